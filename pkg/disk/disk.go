@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Number is a device number as the kernel prints it in /sys/class/block/*/dev.
+type Number struct {
+	Major uint32
+	Minor uint32
+}
+
+// ParseNumber reads "MAJOR:MINOR" in decimal.
+func ParseNumber(s string) (Number, error) {
+	major, minor, ok := strings.Cut(s, ":")
+	if ok {
+		ma, err1 := strconv.ParseUint(major, 10, 32)
+		mi, err2 := strconv.ParseUint(minor, 10, 32)
+		if err1 == nil && err2 == nil {
+			return Number{Major: uint32(ma), Minor: uint32(mi)}, nil
+		}
+	}
+	return Number{}, fmt.Errorf("device number %q is not MAJOR:MINOR", s)
+}
+
+// String is "MAJOR:MINOR" in decimal.
+func (n Number) String() string { return fmt.Sprintf("%d:%d", n.Major, n.Minor) }
+
+// MarshalText makes the number a string in JSON and YAML.
+func (n Number) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (n *Number) UnmarshalText(b []byte) error {
+	v, err := ParseNumber(string(b))
+	if err == nil {
+		*n = v
+	}
+	return err
+}
+
+// Kind is what sort of block device a device is.
+type Kind string
+
+// The kinds that matter to a decision. Whole disks are KindDisk, whatever their
+// transport.
+const (
+	KindDisk      Kind = "disk"
+	KindPartition Kind = "part"
+	KindLoop      Kind = "loop"
+	KindCDROM     Kind = "rom"
+	KindMapper    Kind = "dm"
+	KindRAID      Kind = "md"
+)
+
+// Disk is one block device of one node, partitions included, as the node's
+// kernel describes it in sysfs.
+type Disk struct {
+	// Name is the device node's name below /dev, "vdf".
+	Name   string `json:"name"`
+	Number Number `json:"number"`
+	Kind   Kind   `json:"kind"`
+	// Size in bytes.
+	Size       uint64 `json:"size"`
+	ReadOnly   bool   `json:"readOnly,omitempty"`
+	Removable  bool   `json:"removable,omitempty"`
+	Rotational bool   `json:"rotational,omitempty"`
+	Model      string `json:"model,omitempty"`
+	Vendor     string `json:"vendor,omitempty"`
+	Serial     string `json:"serial,omitempty"`
+	WWID       string `json:"wwid,omitempty"`
+	// ByID and ByPath are names below /dev/disk/by-id and /dev/disk/by-path
+	// that resolve to this device, sorted.
+	ByID   []string `json:"byID,omitempty"`
+	ByPath []string `json:"byPath,omitempty"`
+	// Backing is the backing file of a loop device.
+	Backing string `json:"backing,omitempty"`
+	// Parent is the disk a partition lies on.
+	Parent string `json:"parent,omitempty"`
+	// PartLabel is a partition's own label in the partition table (GPT).
+	PartLabel string `json:"partLabel,omitempty"`
+	// Partitions, Holders and Slaves are kernel names: the partitions of a
+	// disk, the devices stacked on it, the devices it is stacked on.
+	Partitions []string `json:"partitions,omitempty"`
+	Holders    []string `json:"holders,omitempty"`
+	Slaves     []string `json:"slaves,omitempty"`
+	// Kernel is the kernel's name of the device, which sysfs uses for holders,
+	// slaves and partitions. It differs from Name only where /dev was made by hand.
+	Kernel string `json:"kernel,omitempty"`
+
+	// Content is what was read off the device itself. Nil: not asked for.
+	Content *Content `json:"content,omitempty"`
+	// Fingerprint sums up everything the node said about this device when it
+	// was looked at, so that the node can tell a change at the moment it acts.
+	Fingerprint string `json:"fingerprint,omitempty"`
+}
+
+// Path is the device node.
+func (d Disk) Path() string { return "/dev/" + d.Name }
+
+// Whole tells whether the device is no part of another one.
+func (d Disk) Whole() bool { return d.Kind != KindPartition }
+
+// Answer is a fact that may not have been found out.
+type Answer string
+
+// The three answers. The zero value counts as Unknown.
+const (
+	Yes     Answer = "yes"
+	No      Answer = "no"
+	Unknown Answer = "unknown"
+)
+
+// Content is what lies on a device and whether anything has it open.
+type Content struct {
+	// Signed tells whether libblkid knows a signature on the device.
+	Signed    Answer    `json:"signed"`
+	Signature Signature `json:"signature"`
+	// Busy tells whether an exclusive open was refused: mounted in any mount
+	// namespace, active swap, or held by md, device-mapper or another exclusive opener.
+	Busy Answer `json:"busy"`
+	// Why an answer is unknown, or what the exclusive open said.
+	SignedError string `json:"signedError,omitempty"`
+	BusyDetail  string `json:"busyDetail,omitempty"`
+}
+
+// Signature is what libblkid's low-level probe (blkid -p) found.
+type Signature struct {
+	// Type is libblkid's name: xfs, ext4, LVM2_member, crypto_LUKS,
+	// linux_raid_member, ceph_bluestore, swap.
+	Type string `json:"type,omitempty"`
+	// Usage is filesystem, raid, crypto or other.
+	Usage string `json:"usage,omitempty"`
+	Label string `json:"label,omitempty"`
+	// PartitionTable is gpt, dos …; empty if there is none.
+	PartitionTable string `json:"partitionTable,omitempty"`
+	// Ambiguous means that libblkid found several that exclude each other.
+	Ambiguous bool `json:"ambiguous,omitempty"`
+}
+
+// String describes the signature for a person: `an xfs filesystem labelled "data"`.
+func (s Signature) String() string {
+	if s.Ambiguous {
+		return "signatures of several kinds"
+	}
+	label := ""
+	if s.Label != "" {
+		label = fmt.Sprintf(" labelled %q", s.Label)
+	}
+	switch s.Type {
+	case "":
+		if s.PartitionTable != "" {
+			return article(s.PartitionTable) + " partition table" + label
+		}
+		return "no signature"
+	case "LVM2_member", "LVM1_member":
+		return "an LVM physical volume" + label
+	case "linux_raid_member":
+		return "a Linux RAID member" + label
+	case "crypto_LUKS":
+		return "a LUKS container" + label
+	case "ceph_bluestore":
+		return "a Ceph BlueStore OSD" + label
+	case "swap":
+		return "a swap area" + label
+	}
+	switch s.Usage {
+	case "filesystem":
+		return article(s.Type) + " filesystem" + label
+	case "raid":
+		return article(s.Type) + " RAID signature" + label
+	default:
+		return article(s.Type) + " signature" + label
+	}
+}
+
+// article puts the indefinite article before a word, by how the field speaks
+// it: "an xfs", "an ext4", "an NTFS".
+func article(word string) string {
+	if strings.ContainsRune("aeioxAEIOXNF", rune(word[0])) {
+		return "an " + word
+	}
+	return "a " + word
+}

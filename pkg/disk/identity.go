@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import (
+	"slices"
+	"strings"
+)
+
+// ID is what tells one piece of hardware from another. ByPath names a slot, not
+// a device, and Size proves nothing alone: both are kept for people to read.
+type ID struct {
+	WWID   string   `json:"wwid,omitempty"`
+	Serial string   `json:"serial,omitempty"`
+	ByID   []string `json:"byID,omitempty"`
+	ByPath []string `json:"byPath,omitempty"`
+	// Size in bytes.
+	Size uint64 `json:"size,omitempty"`
+}
+
+// Identity is the disk's ID. Names that say what is written on a disk, not
+// which disk it is, are left out.
+func (d Disk) Identity() ID {
+	return ID{
+		WWID:   d.WWID,
+		Serial: d.Serial,
+		ByID:   slices.DeleteFunc(slices.Clone(d.ByID), ofContent),
+		ByPath: slices.Clone(d.ByPath),
+		Size:   d.Size,
+	}
+}
+
+// Known tells whether anything in the ID identifies hardware.
+func (id ID) Known() bool { return id.WWID != "" || id.Serial != "" || len(id.ByID) > 0 }
+
+// Same tells whether now is the device that recorded was taken of. A device
+// without any identifier on either side is Unknown, never Yes: names and slots
+// can be taken over by another disk.
+func (recorded ID) Same(now ID) Answer {
+	switch {
+	case !recorded.Known():
+		return Unknown
+	case !now.Known():
+		return No
+	case recorded.WWID != "" && now.WWID != "":
+		return answer(recorded.WWID == now.WWID)
+	case recorded.Serial != "" && now.Serial != "":
+		return answer(recorded.Serial == now.Serial)
+	case len(recorded.ByID) > 0 && len(now.ByID) > 0:
+		return answer(slices.ContainsFunc(recorded.ByID, func(n string) bool { return slices.Contains(now.ByID, n) }))
+	}
+	// Each has an identifier of a sort that the other lacks.
+	return Unknown
+}
+
+// String is the ID's strongest identifier, for messages.
+func (id ID) String() string {
+	switch {
+	case id.WWID != "":
+		return "wwid " + id.WWID
+	case id.Serial != "":
+		return "serial " + id.Serial
+	case len(id.ByID) > 0:
+		return bestByID(id.ByID)
+	case len(id.ByPath) > 0:
+		return "slot " + id.ByPath[0]
+	}
+	return "no identifier"
+}
+
+func answer(b bool) Answer {
+	if b {
+		return Yes
+	}
+	return No
+}
+
+// ofContent tells a by-id name that udev derives from what is on the disk, and
+// that therefore moves with the data (60-persistent-storage-dm.rules, 69-dm-lvm.rules).
+func ofContent(name string) bool {
+	return strings.HasPrefix(name, "lvm-pv-uuid-") || strings.HasPrefix(name, "dm-") || strings.HasPrefix(name, "md-")
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package snapshot is what was observed of a cluster: the one value that
+// decisions are made from. It holds projections, fields that a decision reads,
+// and never a whole Kubernetes object.
+//
+// Package collect fills it; nothing here does I/O.
+package snapshot
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+)
+
+// Section is a part of a snapshot in one of three states: read (Value), could
+// not be read (Problem says why), not asked for (neither). Whoever decides takes
+// the last two for unknown.
+type Section[T any] struct {
+	Value   *T     `json:"value,omitempty"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// Read is a section with a value.
+func Read[T any](v T) Section[T] { return Section[T]{Value: &v} }
+
+// Unread is a section that could not be read.
+func Unread[T any](problem string) Section[T] { return Section[T]{Problem: problem} }
+
+// Why is the reason that the section has no value.
+func (s Section[T]) Why() string {
+	switch {
+	case s.Value != nil:
+		return ""
+	case s.Problem != "":
+		return s.Problem
+	}
+	return "it was not looked at"
+}
+
+// Snapshot is what was observed, at one time, of the cluster and of the chosen
+// nodes.
+type Snapshot struct {
+	Time           time.Time                      `json:"time"`
+	Install        provisioner.Install            `json:"install"`
+	StorageClasses map[string]StorageClass        `json:"storageClasses"`
+	Volumes        []Volume                       `json:"volumes"`
+	Users          Section[map[ClaimRef][]string] `json:"-"`
+	// Nodes are the chosen ones, sorted by name.
+	Nodes []Node `json:"nodes"`
+}
+
+// Node is one node and what its provisioner pod sees.
+type Node struct {
+	Name          string            `json:"name"`
+	UID           types.UID         `json:"uid"`
+	Address       string            `json:"address,omitempty"`
+	Ready         bool              `json:"ready"`
+	Unschedulable bool              `json:"unschedulable,omitempty"`
+	Labels        map[string]string `json:"labels,omitempty"`
+	Taints        []corev1.Taint    `json:"taints,omitempty"`
+	// Pod is the provisioner's pod whose container runs; Problem tells why there is none.
+	Pod Section[Pod] `json:"pod"`
+	// View is what that pod sees.
+	View Section[PodView] `json:"view"`
+}
+
+// Pod is a provisioner pod with its container running.
+type Pod struct {
+	Name string    `json:"name"`
+	UID  types.UID `json:"uid"`
+}
+
+// PodView is a node as its provisioner pod sees it.
+type PodView struct {
+	// Disks are the block devices that have a node in /dev, sorted by name.
+	Disks []disk.Disk `json:"disks"`
+	// Beneath are the devices that the node's own directories lie on, all the
+	// way down, and by which directory that is known. Empty: it could not be resolved.
+	Beneath map[disk.Number]string `json:"beneath"`
+	// BeneathProblem is why part of it could not be resolved.
+	BeneathProblem string `json:"beneathProblem,omitempty"`
+	// Dirs are the class directories, by class.
+	Dirs map[string]Dir `json:"dirs"`
+	// HostDev tells whether /dev is the host's.
+	HostDev bool `json:"hostDev"`
+}
+
+// Dir is a class directory as the pod sees it.
+type Dir struct {
+	Exists     bool                `json:"exists"`
+	MountPoint bool                `json:"mountPoint"`
+	Writable   bool                `json:"writable"`
+	Entries    []provisioner.Entry `json:"entries,omitempty"`
+	// Problem is why the entries could not all be read.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Entry is the entry of that name.
+func (d Dir) Entry(name string) (provisioner.Entry, bool) {
+	for _, e := range d.Entries {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return provisioner.Entry{}, false
+}
+
+// DiskByName is the disk with that name in /dev.
+func (v PodView) DiskByName(name string) (disk.Disk, bool) {
+	return find(v.Disks, func(d disk.Disk) bool { return d.Name == name })
+}
+
+// DiskByNumber is the disk of a device number, "MAJOR:MINOR".
+func (v PodView) DiskByNumber(number string) (disk.Disk, bool) {
+	return find(v.Disks, func(d disk.Disk) bool { return d.Number.String() == number })
+}
+
+func find(disks []disk.Disk, match func(disk.Disk) bool) (disk.Disk, bool) {
+	if i := slices.IndexFunc(disks, match); i >= 0 {
+		return disks[i], true
+	}
+	return disk.Disk{}, false
+}
+
+// StorageClass is a StorageClass's part that matters.
+type StorageClass struct {
+	Name          string `json:"name"`
+	Provisioner   string `json:"provisioner"`
+	ReclaimPolicy string `json:"reclaimPolicy"`
+	BindingMode   string `json:"bindingMode"`
+}
+
+// ClaimRef names a PersistentVolumeClaim.
+type ClaimRef struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+// String is "namespace/name".
+func (c ClaimRef) String() string { return c.Namespace + "/" + c.Name }
+
+// Volume is a local PersistentVolume.
+type Volume struct {
+	Name            string           `json:"name"`
+	UID             types.UID        `json:"uid"`
+	ResourceVersion string           `json:"resourceVersion"`
+	Created         time.Time        `json:"created"`
+	Deleting        bool             `json:"deleting,omitempty"`
+	Class           string           `json:"class"`
+	Mode            provisioner.Mode `json:"mode"`
+	Path            string           `json:"path"`
+	// Capacity in bytes.
+	Capacity int64 `json:"capacity"`
+	// Node is the only node of the volume's node affinity; empty if it has none
+	// or several.
+	Node          string    `json:"node"`
+	Phase         string    `json:"phase"`
+	ReclaimPolicy string    `json:"reclaimPolicy"`
+	Claim         *ClaimRef `json:"claim,omitempty"`
+	// Identity is the disk that the volume was made for, from its annotations.
+	Identity *disk.ID `json:"identity,omitempty"`
+}
+
+// VolumeByName is the volume of that name.
+func (s *Snapshot) VolumeByName(name string) (Volume, bool) {
+	for _, v := range s.Volumes {
+		if v.Name == name {
+			return v, true
+		}
+	}
+	return Volume{}, false
+}
