@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package exec
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Each calls f for every item, at most limit at a time (fewer than 1: all at once), and returns the results in the order
+// of the items. Each call has timeout to itself, beginning when it starts (0: no limit); the cause of its end then names
+// the timeout. A result, good or bad, never stops the others; when ctx is done, the items left are still called, so that
+// each has a result, with a context that is done.
+func Each[T, R any](ctx context.Context, items []T, limit int, timeout time.Duration, f func(context.Context, T) R) []R {
+	results := make([]R, len(items))
+	var group errgroup.Group
+	if limit > 0 {
+		group.SetLimit(limit)
+	}
+	for i, item := range items {
+		group.Go(func() error {
+			ctx := ctx
+			if timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeoutCause(ctx, timeout, &TimeoutError{After: timeout})
+				defer cancel()
+			}
+			results[i] = f(ctx, item)
+			return nil
+		})
+	}
+	_ = group.Wait() // No call returns an error.
+	return results
+}
+
+// TimeoutError is the cause of a context that Each ended. It is a context.DeadlineExceeded to errors.Is.
+type TimeoutError struct {
+	After time.Duration
+}
+
+func (e *TimeoutError) Error() string { return fmt.Sprintf("no answer within %s", e.After) }
+
+// Unwrap returns context.DeadlineExceeded.
+func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
