@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	"sigs.k8s.io/yaml"
 )
@@ -65,8 +66,8 @@ func checkDir(dir string) error {
 		return fmt.Errorf("is missing")
 	case !path.IsAbs(dir):
 		return fmt.Errorf("%q is not an absolute path", dir)
-	case strings.ContainsRune(dir, 0):
-		return fmt.Errorf("%q has a NUL byte", dir)
+	case strings.ContainsFunc(dir, unicode.IsControl):
+		return fmt.Errorf("%q has a control character", dir)
 	}
 	return nil
 }

@@ -87,8 +87,8 @@ type PodView struct {
 	BeneathProblem string `json:"beneathProblem,omitempty"`
 	// Dirs are the class directories, by class.
 	Dirs map[string]Dir `json:"dirs"`
-	// HostDev tells whether /dev is the host's.
-	HostDev bool `json:"hostDev"`
+	// Paths are the paths asked for that lead to a block device.
+	Paths map[string]disk.Number `json:"paths,omitempty"`
 }
 
 // Dir is a class directory as the pod sees it.

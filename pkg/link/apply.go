@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"time"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+)
+
+//go:embed link.sh
+var script string
+
+// Runner runs node scripts in the provisioner's pods of nodes, side by side.
+type Runner interface {
+	// Run returns an answer for each job, in their order.
+	Run(ctx context.Context, jobs []Job) []Answer
+}
+
+// Job is one command on one node.
+type Job struct {
+	Node string
+	Argv []string
+}
+
+// Answer is how a job ended.
+type Answer struct {
+	// Out is what it printed, also if it was cut short.
+	Out string
+	// Err is nil only if the command ended by itself and all of Out was seen.
+	Err error
+	// NotStarted is set where it is certain that nothing ran.
+	NotStarted bool
+}
+
+// lookAgain bounds the second look at a node whose answer was cut, also when
+// the run itself was cancelled.
+const lookAgain = 5 * time.Second
+
+// Apply makes the links that the plan means to create, and writes into every
+// link what became of it.
+func Apply(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner) {
+	var todo []*Link
+	for i := range p.Links {
+		switch l := &p.Links[i]; l.Action {
+		case Create:
+			l.Result = ResultNotDone
+			todo = append(todo, l)
+		case Unchanged:
+			l.Result = ResultUnchanged
+		case Refuse:
+			l.Result = ResultRefused
+		case Skip:
+			l.Result = ResultUnknown
+		}
+	}
+	act(ctx, todo, classes, r, func(l *Link) []string {
+		return []string{"link", l.Disk, l.Device.String(), l.Fingerprint, dirOf(*l, classes), l.Entry, l.Target}
+	})
+}
+
+func dirOf(l Link, classes []provisioner.Class) string {
+	for _, c := range classes {
+		if c.Name == l.Class {
+			return c.MountDir
+		}
+	}
+	return ""
+}
+
+// act performs one step for each link, all steps of a node in one exec.
+func act(ctx context.Context, links []*Link, classes []provisioner.Class, r Runner, step func(*Link) []string) {
+	byNode, order := group(links)
+	jobs := make([]Job, 0, len(order))
+	for _, node := range order {
+		argv := []string{"/bin/sh", "-c", probe.Library + script, "talosdisk-link"}
+		for _, c := range classes {
+			argv = append(argv, c.MountDir)
+		}
+		argv = append(argv, "--")
+		for _, l := range byNode[node] {
+			argv = append(argv, step(l)...)
+		}
+		jobs = append(jobs, Job{Node: node, Argv: argv})
+	}
+	var unclear []*Link
+	for i, answer := range r.Run(ctx, jobs) {
+		unclear = append(unclear, settle(byNode[jobs[i].Node], answer, ctx.Err() != nil)...)
+	}
+	look(ctx, unclear, classes, r)
+}
+
+func group(links []*Link) (byNode map[string][]*Link, order []string) {
+	byNode = make(map[string][]*Link)
+	for _, l := range links {
+		if byNode[l.Node] == nil {
+			order = append(order, l.Node)
+		}
+		byNode[l.Node] = append(byNode[l.Node], l)
+	}
+	return byNode, order
+}
+
+// settle writes down what a node said of its steps, and returns the links of
+// which it said nothing, and which may have been performed all the same.
+func settle(links []*Link, a Answer, cancelled bool) (unclear []*Link) {
+	records, err := probe.Records(a.Out)
+	if a.Err != nil {
+		err = a.Err
+	}
+	for i, l := range links {
+		if i < len(records) && records[i].Kind == "step" && records[i].Get("entry") == l.Entry {
+			said(l, records[i].Get("result"), records[i].Get("detail"))
+			continue
+		}
+		l.Detail = fmt.Sprint(err)
+		if a.NotStarted {
+			l.Result = ResultFailed
+			if cancelled {
+				l.Result, l.Detail = ResultNotDone, "interrupted before it began"
+			}
+			continue
+		}
+		l.Result = ResultUnknown
+		unclear = append(unclear, l)
+	}
+	return unclear
+}
+
+// said translates the words of link.sh.
+func said(l *Link, result, detail string) {
+	l.Detail = detail
+	switch result {
+	case "created", "restored":
+		l.Result = ResultCreated
+	case "unchanged":
+		l.Result = ResultUnchanged
+	case "removed", "absent":
+		l.Result = ResultUnlinked
+	case "changed":
+		l.Result, l.Detail = ResultFailed, "device changed: "+detail
+	case "linked":
+		l.Result, l.Detail = ResultFailed, "the disk was linked meanwhile, as "+detail
+	case "taken":
+		l.Result, l.Detail = ResultFailed, "the name was taken meanwhile: "+detail
+	case "locked":
+		l.Result = ResultFailed
+	default:
+		l.Result, l.Detail = ResultFailed, fmt.Sprintf("%s (%s)", detail, result)
+	}
+}
+
+// look finds out what became of links whose step's end was not seen.
+func look(ctx context.Context, links []*Link, classes []provisioner.Class, r Runner) {
+	if len(links) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookAgain)
+	defer cancel()
+	byNode, order := group(links)
+	jobs := make([]Job, 0, len(order))
+	for _, node := range order {
+		jobs = append(jobs, Job{Node: node, Argv: probe.Argv(classes, nil)})
+	}
+	for i, answer := range r.Run(ctx, jobs) {
+		view, err := probe.Parse(answer.Out)
+		if answer.Err != nil {
+			err = answer.Err
+		}
+		for _, l := range byNode[jobs[i].Node] {
+			if err != nil {
+				l.Detail = fmt.Sprintf("%s; looking again: %s", l.Detail, err)
+				continue
+			}
+			dir := view.Dirs[l.Class]
+			entry, exists := dir.Entry(l.Entry)
+			switch {
+			case dir.Problem != "" || !dir.Exists:
+				l.Detail += "; looking again: the class directory could not be read"
+			case exists && entry.Target == l.Target && entry.Device == l.Device.String():
+				l.Result, l.Detail = ResultCreated, "seen when looking again: "+l.Detail
+			case exists:
+				l.Result, l.Detail = ResultFailed, "another link of that name is there: "+l.Detail
+			default:
+				l.Result, l.Detail = ResultNotDone, "it is not there: "+l.Detail
+			}
+		}
+	}
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// Volumes is the cluster's PersistentVolumes.
+type Volumes interface {
+	// Await calls seen with every volume of those names that is or comes into
+	// being, again when it changes, until seen returns true or ctx is done.
+	Await(ctx context.Context, names []string, seen func(snapshot.Volume) bool) error
+	// Get is the volume as it is now, or nil if there is none.
+	Get(ctx context.Context, name string) (*snapshot.Volume, error)
+	// Record annotates the volume with the identity of its disk, provided that
+	// it is still the same volume.
+	Record(ctx context.Context, v snapshot.Volume, id disk.ID) error
+	// Delete deletes the volume if it did not change meanwhile. ErrChanged says
+	// that it did, and that nothing was deleted.
+	Delete(ctx context.Context, v snapshot.Volume) error
+}
+
+// Await waits for the volumes of links that are made, until ctx is done, and
+// records in each the identity of its disk. What came of it is written into the links.
+func Await(ctx context.Context, p *Plan, volumes Volumes) {
+	waiting := make(map[string]*Link)
+	var names []string
+	for i := range p.Links {
+		l := &p.Links[i]
+		if l.Result == ResultCreated || l.Result == ResultUnchanged {
+			l.VolumeState = "Pending"
+			waiting[l.Volume] = l
+			names = append(names, l.Volume)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	err := volumes.Await(ctx, names, func(v snapshot.Volume) bool {
+		l, ok := waiting[v.Name]
+		if !ok {
+			return len(waiting) == 0
+		}
+		if why := misfit(*l, v); why != "" {
+			l.Detail = why
+			return false
+		}
+		l.Detail, l.VolumeState = "", v.Phase
+		if v.Identity == nil {
+			if err := volumes.Record(ctx, v, l.Identity); err != nil {
+				l.Warnings = append(l.Warnings, fmt.Sprintf("the identity of the disk could not be recorded in volume %s: %s", v.Name, err))
+			}
+		}
+		delete(waiting, v.Name)
+		return len(waiting) == 0
+	})
+	for _, l := range waiting {
+		if l.Detail == "" {
+			l.Detail = fmt.Sprintf("volume %s has not appeared", l.Volume)
+			if err != nil && ctx.Err() == nil {
+				l.Detail = fmt.Sprintf("whether volume %s appeared is unknown: %s", l.Volume, err)
+			}
+		}
+	}
+}
+
+// misfit is why a volume is not the one that the link makes; empty if it is.
+func misfit(l Link, v snapshot.Volume) string {
+	switch want := provisioner.Capacity(l.Size); {
+	case v.Deleting:
+		return fmt.Sprintf("volume %s is being deleted", v.Name)
+	case v.Path != l.HostPath || v.Node != l.Node:
+		return fmt.Sprintf("volume %s is for %s on node %q", v.Name, v.Path, v.Node)
+	case v.Mode != provisioner.Block:
+		return fmt.Sprintf("volume %s has volumeMode %s", v.Name, v.Mode)
+	case uint64(v.Capacity) != want:
+		return fmt.Sprintf("volume %s has a capacity of %d bytes, and the disk makes %d", v.Name, v.Capacity, want)
+	}
+	return ""
+}

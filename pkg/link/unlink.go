@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// UnlinkKind is the kind of a plan that takes links away.
+const UnlinkKind = "UnlinkPlan"
+
+// Remove is the action of taking a link away.
+const Remove Action = "remove"
+
+// Reasons that a link is not taken away.
+const (
+	Claimed    disk.Reason = "claimed"
+	Cleaning   disk.Reason = "cleaning"
+	Released   disk.Reason = "released"
+	NotALink   disk.Reason = "not-a-link"
+	NotOurs    disk.Reason = "not-a-disk-link"
+	NoSuchLink disk.Reason = "not-linked"
+	NotKnown   disk.Reason = "unknown"
+)
+
+// UnlinkReasons are all reasons of an UnlinkPlan.
+func UnlinkReasons() []disk.Reason {
+	return []disk.Reason{Claimed, Cleaning, Released, NotALink, NotOurs, NoSuchLink, NotKnown}
+}
+
+// ErrChanged says that a volume changed since it was read, so that nothing was
+// done to it.
+var ErrChanged = errors.New("it changed meanwhile")
+
+// UnlinkRequest is what a person asks to take away.
+type UnlinkRequest struct {
+	// Names are names of links, or globs of them.
+	Names []string
+	// Class is the only class to look in; empty: every Block class.
+	Class string
+}
+
+// DecideUnlink plans which links are taken away. A name that no node has is an
+// error, and nothing is to be touched then.
+func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
+	classes, err := unlinkClasses(s.Install, r.Class)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{
+		TypeMeta:    metav1.TypeMeta{APIVersion: APIVersion, Kind: UnlinkKind},
+		Provisioner: s.Install.Namespace + "/" + s.Install.Name,
+	}
+	looked := false
+	matched := make(map[string]bool)
+	for _, node := range s.Nodes {
+		if node.View.Value == nil {
+			for _, name := range r.Names {
+				l := newLink(node, classes[0], name, "")
+				l.Action, l.Detail = Skip, node.View.Why()
+				p.Links = append(p.Links, l)
+			}
+			continue
+		}
+		looked = true
+		for _, class := range classes {
+			dir := node.View.Value.Dirs[class.Name]
+			for _, e := range dir.Entries {
+				for _, name := range r.Names {
+					if ok, _ := path.Match(name, e.Name); !ok && name != e.Name {
+						continue
+					}
+					matched[name] = true
+					p.Links = append(p.Links, decideUnlink(s, node, class, e))
+					break
+				}
+			}
+		}
+	}
+	for _, name := range r.Names {
+		if looked && !matched[name] {
+			return Plan{}, failure.New(fmt.Sprintf("no node has a link %q in the directory of %s", name, classNames(classes)), "kubectl talosdisk disks")
+		}
+	}
+	return p, nil
+}
+
+func unlinkClasses(install provisioner.Install, name string) ([]provisioner.Class, error) {
+	if name != "" {
+		class, err := ChooseClass(install, name)
+		return []provisioner.Class{class}, err
+	}
+	var blocks []provisioner.Class
+	for _, c := range install.Classes {
+		if c.Mode == provisioner.Block {
+			blocks = append(blocks, c)
+		}
+	}
+	if len(blocks) == 0 {
+		_, err := ChooseClass(install, "")
+		return nil, err
+	}
+	return blocks, nil
+}
+
+func classNames(classes []provisioner.Class) string {
+	var names []string
+	for _, c := range classes {
+		names = append(names, c.Name)
+	}
+	return "class " + strings.Join(names, " or ")
+}
+
+func decideUnlink(s *snapshot.Snapshot, node snapshot.Node, class provisioner.Class, e provisioner.Entry) Link {
+	l := newLink(node, class, e.Name, e.Name)
+	l.Action, l.Target = Remove, e.Target
+	if d, ok := node.View.Value.DiskByNumber(e.Device); ok && e.Device != "" {
+		l.Disk, l.Size, l.Device, l.Identity = d.Name, d.Size, d.Number, d.Identity()
+	}
+	switch {
+	case e.Kind != provisioner.Link:
+		l.object(NotALink, "", "is a %s, not a link", e.Kind)
+	case !strings.HasPrefix(e.Target, "/dev/"):
+		l.object(NotOurs, "", "holds %s, which is not below /dev", e.Target)
+	}
+	v, ok := s.VolumeByName(l.Volume)
+	if ok {
+		l.VolumeState = v.Phase
+		if o, bad := keeps(s, v); bad {
+			l.object(o.Reason, o.Hint, "%s", o.Message)
+		}
+	}
+	return l
+}
+
+// keeps is why a volume still needs its link.
+func keeps(s *snapshot.Snapshot, v snapshot.Volume) (disk.Objection, bool) {
+	claim := "a claim"
+	if v.Claim != nil {
+		claim = "claim " + v.Claim.String()
+	}
+	switch v.Phase {
+	case "Available", "Pending":
+		if v.Claim == nil {
+			return disk.Objection{}, false
+		}
+		// Pre-bound: a claim is about to get it.
+		return disk.Objection{Reason: Claimed, Message: fmt.Sprintf("is reserved: volume %s is for %s", v.Name, claim), Hint: "kubectl get pv " + v.Name}, true
+	case "Bound":
+		by := ""
+		if v.Claim != nil {
+			switch pods := s.Users.Value; {
+			case pods == nil:
+				by = fmt.Sprintf(" (which pods use it is unknown: %s)", s.Users.Why())
+			case len((*pods)[*v.Claim]) > 0:
+				by = ", used by " + podNames(v.Claim.Namespace, (*pods)[*v.Claim])
+			}
+		}
+		hint := ""
+		if v.Claim != nil {
+			hint = fmt.Sprintf("delete the claim if its data is not needed: kubectl -n %s delete pvc %s", v.Claim.Namespace, v.Claim.Name)
+		}
+		return disk.Objection{Reason: Claimed, Message: fmt.Sprintf("is in use: volume %s is bound to %s%s", v.Name, claim, by), Hint: hint}, true
+	case "Released", "Failed":
+		if v.ReclaimPolicy == "Delete" {
+			return disk.Objection{
+				Reason:  Cleaning,
+				Message: fmt.Sprintf("is being cleaned: volume %s is %s, and the cleaner needs the link", v.Name, v.Phase),
+				Hint:    "wait until it is Available again: kubectl get pv " + v.Name + " -w",
+			}, true
+		}
+		return disk.Objection{
+			Reason:  Released,
+			Message: fmt.Sprintf("still holds the data of %s: volume %s is %s and is not cleaned by itself; a new link would publish it as an empty disk", claim, v.Name, v.Phase),
+			Hint:    "wipe the disk, then: kubectl delete pv " + v.Name,
+		}, true
+	}
+	return disk.Objection{Reason: NotKnown, Message: fmt.Sprintf("may be in use: volume %s has phase %q", v.Name, v.Phase), Hint: "kubectl get pv " + v.Name}, true
+}
+
+func podNames(namespace string, names []string) string {
+	full := make([]string, 0, len(names))
+	for _, n := range names {
+		full = append(full, "pod "+namespace+"/"+n)
+	}
+	return strings.Join(full, ", ")
+}
+
+// Unlink takes away the links that the plan means to remove, then their
+// volumes. A volume that was bound meanwhile gets its link back.
+func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner, volumes Volumes) {
+	var todo []*Link
+	for i := range p.Links {
+		switch l := &p.Links[i]; l.Action {
+		case Remove:
+			l.Result = ResultNotDone
+			todo = append(todo, l)
+		case Refuse:
+			l.Result = ResultRefused
+		default:
+			l.Result = ResultUnknown
+		}
+	}
+	step := func(verb string) func(*Link) []string {
+		return func(l *Link) []string { return []string{verb, dirOf(*l, classes), l.Entry, l.Target} }
+	}
+	act(ctx, todo, classes, r, step("unlink"))
+	var back []*Link
+	for _, l := range todo {
+		if l.Result != ResultUnlinked {
+			continue
+		}
+		if keep := dropVolume(ctx, l, volumes); keep != "" {
+			l.Detail = keep
+			back = append(back, l)
+		}
+	}
+	if len(back) == 0 {
+		return
+	}
+	why := make(map[*Link]string, len(back))
+	for _, l := range back {
+		why[l] = l.Detail
+	}
+	// The link must come back even if the run was interrupted just now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*lookAgain)
+	defer cancel()
+	act(ctx, back, classes, r, step("restore"))
+	for _, l := range back {
+		if l.Result == ResultCreated || l.Result == ResultUnchanged {
+			l.Result, l.Detail = ResultRefused, why[l]+"; the link is back"
+			continue
+		}
+		l.Detail = fmt.Sprintf("%s; the link could not be put back: %s", why[l], l.Detail)
+		l.Result = ResultFailed
+	}
+}
+
+// dropVolume deletes the volume of a link that is gone. It returns why the
+// volume must keep its link, or nothing.
+func dropVolume(ctx context.Context, l *Link, volumes Volumes) (keep string) {
+	v, err := volumes.Get(ctx, l.Volume)
+	if err != nil {
+		l.Result, l.Detail = ResultFailed, fmt.Sprintf("the link is gone; volume %s could not be read: %s", l.Volume, err)
+		return ""
+	}
+	if v == nil {
+		l.VolumeState = "none"
+		return ""
+	}
+	if o, bad := keeps(&snapshot.Snapshot{}, *v); bad {
+		return o.Message
+	}
+	switch err := volumes.Delete(ctx, *v); {
+	case errors.Is(err, ErrChanged):
+		return fmt.Sprintf("volume %s changed while it was deleted", v.Name)
+	case err != nil:
+		l.Result, l.Detail = ResultFailed, fmt.Sprintf("the link is gone; volume %s could not be deleted: %s", v.Name, err)
+	default:
+		l.VolumeState = "deleted"
+	}
+	return ""
+}
+
+// DiscoveryPeriod is how often the provisioner looks into its directories
+// (cmd/main.go, v2.9.0): a look that began before a link was taken away can make its
+// volume once more.
+const DiscoveryPeriod = 10 * time.Second
+
+// Settle waits for one discovery period and deletes volumes that a look which was
+// under way brought back.
+func Settle(ctx context.Context, p *Plan, volumes Volumes, wait func(context.Context, time.Duration) error) error {
+	gone := false
+	for _, l := range p.Links {
+		gone = gone || l.Result == ResultUnlinked
+	}
+	if !gone {
+		return nil
+	}
+	if err := wait(ctx, DiscoveryPeriod+time.Second); err != nil {
+		return err
+	}
+	for i := range p.Links {
+		l := &p.Links[i]
+		if l.Result != ResultUnlinked {
+			continue
+		}
+		v, err := volumes.Get(ctx, l.Volume)
+		switch {
+		case err != nil:
+			l.Detail = fmt.Sprintf("whether volume %s came back is unknown: %s", l.Volume, err)
+		case v != nil && !v.Deleting:
+			if keep := dropVolume(ctx, l, volumes); keep != "" {
+				l.Result, l.Detail = ResultFailed, "the volume came back: "+keep
+			}
+		}
+	}
+	return nil
+}

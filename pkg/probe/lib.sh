@@ -1,0 +1,134 @@
+# shellcheck shell=sh
+# What both node scripts need: records on standard output, and one device looked
+# at closely. Functions only. POSIX sh; Debian's or busybox's tools.
+#
+# A record is fields ended by the byte 0x1f, ended by the byte 0x1e. A field is
+# key=value. Neither byte can come from a value (put).
+
+LC_ALL=C
+export LC_ALL
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+unset CDPATH
+US=$(printf '\037')
+RS=$(printf '\036')
+
+# How long one tool may look at one device, in seconds.
+PATIENCE=10
+
+# The record being made.
+R=
+
+begin() { R="record=$1$US"; }
+
+put() {
+	case $2 in
+	*["$US$RS"]*) R="$R$1=$(printf '%s' "$2" | tr '\036\037' '??')$US" ;;
+	*) R="$R$1=$2$US" ;;
+	esac
+}
+
+emit() { printf '%s%s' "$R" "$RS"; }
+
+# readfile FILE: its first line in V, empty where it cannot be read.
+readfile() {
+	V=
+	[ -f "$1" ] || return 0
+	{ IFS= read -r V <"$1"; } 2>/dev/null
+	return 0
+}
+
+putfile() {
+	readfile "$2"
+	[ -z "$V" ] || put "$1" "$V"
+}
+
+# number HEXMAJOR:HEXMINOR, as stat prints it: decimal in V.
+number() { V=$((0x${1%%:*})):$((0x${1#*:})); }
+
+# numberof FILE: the number of the block device that FILE leads to in V, or empty.
+numberof() {
+	V=
+	[ -b "$1" ] || return 1
+	V=$(stat -L -c '%t:%T' -- "$1" 2>/dev/null) || return 1
+	number "$V"
+}
+
+# udevnames: a line "MAJOR:MINOR PATH", in hex, for every name that udev gave.
+udevnames() {
+	stat -L -c '%t:%T %n' -- /dev/disk/by-id/* /dev/disk/by-path/* 2>/dev/null
+}
+
+# describe NAME NUMBER: adds to the record what sysfs says of a block device.
+describe() {
+	put name "$1"
+	put number "$2"
+	cd -P "/sys/dev/block/$2" 2>/dev/null || {
+		put problem "the kernel knows no block device $2"
+		return 0
+	}
+	put sysfs "$PWD"
+	for at in size ro removable partition queue/rotational device/type device/model device/vendor \
+		device/serial serial device/wwid wwid loop/backing_file dm/name dm/uuid md/uuid hidden; do
+		putfile "$at" "$at"
+	done
+	if [ -f uevent ]; then
+		while IFS= read -r line; do
+			case $line in
+			PARTNAME=* | DISKSEQ=*) put "${line%%=*}" "${line#*=}" ;;
+			esac
+		done <uevent
+	fi
+	for at in holders/* slaves/*; do
+		[ ! -e "$at" ] || put "${at%%/*}" "${at#*/}"
+	done
+	for at in */partition; do
+		[ ! -f "$at" ] || put part "${at%/partition}"
+	done
+	cd /
+}
+
+# look NAME: adds to the record what lies on the device, and whether anything
+# has it open. Reads only; the exclusive open is that of mke2fs -n, which writes nothing.
+look() {
+	out=$(timeout $PATIENCE blkid -p -o udev "/dev/$1" 2>&1 </dev/null)
+	rc=$?
+	if [ $rc -eq 2 ] && [ -z "$out" ] && ! readable "$1"; then
+		# blkid says "nothing found" of a device that cannot be read, too.
+		rc=5
+		out="$why"
+	fi
+	put blkid "$rc"
+	put blkid-says "$out"
+	out=$(timeout $PATIENCE mke2fs -n "/dev/$1" 2>&1 </dev/null)
+	put mke2fs "$?"
+	put mke2fs-says "$(printf '%s' "$out" | grep -v '^Filesystem UUID' | head -n 3)"
+}
+
+# readable NAME: whether both ends of the device can be read; why not in $why.
+readable() {
+	readfile "/sys/dev/block/$looked/size"
+	end=$((${V:-0} / 128 - 1))
+	[ $end -ge 0 ] || end=0
+	why=$(timeout $PATIENCE dd if="/dev/$1" of=/dev/null bs=65536 count=16 2>&1) &&
+		why=$(timeout $PATIENCE dd if="/dev/$1" of=/dev/null bs=65536 count=1 skip=$end 2>&1)
+}
+
+# examine NAME NUMBER NAMES: the whole record of a device that is looked at
+# closely, in R, and what it sums up to in F. NAMES is the output of udevnames.
+examine() {
+	looked=$2
+	begin disk
+	describe "$1" "$2"
+	while IFS=' ' read -r hex udevname; do
+		[ -n "$hex" ] || continue
+		number "$hex"
+		[ "$V" != "$2" ] || put link "$udevname"
+	done <<-NAMES
+		$3
+	NAMES
+	look "$1"
+	F=$(printf '%s' "$R" | sha256sum)
+	F=${F%% *}
+	put fingerprint "$F"
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// Parse makes a view of what the probe's script said. An answer that is cut
+// short or not understood is an error and never a smaller view: what is missing
+// might be the disk that is in use.
+func Parse(out string) (snapshot.PodView, error) {
+	records, err := Records(out)
+	if err != nil {
+		return snapshot.PodView{}, err
+	}
+	if len(records) == 0 || records[0].Kind != "start" || records[0].Get("version") != "1" {
+		return snapshot.PodView{}, fmt.Errorf("the node's answer does not begin as it should")
+	}
+	mounts, err := mountinfo.GetMountsFromReader(strings.NewReader(records[0].Get("mountinfo")), nil)
+	if err != nil {
+		return snapshot.PodView{}, fmt.Errorf("the pod's mountinfo is not understood: %w", err)
+	}
+	p := parser{
+		view: snapshot.PodView{
+			Dirs:    make(map[string]snapshot.Dir),
+			Beneath: make(map[disk.Number]string),
+		},
+		mounts:  mounts,
+		classOf: make(map[string]string),
+		byID:    make(map[disk.Number][]string),
+		byPath:  make(map[disk.Number][]string),
+	}
+	for _, r := range records[1:] {
+		if err := p.record(r); err != nil {
+			return snapshot.PodView{}, err
+		}
+	}
+	p.finish()
+	return p.view, nil
+}
+
+type parser struct {
+	view   snapshot.PodView
+	mounts []*mountinfo.Info
+	// classOf is the class of a class directory.
+	classOf      map[string]string
+	byID, byPath map[disk.Number][]string
+	kernel       []kernelNames
+}
+
+// kernelNames keeps a device's place in sysfs until all are known.
+type kernelNames struct{ kernel, parent string }
+
+func (p *parser) record(r Record) error {
+	switch r.Kind {
+	case "dir":
+		p.classOf[r.Get("path")] = r.Get("class")
+		p.view.Dirs[r.Get("class")] = snapshot.Dir{
+			Exists:     r.Has("exists"),
+			Writable:   r.Has("writable"),
+			MountPoint: p.mountPoint(r.Get("path")),
+			Problem:    r.Get("problem"),
+		}
+	case "entry":
+		dir := p.view.Dirs[r.Get("class")]
+		dir.Entries = append(dir.Entries, provisioner.Entry{
+			Name:   r.Get("name"),
+			Kind:   provisioner.EntryKind(r.Get("kind")),
+			Target: r.Get("target"),
+			Device: r.Get("device"),
+		})
+		if problem := r.Get("problem"); problem != "" {
+			dir.Problem = fmt.Sprintf("%q: %s", r.Get("name"), problem)
+		}
+		p.view.Dirs[r.Get("class")] = dir
+	case "home":
+		return p.home(r)
+	case "names":
+		p.names(r.Get("names"))
+	case "path":
+		if r.Has("number") {
+			n, err := disk.ParseNumber(r.Get("number"))
+			if err != nil {
+				return err
+			}
+			if p.view.Paths == nil {
+				p.view.Paths = make(map[string]disk.Number)
+			}
+			p.view.Paths[r.Get("path")] = n
+		}
+	case "disk":
+		return p.disk(r)
+	default:
+		return fmt.Errorf("the node's answer has an unknown record %q", shorten(r.Kind))
+	}
+	return nil
+}
+
+// home takes the devices that a directory lies on. One that does not resolve
+// is a problem only where it is a class directory.
+func (p *parser) home(r Record) error {
+	dir := r.Get("dir")
+	for _, s := range strings.Fields(r.Get("beneath")) {
+		n, err := disk.ParseNumber(s)
+		if err != nil {
+			return err
+		}
+		if _, told := p.view.Beneath[n]; !told {
+			p.view.Beneath[n] = "holds " + dir
+		}
+	}
+	if class, ok := p.classOf[dir]; ok && r.Has("problem") && p.view.BeneathProblem == "" {
+		p.view.BeneathProblem = fmt.Sprintf("the directory of class %q lies on no block device that can be told (%s)", class, r.Get("problem"))
+	}
+	return nil
+}
+
+// names takes udev's names: lines "HEXMAJOR:HEXMINOR PATH". What does not parse
+// is no name that could be used.
+func (p *parser) names(text string) {
+	for line := range strings.Lines(text) {
+		hex, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		n, ok := parseHex(hex)
+		if !ok {
+			continue
+		}
+		switch dir, base := path.Split(name); dir {
+		case "/dev/disk/by-id/":
+			p.byID[n] = append(p.byID[n], base)
+		case "/dev/disk/by-path/":
+			p.byPath[n] = append(p.byPath[n], base)
+		}
+	}
+}
+
+func parseHex(s string) (disk.Number, bool) {
+	major, minor, _ := strings.Cut(s, ":")
+	ma, err1 := strconv.ParseUint(major, 16, 32)
+	mi, err2 := strconv.ParseUint(minor, 16, 32)
+	return disk.Number{Major: uint32(ma), Minor: uint32(mi)}, err1 == nil && err2 == nil
+}
+
+func (p *parser) disk(r Record) error {
+	n, err := disk.ParseNumber(r.Get("number"))
+	if err != nil {
+		return err
+	}
+	d := disk.Disk{
+		Name:        r.Get("name"),
+		Number:      n,
+		ReadOnly:    r.Get("ro") == "1",
+		Removable:   r.Get("removable") == "1",
+		Rotational:  r.Get("queue/rotational") == "1",
+		Model:       strings.TrimSpace(r.Get("device/model")),
+		Serial:      strings.TrimSpace(cmp.Or(r.Get("serial"), r.Get("device/serial"))),
+		WWID:        strings.Join(strings.Fields(cmp.Or(r.Get("wwid"), r.Get("device/wwid"))), " "),
+		Backing:     r.Get("loop/backing_file"),
+		PartLabel:   r.Get("PARTNAME"),
+		Partitions:  r.All("part"),
+		Holders:     r.All("holders"),
+		Slaves:      r.All("slaves"),
+		Kernel:      path.Base(r.Get("sysfs")),
+		Fingerprint: r.Get("fingerprint"),
+	}
+	// A virtio disk's vendor is the PCI vendor's number, which tells nobody anything.
+	if vendor := strings.TrimSpace(r.Get("device/vendor")); !strings.HasPrefix(vendor, "0x") {
+		d.Vendor = vendor
+	}
+	if size := r.Get("size"); size != "" {
+		// sysfs counts in 512 bytes, whatever the device's sector.
+		sectors, err := strconv.ParseUint(size, 10, 55)
+		if err != nil {
+			return fmt.Errorf("the size of %q is not a number: %q", d.Name, shorten(size))
+		}
+		d.Size = sectors * 512
+	}
+	d.Kind = kindOf(r)
+	names := kernelNames{kernel: d.Kernel}
+	if d.Kind == disk.KindPartition {
+		names.parent = path.Base(path.Dir(r.Get("sysfs")))
+	}
+	if r.Has("blkid") || r.Has("mke2fs") {
+		d.Content = content(r)
+	}
+	p.view.Disks = append(p.view.Disks, d)
+	p.kernel = append(p.kernel, names)
+	return nil
+}
+
+// kindOf tells what a device is from what its directory in sysfs has.
+func kindOf(r Record) disk.Kind {
+	kernel := path.Base(r.Get("sysfs"))
+	switch {
+	case r.Has("partition"):
+		return disk.KindPartition
+	// SCSI peripheral device type 5 is CD/DVD (SPC-4, table 49).
+	case r.Get("device/type") == "5", strings.HasPrefix(kernel, "sr"):
+		return disk.KindCDROM
+	case r.Has("loop/backing_file"), strings.HasPrefix(kernel, "loop"):
+		return disk.KindLoop
+	case r.Has("dm/name"), r.Has("dm/uuid"), strings.HasPrefix(kernel, "dm-"):
+		return disk.KindMapper
+	case r.Has("md/uuid"), strings.HasPrefix(kernel, "md"):
+		return disk.KindRAID
+	}
+	return disk.KindDisk
+}
+
+// finish joins what needs the whole answer: udev's names, the names of parents,
+// a stable order.
+func (p *parser) finish() {
+	byKernel := make(map[string]string, len(p.view.Disks))
+	for i, names := range p.kernel {
+		byKernel[names.kernel] = p.view.Disks[i].Name
+	}
+	for i := range p.view.Disks {
+		d := &p.view.Disks[i]
+		d.ByID, d.ByPath = slices.Sorted(slices.Values(p.byID[d.Number])), slices.Sorted(slices.Values(p.byPath[d.Number]))
+		if parent := p.kernel[i].parent; parent != "" {
+			d.Parent = cmp.Or(byKernel[parent], parent)
+		}
+	}
+	slices.SortFunc(p.view.Disks, func(a, b disk.Disk) int {
+		return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
+	})
+	for class := range maps.Keys(p.view.Dirs) {
+		slices.SortFunc(p.view.Dirs[class].Entries, func(a, b provisioner.Entry) int { return cmp.Compare(a.Name, b.Name) })
+	}
+}
+
+func (p *parser) mountPoint(dir string) bool {
+	return slices.ContainsFunc(p.mounts, func(m *mountinfo.Info) bool { return m.Mountpoint == path.Clean(dir) })
+}

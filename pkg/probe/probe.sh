@@ -1,0 +1,149 @@
+# shellcheck shell=sh
+# What one node's disks and class directories look like from here.
+#
+# Arguments: for each class its name and its directory, then "--", then the
+# disks to look at closely: patterns of names in /dev, or paths.
+
+# entries DIR: a record for everything that lies in a class directory.
+entries() {
+	for e in "$2"/* "$2"/.[!.]* "$2"/..?*; do
+		[ -e "$e" ] || [ -L "$e" ] || continue
+		begin entry
+		put class "$1"
+		put name "${e##*/}"
+		if [ -L "$e" ]; then
+			put kind link
+			target=$(readlink -n -- "$e" && echo .) || put problem "the link cannot be read"
+			put target "${target%.}"
+		elif [ -d "$e" ]; then
+			put kind directory
+		elif [ -b "$e" ]; then
+			put kind block
+		elif [ -f "$e" ]; then
+			put kind file
+		else
+			put kind other
+		fi
+		! numberof "$e" || put device "$V"
+		emit
+	done
+}
+
+# beneath NUMBER: every device under a device, itself and down to the disks.
+beneath() {
+	(
+		cd -P "/sys/dev/block/$1" 2>/dev/null || exit 1
+		printf '%s ' "$1"
+		if [ -f partition ]; then
+			readfile ../dev
+			beneath "$V" || exit 1
+		fi
+		for s in slaves/*; do
+			[ -e "$s" ] || continue
+			readfile "$s/dev"
+			beneath "$V" || exit 1
+		done
+	)
+}
+
+# home DIR: a record of the devices that a directory of the node lies on.
+home() {
+	begin home
+	put dir "$1"
+	d=$(stat -c %d -- "$1" 2>/dev/null) || d=0
+	# The kernel's encoding of a device number in st_dev.
+	d=$(((d >> 8) & 0xfff | (d >> 32) & ~0xfff)):$(((d & 0xff) | (d >> 12) & ~0xff))
+	put device "$d"
+	V=$(beneath "$d") || put problem "the kernel knows no block device $d"
+	put beneath "$V"
+	emit
+}
+
+begin start
+put version 1
+put mountinfo "$(cat /proc/self/mountinfo)"
+emit
+
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+	begin dir
+	put class "$1"
+	put path "$2"
+	if [ -d "$2" ]; then
+		put exists yes
+		[ ! -w "$2" ] || put writable yes
+		if [ ! -r "$2" ] || [ ! -x "$2" ]; then
+			put problem "the directory cannot be read"
+		fi
+	fi
+	emit
+	if [ -d "$2" ]; then
+		entries "$1" "$2"
+		home "$2"
+	fi
+	shift 2
+done
+[ $# -eq 0 ] || shift
+# The kubelet bind-mounts these from its own directory, which is the node's.
+home /etc/hosts
+
+names=$(udevnames)
+begin names
+put names "$names"
+emit
+
+# Paths among the arguments, as numbers.
+paths=
+for want in "$@"; do
+	case $want in
+	/*)
+		begin path
+		put path "$want"
+		if numberof "$want"; then
+			put number "$V"
+			paths="$paths $V "
+		fi
+		emit
+		;;
+	esac
+done
+
+# From here on words are split and never expanded: the patterns have no spaces,
+# and a device's name is only taken if it has none.
+nodes=
+for node in /dev/*; do
+	case $node in *[!A-Za-z0-9/._!+:-]*) continue ;; esac
+	[ -b "$node" ] && [ ! -L "$node" ] && nodes="$nodes $node"
+done
+patterns="$*"
+set -f
+
+# wanted NAME NUMBER: whether the disk is one of those to look at closely.
+wanted() {
+	case $paths in *" $2 "*) return 0 ;; esac
+	for want in $patterns; do
+		# shellcheck disable=SC2254 # a pattern is what it is meant to be
+		case $1 in $want) return 0 ;; esac
+	done
+	return 1
+}
+
+# shellcheck disable=SC2086 # a list of words
+[ -z "$nodes" ] || stat -c '%t:%T %n' $nodes 2>/dev/null | (
+	set +f
+	while IFS=' ' read -r hex node; do
+		number "$hex"
+		at=$V
+		node=${node#/dev/}
+		# Whole disks only: what lies on a partition does not matter, that it is there does.
+		if [ ! -f "/sys/dev/block/$at/partition" ] && (set -f && wanted "$node" "$at"); then
+			examine "$node" "$at" "$names"
+		else
+			begin disk
+			describe "$node" "$at"
+		fi
+		emit
+	done
+)
+
+begin end
+emit
