@@ -8,5 +8,6 @@
 // The real provisioner is published as an image only; the stand-in is built
 // from the Go module proxy, so that the tests need no image registry. Its
 // messages are worded as the real ones, because people search for them and the
-// doctor reads them. Cleaning by Jobs and metrics are left out.
+// doctor reads them; that is why some errors here begin with a capital.
+// Cleaning by Jobs and metrics are left out.
 package standin
