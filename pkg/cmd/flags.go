@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+)
+
+// nodeFlags choose nodes.
+type nodeFlags struct {
+	Nodes    []string
+	Selector string
+}
+
+// AddFlags adds --nodes and -l. Commands in which -l chooses something else call AddNodesFlag.
+func (f *nodeFlags) AddFlags(fs *pflag.FlagSet) {
+	f.AddNodesFlag(fs)
+	fs.StringVarP(&f.Selector, "selector", "l", f.Selector, "Only nodes with these labels, such as disk=ssd or node-role.kubernetes.io/control-plane!=.")
+}
+
+// AddNodesFlag adds --nodes.
+func (f *nodeFlags) AddNodesFlag(fs *pflag.FlagSet) {
+	fs.StringSliceVar(&f.Nodes, "nodes", f.Nodes, "Only these nodes: names or globs, comma-separated, such as w-1 or 'w-*'.")
+}
+
+// ToOptions checks the globs and the selector.
+func (f *nodeFlags) ToOptions() (nodeOptions, error) {
+	o := nodeOptions{Patterns: f.Nodes, Selector: labels.Everything()}
+	for _, p := range f.Nodes {
+		if _, err := path.Match(p, ""); err != nil || p == "" {
+			return o, failure.New(fmt.Sprintf("--nodes: %q is not a name or a glob", p), "")
+		}
+	}
+	if f.Selector != "" {
+		s, err := labels.Parse(f.Selector)
+		if err != nil {
+			return o, failure.Wrap(err, fmt.Sprintf("--selector: %q is not a label selector", f.Selector), "")
+		}
+		o.Selector = s
+	}
+	return o, nil
+}
+
+// nodeOptions are the nodes of a run.
+type nodeOptions struct {
+	// Patterns are names and globs; empty is every node.
+	Patterns []string
+	// Selector is never nil. It is meant for the API server.
+	Selector labels.Selector
+}
+
+// Match says whether one of the patterns matches the name.
+func (o nodeOptions) Match(name string) bool {
+	return len(o.Patterns) == 0 || slices.ContainsFunc(o.Patterns, func(p string) bool {
+		ok, _ := path.Match(p, name)
+		return ok
+	})
+}
+
+// Unmatched returns the patterns that match none of the names: a typo must not look like a node without disks.
+func (o nodeOptions) Unmatched(names []string) []string {
+	var unmatched []string
+	for _, p := range o.Patterns {
+		if !slices.ContainsFunc(names, func(name string) bool { ok, _ := path.Match(p, name); return ok }) {
+			unmatched = append(unmatched, p)
+		}
+	}
+	return unmatched
+}
+
+// runFlags bound a run over many nodes.
+type runFlags struct {
+	Concurrency          int
+	NodeTimeout, Timeout time.Duration
+}
+
+func newRunFlags() *runFlags {
+	return &runFlags{Concurrency: 16, NodeTimeout: 30 * time.Second}
+}
+
+// AddFlags adds --concurrency, --node-timeout and --timeout.
+func (f *runFlags) AddFlags(fs *pflag.FlagSet) {
+	fs.IntVar(&f.Concurrency, "concurrency", f.Concurrency, "How many nodes to work on at once.")
+	fs.DurationVar(&f.NodeTimeout, "node-timeout", f.NodeTimeout, "How long to wait for one node. Zero means no limit.")
+	fs.DurationVar(&f.Timeout, "timeout", f.Timeout, "How long the whole run may take. Zero means no limit.")
+}
+
+// ToOptions checks the values.
+func (f *runFlags) ToOptions() (runOptions, error) {
+	switch {
+	case f.Concurrency < 1:
+		return runOptions{}, failure.New("--concurrency must be at least 1", "")
+	case f.NodeTimeout < 0:
+		return runOptions{}, failure.New("--node-timeout must not be negative", "")
+	case f.Timeout < 0:
+		return runOptions{}, failure.New("--timeout must not be negative", "")
+	}
+	return runOptions(*f), nil
+}
+
+// runOptions are for exec.Each and Context.
+type runOptions struct {
+	Concurrency          int
+	NodeTimeout, Timeout time.Duration
+}
+
+// Context bounds ctx by the timeout of the whole run.
+func (o runOptions) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.Timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, o.Timeout, failure.Wrap(context.DeadlineExceeded,
+		fmt.Sprintf("the run was not over after %s", o.Timeout), "give it longer with --timeout, or fewer nodes with --nodes"))
+}
+
+// confirmFlags let a run go on without a question.
+type confirmFlags struct {
+	Yes bool
+}
+
+// AddFlags adds --yes.
+func (f *confirmFlags) AddFlags(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.Yes, "yes", f.Yes, "Do what the plan says without asking.")
+}
+
+// provisionerFlags say where the provisioner is when it is not found by itself.
+type provisionerFlags struct {
+	Namespace, DaemonSet string
+}
+
+// AddFlags adds --provisioner-namespace and --provisioner.
+func (f *provisionerFlags) AddFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&f.Namespace, "provisioner-namespace", f.Namespace, "Namespace of the local volume static provisioner. Found by itself if not set.")
+	fs.StringVar(&f.DaemonSet, "provisioner", f.DaemonSet, "Name of the provisioner's DaemonSet. Found by its image or its ConfigMap if not set.")
+}
+
+// ToOptions returns the overrides; empty fields are to be found.
+func (f *provisionerFlags) ToOptions() provisionerOptions { return provisionerOptions(*f) }
+
+// provisionerOptions are the overrides; an empty field is to be found.
+type provisionerOptions struct {
+	Namespace, DaemonSet string
+}

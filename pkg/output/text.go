@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package output
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/duration"
+)
+
+// None is what a table shows for a value that does not exist, and Unknown for one that could not be looked at.
+const (
+	None    = "-"
+	Unknown = "unknown"
+)
+
+// Size is a number of bytes for people, in binary units as Kubernetes writes them: 512Mi, 60Gi, 1.8Ti. The unit is the
+// largest of which there is at least one; below 10 there is one decimal unless it is 0. It is rounded down, so that it
+// never shows more than there is. Exact numbers belong into JSON.
+func Size(bytes uint64) string {
+	units := []string{"", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"}
+	shift, unit := 0, 0
+	for unit < len(units)-1 && bytes>>(shift+10) > 0 {
+		shift, unit = shift+10, unit+1
+	}
+	whole := bytes >> shift
+	// The fraction has at most 60 bits, so it must not be multiplied before it is shifted.
+	if tenths := (bytes - whole<<shift) / tenth(shift); unit > 0 && whole < 10 && tenths > 0 {
+		return fmt.Sprintf("%d.%d%s", whole, min(tenths, 9), units[unit])
+	}
+	return strconv.FormatUint(whole, 10) + units[unit]
+}
+
+// tenth is a tenth of 1<<shift, rounded up so that no fraction is overstated.
+func tenth(shift int) uint64 { return (1<<shift + 9) / 10 }
+
+// Age is the time from then to now for people, as kubectl shows it: 5s, 3m12s, 4d. A zero then is unknown.
+func Age(then, now time.Time) string {
+	if then.IsZero() {
+		return Unknown
+	}
+	return duration.HumanDuration(now.Sub(then))
+}
