@@ -37,6 +37,9 @@ func debian() recipe {
 			"dev/*", "proc/*", "sys/*", "tmp/*", "run/*", "boot/*",
 			"usr/share/doc/*", "usr/share/man/*", "usr/share/info/*", "usr/share/locale/*", "usr/share/zoneinfo/*",
 			"usr/share/lintian/*", "var/lib/apt/lists/*", "var/cache/apt/*", "var/cache/debconf/*", "var/log/*",
+			// No script that runs in the image may need these.
+			"usr/bin/perl*", "usr/lib/*/perl-base", "usr/share/perl5", "usr/lib/*/gconv",
+			"usr/bin/apt*", "usr/lib/apt", "usr/lib/*/libapt-*", "var/lib/dpkg/*", "usr/share/bash-completion",
 			"debootstrap", "usr/bin/busybox", // busybox is for the other image
 		},
 	}
