@@ -150,3 +150,58 @@ func (f *provisionerFlags) ToOptions() provisionerOptions { return provisionerOp
 type provisionerOptions struct {
 	Namespace, DaemonSet string
 }
+
+// dryRun is how far a command goes.
+type dryRun string
+
+const (
+	dryRunNone dryRun = "none"
+	// dryRunClient reads the API server and touches no node.
+	dryRunClient dryRun = "client"
+	// dryRunServer also looks at the nodes, and changes nothing.
+	dryRunServer dryRun = "server"
+)
+
+// dryRunFlags let a command stop before it changes anything.
+type dryRunFlags struct {
+	DryRun string
+}
+
+// AddFlags adds --dry-run.
+func (f *dryRunFlags) AddFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&f.DryRun, "dry-run", string(dryRunNone), `Must be "none", "server", or "client". With client no node is looked at; with server the nodes are looked at, and nothing is changed.`)
+}
+
+// ToOptions checks the value.
+func (f *dryRunFlags) ToOptions() (dryRun, error) {
+	switch d := dryRun(f.DryRun); d {
+	case dryRunNone, dryRunClient, dryRunServer:
+		return d, nil
+	}
+	return "", failure.New(fmt.Sprintf("--dry-run: %q is not none, client or server", f.DryRun), "")
+}
+
+// waitFlags let a command wait for what follows from what it did.
+type waitFlags struct {
+	Wait        bool
+	WaitTimeout time.Duration
+}
+
+func newWaitFlags() waitFlags { return waitFlags{Wait: true, WaitTimeout: time.Minute} }
+
+// AddFlags adds --wait and --wait-timeout.
+func (f *waitFlags) AddFlags(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.Wait, "wait", f.Wait, "Wait until the PersistentVolumes are as they should be. The provisioner looks every 10 seconds.")
+	fs.DurationVar(&f.WaitTimeout, "wait-timeout", f.WaitTimeout, "How long to wait for the PersistentVolumes.")
+}
+
+// ToOptions returns how long to wait; 0 is not at all.
+func (f *waitFlags) ToOptions() (time.Duration, error) {
+	switch {
+	case f.WaitTimeout <= 0:
+		return 0, failure.New("--wait-timeout must be positive", "to not wait at all: --wait=false")
+	case !f.Wait:
+		return 0, nil
+	}
+	return f.WaitTimeout, nil
+}

@@ -82,15 +82,14 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: name},
 		Short:       "Local PersistentVolumes on the disks of Talos nodes",
 		Long: templates.LongDesc(`
-			Local PersistentVolumes on the extra disks of Talos nodes: shows the disks, links them for the local
-			volume static provisioner, makes its directories visible to the kubelet, and says what is wrong when a
-			volume does not work.`),
+			Local PersistentVolumes on the extra disks of Talos nodes: shows the disks of every node, and links
+			them for the local volume static provisioner through its pods.`),
 		Example: templates.Examples(`
-			# Which build this is, and which cluster it talks to
-			kubectl talosdisk version
+			# The disks of every node, and what uses them
+			kubectl talosdisk disks
 
-			# The flags that every command takes
-			kubectl talosdisk options`),
+			# Link two disks on every node, and wait for their PersistentVolumes
+			kubectl talosdisk link vdf vdg`),
 		Args:                       unknownCommand,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:              true,
@@ -108,6 +107,11 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 	addLogFlag(root)
 
 	groups := templates.CommandGroups{
+		{Message: "Disks:", Commands: []*cobra.Command{
+			newDisks(s),
+			newLink(s),
+			newUnlink(s),
+		}},
 		{Message: "Settings and Help:", Commands: []*cobra.Command{
 			newCompletion(s),
 			newVersion(s),

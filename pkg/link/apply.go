@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
@@ -60,7 +61,18 @@ func Apply(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner) 
 	}
 	act(ctx, todo, classes, r, func(l *Link) []string {
 		return []string{"link", l.Disk, l.Device.String(), l.Fingerprint, dirOf(*l, classes), l.Entry, l.Target}
-	})
+	}, linked)
+}
+
+// linked tells from a second look whether a link was made.
+func linked(l *Link, e provisioner.Entry, exists bool) Result {
+	switch {
+	case exists && e.Target == l.Target && (e.Device == l.Device.String() || l.Device == disk.Number{}):
+		return ResultCreated
+	case exists:
+		return ResultFailed
+	}
+	return ResultNotDone
 }
 
 func dirOf(l Link, classes []provisioner.Class) string {
@@ -72,8 +84,15 @@ func dirOf(l Link, classes []provisioner.Class) string {
 	return ""
 }
 
-// act performs one step for each link, all steps of a node in one exec.
-func act(ctx context.Context, links []*Link, classes []provisioner.Class, r Runner, step func(*Link) []string) {
+// second tells from a second look at a node what became of a link.
+type second func(l *Link, e provisioner.Entry, exists bool) Result
+
+// act performs one step for each link, all steps of a node in one exec. Where
+// the end of a step was not seen, the node is looked at again.
+func act(ctx context.Context, links []*Link, classes []provisioner.Class, r Runner, step func(*Link) []string, seen second) {
+	if len(links) == 0 {
+		return
+	}
 	byNode, order := group(links)
 	jobs := make([]Job, 0, len(order))
 	for _, node := range order {
@@ -91,7 +110,7 @@ func act(ctx context.Context, links []*Link, classes []provisioner.Class, r Runn
 	for i, answer := range r.Run(ctx, jobs) {
 		unclear = append(unclear, settle(byNode[jobs[i].Node], answer, ctx.Err() != nil)...)
 	}
-	look(ctx, unclear, classes, r)
+	look(ctx, unclear, classes, r, seen)
 }
 
 func group(links []*Link) (byNode map[string][]*Link, order []string) {
@@ -155,7 +174,7 @@ func said(l *Link, result, detail string) {
 }
 
 // look finds out what became of links whose step's end was not seen.
-func look(ctx context.Context, links []*Link, classes []provisioner.Class, r Runner) {
+func look(ctx context.Context, links []*Link, classes []provisioner.Class, r Runner, seen second) {
 	if len(links) == 0 {
 		return
 	}
@@ -178,16 +197,12 @@ func look(ctx context.Context, links []*Link, classes []provisioner.Class, r Run
 			}
 			dir := view.Dirs[l.Class]
 			entry, exists := dir.Entry(l.Entry)
-			switch {
-			case dir.Problem != "" || !dir.Exists:
+			if dir.Problem != "" || !dir.Exists {
 				l.Detail += "; looking again: the class directory could not be read"
-			case exists && entry.Target == l.Target && entry.Device == l.Device.String():
-				l.Result, l.Detail = ResultCreated, "seen when looking again: "+l.Detail
-			case exists:
-				l.Result, l.Detail = ResultFailed, "another link of that name is there: "+l.Detail
-			default:
-				l.Result, l.Detail = ResultNotDone, "it is not there: "+l.Detail
+				continue
 			}
+			l.Result = seen(l, entry, exists)
+			l.Detail = "seen when looking again: " + l.Detail
 		}
 	}
 }

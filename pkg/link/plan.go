@@ -19,14 +19,11 @@ import (
 // provisioner is an error, and nothing is to be touched then; what is wrong with one
 // disk is an objection in the plan. Rows come in the order of nodes, then of the request.
 func Decide(s *snapshot.Snapshot, r Request) (Plan, error) {
+	if err := Check(s, r); err != nil {
+		return Plan{}, err
+	}
 	class, err := ChooseClass(s.Install, r.Class)
 	if err != nil {
-		return Plan{}, err
-	}
-	if err := checkInstall(s, class); err != nil {
-		return Plan{}, err
-	}
-	if err := checkRequest(s, r, class); err != nil {
 		return Plan{}, err
 	}
 	p := Plan{
@@ -37,6 +34,19 @@ func Decide(s *snapshot.Snapshot, r Request) (Plan, error) {
 		p.Links = append(p.Links, decideNode(s, node, r, class)...)
 	}
 	return p, nil
+}
+
+// Check finds what is wrong with a request or with the provisioner. It can be
+// called before the nodes are looked at, and then judges what is known by then.
+func Check(s *snapshot.Snapshot, r Request) error {
+	class, err := ChooseClass(s.Install, r.Class)
+	if err != nil {
+		return err
+	}
+	if err := checkInstall(s, class); err != nil {
+		return err
+	}
+	return checkRequest(s, r, class)
 }
 
 // checkRequest finds what can be said of the names before any disk is judged.
@@ -138,7 +148,7 @@ func resolve(arg disk.Arg, view snapshot.PodView) []disk.Disk {
 }
 
 func newLink(node snapshot.Node, class provisioner.Class, name, entry string) Link {
-	l := Link{Node: node.Name, NodeUID: node.UID, Disk: name, Class: class.Name, Entry: entry, Action: Create}
+	l := Link{Kind: "Link", Metadata: Metadata{Name: node.Name + "/" + name}, Node: node.Name, NodeUID: node.UID, Disk: name, Class: class.Name, Entry: entry, Action: Create}
 	if entry != "" {
 		l.Path, l.HostPath = class.EntryPath(entry), class.VolumePath(entry)
 		l.Volume = provisioner.PVName(entry, node.Name, class.Name)

@@ -32,7 +32,7 @@ type Plan struct {
 	metav1.TypeMeta `json:",inline"`
 	// Provisioner is the DaemonSet as NAMESPACE/NAME.
 	Provisioner string `json:"provisioner"`
-	Links       []Link `json:"links"`
+	Links       []Link `json:"items"`
 }
 
 // Action is what a plan means to do.
@@ -61,8 +61,17 @@ const (
 	ResultUnlinked  Result = "unlinked"
 )
 
+// Metadata names a link for -o name and for people's tools.
+type Metadata struct {
+	// Name is NODE/DISK.
+	Name string `json:"name"`
+}
+
 // Link is one disk on one node.
 type Link struct {
+	Kind     string   `json:"kind,omitempty"`
+	Metadata Metadata `json:"metadata,omitzero"`
+
 	Node    string    `json:"node"`
 	NodeUID types.UID `json:"nodeUID,omitempty"`
 	// Disk is the name in /dev, or what was asked for where no such disk is.

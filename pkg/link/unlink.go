@@ -216,7 +216,7 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 	step := func(verb string) func(*Link) []string {
 		return func(l *Link) []string { return []string{verb, dirOf(*l, classes), l.Entry, l.Target} }
 	}
-	act(ctx, todo, classes, r, step("unlink"))
+	act(ctx, todo, classes, r, step("unlink"), unlinked)
 	var back []*Link
 	for _, l := range todo {
 		if l.Result != ResultUnlinked {
@@ -237,7 +237,7 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 	// The link must come back even if the run was interrupted just now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*lookAgain)
 	defer cancel()
-	act(ctx, back, classes, r, step("restore"))
+	act(ctx, back, classes, r, step("restore"), linked)
 	for _, l := range back {
 		if l.Result == ResultCreated || l.Result == ResultUnchanged {
 			l.Result, l.Detail = ResultRefused, why[l]+"; the link is back"
@@ -246,6 +246,17 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 		l.Detail = fmt.Sprintf("%s; the link could not be put back: %s", why[l], l.Detail)
 		l.Result = ResultFailed
 	}
+}
+
+// unlinked tells from a second look whether a link was taken away.
+func unlinked(l *Link, e provisioner.Entry, exists bool) Result {
+	switch {
+	case !exists:
+		return ResultUnlinked
+	case e.Target == l.Target:
+		return ResultNotDone
+	}
+	return ResultFailed
 }
 
 // dropVolume deletes the volume of a link that is gone. It returns why the

@@ -47,6 +47,9 @@ func (r Record) All(key string) []string {
 	return all
 }
 
+// End is what a whole answer ends with.
+const End = "record=end" + fieldEnd + recordEnd
+
 const (
 	fieldEnd  = "\x1f"
 	recordEnd = "\x1e"

@@ -46,11 +46,12 @@ func (s Section[T]) Why() string {
 // Snapshot is what was observed, at one time, of the cluster and of the chosen
 // nodes.
 type Snapshot struct {
-	Time           time.Time                      `json:"time"`
-	Install        provisioner.Install            `json:"install"`
-	StorageClasses map[string]StorageClass        `json:"storageClasses"`
-	Volumes        []Volume                       `json:"volumes"`
-	Users          Section[map[ClaimRef][]string] `json:"-"`
+	Time           time.Time               `json:"time"`
+	Install        provisioner.Install     `json:"install"`
+	StorageClasses map[string]StorageClass `json:"storageClasses"`
+	Volumes        []Volume                `json:"volumes"`
+	// Users are the names of the pods that use a claim, in the claim's namespace.
+	Users Section[map[ClaimRef][]string] `json:"users,omitzero"`
 	// Nodes are the chosen ones, sorted by name.
 	Nodes []Node `json:"nodes"`
 }
@@ -66,6 +67,9 @@ type Node struct {
 	Taints        []corev1.Taint    `json:"taints,omitempty"`
 	// Pod is the provisioner's pod whose container runs; Problem tells why there is none.
 	Pod Section[Pod] `json:"pod"`
+	// Wanted tells whether the DaemonSet is meant to have a pod there: neither a
+	// taint nor its node selector keeps it away.
+	Wanted bool `json:"wanted"`
 	// View is what that pod sees.
 	View Section[PodView] `json:"view"`
 }
@@ -141,6 +145,9 @@ type ClaimRef struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 }
+
+// MarshalText makes the reference a key in JSON and YAML.
+func (c ClaimRef) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // String is "namespace/name".
 func (c ClaimRef) String() string { return c.Namespace + "/" + c.Name }

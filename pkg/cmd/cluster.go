@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// clusterFlags are the flags of every command that looks at nodes through the
+// provisioner's pods.
+type clusterFlags struct {
+	nodes       nodeFlags
+	run         *runFlags
+	provisioner provisionerFlags
+}
+
+func newClusterFlags() clusterFlags { return clusterFlags{run: newRunFlags()} }
+
+// AddFlags adds the flags that choose nodes, bound the run and name the provisioner.
+func (f *clusterFlags) AddFlags(fs *pflag.FlagSet) {
+	f.nodes.AddFlags(fs)
+	f.run.AddFlags(fs)
+	f.provisioner.AddFlags(fs)
+}
+
+// ToOptions checks the flags; no server is asked yet.
+func (f *clusterFlags) ToOptions() (clusterOptions, error) {
+	nodes, err := f.nodes.ToOptions()
+	if err != nil {
+		return clusterOptions{}, err
+	}
+	run, err := f.run.ToOptions()
+	return clusterOptions{nodes: nodes, run: run, provisioner: f.provisioner.ToOptions()}, err
+}
+
+// clusterOptions are the checked clusterFlags.
+type clusterOptions struct {
+	nodes       nodeOptions
+	run         runOptions
+	provisioner provisionerOptions
+}
+
+// cluster is one cluster, connected to with the flags of a command.
+type cluster struct {
+	shared   *shared
+	options  clusterOptions
+	client   kubernetes.Interface
+	executor *exec.Executor
+	progress *output.Progress
+}
+
+func (s *shared) connect(o clusterOptions) (*cluster, error) {
+	config, err := s.RESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	executor, err := exec.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{shared: s, options: o, client: client, executor: executor, progress: output.NewProgress(s.ErrOut)}, nil
+}
+
+// observe fills a snapshot of the chosen nodes. Nodes that the provisioner is not
+// meant to run on are left out, with a note, unless they were named.
+func (c *cluster) observe(ctx context.Context, r collect.Request) (*snapshot.Snapshot, error) {
+	r.Nodes, r.Selector = c.options.nodes.Patterns, c.options.nodes.Selector
+	r.Namespace, r.DaemonSet = c.options.provisioner.Namespace, c.options.provisioner.DaemonSet
+	collector := collect.Collector{
+		Client: c.client, Executor: c.executor,
+		Limit: c.options.run.Concurrency, Timeout: c.options.run.NodeTimeout,
+		Progress: func(nodes int) func() { return c.progress.Count("looked at %d/%d nodes", nodes) },
+	}
+	s, err := collector.Observe(ctx, r)
+	c.progress.Clear()
+	if err != nil {
+		return nil, err
+	}
+	return s, c.leaveOut(s)
+}
+
+func (c *cluster) leaveOut(s *snapshot.Snapshot) error {
+	named := len(c.options.nodes.Patterns) > 0
+	kept := s.Nodes[:0]
+	var without []string
+	for _, n := range s.Nodes {
+		if n.Wanted || named {
+			kept = append(kept, n)
+			continue
+		}
+		without = append(without, fmt.Sprintf("%s: %s", n.Name, n.Pod.Why()))
+	}
+	if len(kept) == 0 {
+		return failure.New("no provisioner pod on any of the chosen nodes: "+strings.Join(without, "; "),
+			fmt.Sprintf("kubectl -n %s describe daemonset %s", s.Install.Namespace, s.Install.Name))
+	}
+	for _, w := range without {
+		fmt.Fprintf(c.shared.ErrOut, "note: left out node %s\n", w)
+	}
+	s.Nodes = kept
+	return nil
+}
+
+// pods runs node scripts in the provisioner's pods of a snapshot.
+func (c *cluster) pods(s *snapshot.Snapshot) *kube.Pods {
+	return &kube.Pods{
+		Executor: c.executor, Targets: kube.Targets(s),
+		Limit: c.options.run.Concurrency, Timeout: c.options.run.NodeTimeout,
+	}
+}
+
+// volumes are the cluster's PersistentVolumes.
+func (c *cluster) volumes() kube.Volumes { return kube.Volumes{Client: c.client} }
+
+// unlooked are the nodes that could not be looked at, and why.
+func unlooked(s *snapshot.Snapshot) []failure.Part {
+	var parts []failure.Part
+	for _, n := range s.Nodes {
+		if n.View.Value == nil {
+			parts = append(parts, failure.Part{Subject: "node " + n.Name, Err: fmt.Errorf("%s", n.View.Why())})
+		}
+	}
+	return parts
+}

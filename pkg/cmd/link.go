@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/kubectl/pkg/util/templates"
+	"sigs.k8s.io/yaml"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// linkFlags are the flags of link.
+type linkFlags struct {
+	clusterFlags
+	confirmFlags
+	dryRunFlags
+	waitFlags
+	output   *output.Flags
+	Class    string
+	As       string
+	Target   string
+	Accept   []string
+	Filename string
+}
+
+func newLink(s *shared) *cobra.Command {
+	flags := &linkFlags{
+		clusterFlags: newClusterFlags(), waitFlags: newWaitFlags(), output: output.NewFlags(), Target: string(disk.TargetAuto),
+	}
+	cmd := &cobra.Command{
+		Use:   "link DISK...",
+		Short: "Link disks into a Block class, on every node",
+		Long: templates.LongDesc(`
+			Make symlinks to whole disks in the directory of a Block class, through the provisioner's pods, on every
+			node. Then wait for the PersistentVolumes and print them.
+
+			A disk that anything uses is refused, with the reason. Nothing is formatted or wiped. A link holds a
+			name that survives a reboot: by-id, else by-path. A link that is there already is left as it is.
+
+			DISK is a name in /dev (vdf), a glob of names ('vd[fg]'), or a path below /dev/disk. On each node the
+			same names are linked; a node that lacks one is reported.
+
+			Needs, in Kubernetes: list daemonsets, nodes, persistentvolumes, storageclasses and the provisioner's
+			pods; get its configmap; create pods/exec in its namespace; watch and patch persistentvolumes.`),
+		Example: templates.Examples(`
+			# Link two disks on every node
+			kubectl talosdisk link vdf vdg
+
+			# On two nodes only, into a class chosen by name
+			kubectl talosdisk link vdf --nodes w-1,w-2 --class block-storage
+
+			# Look only, and keep the plan; later perform that plan, if nothing changed
+			kubectl talosdisk link vdf vdg --dry-run=server -o yaml > plan.yaml
+			kubectl talosdisk link -f plan.yaml
+
+			# Link a disk of one node although it has a filesystem
+			kubectl talosdisk link vdf --nodes w-2 --accept signature=w-2/vdf`),
+		ValidArgsFunction: s.completeDisks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options, err := flags.ToOptions(s, args)
+			if err != nil {
+				return usage(cmd, err)
+			}
+			return options.run(cmd.Context())
+		},
+	}
+	flags.AddFlags(cmd.Flags())
+	completeClass(s, cmd)
+	for name, values := range map[string][]string{"target": words(disk.TargetModes()), "accept": words(disk.AcceptableReasons())} {
+		must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+	}
+	return cmd
+}
+
+// AddFlags adds the flags of link.
+func (f *linkFlags) AddFlags(fs *pflag.FlagSet) {
+	f.clusterFlags.AddFlags(fs)
+	f.confirmFlags.AddFlags(fs)
+	f.dryRunFlags.AddFlags(fs)
+	f.waitFlags.AddFlags(fs)
+	f.output.AddFlags(fs)
+	fs.StringVar(&f.Class, "class", f.Class, "Class to link into. Needed if the provisioner has several with volumeMode Block.")
+	fs.StringVar(&f.As, "as", f.As, "Name of the link, if it is not to be the disk's. For one disk only.")
+	fs.StringVar(&f.Target, "target", f.Target, "What the link holds: auto (by-id, else by-path, else the name), by-id, by-path or name.")
+	fs.StringArrayVar(&f.Accept, "accept", f.Accept, "Link in spite of a reason: REASON, or REASON=NODE/DISK for one disk. Reasons: signature, partitions, removable, too-small, loop. May be repeated.")
+	fs.StringVarP(&f.Filename, "filename", "f", f.Filename, "Perform the plan in this file, made by --dry-run=server -o yaml. - is standard input.")
+}
+
+// linkOptions are what link needs to run.
+type linkOptions struct {
+	*shared
+	cluster clusterOptions
+	printer *output.Printer
+	request link.Request
+	plan    *link.Plan // from a file
+	dryRun  dryRun
+	wait    time.Duration // 0: do not wait
+	yes     bool
+}
+
+// ToOptions checks everything that can be checked without a server.
+func (f *linkFlags) ToOptions(s *shared, args []string) (*linkOptions, error) {
+	o := &linkOptions{shared: s, yes: f.Yes}
+	var err error
+	if o.cluster, err = f.clusterFlags.ToOptions(); err != nil {
+		return nil, err
+	}
+	if o.printer, err = f.output.ToPrinter(); err != nil {
+		return nil, err
+	}
+	if o.dryRun, err = f.dryRunFlags.ToOptions(); err != nil {
+		return nil, err
+	}
+	if o.wait, err = f.waitFlags.ToOptions(); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.Filename != "" && (len(args) > 0 || f.Class != "" || f.As != "" || len(f.Accept) > 0):
+		return nil, failure.New("-f performs a plan as it is: disks, --class, --as and --accept are in it", "")
+	case f.Filename != "":
+		o.plan, err = readPlan(s.In, f.Filename)
+		return o, err
+	case len(args) == 0:
+		return nil, failure.New("no disk is named", "kubectl talosdisk disks")
+	}
+	o.request = link.Request{Class: f.Class, As: f.As, Target: disk.TargetMode(f.Target)}
+	if _, _, err := (disk.Disk{ByID: []string{"x"}, ByPath: []string{"x"}}).Target(o.request.Target); err != nil {
+		return nil, failure.New("--target: "+err.Error(), "")
+	}
+	for _, arg := range args {
+		parsed, err := disk.ParseArg(arg)
+		if err != nil {
+			return nil, err
+		}
+		o.request.Disks = append(o.request.Disks, parsed)
+	}
+	for _, a := range f.Accept {
+		parsed, err := link.ParseAcceptance(a)
+		if err != nil {
+			return nil, failure.Wrap(err, "--accept", "")
+		}
+		o.request.Accept = append(o.request.Accept, parsed)
+	}
+	return o, nil
+}
+
+// readPlan reads a plan, strictly: a field that is not known might mean something.
+func readPlan(stdin io.Reader, name string) (*link.Plan, error) {
+	var text []byte
+	var err error
+	if name == "-" {
+		text, err = io.ReadAll(stdin)
+	} else {
+		text, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var p link.Plan
+	if err := yaml.UnmarshalStrict(text, &p); err != nil {
+		return nil, failure.Wrap(err, fmt.Sprintf("%q is not a plan", name), "make one with: kubectl talosdisk link DISK... --dry-run=server -o yaml")
+	}
+	return &p, p.Check()
+}
+
+func (o *linkOptions) run(ctx context.Context) error {
+	ctx, cancel := o.cluster.run.Context(ctx)
+	defer cancel()
+	c, err := o.connect(o.cluster)
+	if err != nil {
+		return err
+	}
+	s, plan, err := o.decide(ctx, c)
+	if err != nil {
+		return err
+	}
+	if o.dryRun != dryRunNone {
+		if err := o.print(plan); err != nil {
+			return err
+		}
+		return linkErrors(plan, s, o.dryRun)
+	}
+	if plan.Accepting() && !o.yes {
+		if err := o.confirm(ctx, plan); err != nil {
+			return err
+		}
+	}
+	link.Apply(ctx, &plan, s.Install.Classes, c.pods(s))
+	if o.wait > 0 && ctx.Err() == nil {
+		c.progress.Show("waiting for PersistentVolumes, up to %s", o.wait)
+		wctx, stop := context.WithTimeout(ctx, o.wait)
+		link.Await(wctx, &plan, c.volumes())
+		stop()
+		c.progress.Clear()
+	}
+	if err := o.print(plan); err != nil {
+		return err
+	}
+	return interrupted(linkErrors(plan, s, dryRunNone), context.Cause(ctx))
+}
+
+// decide observes and plans.
+func (o *linkOptions) decide(ctx context.Context, c *cluster) (*snapshot.Snapshot, link.Plan, error) {
+	request := collect.Request{Closely: link.Closely(o.request.Disks), Blind: o.dryRun == dryRunClient}
+	if o.plan != nil {
+		request.Closely = o.plan.Disks()
+		if len(c.options.nodes.Patterns) == 0 {
+			c.options.nodes.Patterns = o.plan.Nodes()
+		}
+	} else {
+		request.Check = func(s *snapshot.Snapshot) error { return link.Check(s, o.request) }
+	}
+	s, err := c.observe(ctx, request)
+	if err != nil {
+		return nil, link.Plan{}, err
+	}
+	if o.plan != nil {
+		plan, err := link.DecideAgain(s, *o.plan)
+		return s, plan, err
+	}
+	plan, err := link.Decide(s, o.request)
+	return s, plan, err
+}
+
+// confirm shows what is accepted and asks.
+func (o *linkOptions) confirm(ctx context.Context, plan link.Plan) error {
+	for _, l := range plan.Links {
+		for _, a := range l.Accepted {
+			if l.Action == link.Create {
+				fmt.Fprintf(o.ErrOut, "%s/%s %s: linked all the same (--accept %s)\n", l.Node, l.Disk, a.Message, a.Reason)
+			}
+		}
+	}
+	ok, err := output.Prompt(ctx, o.IOStreams, "A claim may write over these disks. Continue?")
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return failure.New("nothing was done: the answer was no", "")
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// print writes the plan to stdout, and its warnings to stderr.
+func (o *linkOptions) print(p link.Plan) error {
+	printWarnings(o.shared, p)
+	return o.printer.Print(o.Out, p, func() *metav1.Table { return linkTable(p, o.dryRun) })
+}
+
+func printWarnings(s *shared, p link.Plan) {
+	style := s.Colour.Style(s.ErrOut)
+	for _, l := range p.Links {
+		for _, w := range l.Warnings {
+			fmt.Fprintf(s.ErrOut, "%s %s/%s: %s\n", style.Warning("warning:"), l.Node, l.Disk, w)
+		}
+	}
+}
+
+// linkTable is one row a link.
+func linkTable(p link.Plan, run dryRun) *metav1.Table {
+	t := newTable("Node", "Disk", "Class", "Target", "Result", "PV", "Size")
+	addWide(t, "Path", "Status", "Identity")
+	for _, l := range p.Links {
+		target, volume, size, identity := "-", "-", "-", "-"
+		if l.Action != link.Skip && !l.Refused() {
+			target, volume = cmp.Or(l.Target, "-"), cmp.Or(l.Volume, "-")
+		}
+		if l.Size > 0 {
+			size, identity = output.Size(l.Size), l.Identity.String()
+		}
+		addRow(t, l.Node, l.Disk, l.Class, target, resultOf(l, run), volume, size,
+			cmp.Or(l.HostPath, "-"), cmp.Or(l.VolumeState, "-"), identity)
+	}
+	return t
+}
+
+// resultOf is what became of a link, or what would become of it.
+func resultOf(l link.Link, run dryRun) string {
+	if run == dryRunNone {
+		return string(l.Result)
+	}
+	would := map[link.Action]link.Result{
+		link.Create: link.ResultCreated, link.Unchanged: link.ResultUnchanged, link.Refuse: link.ResultRefused,
+		link.Remove: link.ResultUnlinked, link.Skip: link.ResultUnknown,
+	}
+	return string(would[l.Action]) + run.suffix()
+}
+
+// suffix is kubectl's.
+func (d dryRun) suffix() string {
+	switch d {
+	case dryRunClient:
+		return " (dry run)"
+	case dryRunServer:
+		return " (server dry run)"
+	}
+	return ""
+}
+
+// linkErrors says what of a plan was not done, or would not be.
+func linkErrors(p link.Plan, s *snapshot.Snapshot, run dryRun) error {
+	var parts []failure.Part
+	counts := make(map[string]int)
+	add := func(l link.Link, word, hint, format string, args ...any) {
+		counts[word]++
+		parts = append(parts, failure.Part{Subject: l.Node + "/" + l.Disk, Err: failure.New(fmt.Sprintf(format, args...), hint)})
+	}
+	for _, l := range p.Links {
+		switch {
+		case l.Refused():
+			add(l, "refused", hints(l.Objections), "%s", messages(l.Objections))
+		case l.Action == link.Skip && run == dryRunClient:
+			// Nobody asked for the nodes to be looked at.
+		case l.Action == link.Skip:
+			add(l, "unknown", "", "%s", l.Detail)
+		case run != dryRunNone:
+		case l.Result == link.ResultRefused:
+			add(l, "refused", "", "%s", l.Detail)
+		case l.Result == link.ResultFailed, l.Result == link.ResultUnknown, l.Result == link.ResultNotDone:
+			add(l, string(l.Result), "", "%s", cmp.Or(l.Detail, "no reason given"))
+		case l.VolumeState == "Pending":
+			add(l, "without its volume", provisionerLog(s, l.Node), "%s", l.Detail)
+		case l.Result == link.ResultUnlinked && l.Detail != "":
+			add(l, "unlinked with trouble", "", "%s", l.Detail)
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	var words []string
+	for _, word := range []string{"refused", "failed", "unknown", "not done", "without its volume", "unlinked with trouble"} {
+		if n := counts[word]; n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, word))
+		}
+	}
+	first, rest, _ := strings.Cut(words[0], " ")
+	words[0] = fmt.Sprintf("%s of %d links %s", first, len(p.Links), rest)
+	if len(p.Links) == 1 {
+		words[0] = "the link is " + rest
+	}
+	return failure.Several(strings.Join(words, ", "), parts)
+}
+
+func provisionerLog(s *snapshot.Snapshot, node string) string {
+	i := slices.IndexFunc(s.Nodes, func(n snapshot.Node) bool { return n.Name == node })
+	if i < 0 || s.Nodes[i].Pod.Value == nil {
+		return ""
+	}
+	return fmt.Sprintf("kubectl -n %s logs %s -c %s --tail=20", s.Install.Namespace, s.Nodes[i].Pod.Value.Name, s.Install.Container)
+}
+
+func messages(objections []disk.Objection) string {
+	all := make([]string, 0, len(objections))
+	for _, o := range objections {
+		all = append(all, o.Message)
+	}
+	return strings.Join(all, "; ")
+}
+
+// hints is the hint that gets a person further: if one objection cannot be
+// overridden, how to override the others is no help.
+func hints(objections []disk.Objection) string {
+	final := slices.ContainsFunc(objections, func(o disk.Objection) bool { return !o.Reason.Acceptable() })
+	var all []string
+	for _, o := range objections {
+		if o.Hint != "" && (!final || !o.Reason.Acceptable()) && !slices.Contains(all, o.Hint) {
+			all = append(all, o.Hint)
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// interrupted joins what was reported with why the run ended early.
+func interrupted(reported, cause error) error {
+	if cause == nil || reported == nil {
+		return errors.Join(reported, cause)
+	}
+	var partial *failure.Partial
+	if errors.As(reported, &partial) {
+		partial.Message = "interrupted: " + partial.Message
+	}
+	return reported
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubectl/pkg/util/templates"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+)
+
+// unlinkFlags are the flags of unlink.
+type unlinkFlags struct {
+	clusterFlags
+	dryRunFlags
+	output *output.Flags
+	Class  string
+	Wait   bool
+}
+
+func newUnlink(s *shared) *cobra.Command {
+	flags := &unlinkFlags{clusterFlags: newClusterFlags(), output: output.NewFlags(), Wait: true}
+	cmd := &cobra.Command{
+		Use:   "unlink DISK...",
+		Short: "Take links away again, with their PersistentVolumes",
+		Long: templates.LongDesc(`
+			Take away links to disks from the directories of Block classes, on every node, and delete their
+			PersistentVolumes. Nothing on the disks is touched.
+
+			A link is kept, with the reason, while a claim is bound to its volume, while the volume is being
+			cleaned, and while it still holds a former claim's data.
+
+			DISK is a link's name, or a glob of names.
+
+			Needs, in Kubernetes: what disks needs, and get and delete on persistentvolumes.`),
+		Example: templates.Examples(`
+			# Take a link away on every node that has it
+			kubectl talosdisk unlink vdf
+
+			# See first what would happen, on one node
+			kubectl talosdisk unlink 'vd*' --nodes w-1 --dry-run=server`),
+		ValidArgsFunction: s.completeDisks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options, err := flags.ToOptions(s, args)
+			if err != nil {
+				return usage(cmd, err)
+			}
+			return options.run(cmd.Context())
+		},
+	}
+	flags.clusterFlags.AddFlags(cmd.Flags())
+	flags.dryRunFlags.AddFlags(cmd.Flags())
+	flags.output.AddFlags(cmd.Flags())
+	cmd.Flags().StringVar(&flags.Class, "class", flags.Class, "Only links of this class.")
+	cmd.Flags().BoolVar(&flags.Wait, "wait", flags.Wait, "Wait for one look of the provisioner (11 seconds), and see that the volumes do not come back.")
+	completeClass(s, cmd)
+	return cmd
+}
+
+// unlinkOptions are what unlink needs to run.
+type unlinkOptions struct {
+	*shared
+	cluster clusterOptions
+	printer *output.Printer
+	request link.UnlinkRequest
+	dryRun  dryRun
+	wait    bool
+}
+
+// ToOptions checks everything that can be checked without a server.
+func (f *unlinkFlags) ToOptions(s *shared, args []string) (*unlinkOptions, error) {
+	o := &unlinkOptions{shared: s, wait: f.Wait, request: link.UnlinkRequest{Names: args, Class: f.Class}}
+	var err error
+	if o.cluster, err = f.clusterFlags.ToOptions(); err != nil {
+		return nil, err
+	}
+	if o.printer, err = f.output.ToPrinter(); err != nil {
+		return nil, err
+	}
+	if o.dryRun, err = f.dryRunFlags.ToOptions(); err != nil {
+		return nil, err
+	}
+	if len(args) == 0 {
+		return nil, failure.New("no link is named", "kubectl talosdisk disks")
+	}
+	for i, name := range args {
+		arg, err := disk.ParseArg(name)
+		if err != nil {
+			return nil, err
+		}
+		o.request.Names[i] = path.Base(arg.String())
+	}
+	return o, nil
+}
+
+func (o *unlinkOptions) run(ctx context.Context) error {
+	ctx, cancel := o.cluster.run.Context(ctx)
+	defer cancel()
+	c, err := o.connect(o.cluster)
+	if err != nil {
+		return err
+	}
+	s, err := c.observe(ctx, collect.Request{Users: true, Blind: o.dryRun == dryRunClient})
+	if err != nil {
+		return err
+	}
+	plan, err := link.DecideUnlink(s, o.request)
+	if err != nil {
+		return err
+	}
+	var unsettled error
+	if o.dryRun == dryRunNone {
+		link.Unlink(ctx, &plan, s.Install.Classes, c.pods(s), c.volumes())
+		if o.wait && ctx.Err() == nil {
+			c.progress.Show("waiting for one look of the provisioner (%s)", link.DiscoveryPeriod)
+			unsettled = link.Settle(ctx, &plan, c.volumes(), sleep)
+			c.progress.Clear()
+		}
+	}
+	printWarnings(o.shared, plan)
+	if err := o.printer.Print(o.Out, plan, func() *metav1.Table { return unlinkTable(plan, o.dryRun) }); err != nil {
+		return err
+	}
+	if unsettled != nil {
+		fmt.Fprintln(o.ErrOut, "note: whether the volumes stay away was not waited for")
+	}
+	return interrupted(linkErrors(plan, s, o.dryRun), context.Cause(ctx))
+}
+
+// sleep waits, or returns why it could not.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// unlinkTable is one row a link.
+func unlinkTable(p link.Plan, run dryRun) *metav1.Table {
+	t := newTable("Node", "Link", "Class", "Target", "Result", "PV", "Status")
+	addWide(t, "Path")
+	for _, l := range p.Links {
+		addRow(t, l.Node, cmp.Or(l.Entry, l.Disk), l.Class, cmp.Or(l.Target, "-"), resultOf(l, run),
+			cmp.Or(l.Volume, "-"), cmp.Or(l.VolumeState, "-"), cmp.Or(l.HostPath, "-"))
+	}
+	return t
+}

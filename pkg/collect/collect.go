@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package collect fills snapshots: it reads Kubernetes and looks at nodes
+// through their provisioner pods. It decides nothing, and changes nothing.
+package collect
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// Collector observes one cluster.
+type Collector struct {
+	Client   kubernetes.Interface
+	Executor *exec.Executor
+	// Limit is how many nodes are looked at at once; Timeout is each node's own.
+	Limit   int
+	Timeout time.Duration
+	// Progress, if set, is called with the number of nodes to look at, and what
+	// it returns after each. It must be safe to call from several goroutines.
+	Progress func(nodes int) (step func())
+}
+
+// Request is what to observe.
+type Request struct {
+	// Nodes are names and globs; empty: all.
+	Nodes []string
+	// Selector chooses nodes too.
+	Selector labels.Selector
+	// Namespace and DaemonSet of the provisioner; empty: to be found.
+	Namespace, DaemonSet string
+	// Closely are the disks to read and open, as probe.Argv takes them.
+	Closely []string
+	// Blind asks no node.
+	Blind bool
+	// Users asks which pods use the claims of local volumes.
+	Users bool
+	// Check, if set, judges the provisioner before any node is looked at.
+	Check func(*snapshot.Snapshot) error
+}
+
+// Observe fills a snapshot. What concerns one node is told in its sections; an
+// error means that there is nothing to decide on.
+func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot, error) {
+	s := &snapshot.Snapshot{Time: time.Now()}
+	var nodes []corev1.Node
+	var installs []provisioner.Install
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { installs, err = c.installs(gctx, r); return err })
+	g.Go(func() (err error) { nodes, err = c.nodes(gctx, r); return err })
+	g.Go(func() (err error) { s.Volumes, err = c.volumes(gctx); return err })
+	g.Go(func() (err error) { s.StorageClasses, err = c.storageClasses(gctx); return err })
+	if r.Users {
+		g.Go(func() error { s.Users = c.users(gctx); return nil })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	install, err := choose(installs, r)
+	if err != nil {
+		return nil, err
+	}
+	s.Install = install
+
+	var pods []corev1.Pod
+	g, gctx = errgroup.WithContext(ctx)
+	g.Go(func() (err error) { s.Install.Classes, err = c.classes(gctx, install); return err })
+	g.Go(func() (err error) { pods, err = c.pods(gctx, install); return err })
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if r.Check != nil {
+		if err := r.Check(s); err != nil {
+			return nil, err
+		}
+	}
+	s.Nodes = join(s.Install, nodes, pods)
+	if !r.Blind {
+		c.look(ctx, s, r.Closely)
+	}
+	return s, ctx.Err()
+}
+
+// look asks every node with a provisioner pod what it sees.
+func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, closely []string) {
+	var jobs []link.Job
+	var of []*snapshot.Node
+	argv := probe.Argv(s.Install.Classes, closely)
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		if n.Pod.Value == nil {
+			n.View = snapshot.Unread[snapshot.PodView](n.Pod.Why())
+			continue
+		}
+		jobs = append(jobs, link.Job{Node: n.Name, Argv: argv})
+		of = append(of, n)
+	}
+	pods := kube.Pods{Executor: c.Executor, Targets: kube.Targets(s), Limit: c.Limit, Timeout: c.Timeout}
+	if c.Progress != nil {
+		pods.Done = c.Progress(len(jobs))
+	}
+	for i, answer := range pods.Run(ctx, jobs) {
+		of[i].View = viewOf(answer)
+	}
+}
+
+func viewOf(a link.Answer) snapshot.Section[snapshot.PodView] {
+	if a.Err != nil {
+		return snapshot.Unread[snapshot.PodView](a.Err.Error())
+	}
+	view, err := probe.Parse(a.Out)
+	if err != nil {
+		return snapshot.Unread[snapshot.PodView](err.Error())
+	}
+	return snapshot.Read(view)
+}
+
+// choose takes the one installation that there is, or that was asked for.
+func choose(found []provisioner.Install, r Request) (provisioner.Install, error) {
+	if r.DaemonSet != "" {
+		found = slices.DeleteFunc(found, func(i provisioner.Install) bool { return i.Name != r.DaemonSet })
+	}
+	var names []string
+	for _, i := range found {
+		names = append(names, fmt.Sprintf("%q", i.Namespace+"/"+i.Name))
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		where := "any namespace"
+		if r.Namespace != "" {
+			where = fmt.Sprintf("namespace %q", r.Namespace)
+		}
+		what := "DaemonSet that runs the local volume static provisioner"
+		if r.DaemonSet != "" {
+			what = fmt.Sprintf("DaemonSet %q that runs the local volume static provisioner", r.DaemonSet)
+		}
+		return provisioner.Install{}, failure.New(fmt.Sprintf("no %s in %s", what, where),
+			"install it: https://github.com/kubernetes-sigs/sig-storage-local-static-provisioner; or, if it has another image: --provisioner-namespace NAMESPACE --provisioner DAEMONSET")
+	}
+	first := found[0]
+	return provisioner.Install{}, failure.New(fmt.Sprintf("several provisioners: %s", strings.Join(names, ", ")),
+		fmt.Sprintf("choose one: --provisioner-namespace %s --provisioner %s", first.Namespace, first.Name))
+}
+
+// classes reads the provisioner's ConfigMap.
+func (c *Collector) classes(ctx context.Context, i provisioner.Install) ([]provisioner.Class, error) {
+	where := fmt.Sprintf("ConfigMap %q of the provisioner", i.Namespace+"/"+i.ConfigMap)
+	look := fmt.Sprintf("kubectl -n %s get configmap %s -o yaml", i.Namespace, i.ConfigMap)
+	config, err := c.Client.CoreV1().ConfigMaps(i.Namespace).Get(ctx, i.ConfigMap, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, failure.New(where+" does not exist", fmt.Sprintf("kubectl -n %s describe daemonset %s", i.Namespace, i.Name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	text, ok := config.Data[provisioner.ConfigKey]
+	if !ok {
+		return nil, failure.New(fmt.Sprintf("%s has no %s", where, provisioner.ConfigKey), look)
+	}
+	classes, err := provisioner.ParseClasses(text)
+	return classes, failure.Wrap(err, where, look)
+}
+
+// join puts nodes and their pods together, sorted by node.
+func join(i provisioner.Install, nodes []corev1.Node, pods []corev1.Pod) []snapshot.Node {
+	byNode := make(map[string][]corev1.Pod)
+	for _, p := range pods {
+		byNode[p.Spec.NodeName] = append(byNode[p.Spec.NodeName], p)
+	}
+	all := make([]snapshot.Node, 0, len(nodes))
+	for _, n := range nodes {
+		all = append(all, nodeOf(i, n, byNode[n.Name]))
+	}
+	slices.SortFunc(all, func(a, b snapshot.Node) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// matching filters nodes by names and globs; one that matches nothing is an error.
+func matching(nodes []corev1.Node, patterns []string) ([]corev1.Node, error) {
+	if len(patterns) == 0 {
+		return nodes, nil
+	}
+	var chosen []corev1.Node
+	matched := make(map[string]bool)
+	for _, n := range nodes {
+		taken := false
+		for _, p := range patterns {
+			if ok, _ := path.Match(p, n.Name); ok {
+				matched[p], taken = true, true
+			}
+		}
+		if taken {
+			chosen = append(chosen, n)
+		}
+	}
+	for _, p := range patterns {
+		if !matched[p] {
+			return nil, failure.New(fmt.Sprintf("no node is called %q", p), "kubectl get nodes")
+		}
+	}
+	return chosen, nil
+}
