@@ -134,8 +134,9 @@ wanted() {
 		number "$hex"
 		at=$V
 		node=${node#/dev/}
+		readfile "/sys/dev/block/$at/size"
 		# Whole disks only: what lies on a partition does not matter, that it is there does.
-		if [ ! -f "/sys/dev/block/$at/partition" ] && (set -f && wanted "$node" "$at"); then
+		if [ "${V:-0}" != 0 ] && [ ! -f "/sys/dev/block/$at/partition" ] && (set -f && wanted "$node" "$at"); then
 			examine "$node" "$at" "$names"
 		else
 			begin disk
