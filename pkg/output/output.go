@@ -33,7 +33,7 @@ type Flags struct {
 	Format    string
 	NoHeaders bool
 	Template  string
-	// AllowMissingTemplateKeys and ShowManagedFields have kubectl's meaning; NewFlags sets kubectl's defaults.
+	// AllowMissingTemplateKeys has kubectl's meaning and, by NewFlags, kubectl's default: true.
 	AllowMissingTemplateKeys bool
 }
 

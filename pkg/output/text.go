@@ -26,15 +26,12 @@ func Size(bytes uint64) string {
 		shift, unit = shift+10, unit+1
 	}
 	whole := bytes >> shift
-	// The fraction has at most 60 bits, so it must not be multiplied before it is shifted.
-	if tenths := (bytes - whole<<shift) / tenth(shift); unit > 0 && whole < 10 && tenths > 0 {
-		return fmt.Sprintf("%d.%d%s", whole, min(tenths, 9), units[unit])
+	// The fraction is below 1<<60, so ten times it still fits.
+	if tenths := (bytes - whole<<shift) * 10 >> shift; unit > 0 && whole < 10 && tenths > 0 {
+		return fmt.Sprintf("%d.%d%s", whole, tenths, units[unit])
 	}
 	return strconv.FormatUint(whole, 10) + units[unit]
 }
-
-// tenth is a tenth of 1<<shift, rounded up so that no fraction is overstated.
-func tenth(shift int) uint64 { return (1<<shift + 9) / 10 }
 
 // Age is the time from then to now for people, as kubectl shows it: 5s, 3m12s, 4d. A zero then is unknown.
 func Age(then, now time.Time) string {
