@@ -53,7 +53,7 @@ func New(deps Deps) *cobra.Command {
 // Execute runs the program with args (without the program's name), reports the error if there is one, and returns the exit code.
 func Execute(ctx context.Context, deps Deps, args []string) int {
 	root, s := newRoot(deps)
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // cobra takes nil for os.Args.
 	return s.report(root.ExecuteContext(ctx))
 }
 

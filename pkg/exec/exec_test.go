@@ -247,17 +247,19 @@ func TestNeverStarted(t *testing.T) {
 		start  bool
 		is     func(error) bool
 	}{
-		"403":                    {status(403, metav1.StatusReasonForbidden, "no"), true, apierrors.IsForbidden},
-		"404":                    {status(404, metav1.StatusReasonNotFound, `pods "x" not found`), true, apierrors.IsNotFound},
-		"401":                    {status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), true, apierrors.IsUnauthorized},
-		"400":                    {status(400, metav1.StatusReasonBadRequest, "container y is not valid for pod x"), true, apierrors.IsBadRequest},
-		"500 kubelet is down":    {status(500, metav1.StatusReasonInternalError, "error dialing backend: dial tcp 10.0.0.5:10250: no route to host"), true, nil},
-		"500 whatever":           {status(500, metav1.StatusReasonInternalError, "something"), false, nil},
-		"403 of a proxy":         {answer(func(w http.ResponseWriter) { http.Error(w, "go away", 403) }), true, nil},
-		"504 of a proxy":         {answer(func(w http.ResponseWriter) { http.Error(w, "gateway timeout", 504) }), false, nil},
-		"connection refused":     {func(*testing.T) *rest.Config { return refused() }, true, nil},
-		"unknown host":           {func(*testing.T) *rest.Config { return &rest.Config{Host: "http://talosdisk.invalid:1"} }, true, nil},
-		"no TLS on that port":    {func(t *testing.T) *rest.Config { return &rest.Config{Host: "https" + strings.TrimPrefix(exectest.New(t, nil, nil).URL, "http")} }, true, nil},
+		"403":                 {status(403, metav1.StatusReasonForbidden, "no"), true, apierrors.IsForbidden},
+		"404":                 {status(404, metav1.StatusReasonNotFound, `pods "x" not found`), true, apierrors.IsNotFound},
+		"401":                 {status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), true, apierrors.IsUnauthorized},
+		"400":                 {status(400, metav1.StatusReasonBadRequest, "container y is not valid for pod x"), true, apierrors.IsBadRequest},
+		"500 kubelet is down": {status(500, metav1.StatusReasonInternalError, "error dialing backend: dial tcp 10.0.0.5:10250: no route to host"), true, nil},
+		"500 whatever":        {status(500, metav1.StatusReasonInternalError, "something"), false, nil},
+		"403 of a proxy":      {answer(func(w http.ResponseWriter) { http.Error(w, "go away", 403) }), true, nil},
+		"504 of a proxy":      {answer(func(w http.ResponseWriter) { http.Error(w, "gateway timeout", 504) }), false, nil},
+		"connection refused":  {func(*testing.T) *rest.Config { return refused() }, true, nil},
+		"unknown host":        {func(*testing.T) *rest.Config { return &rest.Config{Host: "http://talosdisk.invalid:1"} }, true, nil},
+		"no TLS on that port": {func(t *testing.T) *rest.Config {
+			return &rest.Config{Host: "https" + strings.TrimPrefix(exectest.New(t, nil, nil).URL, "http")}
+		}, true, nil},
 		"container not found":    {failing(`unable to upgrade connection: container not found ("provisioner")`, true), true, nil},
 		"spdy: no such program":  {failing(`failed to exec in container: OCI runtime exec failed: exec failed: unable to start container process: exec: "x": executable file not found in $PATH`, false), true, nil},
 		"connection dropped":     {answer(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }), false, nil},

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+)
+
+const kubeconfig = `apiVersion: v1
+kind: Config
+current-context: lab
+clusters: [{name: lab, cluster: {server: "https://10.0.0.2:6443"}}]
+users: [{name: jane, user: {token: x}}]
+contexts: [{name: lab, context: {cluster: lab, user: jane}}]
+`
+
+// withKubeconfig returns a shared as the flags of a run make it, and the path of its kubeconfig.
+func withKubeconfig(t *testing.T, args ...string) (*shared, *bytes.Buffer, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(path, []byte(kubeconfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	streams, _, _, errOut := genericiooptions.NewTestIOStreams()
+	root, s := newRoot(Deps{Streams: streams})
+	if err := root.ParseFlags(append([]string{"--kubeconfig", path}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	return s, errOut, path
+}
+
+// answered is the error that a real client makes of an API server's answer.
+func answered(t *testing.T, code int, status string) error {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		fmt.Fprint(w, status)
+	}))
+	defer s.Close()
+	client, err := rest.RESTClientFor(&rest.Config{Host: s.URL, APIPath: "/api", ContentConfig: rest.ContentConfig{
+		GroupVersion: &corev1.SchemeGroupVersion, NegotiatedSerializer: scheme.Codecs.WithoutConversion(),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client.Get().Resource("nodes").MaxRetries(0).Do(t.Context()).Error()
+}
+
+func TestReport(t *testing.T) {
+	deny := func(message string) error {
+		return answered(t, 403, fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":%q}`, message))
+	}
+	dial := &url.Error{Op: "Get", URL: "https://10.0.0.2:6443/api/v1/nodes?limit=500", Err: &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connect: no route to host")}}
+	for name, c := range map[string]struct {
+		err  error
+		want string
+		code int
+	}{
+		"nothing":                             {nil, "", 0},
+		"exit status alone prints nothing":    {exitStatus(exitProblems), "", 2},
+		"exit status inside another error":    {fmt.Errorf("x: %w", exitStatus(exitIncomplete)), "", 3},
+		"plain":                               {errors.New("it broke"), "error: it broke\n", 1},
+		"failure":                             {failure.Wrap(errors.New("no such file"), `cannot read "plan.yaml"`, "ls"), "error: cannot read \"plan.yaml\": no such file\n  hint: ls\n", 1},
+		"interrupted":                         {fmt.Errorf("cannot list nodes: %w", context.Canceled), "error: cannot list nodes: interrupted\n", 1},
+		"deadline":                            {context.DeadlineExceeded, "error: it took too long\n", 1},
+		"interrupted request":                 {&url.Error{Op: "Get", URL: "https://10.0.0.2:6443/version", Err: context.Canceled}, "error: interrupted\n", 1},
+		"no terminal, with a hint of its own": {failure.New("not asked", "pass --yes"), "error: not asked\n  hint: pass --yes\n", 1},
+		"forbidden": {
+			deny(`nodes is forbidden: User "jane" cannot list resource "nodes" in API group "" at the cluster scope`),
+			`error: user "jane" may not list nodes
+  hint: an administrator can allow it with:
+        kubectl create clusterrole talosdisk-list-nodes --verb=list --resource=nodes
+        kubectl create clusterrolebinding talosdisk-list-nodes --clusterrole=talosdisk-list-nodes --user=jane
+`, 1,
+		},
+		"forbidden, wrapped, with a group": {
+			fmt.Errorf("cannot read classes: %w", deny(`storageclasses.storage.k8s.io is forbidden: User "system:serviceaccount:ci:bot" cannot list resource "storageclasses" in API group "storage.k8s.io" at the cluster scope`)),
+			`error: cannot read classes: user "system:serviceaccount:ci:bot" may not list storageclasses.storage.k8s.io
+  hint: an administrator can allow it with:
+        kubectl create clusterrole talosdisk-list-storageclasses-storage-k8s-io --verb=list --resource=storageclasses.storage.k8s.io
+        kubectl create clusterrolebinding talosdisk-list-storageclasses-storage-k8s-io --clusterrole=talosdisk-list-storageclasses-storage-k8s-io --serviceaccount=ci:bot
+`, 1,
+		},
+		"forbidden exec": {
+			&exec.StartError{Target: exec.Target{Namespace: "kube-system", Pod: "p"}, Cause: deny(`pods "p" is forbidden: User "Jane O'Neil" cannot create resource "pods/exec" in API group "" in the namespace "kube-system"`)},
+			`error: cannot run a command in pod "kube-system/p": user "Jane O'Neil" may not create pods/exec in namespace "kube-system"
+  hint: an administrator can allow it with:
+        kubectl create role talosdisk-create-pods-exec -n kube-system --verb=create --resource=pods/exec
+        kubectl create rolebinding talosdisk-create-pods-exec -n kube-system --role=talosdisk-create-pods-exec --user='Jane O'\''Neil'
+`, 1,
+		},
+		"forbidden by something else": {
+			apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", errors.New("violates PodSecurity")),
+			"error: pods \"p\" is forbidden: violates PodSecurity\n  hint: ask what you may do with: kubectl auth can-i --list\n", 1,
+		},
+		"unauthorized": {
+			answered(t, 401, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Unauthorized","code":401,"message":"Unauthorized"}`),
+			"error: the Kubernetes API server \"https://10.0.0.2:6443\" does not accept the credentials\n  hint: they may have expired; see who you are with: kubectl auth whoami (credentials from context \"lab\" in KUBECONFIG)\n", 1,
+		},
+		"timeout of the server": {
+			answered(t, 504, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Timeout","code":504,"message":"etcd is slow"}`),
+			"error: the Kubernetes API server \"https://10.0.0.2:6443\" did not answer in time: etcd is slow\n  hint: try again\n", 1,
+		},
+		"not found says it all": {
+			apierrors.NewNotFound(schema.GroupResource{Resource: "nodes"}, "w-9"), "error: nodes \"w-9\" not found\n", 1,
+		},
+		"unreachable": {
+			fmt.Errorf("cannot list nodes: %w", dial),
+			"error: cannot list nodes: cannot reach the Kubernetes API server \"https://10.0.0.2:6443\": dial tcp: connect: no route to host\n" +
+				"  hint: check that it is up and that this is the cluster you mean (from context \"lab\" in KUBECONFIG): kubectl cluster-info\n", 1,
+		},
+		"request timeout": {
+			&url.Error{Op: "Get", URL: "https://10.0.0.2:6443/version", Err: context.DeadlineExceeded},
+			"error: the Kubernetes API server \"https://10.0.0.2:6443\" did not answer in time\n" +
+				"  hint: check that it is up and that this is the cluster you mean (from context \"lab\" in KUBECONFIG): kubectl cluster-info\n", 1,
+		},
+		"empty kubeconfig": {clientcmd.ErrEmptyConfig, "error: no kubeconfig found\n  hint: set KUBECONFIG or pass --kubeconfig; on Talos \"talosctl kubeconfig\" writes one\n", 1},
+		"several": {
+			failure.Several("2 of 3 links refused", []failure.Part{
+				{Subject: "w-1/vdf", Err: failure.New("has partitions", "link it as it is with --accept partitions=w-1/vdf")},
+				{Subject: "w-2", Err: fmt.Errorf("cannot look: %w", dial)},
+			}),
+			`error: 2 of 3 links refused
+  w-1/vdf: has partitions
+  hint: link it as it is with --accept partitions=w-1/vdf
+  w-2: cannot look: cannot reach the Kubernetes API server "https://10.0.0.2:6443": dial tcp: connect: no route to host
+  hint: check that it is up and that this is the cluster you mean (from context "lab" in KUBECONFIG): kubectl cluster-info
+`, 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, stderr, path := withKubeconfig(t)
+			code := s.report(c.err)
+			if got := strings.ReplaceAll(stderr.String(), path, "KUBECONFIG"); got != c.want || code != c.code {
+				t.Errorf("exit code %d, want %d; got\n%s\nwant\n%s", code, c.code, got, c.want)
+			}
+		})
+	}
+}
+
+func TestNoContext(t *testing.T) {
+	s, stderr, _ := withKubeconfig(t, "--context", "nope")
+	_, err := s.RESTConfig()
+	if s.report(err); stderr.String() != "error: context \"nope\" does not exist\n  hint: see what the kubeconfig has with: kubectl config get-contexts\n" {
+		t.Errorf("got %q", stderr.String())
+	}
+
+	path := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(path, []byte(strings.Replace(kubeconfig, "current-context: lab\n", "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, stderr, _ = withKubeconfig(t, "--kubeconfig", path)
+	_, err = s.RESTConfig()
+	if s.report(err); !strings.HasPrefix(stderr.String(), "error: no context chosen, and none is current in "+path+"\n  hint: pass --context, or ") {
+		t.Errorf("got %q", stderr.String())
+	}
+	if s, _, _ = withKubeconfig(t, "--kubeconfig", path, "--context", "lab"); true {
+		if config, err := s.RESTConfig(); err != nil || config.Host != "https://10.0.0.2:6443" {
+			t.Errorf("%v, %v", config, err)
+		}
+	}
+}
+
+func TestClientsAreNotThrottled(t *testing.T) {
+	s, _, _ := withKubeconfig(t)
+	config, err := s.RESTConfig()
+	if err != nil || config.QPS != -1 || !strings.HasPrefix(config.UserAgent, "kubectl-talosdisk/") {
+		t.Errorf("QPS %v, agent %q, %v", config.QPS, config.UserAgent, err)
+	}
+}
