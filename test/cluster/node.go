@@ -149,6 +149,9 @@ func (n *Node) StartKubelet(ctx context.Context, extra ...Mount) error {
 // kubeletReady asks the kubelet through the API server, as tests will reach
 // it, and then what it reported.
 func (n *Node) kubeletReady(ctx context.Context) error {
+	if running, err := n.KubeletRunning(ctx); err == nil && !running {
+		return permanent{errors.New("it ended")}
+	}
 	core := n.cluster.kube.CoreV1()
 	err := core.RESTClient().Get().Resource("nodes").Name(n.Name()).SubResource("proxy").Suffix("healthz").Do(ctx).Error()
 	if err != nil {
@@ -197,26 +200,4 @@ func (n *Node) runcCommand(ctx context.Context, args ...string) *exec.Cmd {
 
 func (n *Node) runc(ctx context.Context, args ...string) (string, error) {
 	return n.Exec(ctx, append([]string{"runc", "--root", kubelet.RuncRoot}, args...)...)
-}
-
-// poll calls a function until it succeeds or the context ends; the error then
-// is the function's last one.
-func poll(ctx context.Context, try func(context.Context) error) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	var last error
-	for {
-		err := try(ctx)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() == nil || last == nil {
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), last)
-		case <-tick.C:
-		}
-	}
 }

@@ -63,7 +63,7 @@ func Exec(pid, name string, argv []string) error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"nsenter", "--target", pid, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/", "--"}, argv...)
+	args := append([]string{"nsenter", "--target", pid, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"}, argv...)
 	if err := unix.Exec(nsenter, args, os.Environ()); err != nil {
 		return fmt.Errorf("execute nsenter: %w", err)
 	}

@@ -145,7 +145,9 @@ func mounts() []specs.Mount {
 		// Not a proc of its own: the node's, where tunables are masked.
 		bind("/proc", "rbind", "rw"),
 		bind("/dev", "rbind", "rslave", "rw"),
-		{Type: "sysfs", Source: "/sys", Destination: "/sys", Options: []string{"bind", "ro"}},
+		// A slave, so that the next mount, which is made on it, does not appear
+		// on the node once more with every start.
+		bind("/sys", "bind", "rslave", "ro"),
 		bind("/sys/fs/cgroup", "rbind", "rslave", "rw"),
 		bind("/etc/kubernetes", "bind", "rw"),
 		bind("/etc/machine-id", "bind", "ro"),

@@ -69,6 +69,11 @@ func Attach(file string, o Options) (int, *os.File, error) {
 		return 0, nil, err
 	}
 	defer control.Close()
+	// One at a time: a device that another process is adding is known to the
+	// kernel a moment before it is in /dev.
+	if err := unix.Flock(int(control.Fd()), unix.LOCK_EX); err != nil {
+		return 0, nil, fmt.Errorf("lock %s: %w", controlPath, err)
+	}
 
 	config := &unix.LoopConfig{Fd: uint32(backing.Fd()), Size: o.Sector}
 	copy(config.Info.File_name[:len(config.Info.File_name)-1], file)
