@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/talosdisk/kubectl-talosdisk/"
+
+// pkg is a package of this module.
+type pkg struct {
+	ImportPath, Name, Doc string
+	// Imports are direct, Deps are all.
+	Imports, Deps []string
+}
+
+func (p pkg) room() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Name,Doc,Imports,Deps", "./...")
+	cmd.Dir = filepath.Join("..", "..")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var all []pkg
+	for decoder := json.NewDecoder(out); ; {
+		var p pkg
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 5 {
+		t.Fatalf("found only %d packages", len(all))
+	}
+	return all
+}
+
+// in says whether an import path is the package prefix or lies below it.
+func in(importPath, prefix string) bool {
+	return importPath == prefix || strings.HasPrefix(importPath, prefix+"/")
+}
+
+// only lists what may be imported directly by some rooms alone.
+var only = map[string][]string{
+	"github.com/spf13/cobra":                   {"pkg/cmd", "hack"},
+	"github.com/siderolabs/talos":              {"pkg/talos"},
+	"k8s.io/cli-runtime/pkg/printers":          {"pkg/output"},
+	"k8s.io/kubectl/pkg/cmd":                   {"pkg/output"},
+	"golang.org/x/term":                        {"pkg/output"},
+	"k8s.io/client-go/tools/remotecommand":     {"pkg/exec"},
+	module + "pkg/output":                      {"pkg/cmd"},
+	module + "pkg/cmd":                         {"cmd", "hack"},
+	"k8s.io/cli-runtime/pkg/genericclioptions": {"pkg/cmd", "pkg/output"},
+	"k8s.io/client-go/plugin/pkg/client/auth":  {"cmd"},
+	"github.com/moby/sys/mountinfo":            {"pkg/probe", "pkg/mounts", "pkg/talos"},
+}
+
+func TestOnlyOneRoomKnows(t *testing.T) {
+	for _, p := range packages(t) {
+		for what, rooms := range only {
+			if slices.ContainsFunc(rooms, func(room string) bool { return in(p.room(), room) }) || in(p.ImportPath, what) {
+				continue
+			}
+			for _, i := range p.Imports {
+				if in(i, what) {
+					t.Errorf("%s imports %s, which is for %v only", p.room(), i, rooms)
+				}
+			}
+		}
+	}
+}
+
+// pure are the rooms that decide. They must not be able to do anything.
+var pure = []string{"pkg/disk", "pkg/provisioner", "pkg/snapshot", "pkg/link", "pkg/doctor"}
+
+// clients are what can reach a cluster, a node or a terminal.
+var clients = []string{
+	"k8s.io/client-go", "k8s.io/cli-runtime", "k8s.io/kubectl", "github.com/siderolabs", "github.com/spf13/cobra", "os/exec",
+	module + "pkg/exec", module + "pkg/collect", module + "pkg/talos", module + "pkg/output",
+}
+
+func TestRoomsThatDecideReachNothing(t *testing.T) {
+	for _, p := range packages(t) {
+		if !slices.Contains(pure, p.room()) {
+			continue
+		}
+		for _, dep := range p.Deps {
+			for _, client := range clients {
+				if in(dep, client) {
+					t.Errorf("%s depends on %s", p.room(), dep)
+				}
+			}
+		}
+	}
+}
+
+// leaves import nothing of this module but what is listed.
+var leaves = map[string][]string{
+	"internal/failure": nil,
+	"internal/version": nil,
+	"pkg/disk":         {"internal/failure"},
+	"pkg/exec":         nil,
+	"pkg/output":       {"internal/failure"},
+}
+
+func TestLeaves(t *testing.T) {
+	for _, p := range packages(t) {
+		allowed, leaf := leaves[p.room()]
+		if !leaf {
+			continue
+		}
+		for _, dep := range p.Deps {
+			if room, ours := strings.CutPrefix(dep, module); ours && !slices.Contains(allowed, room) {
+				t.Errorf("%s depends on %s", p.room(), room)
+			}
+		}
+	}
+}
+
+func TestPackagesSayWhatTheyAreFor(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.Doc == "" {
+			t.Errorf("%s has no package comment", p.room())
+		}
+		if base := path.Base(p.ImportPath); slices.Contains([]string{"util", "utils", "common", "helpers", "types", "misc"}, base) {
+			t.Errorf("%s has a name that says nothing", p.room())
+		}
+	}
+}
+
+func TestFilesNameTheirLicence(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(file) != ".go" {
+			return err
+		}
+		body, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		seen++
+		if head := string(body[:min(len(body), 400)]); !strings.Contains(head, "// SPDX-License-Identifier: Apache-2.0\n") {
+			t.Errorf("%s does not say // SPDX-License-Identifier: Apache-2.0", file)
+		}
+		return nil
+	})
+	if err != nil || seen < 10 {
+		t.Errorf("looked at %d files: %v", seen, err)
+	}
+}
