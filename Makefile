@@ -1,0 +1,65 @@
+# Targets with a "##" show up in the help.
+.DEFAULT_GOAL := help
+
+GO        ?= go
+BIN       := bin/kubectl-talosdisk
+# Without a tag the version is left to the Go toolchain.
+VERSION   := $(shell git describe --tags --dirty --match 'v*' 2>/dev/null)
+COMMIT    := $(shell git rev-parse HEAD 2>/dev/null)
+DATE      := $(shell git log -1 --format=%cI 2>/dev/null)
+PACKAGE   := github.com/talosdisk/kubectl-talosdisk/internal/version
+LDFLAGS   := -s -w -X $(PACKAGE).version=$(VERSION) -X $(PACKAGE).commit=$(COMMIT) -X $(PACKAGE).date=$(DATE)
+PREFIX    ?= /usr/local
+export FUZZTIME ?= 60s
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Show the whole story on a real Kubernetes on this machine (Linux, root)
+	cd test && $(GO) run ./cmd/demo
+
+.PHONY: test
+test: ## Check everything: lint, unit tests, end to end on a real Kubernetes
+	@.ci/stage lint .ci/lint
+	@.ci/stage unit $(MAKE) --no-print-directory unit
+	@.ci/stage e2e $(MAKE) --no-print-directory e2e
+
+.PHONY: lint
+lint: ## Look at the sources: gofmt, go vet, golangci-lint, shellcheck
+	@.ci/lint
+
+.PHONY: unit
+unit: ## Run the unit tests with the race detector, and the seeds of the fuzz tests
+	$(GO) test -race ./...
+
+.PHONY: e2e
+e2e: ## Run the tests that need a real Kubernetes (Linux, root; skipped elsewhere)
+ifeq ($(shell uname),Linux)
+	cd test && $(GO) test -count=1 -timeout 30m ./...
+else
+	@echo "skipped: the test cluster needs Linux"; [ "$$CI" != true ]
+endif
+
+.PHONY: bench
+bench: ## Measure on a real Kubernetes with many nodes (Linux, root)
+	cd test && $(GO) run ./cmd/bench
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for FUZZTIME (60s)
+	@.ci/fuzz
+
+.PHONY: build
+build: ## Build bin/kubectl-talosdisk
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/kubectl-talosdisk
+
+.PHONY: install
+install: build ## Install the plugin and its completion into PREFIX/bin (/usr/local/bin)
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/kubectl-talosdisk'
+	ln -sf kubectl-talosdisk '$(DESTDIR)$(PREFIX)/bin/kubectl_complete-talosdisk'
+
+.PHONY: clean
+clean: ## Remove what build made
+	rm -rf bin dist
