@@ -95,7 +95,7 @@ func linkErrors(p link.Plan, s *snapshot.Snapshot, run dryRun) error {
 			add(l, "refused", "", "%s", l.Detail)
 		case l.Result == link.ResultFailed, l.Result == link.ResultUnknown, l.Result == link.ResultNotDone:
 			add(l, string(l.Result), "", "%s", cmp.Or(l.Detail, "no reason given"))
-		case l.VolumeState == "Pending":
+		case l.VolumeState == link.VolumeAwaited:
 			add(l, "without its volume", provisionerLog(s, l.Node), "%s", l.Detail)
 		case l.Result == link.ResultUnlinked && l.Detail != "":
 			add(l, "unlinked with trouble", "", "%s", l.Detail)
@@ -149,8 +149,11 @@ func hints(objections []disk.Objection) string {
 
 // interrupted joins what was reported with why the run ended early.
 func interrupted(reported, cause error) error {
-	if cause == nil || reported == nil {
-		return errors.Join(reported, cause)
+	if cause == nil {
+		return reported
+	}
+	if reported == nil {
+		return cause
 	}
 	var partial *failure.Partial
 	if errors.As(reported, &partial) {

@@ -26,6 +26,10 @@ type Volumes interface {
 	Delete(ctx context.Context, v snapshot.Volume) error
 }
 
+// VolumeAwaited is the state of a volume that has not appeared, or that the
+// volume controller has not seen yet.
+const VolumeAwaited = "awaited"
+
 // Await waits for the volumes of links that are made, until ctx is done, and
 // records in each the identity of its disk. What came of it is written into the links.
 func Await(ctx context.Context, p *Plan, volumes Volumes) {
@@ -34,7 +38,7 @@ func Await(ctx context.Context, p *Plan, volumes Volumes) {
 	for i := range p.Links {
 		l := &p.Links[i]
 		if l.Result == ResultCreated || l.Result == ResultUnchanged {
-			l.VolumeState = "Pending"
+			l.VolumeState = VolumeAwaited
 			waiting[l.Volume] = l
 			names = append(names, l.Volume)
 		}
@@ -49,6 +53,9 @@ func Await(ctx context.Context, p *Plan, volumes Volumes) {
 		}
 		if why := misfit(*l, v); why != "" {
 			l.Detail = why
+			return false
+		}
+		if v.Phase == "" || v.Phase == "Pending" {
 			return false
 		}
 		l.Detail, l.VolumeState = "", v.Phase
