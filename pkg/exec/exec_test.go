@@ -347,3 +347,19 @@ func TestNoClientThrottling(t *testing.T) {
 		}
 	}
 }
+
+// The refusal of the second request does not undo that the first may be running behind its gateway.
+func TestRefusedAfterAnOpenEnd(t *testing.T) {
+	s := exectest.New(t, nil, func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodGet {
+			http.Error(w, "gateway timeout", 504)
+		} else {
+			exectest.Refuse(w, 403, metav1.StatusReasonForbidden, "no create")
+		}
+		return true
+	})
+	var cut *CutError
+	if err := executor(t, s.RESTConfig()).Exec(t.Context(), target, Command{Argv: []string{"x"}}); !errors.As(err, &cut) {
+		t.Errorf("error %T %v, want a CutError", err, err)
+	}
+}
