@@ -263,7 +263,7 @@ func (d Disk) links() []string {
 	return links
 }
 
-// defaultPathID gives vdb the slot that QEMU would: one for every letter.
+// defaultPathID gives every letter a slot: 0b to vdb.
 func defaultPathID(name string) string {
 	return fmt.Sprintf("pci-0000:00:%02x.0", 0x0a+int(name[len(name)-1]-'a')&0x1f)
 }

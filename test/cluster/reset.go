@@ -30,6 +30,8 @@ type object struct {
 	namespace string
 	name      string
 	uid       types.UID
+	// ending is set when its deletion was asked for already.
+	ending bool
 }
 
 func (o object) String() string {
@@ -86,6 +88,9 @@ func (c *Cluster) deleteObjects(ctx context.Context) error {
 				continue
 			}
 			left = append(left, o.String())
+			if o.ending {
+				continue
+			}
 			if err := remove(ctx, client, o); err != nil {
 				return err
 			}
@@ -140,7 +145,7 @@ func (c *Cluster) objects(ctx context.Context, client metadata.Interface) ([]obj
 				if madeByKubernetes(r.Name, item.Namespace, item.Name) {
 					continue
 				}
-				objects = append(objects, object{resource, item.Namespace, item.Name, item.UID})
+				objects = append(objects, object{resource, item.Namespace, item.Name, item.UID, item.DeletionTimestamp != nil})
 			}
 		}
 	}

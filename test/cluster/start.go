@@ -30,9 +30,9 @@ func start(ctx context.Context, dir layout.Dir, built programs.Programs, o Optio
 	}
 	owner, err := launch(ctx, lock, dir, built, o)
 	if err != nil {
-		// Release would take the lock's file from a supervisor that has it.
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, lock.Release())
 	}
+	// The supervisor has it now.
 	if err := lock.Close(); err != nil {
 		return nil, errors.Join(err, owner.Close())
 	}

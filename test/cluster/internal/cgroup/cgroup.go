@@ -56,13 +56,14 @@ func Hierarchies() ([]Hierarchy, error) {
 		}
 		seen[m.Mountpoint] = true
 	}
-	if len(v1) > 0 {
-		return v1, checkV1(v1)
+	v1Err := checkV1(v1)
+	switch {
+	case v1Err == nil:
+		return v1, nil
+	case len(v2) > 0:
+		return v2[:1], nil
 	}
-	if len(v2) == 0 {
-		return nil, errors.New("no cgroups are mounted")
-	}
-	return v2[:1], nil
+	return nil, v1Err
 }
 
 func checkV1(all []Hierarchy) error {
@@ -72,7 +73,7 @@ func checkV1(all []Hierarchy) error {
 	}
 	for _, controller := range required() {
 		if !slices.Contains(have, controller) {
-			return fmt.Errorf("no cgroup hierarchy with the controller %q is mounted", controller)
+			return fmt.Errorf("a test cluster needs cgroups: none with the controller %q is mounted", controller)
 		}
 	}
 	return nil

@@ -124,9 +124,17 @@ func (c *Claim) File() *os.File { return c.file }
 // inherited it still has it.
 func (c *Claim) Close() error { return c.file.Close() }
 
-// Release removes the lock and lets go of it.
+// Release removes the lock, unless who inherited it has done so, and lets go of
+// it.
 func (c *Claim) Release() error {
-	return errors.Join(os.Remove(c.path), c.file.Close())
+	var err error
+	if ours, statErr := c.file.Stat(); statErr == nil {
+		// If the file there is this one nobody else can have the lock.
+		if now, statErr := os.Stat(c.path); statErr == nil && os.SameFile(ours, now) {
+			err = os.Remove(c.path)
+		}
+	}
+	return errors.Join(err, c.file.Close())
 }
 
 // read is lenient: between taking and announcing the file is empty.
