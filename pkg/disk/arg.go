@@ -65,15 +65,29 @@ func ParseArg(s string) (Arg, error) {
 			return Arg{}, fmt.Errorf("disk pattern %q is malformed", s)
 		}
 		// path.Match and the shell must read a pattern alike: ^ negates in one
-		// and is a character of a class in the other.
+		// and is a character of a class in the other, and [:digit:] is a class in a
+		// class to the shell only.
 		if strings.Contains(rest, "^") || strings.Contains(rest, "[!") {
 			return Arg{}, fmt.Errorf("disk pattern %q: a negated class is not supported", s)
+		}
+		if classInClass(rest) {
+			return Arg{}, fmt.Errorf("disk pattern %q: a class inside a class is not supported", s)
 		}
 		return Arg{Glob: rest}, nil
 	case !plain(rest, nameChars):
 		return Arg{}, fmt.Errorf("disk %q has a character that no disk name has", s)
 	}
 	return Arg{Name: rest}, nil
+}
+
+// classInClass tells a [ between a [ and its ].
+func classInClass(pattern string) bool {
+	for i, part := range strings.Split(pattern, "[") {
+		if i > 0 && !strings.Contains(part, "]") {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckEntry tells whether a link may be called by that name.

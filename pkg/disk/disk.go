@@ -155,7 +155,7 @@ func (s Signature) String() string {
 		if s.PartitionTable != "" {
 			return article(s.PartitionTable) + " partition table" + label
 		}
-		return "no signature"
+		return "a signature of unknown kind" + label
 	case "LVM2_member", "LVM1_member":
 		return "an LVM physical volume" + label
 	case "linux_raid_member":

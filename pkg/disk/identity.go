@@ -33,9 +33,10 @@ func (d Disk) Identity() ID {
 // Known tells whether anything in the ID identifies hardware.
 func (id ID) Known() bool { return id.WWID != "" || id.Serial != "" || len(id.ByID) > 0 }
 
-// Same tells whether now is the device that recorded was taken of. A device
-// without any identifier on either side is Unknown, never Yes: names and slots
-// can be taken over by another disk.
+// Same tells whether now is the device that recorded was taken of. If nothing
+// identifies the recorded one, that is Unknown, never Yes: names and slots can be
+// taken over by another disk. One that had an identifier does not lose it, so that a
+// device without any is not it.
 func (recorded ID) Same(now ID) Answer {
 	switch {
 	case !recorded.Known():
@@ -75,8 +76,7 @@ func answer(b bool) Answer {
 	return No
 }
 
-// ofContent tells a by-id name that udev derives from what is on the disk, and
-// that therefore moves with the data (60-persistent-storage-dm.rules, 69-dm-lvm.rules).
-func ofContent(name string) bool {
-	return strings.HasPrefix(name, "lvm-pv-uuid-") || strings.HasPrefix(name, "dm-") || strings.HasPrefix(name, "md-")
-}
+// ofContent tells a by-id name that udev derives from what is written on the
+// device, and that therefore moves with the data (69-dm-lvm.rules). The names dm-…
+// and md-… are no such names: only the mapping or the array itself has them.
+func ofContent(name string) bool { return strings.HasPrefix(name, "lvm-pv-uuid-") }

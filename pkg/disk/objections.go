@@ -46,7 +46,7 @@ func (d Disk) Objections() []Objection {
 	switch c.Signed {
 	case Yes:
 		// A partition table is told as such below, where the partitions are.
-		if c.Signature.Type != "" || c.Signature.Ambiguous {
+		if c.Signature.PartitionTable == "" || c.Signature.Type != "" || c.Signature.Ambiguous {
 			add(HasSignature, "", "has %s", c.Signature)
 		}
 	case No:
@@ -97,7 +97,7 @@ func systemPartition(label string) bool {
 
 // SystemDisks says which whole disks the node itself lives on, and by what that
 // is known. beneath are the devices below the node's own directories, all the way
-// down, as the node resolved them.
+// down, as the node resolved them. Every path to such a disk is one.
 func SystemDisks(disks []Disk, beneath map[Number]string) map[Number]string {
 	system := make(map[Number]string)
 	for n, why := range beneath {
@@ -114,6 +114,16 @@ func SystemDisks(disks []Disk, beneath map[Number]string) map[Number]string {
 		if parent, ok := byName[d.Parent]; ok {
 			if _, told := system[parent]; !told {
 				system[parent] = fmt.Sprintf("has a partition named %s", d.PartLabel)
+			}
+		}
+	}
+	for _, one := range disks {
+		if _, is := system[one.Number]; !is || one.WWID == "" {
+			continue
+		}
+		for _, other := range disks {
+			if _, told := system[other.Number]; !told && other.WWID == one.WWID {
+				system[other.Number] = fmt.Sprintf("is another path to %s (wwid %s)", one.Name, one.WWID)
 			}
 		}
 	}

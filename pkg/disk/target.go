@@ -27,7 +27,7 @@ func TargetModes() []TargetMode {
 // byIDRank orders the prefixes of /dev/disk/by-id by how well the name stays
 // with the hardware; what is not listed comes last.
 func byIDRank() []string {
-	return []string{"wwn-", "scsi-3", "nvme-eui.", "nvme-", "ata-", "virtio-"}
+	return []string{"wwn-", "scsi-3", "nvme-eui.", "nvme-", "ata-", "virtio-", "dm-uuid-", "md-uuid-"}
 }
 
 // Target is the path that a link to the disk should hold, and a warning where

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestNumber(t *testing.T) {
+	for in, want := range map[string]Number{"7:0": {7, 0}, "254:16": {254, 16}, "4294967295:4294967295": {1<<32 - 1, 1<<32 - 1}} {
+		if got, err := ParseNumber(in); err != nil || got != want || got.String() != in {
+			t.Errorf("ParseNumber(%q) = %v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", ":", "7", "7:", ":0", "a:b", "7:0:1", "-7:0", "7: 0", "4294967296:0", "0x7:0"} {
+		if got, err := ParseNumber(in); err == nil {
+			t.Errorf("ParseNumber(%q) = %v", in, got)
+		}
+	}
+	b, err := json.Marshal(map[Number]Number{{7, 0}: {7, 1}})
+	if err != nil || string(b) != `{"7:0":"7:1"}` {
+		t.Errorf("in JSON: %s, %v", b, err)
+	}
+	var back map[Number]Number
+	if err := json.Unmarshal(b, &back); err != nil || back[Number{7, 0}] != (Number{7, 1}) {
+		t.Errorf("from JSON: %v, %v", back, err)
+	}
+	if json.Unmarshal([]byte(`"x"`), new(Number)) == nil {
+		t.Error("a number that is none is taken")
+	}
+}
+
+func TestSignatureString(t *testing.T) {
+	for want, s := range map[string]Signature{
+		"signatures of several kinds":                    {Ambiguous: true, Type: "xfs"},
+		"an xfs filesystem":                              {Type: "xfs", Usage: "filesystem"},
+		`an ext4 filesystem labelled "a b"`:              {Type: "ext4", Usage: "filesystem", Label: "a b"},
+		`an ext4 filesystem labelled "\x1b[31m"`:         {Type: "ext4", Usage: "filesystem", Label: "\x1b[31m"},
+		"a btrfs filesystem":                             {Type: "btrfs", Usage: "filesystem"},
+		"a vfat filesystem":                              {Type: "vfat", Usage: "filesystem"},
+		"an LVM physical volume":                         {Type: "LVM2_member", Usage: "raid"},
+		`a Linux RAID member labelled "h:0"`:             {Type: "linux_raid_member", Usage: "raid", Label: "h:0"},
+		"a LUKS container":                               {Type: "crypto_LUKS", Usage: "crypto"},
+		"a Ceph BlueStore OSD":                           {Type: "ceph_bluestore", Usage: "other"},
+		"a swap area":                                    {Type: "swap", Usage: "other"},
+		"an isw_raid_member RAID signature":              {Type: "isw_raid_member", Usage: "raid"},
+		"a bcache signature":                             {Type: "bcache", Usage: "other"},
+		"a gpt partition table":                          {PartitionTable: "gpt"},
+		"a signature of unknown kind":                    {},
+		`a signature of unknown kind labelled "archive"`: {Label: "archive"},
+	} {
+		if got := s.String(); got != want {
+			t.Errorf("%+v is %q, want %q", s, got, want)
+		}
+	}
+}
+
+func TestTarget(t *testing.T) {
+	// From the best to the worst; the alphabet decides within a line.
+	ranked := []string{
+		"wwn-0x5000", "scsi-35000", "nvme-eui.0025", "nvme-Samsung_1", "ata-WDC_1", "virtio-serial", "dm-uuid-mpath-35000", "md-uuid-1:2",
+		"scsi-0QEMU_1", "usb-Stick_1",
+	}
+	for i := range ranked {
+		names := slices.Clone(ranked[i:])
+		slices.Reverse(names)
+		got, warning, err := Disk{Name: "sda", ByID: names, ByPath: []string{"pci-1"}}.Target(TargetAuto)
+		if want := "/dev/disk/by-id/" + ranked[i]; got != want || warning != "" || err != nil {
+			t.Errorf("of %v: %q, %q, %v; want %q", names, got, warning, err, want)
+		}
+	}
+	content := []string{"lvm-pv-uuid-x"}
+	for name, c := range map[string]struct {
+		disk    Disk
+		mode    TargetMode
+		want    string
+		warning string
+		err     string
+	}{
+		"two of a rank":               {Disk{ByID: []string{"wwn-2", "wwn-1"}}, "", "/dev/disk/by-id/wwn-1", "", ""},
+		"never a name of the content": {Disk{Name: "sda", ByID: content, ByPath: []string{"pci-1"}}, TargetAuto, "/dev/disk/by-path/pci-1", "", ""},
+		"by-id never content":         {Disk{Name: "sda", ByID: content}, TargetByID, "", "", "no name in /dev/disk/by-id"},
+		"by-path when asked":          {Disk{ByID: []string{"wwn-1"}, ByPath: []string{"pci-1"}}, TargetByPath, "/dev/disk/by-path/pci-1", "", ""},
+		"the bus before the driver":   {Disk{ByPath: []string{"virtio-pci-0000:00:05.0", "pci-0000:00:05.0"}}, TargetAuto, "/dev/disk/by-path/pci-0000:00:05.0", "", ""},
+		"the driver if it is alone":   {Disk{ByPath: []string{"virtio-pci-0"}}, TargetAuto, "/dev/disk/by-path/virtio-pci-0", "", ""},
+		"the alphabet of slots":       {Disk{ByPath: []string{"pci-1-ata-1.0", "pci-1-ata-1"}}, TargetAuto, "/dev/disk/by-path/pci-1-ata-1", "", ""},
+		"no slot":                     {Disk{ByID: []string{"wwn-1"}}, TargetByPath, "", "", "no name in /dev/disk/by-path"},
+		"no name":                     {Disk{Name: "vdb"}, TargetAuto, "/dev/vdb", "neither a by-id nor a by-path", ""},
+		"the kernel's when asked":     {Disk{Name: "vdb", ByID: []string{"wwn-1"}}, TargetName, "/dev/vdb", "may be another disk", ""},
+		"a mode that is none":         {Disk{Name: "vdb"}, "by-diskseq", "", "", "not one of auto"},
+	} {
+		got, warning, err := c.disk.Target(c.mode)
+		if got != c.want || !strings.Contains(warning, c.warning) || (warning == "") != (c.warning == "") ||
+			(err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %q, %q, %v", name, got, warning, err)
+		}
+	}
+	for _, m := range TargetModes() {
+		if _, _, err := (Disk{Name: "x", ByID: []string{"wwn-1"}, ByPath: []string{"pci-1"}}).Target(m); err != nil {
+			t.Errorf("mode %s: %v", m, err)
+		}
+	}
+	for target, want := range map[string]bool{
+		"/dev/disk/by-id/x": true, "/dev/disk/by-path/x": true, "/dev/vdb": false, "/dev/disk/by-diskseq/9": false, "/dev/disk/by-uuid/x": false, "": false,
+	} {
+		if StableTarget(target) != want {
+			t.Errorf("StableTarget(%q) is %v", target, !want)
+		}
+	}
+}
+
+func TestSame(t *testing.T) {
+	for name, c := range map[string]struct {
+		recorded, now ID
+		want          Answer
+	}{
+		"wwid":                             {ID{WWID: "a", Serial: "1"}, ID{WWID: "a", Serial: "2"}, Yes},
+		"another wwid":                     {ID{WWID: "a", Serial: "1"}, ID{WWID: "b", Serial: "1"}, No},
+		"serial":                           {ID{Serial: "1"}, ID{Serial: "1"}, Yes},
+		"serial, and a wwid now":           {ID{Serial: "1"}, ID{WWID: "a", Serial: "1"}, Yes},
+		"another serial":                   {ID{Serial: "1", ByID: []string{"x"}}, ID{Serial: "2", ByID: []string{"x"}}, No},
+		"a name in common":                 {ID{ByID: []string{"x", "y"}}, ID{ByID: []string{"y", "z"}}, Yes},
+		"no name in common":                {ID{ByID: []string{"x"}}, ID{ByID: []string{"y"}}, No},
+		"nothing recorded":                 {ID{}, ID{WWID: "a"}, Unknown},
+		"only slot and size":               {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{ByPath: []string{"pci-1"}, Size: 5}, Unknown},
+		"recorded slot, known now":         {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{Serial: "1", ByPath: []string{"pci-1"}, Size: 5}, Unknown},
+		"an identifier does not get lost":  {ID{Serial: "1", ByPath: []string{"pci-1"}}, ID{ByPath: []string{"pci-1"}}, No},
+		"identifiers of different sorts":   {ID{WWID: "a"}, ID{Serial: "1"}, Unknown},
+		"identifiers of different sorts 2": {ID{ByID: []string{"x"}}, ID{WWID: "a"}, Unknown},
+	} {
+		if got := c.recorded.Same(c.now); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	d := Disk{WWID: "w", Serial: "s", ByID: []string{"lvm-pv-uuid-1", "wwn-1"}, ByPath: []string{"pci-1"}, Size: 7}
+	id := d.Identity()
+	if id.WWID != "w" || id.Serial != "s" || !slices.Equal(id.ByID, []string{"wwn-1"}) || !slices.Equal(id.ByPath, d.ByPath) || id.Size != 7 {
+		t.Errorf("identity %+v", id)
+	}
+	if !slices.Equal(d.ByID, []string{"lvm-pv-uuid-1", "wwn-1"}) {
+		t.Errorf("the disk's own names changed: %v", d.ByID)
+	}
+	if (Disk{ByID: []string{"lvm-pv-uuid-1"}, Size: 7}).Identity().Known() {
+		t.Error("a name of what is on a disk identifies it")
+	}
+	for want, id := range map[string]ID{
+		"wwid w": id, "serial s": {Serial: "s", ByID: []string{"x"}}, "wwn-1": {ByID: []string{"ata-1", "wwn-1"}},
+		"slot pci-1": {ByPath: []string{"pci-1"}, Size: 7}, "no identifier": {Size: 7},
+	} {
+		if id.String() != want {
+			t.Errorf("%+v is %q, want %q", id, id, want)
+		}
+	}
+}
+
+// good is a disk that nothing speaks against.
+func good(change func(*Disk)) Disk {
+	d := Disk{Name: "vdb", Kind: KindDisk, Size: 10 << 30, Content: &Content{Signed: No, Busy: No}}
+	if change != nil {
+		change(&d)
+	}
+	return d
+}
+
+func TestObjections(t *testing.T) {
+	for name, c := range map[string]struct {
+		disk Disk
+		want string
+	}{
+		"nothing":          {good(nil), ""},
+		"just large":       {good(func(d *Disk) { d.Size = MinSize }), ""},
+		"partition":        {good(func(d *Disk) { d.Kind, d.Parent, d.ReadOnly = KindPartition, "vda", true }), "partition: is a partition of vda"},
+		"cdrom":            {good(func(d *Disk) { d.Kind, d.Removable = KindCDROM, true }), "cdrom: is a CD-ROM drive"},
+		"read-only":        {good(func(d *Disk) { d.ReadOnly = true }), "read-only: is read-only"},
+		"held":             {good(func(d *Disk) { d.Holders = []string{"dm-0", "md1"}; d.Content.Busy = Yes }), "in-use: is held by dm-0, md1"},
+		"held, free":       {good(func(d *Disk) { d.Holders = []string{"dm-0"} }), "in-use: is held by dm-0"},
+		"busy":             {good(func(d *Disk) { d.Content.Busy, d.Content.BusyDetail = Yes, "it is mounted" }), "in-use: is in use: it is mounted"},
+		"busy, no detail":  {good(func(d *Disk) { d.Content.Busy = Yes }), "in-use: is in use: an exclusive open was refused"},
+		"busy unknown":     {good(func(d *Disk) { d.Content.Busy, d.Content.BusyDetail = Unknown, "no mke2fs" }), "not-checked: may be in use, which could not be found out: no mke2fs"},
+		"busy not said":    {good(func(d *Disk) { d.Content.Busy = "" }), "not-checked: may be in use, which could not be found out: no reason given"},
+		"content unknown":  {good(func(d *Disk) { d.Content.Signed, d.Content.SignedError = Unknown, "EIO" }), "not-checked: may hold data, which could not be found out: EIO"},
+		"content not said": {good(func(d *Disk) { d.Content.Signed = "" }), "not-checked: may hold data, which could not be found out: no reason given"},
+		"not looked at": {good(func(d *Disk) { d.Content = nil }),
+			"not-checked: may be in use, which could not be found out: it was not looked at; not-checked: may hold data, which could not be found out: it was not looked at"},
+		"signature": {good(func(d *Disk) {
+			d.Content.Signed, d.Content.Signature = Yes, Signature{Type: "xfs", Usage: "filesystem"}
+		}), "signature: has an xfs filesystem"},
+		"several":          {good(func(d *Disk) { d.Content.Signed, d.Content.Signature = Yes, Signature{Ambiguous: true} }), "signature: has signatures of several kinds"},
+		"signed, not told": {good(func(d *Disk) { d.Content.Signed = Yes }), "signature: has a signature of unknown kind"},
+		"a table":          {good(func(d *Disk) { d.Content.Signed, d.Content.Signature = Yes, Signature{PartitionTable: "gpt"} }), "partitions: has a gpt partition table"},
+		"table and data": {good(func(d *Disk) {
+			d.Content.Signed, d.Content.Signature = Yes, Signature{PartitionTable: "dos", Type: "iso9660", Usage: "filesystem"}
+		}), "signature: has an iso9660 filesystem; partitions: has a dos partition table"},
+		"one partition":  {good(func(d *Disk) { d.Partitions = []string{"vdb1"} }), "partitions: has 1 partition: vdb1"},
+		"two partitions": {good(func(d *Disk) { d.Partitions = []string{"vdb1", "vdb2"} }), "partitions: has 2 partitions: vdb1, vdb2"},
+		"removable":      {good(func(d *Disk) { d.Removable = true }), "removable: is removable"},
+		"loop":           {good(func(d *Disk) { d.Kind, d.Backing = KindLoop, "/f" }), "loop: is a loop device over /f"},
+		"loop over what": {good(func(d *Disk) { d.Kind = KindLoop }), "loop: is a loop device"},
+		"small":          {good(func(d *Disk) { d.Size = MinSize - 1 }), "too-small: is smaller than 1Gi (1073741823 bytes)"},
+		"in this order": {good(func(d *Disk) {
+			d.Kind, d.Size, d.Removable, d.ReadOnly, d.Content, d.Holders = KindLoop, 0, true, true, &Content{Signed: Yes, Signature: Signature{Type: "swap"}, Busy: Yes}, []string{"dm-0"}
+			d.Partitions = []string{"p"}
+		}), "read-only: is read-only; in-use: is held by dm-0; signature: has a swap area; partitions: has 1 partition: p; removable: is removable; loop: is a loop device; too-small: is smaller than 1Gi (0 bytes)"},
+	} {
+		var got []string
+		for _, o := range c.disk.Objections() {
+			got = append(got, string(o.Reason)+": "+o.Message)
+		}
+		if s := strings.Join(got, "; "); s != c.want {
+			t.Errorf("%s: %q\nwant %q", name, s, c.want)
+		}
+	}
+}
+
+func TestSystemDisks(t *testing.T) {
+	disks := []Disk{
+		{Name: "vda", Number: Number{254, 0}, Kind: KindDisk},
+		{Name: "vda1", Number: Number{254, 1}, Kind: KindPartition, Parent: "vda", PartLabel: "EFI"},
+		{Name: "vdb", Number: Number{254, 16}, Kind: KindDisk},
+		{Name: "vdb1", Number: Number{254, 17}, Kind: KindPartition, Parent: "vdb", PartLabel: "data"},
+		{Name: "vdc", Number: Number{254, 32}, Kind: KindDisk, PartLabel: "STATE"},
+		{Name: "sda", Number: Number{8, 0}, Kind: KindDisk, WWID: "naa.1"},
+		{Name: "sdb", Number: Number{8, 16}, Kind: KindDisk, WWID: "naa.1"},
+		{Name: "sdc", Number: Number{8, 32}, Kind: KindDisk, WWID: "naa.2"},
+	}
+	got := SystemDisks(disks, map[Number]string{{8, 0}: "holds /d", {253, 0}: "holds /d"})
+	want := map[Number]string{
+		{254, 0}: "has a partition named EFI", {8, 0}: "holds /d", {253, 0}: "holds /d", {8, 16}: "is another path to sda (wwid naa.1)",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for label, system := range map[string]bool{
+		"EFI": true, "BIOS": true, "BOOT": true, "META": true, "STATE": true, "EPHEMERAL": true, "": false, "u-data": false, "r-data": false, "efi": false, "EFI system": false,
+	} {
+		got := SystemDisks([]Disk{{Name: "a", Number: Number{1, 0}}, {Name: "a1", Number: Number{1, 1}, Kind: KindPartition, Parent: "a", PartLabel: label}}, nil)
+		if (len(got) == 1) != system {
+			t.Errorf("a partition named %q: %v", label, got)
+		}
+	}
+}
+
+func TestReasons(t *testing.T) {
+	seen := make(map[Reason]bool)
+	for _, r := range Reasons() {
+		if seen[r] || r == "" || strings.ToLower(string(r)) != string(r) || strings.ContainsAny(string(r), " =/") {
+			t.Errorf("%q is twice there, or no word for a command line", r)
+		}
+		seen[r] = true
+	}
+	for r, want := range map[Reason]bool{
+		HasSignature: true, HasPartitions: true, Removable: true, TooSmall: true, Loop: true,
+		InUse: false, SystemDisk: false, SystemDiskUnknown: false, NotChecked: false, AlreadyLinked: false, VolumeExists: false, "": false, "x": false,
+	} {
+		if r.Acceptable() != want {
+			t.Errorf("Acceptable(%q) is %v", r, !want)
+		}
+	}
+	if len(AcceptableReasons()) != 5 {
+		t.Errorf("acceptable: %v", AcceptableReasons())
+	}
+}
