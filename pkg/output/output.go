@@ -106,11 +106,7 @@ func (p *Printer) IsTable() bool { return p.objects == nil }
 // In the table, columns with a Priority above 0 are for -o wide only. A table without rows prints nothing.
 func (p *Printer) Print(w io.Writer, obj any, table func() *metav1.Table) error {
 	if p.IsTable() {
-		t := table()
-		if len(t.Rows) == 0 {
-			return nil
-		}
-		return printers.NewTablePrinter(p.options).PrintObj(t, w)
+		return printers.NewTablePrinter(p.options).PrintObj(table(), w)
 	}
 	u, err := toUnstructured(obj)
 	if err != nil {
