@@ -3,7 +3,9 @@
 package provisioner
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -30,14 +32,13 @@ func ParseClasses(config string) ([]Class, error) {
 		return nil, fmt.Errorf("%s is not a map of storage classes: %w", ConfigKey, err)
 	}
 	classes := make([]Class, 0, len(raw))
-	for name, r := range raw {
+	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		r := raw[name]
 		if name == "" {
 			return nil, fmt.Errorf("%s has a class without a name", ConfigKey)
 		}
-		for key, dir := range map[string]string{"hostDir": r.HostDir, "mountDir": r.MountDir} {
-			if err := checkDir(dir); err != nil {
-				return nil, fmt.Errorf("class %q in %s: %s %w", name, ConfigKey, key, err)
-			}
+		if err := cmp.Or(checkDir("hostDir", r.HostDir), checkDir("mountDir", r.MountDir)); err != nil {
+			return nil, fmt.Errorf("class %q in %s: %w", name, ConfigKey, err)
 		}
 		mode := Filesystem // the provisioner's default (pkg/common, setDefaults)
 		switch r.VolumeMode {
@@ -56,18 +57,17 @@ func ParseClasses(config string) ([]Class, error) {
 			NamePattern: r.NamePattern,
 		})
 	}
-	slices.SortFunc(classes, func(a, b Class) int { return strings.Compare(a.Name, b.Name) })
 	return classes, nil
 }
 
-func checkDir(dir string) error {
+func checkDir(key, dir string) error {
 	switch {
 	case dir == "":
-		return fmt.Errorf("is missing")
+		return fmt.Errorf("%s is missing", key)
 	case !path.IsAbs(dir):
-		return fmt.Errorf("%q is not an absolute path", dir)
+		return fmt.Errorf("%s %q is not an absolute path", key, dir)
 	case strings.ContainsFunc(dir, unicode.IsControl):
-		return fmt.Errorf("%q has a control character", dir)
+		return fmt.Errorf("%s %q has a control character", key, dir)
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"path"
-	"path/filepath"
 	"strings"
 )
 
@@ -45,8 +44,9 @@ func (c Class) Publishes(entry string) bool {
 		return true
 	}
 	for _, pattern := range strings.Split(c.NamePattern, ",") {
-		if ok, err := filepath.Match(pattern, entry); err == nil && ok {
-			return true
+		// A malformed one ends the look at the whole class.
+		if ok, err := path.Match(pattern, entry); ok || err != nil {
+			return ok
 		}
 	}
 	return false
