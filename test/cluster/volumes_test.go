@@ -130,9 +130,13 @@ func testExec(t *testing.T, c *cluster.Cluster) {
 	if _, err := node.Exec(ctx, "sleep", "1000"); err == nil {
 		t.Error("the end of the context did not end the command")
 	}
-	// Not only nsenter is gone, but what it had started.
-	if out, err := node.Exec(t.Context(), "pgrep", "-x", "sleep"); err == nil {
-		t.Errorf("sleep still runs as %s", out)
+	// Not only nsenter is gone, but what it had started; once it is reaped.
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, podTimeout, true, func(ctx context.Context) (bool, error) {
+		_, err := node.Exec(ctx, "pgrep", "-x", "sleep")
+		return err != nil, nil
+	})
+	if err != nil {
+		t.Errorf("sleep still runs: %v", err)
 	}
 }
 
