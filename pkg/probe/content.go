@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
@@ -17,9 +18,8 @@ func content(r Record) *disk.Content {
 	// Exit codes of blkid(8), low-level probing: 0 found, 2 nothing found, 8
 	// several that exclude each other. The script makes 5 of a device that can't be read.
 	switch code := r.Get("blkid"); {
-	case code == "0" && says != "":
-		c.Signature = signature(says)
-		c.Signed = disk.Yes
+	case code == "0" && signature(says) != (disk.Signature{}):
+		c.Signed, c.Signature = disk.Yes, signature(says)
 	case code == "2" && says == "":
 		c.Signed = disk.No
 	case code == "8":
@@ -84,14 +84,19 @@ func unhex(c byte) int { return strings.IndexByte("0123456789abcdef", c|0x20) }
 func failed(tool, code, says string) string {
 	switch code {
 	case "5":
-		return "it cannot be read: " + lastLine(says)
+		// What dd says first; how much it copied follows.
+		first, _, _ := strings.Cut(says, "\n")
+		if first == "" {
+			return "it could not be read in time"
+		}
+		return "it cannot be read: " + lastLine(first)
 	case "124", "143":
 		return tool + " did not answer in time"
 	case "126", "127":
 		return "the provisioner's image has no " + strings.Fields(tool)[0]
 	}
 	if says == "" {
-		return tool + " ended with code " + code
+		return fmt.Sprintf("%s ended with code %q", tool, code)
 	}
 	return lastLine(says)
 }

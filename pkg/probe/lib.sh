@@ -23,7 +23,10 @@ begin() { R="record=$1$US"; }
 
 put() {
 	case $2 in
-	*["$US$RS"]*) R="$R$1=$(printf '%s' "$2" | tr '\036\037' '??')$US" ;;
+	*["$US$RS"]*)
+		R="$R$1=$(printf '%s.' "$2" | tr '\036\037' '??')"
+		R=${R%.}$US
+		;;
 	*) R="$R$1=$2$US" ;;
 	esac
 }
@@ -100,7 +103,8 @@ look() {
 	fi
 	put blkid "$rc"
 	put blkid-says "$out"
-	out=$(timeout $PATIENCE mke2fs -n "/dev/$1" 2>&1 </dev/null)
+	# With a size of its own, or it gives up on a disk of more than 16 TiB.
+	out=$(timeout $PATIENCE mke2fs -n "/dev/$1" 4M 2>&1 </dev/null)
 	put mke2fs "$?"
 	put mke2fs-says "$(printf '%s' "$out" | grep -v '^Filesystem UUID' | head -n 3)"
 }
@@ -108,8 +112,7 @@ look() {
 # readable NAME: whether both ends of the device can be read; why not in $why.
 readable() {
 	readfile "/sys/dev/block/$looked/size"
-	end=$((${V:-0} / 128 - 1))
-	[ $end -ge 0 ] || end=0
+	end=$(((${V:-1} - 1) / 128))
 	why=$(timeout $PATIENCE dd if="/dev/$1" of=/dev/null bs=65536 count=16 2>&1) &&
 		why=$(timeout $PATIENCE dd if="/dev/$1" of=/dev/null bs=65536 count=1 skip=$end 2>&1)
 }

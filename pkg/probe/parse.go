@@ -172,7 +172,7 @@ func (p *parser) disk(r Record) error {
 		Partitions:  r.All("part"),
 		Holders:     r.All("holders"),
 		Slaves:      r.All("slaves"),
-		Kernel:      path.Base(r.Get("sysfs")),
+		Kernel:      kernelName(r),
 		Fingerprint: r.Get("fingerprint"),
 	}
 	// A virtio disk's vendor is the PCI vendor's number, which tells nobody anything.
@@ -200,9 +200,18 @@ func (p *parser) disk(r Record) error {
 	return nil
 }
 
+// kernelName is the last element of a device's directory in sysfs; empty if the
+// kernel does not know it.
+func kernelName(r Record) string {
+	if !r.Has("sysfs") {
+		return ""
+	}
+	return path.Base(r.Get("sysfs"))
+}
+
 // kindOf tells what a device is from what its directory in sysfs has.
 func kindOf(r Record) disk.Kind {
-	kernel := path.Base(r.Get("sysfs"))
+	kernel := kernelName(r)
 	switch {
 	case r.Has("partition"):
 		return disk.KindPartition

@@ -71,9 +71,8 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 	if [ -d "$2" ]; then
 		put exists yes
 		[ ! -w "$2" ] || put writable yes
-		if [ ! -r "$2" ] || [ ! -x "$2" ]; then
-			put problem "the directory cannot be read"
-		fi
+		# A pattern that cannot be expanded looks like an empty directory.
+		ls -a -- "$2" >/dev/null 2>&1 || put problem "the directory cannot be read"
 	fi
 	emit
 	if [ -d "$2" ]; then
