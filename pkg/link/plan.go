@@ -184,10 +184,10 @@ func (j judge) disk(l *Link, d disk.Disk) {
 	j.directory(l, dir)
 	j.system(l, d)
 	j.elsewhere(l, d)
+	// A volume belongs to what lies there, if anything does.
 	if exists {
 		l.object(disk.NameTaken, "", "cannot be linked as %s: %s", l.Entry, j.describe(entry))
-	}
-	if hasVolume {
+	} else if hasVolume {
 		j.volume(l, d, volume)
 	}
 	for _, c := range j.s.Install.Classes {

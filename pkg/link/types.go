@@ -69,8 +69,11 @@ type Metadata struct {
 
 // Link is one disk on one node.
 type Link struct {
-	Kind     string   `json:"kind,omitempty"`
-	Metadata Metadata `json:"metadata,omitzero"`
+	// APIVersion and Kind are what every printed item has; a plan in a file is read
+	// strictly, and has them.
+	APIVersion string   `json:"apiVersion,omitempty"`
+	Kind       string   `json:"kind,omitempty"`
+	Metadata   Metadata `json:"metadata,omitzero"`
 
 	Node    string    `json:"node"`
 	NodeUID types.UID `json:"nodeUID,omitempty"`
