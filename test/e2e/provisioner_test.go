@@ -85,7 +85,7 @@ func waitRunning(t *testing.T, p manifests.Provisioner) {
 	t.Helper()
 	eventually(t, 60*time.Second, func() string {
 		for _, n := range theCluster.Nodes() {
-			if _, why := podOn(t.Context(), p, n); why != "" {
+			if _, why := podOn(context.WithoutCancel(t.Context()), p, n); why != "" {
 				return why
 			}
 		}
@@ -117,7 +117,7 @@ func podOn(ctx context.Context, p manifests.Provisioner, n *cluster.Node) (*core
 // directories as they are mounted now.
 func replacePod(t *testing.T, p manifests.Provisioner, n *cluster.Node) {
 	t.Helper()
-	deletePod(t.Context(), t, p, n)
+	deletePod(context.WithoutCancel(t.Context()), t, p, n)
 	waitRunning(t, p)
 }
 
@@ -154,8 +154,10 @@ func empty(t *testing.T) {
 	eventually(t, 60*time.Second, func() string {
 		ctx := t.Context()
 		for what, remove := range map[string]func() error{
-			"pods":    func() error { return core.Pods("default").DeleteCollection(ctx, options, metav1.ListOptions{}) },
-			"claims":  func() error { return core.PersistentVolumeClaims("default").DeleteCollection(ctx, options, metav1.ListOptions{}) },
+			"pods": func() error { return core.Pods("default").DeleteCollection(ctx, options, metav1.ListOptions{}) },
+			"claims": func() error {
+				return core.PersistentVolumeClaims("default").DeleteCollection(ctx, options, metav1.ListOptions{})
+			},
 			"volumes": func() error { return core.PersistentVolumes().DeleteCollection(ctx, options, metav1.ListOptions{}) },
 		} {
 			if err := remove(); err != nil && !apierrors.IsNotFound(err) {
@@ -243,4 +245,24 @@ func kubectl(t *testing.T, objects []runtime.Object, args ...string) string {
 		t.Fatalf("kubectl %s: %s: %s", strings.Join(args, " "), err, stderr.String())
 	}
 	return stdout.String()
+}
+
+var (
+	noGrace   = int64(0)
+	deleteNow = metav1.DeleteOptions{GracePeriodSeconds: &noGrace}
+	listAll   = metav1.ListOptions{}
+)
+
+// forgetVolumes makes sure that volumes of removed links do not come back from a
+// look of the provisioner that was under way.
+func forgetVolumes(t *testing.T, n *cluster.Node, entries ...string) {
+	t.Helper()
+	for _, entry := range entries {
+		for class := range classDirs {
+			err := kube().CoreV1().PersistentVolumes().Delete(t.Context(), pvName(entry, n.Name(), class), deleteNow)
+			if err != nil && !apierrors.IsNotFound(err) {
+				t.Fatal(err)
+			}
+		}
+	}
 }
