@@ -81,8 +81,8 @@ func (s *shared) render(err error) string {
 	b.WriteString(style.Error("error:") + " ")
 
 	var partial *failure.Partial
-	if errors.As(err, &partial) && err == error(partial) {
-		line("", partial.Message, "")
+	if errors.As(err, &partial) {
+		line("", strings.Replace(err.Error(), partial.Error(), partial.Message, 1), "")
 		for _, part := range partial.Parts {
 			text, hint := s.explain(part.Err)
 			b.WriteString("  " + part.Subject + ": ")
@@ -183,7 +183,7 @@ func (s *shared) translateStatus(status apierrors.APIStatus) (cause error, text,
 
 // forbidden is a right that is missing.
 type forbidden struct {
-	user, verb, resource, group, namespace, name string
+	user, verb, resource, group, namespace string
 }
 
 // The message of the API server's authorizer, kubernetes/pkg apimachinery's NewForbidden around responsewriters.ForbiddenMessage (1.37).

@@ -138,6 +138,10 @@ func TestReport(t *testing.T) {
 				"  hint: check that it is up and that this is the cluster you mean (from context \"lab\" in KUBECONFIG): kubectl cluster-info\n", 1,
 		},
 		"empty kubeconfig": {clientcmd.ErrEmptyConfig, "error: no kubeconfig found\n  hint: set KUBECONFIG or pass --kubeconfig; on Talos \"talosctl kubeconfig\" writes one\n", 1},
+		"several, wrapped": {
+			fmt.Errorf("not done: %w", failure.Several("1 of 1 failed", []failure.Part{{Subject: "w-1", Err: errors.New("it broke")}})),
+			"error: not done: 1 of 1 failed\n  w-1: it broke\n", 1,
+		},
 		"several": {
 			failure.Several("2 of 3 links refused", []failure.Part{
 				{Subject: "w-1/vdf", Err: failure.New("has partitions", "link it as it is with --accept partitions=w-1/vdf")},

@@ -5,6 +5,7 @@ package output
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -53,10 +54,10 @@ func Prompt(ctx context.Context, streams genericiooptions.IOStreams, question st
 		fmt.Fprintln(streams.ErrOut)
 		return false, ctx.Err()
 	case a := <-answers:
-		if a.err != nil && a.err != io.EOF {
+		if a.err != nil && !errors.Is(a.err, io.EOF) {
 			return false, a.err
 		}
-		if a.err == io.EOF {
+		if a.err != nil {
 			fmt.Fprintln(streams.ErrOut)
 		}
 		switch strings.ToLower(strings.TrimSpace(a.line)) {

@@ -8,6 +8,7 @@ package exectest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -194,11 +195,12 @@ func serveSPDY(w http.ResponseWriter, req *http.Request, session *Session, h Han
 // finish writes what the kubelet writes to the error stream when a command has ended.
 func finish(err error, stream io.Writer) {
 	status := metav1.Status{Status: metav1.StatusSuccess}
-	switch exit := err.(type) {
-	case nil:
-	case Hangup:
+	var exit Exit
+	switch {
+	case err == nil:
+	case errors.Is(err, Hangup{}):
 		return
-	case Exit:
+	case errors.As(err, &exit):
 		status = metav1.Status{
 			Status: metav1.StatusFailure, Reason: remotecommand.NonZeroExitCodeReason,
 			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: remotecommand.ExitCodeCauseType, Message: strconv.Itoa(int(exit))}}},
