@@ -69,7 +69,11 @@ func Records(out string) ([]Record, error) {
 		}
 		out = rest
 		var r Record
-		for i, f := range strings.Split(strings.TrimSuffix(text, fieldEnd), fieldEnd) {
+		fields, ended := strings.CutSuffix(text, fieldEnd)
+		if !ended {
+			return records, fmt.Errorf("the node's answer is not understood: %q", shorten(text))
+		}
+		for i, f := range strings.Split(fields, fieldEnd) {
 			key, value, ok := strings.Cut(f, "=")
 			if !ok || i == 0 && key != "record" {
 				return records, fmt.Errorf("the node's answer is not understood: %q", shorten(f))

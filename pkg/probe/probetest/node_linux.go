@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,17 +160,39 @@ func (n *Node) Disk(name string, size int64) *Disk {
 func (n *Node) DiskOver(name, file string) *Disk {
 	n.t.Helper()
 	d := &Disk{n: n, Name: name, Backing: file}
-	out, err := exec.Command("losetup", "--find", "--show", d.Backing).CombinedOutput()
-	Need(n.t, err == nil, "loop devices: "+string(out))
-	d.Minor, err = strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(string(out)), "/dev/loop"))
-	if err != nil {
-		n.t.Fatal(err)
+	// A number of its own: the lowest free one can be somebody else's at any time.
+	for range 20 {
+		d.Minor = 2000 + rand.IntN(1<<19)
+		if control(loopAdd, d.Minor) == nil {
+			break
+		}
 	}
+	out, err := exec.Command("losetup", d.loop(), d.Backing).CombinedOutput()
+	Need(n.t, err == nil, "loop devices: "+string(out))
+	n.t.Cleanup(func() { _ = control(loopRemove, d.Minor) })
 	d.held = true
 	n.t.Cleanup(d.Detach)
 	d.fresh()
 	n.Node(name, d.Minor)
 	return d
+}
+
+// Requests of linux/loop.h.
+const (
+	loopAdd    = 0x4c80
+	loopRemove = 0x4c81
+)
+
+func control(request uintptr, minor int) error {
+	f, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), request, uintptr(minor)); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // File makes a sparse file of that many bytes.
