@@ -96,7 +96,7 @@ func act(ctx context.Context, links []*Link, classes []provisioner.Class, r Runn
 	byNode, order := group(links)
 	jobs := make([]Job, 0, len(order))
 	for _, node := range order {
-		argv := []string{"/bin/sh", "-c", probe.Library + script, "talosdisk-link"}
+		argv := []string{"/bin/sh", "-c", probe.Library + script, probe.LinkName}
 		for _, c := range classes {
 			argv = append(argv, c.MountDir)
 		}
@@ -136,7 +136,10 @@ func settle(links []*Link, a Answer, cancelled bool) (unclear []*Link) {
 			said(l, records[i].Get("result"), records[i].Get("detail"))
 			continue
 		}
-		l.Detail = fmt.Sprint(err)
+		l.Detail = "the node said nothing of it"
+		if err != nil {
+			l.Detail = err.Error()
+		}
 		if a.NotStarted {
 			l.Result = ResultFailed
 			if cancelled {
@@ -201,7 +204,13 @@ func look(ctx context.Context, links []*Link, classes []provisioner.Class, r Run
 				l.Detail += "; looking again: the class directory could not be read"
 				continue
 			}
-			l.Result = seen(l, entry, exists)
+			result := seen(l, entry, exists)
+			if result == ResultNotDone && view.Linking != disk.No {
+				// A command whose caller is gone goes on.
+				l.Detail += "; looking again: not yet, and the node may still be at it"
+				continue
+			}
+			l.Result = result
 			l.Detail = "seen when looking again: " + l.Detail
 		}
 	}

@@ -4,6 +4,7 @@ package link
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
@@ -63,7 +64,7 @@ func checkInstall(s *snapshot.Snapshot, class provisioner.Class) error {
 	case mount.ReadOnly:
 		return failure.New(fmt.Sprintf("%s mounts the directory of class %q read-only", where, class.Name), edit)
 	}
-	if hostDir := mount.HostPath + strings.TrimPrefix(class.MountDir, mount.MountPath); hostDir != class.HostDir {
+	if hostDir := path.Join(mount.HostPath, strings.TrimPrefix(class.MountDir, mount.MountPath)); hostDir != class.HostDir {
 		return failure.New(fmt.Sprintf("class %q says hostDir %s, but %s shows %s at its mountDir: the volumes would carry a path that is not theirs", class.Name, class.HostDir, where, hostDir), edit)
 	}
 	if _, ok := s.StorageClasses[class.Name]; !ok {

@@ -102,6 +102,8 @@ func useOf(s *snapshot.Snapshot, node snapshot.Node, view snapshot.PodView, d di
 	}
 	if len(u.Links) > 0 {
 		add(disk.AlreadyLinked, "is linked already, as %s", strings.Join(u.Links, ", "))
+	} else if other := (judge{s: s, view: view}).otherEntry(d, "", ""); other != "" {
+		add(disk.AlreadyLinked, "is linked already, as %s", other)
 	}
 	u.Objections = append(u.Objections, d.Objections()...)
 	return u

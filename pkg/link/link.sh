@@ -6,11 +6,15 @@
 #   unlink  DIR ENTRY TARGET
 #   restore DIR ENTRY TARGET
 # A step is a record with a result: created, unchanged, removed, restored, absent,
-# changed, linked, taken, locked, failed. What was decided on is checked again under a lock.
+# changed, linked, taken, locked, failed. What was decided on is checked again under
+# a lock: one on the first class directory that there is, the same for every run on
+# this node, and for a link one on the device too, which udev and Talos respect.
 
 NL='
 '
 DIRS=
+# The directory that is locked.
+GATE=/dev
 
 said() {
 	put result "$1"
@@ -27,8 +31,14 @@ target() {
 	T=${T%.}
 }
 
+# wwid NUMBER: the device's WWID in V, or empty.
+wwid() {
+	readfile "/sys/dev/block/$1/wwid"
+	[ -n "$V" ] || readfile "/sys/dev/block/$1/device/wwid"
+}
+
 # others NUMBER FILE: an entry but FILE, in any class directory, that leads to
-# the device, in O.
+# the device or to another path of it, in O; or a directory that cannot be read.
 others() {
 	O=
 	old=$IFS
@@ -41,14 +51,21 @@ others() {
 	device=$1
 	but=$2
 	shift 2
+	wwid "$device"
+	known=$V
 	for dir in "$@"; do
+		[ -d "$dir" ] || continue
+		ls -a -- "$dir" >/dev/null 2>&1 || {
+			O="$dir, which cannot be read"
+			return 0
+		}
 		for e in "$dir"/* "$dir"/.[!.]* "$dir"/..?*; do
 			[ "$e" != "$but" ] || continue
 			numberof "$e" || continue
-			[ "$V" != "$device" ] || {
-				O=$e
-				return 0
-			}
+			O=$e
+			[ "$V" != "$device" ] || return 0
+			[ -z "$known" ] || wwid "$V"
+			[ -z "$known" ] || [ "$V" != "$known" ] || return 0
 		done
 	done
 	return 1
@@ -63,7 +80,7 @@ link() {
 	put entry "$5"
 	# shellcheck disable=SC2094 # the descriptors are only there to be locked
 	(
-		lock 8 && lock 9 || {
+		{ lock 8 && lock 9; } || {
 			said locked "another run on this node holds the lock"
 			exit 0
 		}
@@ -90,7 +107,7 @@ link() {
 				said failed "$said_by_ln"
 			fi
 		fi
-	) 8<"$4" 9<"/dev/$1" || said changed "/dev/$1 or $4 cannot be opened"
+	) 8<"$GATE" 9<"/dev/$1" || said changed "/dev/$1 or $GATE cannot be opened"
 }
 
 unlink() {
@@ -102,7 +119,9 @@ unlink() {
 			said locked "another run on this node holds the lock"
 			exit 0
 		}
-		if [ ! -e "$1/$2" ] && [ ! -L "$1/$2" ]; then
+		if [ ! -d "$1" ]; then
+			said failed "there is no directory $1"
+		elif [ ! -e "$1/$2" ] && [ ! -L "$1/$2" ]; then
 			said absent
 		elif [ ! -L "$1/$2" ] || ! target "$1/$2" || [ "$T" != "$3" ]; then
 			said changed "it is not the link that was decided on"
@@ -111,25 +130,33 @@ unlink() {
 		else
 			said failed "$out"
 		fi
-	) 8<"$1" || said failed "$1 cannot be opened"
+	) 8<"$GATE" || said failed "$GATE cannot be opened"
 }
 
 restore() {
 	begin step
 	put dir "$1"
 	put entry "$2"
-	if [ -L "$1/$2" ] && target "$1/$2" && [ "$T" = "$3" ]; then
-		said unchanged
-	elif make "$1" "$2" "$3"; then
-		said restored
-	else
-		# shellcheck disable=SC2031 # set by make, just now
-		said failed "$said_by_ln"
-	fi
+	(
+		lock 8 || {
+			said locked "another run on this node holds the lock"
+			exit 0
+		}
+		if [ -L "$1/$2" ] && target "$1/$2" && [ "$T" = "$3" ]; then
+			said unchanged
+		elif numberof "$3" && others "$V" "$1/$2"; then
+			said linked "$O"
+		elif make "$1" "$2" "$3"; then
+			said restored
+		else
+			said failed "$said_by_ln"
+		fi
+	) 8<"$GATE" || said failed "$GATE cannot be opened"
 }
 
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
 	DIRS="$DIRS$1$NL"
+	[ "$GATE" != /dev ] || [ ! -d "$1" ] || GATE=$1
 	shift
 done
 [ $# -eq 0 ] || shift

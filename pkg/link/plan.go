@@ -113,7 +113,6 @@ func decideNode(s *snapshot.Snapshot, node snapshot.Node, r Request, class provi
 	}
 	view := *node.View.Value
 	j := judge{s: s, node: node, view: view, class: class, request: r}
-	asked := make(map[disk.Number]string)
 	for _, arg := range r.Disks {
 		found := resolve(arg, view)
 		if len(found) == 0 && arg.Glob == "" {
@@ -123,16 +122,52 @@ func decideNode(s *snapshot.Snapshot, node snapshot.Node, r Request, class provi
 		}
 		for _, d := range found {
 			l := newLink(node, class, d.Name, entryName(r, arg, d))
-			if before, twice := asked[d.Number]; twice {
-				l.object(disk.AlreadyLinked, "", "is asked for twice, as %s and as %s", before, l.Entry)
-			} else {
-				j.disk(&l, d)
+			if slices.ContainsFunc(links, func(b Link) bool { return b.Device == d.Number && b.Entry == l.Entry }) {
+				continue // A name and a pattern that takes it say the same.
 			}
-			asked[d.Number] = l.Entry
+			j.disk(&l, d)
+			l.contradict(view, links)
 			links = append(links, l)
 		}
 	}
 	return links
+}
+
+// contradict refuses a link that does not go with one before it in the same plan.
+func (l *Link) contradict(view snapshot.PodView, before []Link) {
+	if l.Action != Create {
+		return
+	}
+	d, _ := view.DiskByNumber(l.Device.String())
+	for _, b := range before {
+		if b.Node != l.Node || b.Action != Create && b.Action != Unchanged {
+			continue
+		}
+		other, _ := view.DiskByNumber(b.Device.String())
+		switch {
+		case overlap(view, d, other):
+			l.object(disk.AlreadyLinked, "", "is asked for twice, as %s and as %s", b.Entry, l.Entry)
+			return
+		case b.Class == l.Class && b.Entry == l.Entry:
+			l.object(disk.NameTaken, "", "cannot be linked as %s: %s is asked for under that name", l.Entry, b.Disk)
+			return
+		}
+	}
+}
+
+// overlap tells whether two devices of a node lie on the same bytes: one device,
+// two paths to one, one below the other.
+func overlap(view snapshot.PodView, a, b disk.Disk) bool {
+	return a.Number == b.Number || a.WWID != "" && a.WWID == b.WWID || stacked(view, a, b, 0) || stacked(view, b, a, 0)
+}
+
+// stacked tells whether a device is a partition of another one, or made of it.
+func stacked(view snapshot.PodView, upper, lower disk.Disk, depth int) bool {
+	const deepest = 16 // A view that was made up may go in circles.
+	return depth < deepest && slices.ContainsFunc(view.Disks, func(d disk.Disk) bool {
+		below := upper.Kind == disk.KindPartition && d.Name == upper.Parent || d.Kernel != "" && slices.Contains(upper.Slaves, d.Kernel)
+		return below && (d.Number == lower.Number || stacked(view, d, lower, depth+1))
+	})
 }
 
 // resolve finds the disks of an argument on a node.
@@ -174,11 +209,11 @@ func (j judge) disk(l *Link, d disk.Disk) {
 	l.Size, l.Device, l.Identity, l.Fingerprint = d.Size, d.Number, d.Identity(), d.Fingerprint
 	dir := j.view.Dirs[j.class.Name]
 	entry, exists := dir.Entry(l.Entry)
-	volume, hasVolume := j.volumeOf(*l)
+	volumes := volumesOf(j.s, *l)
 
 	// A correct link comes before every question: asking twice changes nothing.
 	if exists && entry.Kind == provisioner.Link && entry.Device == d.Number.String() {
-		j.present(l, d, entry, volume, hasVolume)
+		j.present(l, d, entry, volumes)
 		return
 	}
 	j.directory(l, dir)
@@ -187,8 +222,10 @@ func (j judge) disk(l *Link, d disk.Disk) {
 	// A volume belongs to what lies there, if anything does.
 	if exists {
 		l.object(disk.NameTaken, "", "cannot be linked as %s: %s", l.Entry, j.describe(entry))
-	} else if hasVolume {
-		j.volume(l, d, volume)
+	} else {
+		for _, v := range volumes {
+			j.volume(l, d, v)
+		}
 	}
 	for _, c := range j.s.Install.Classes {
 		if c.Name != j.class.Name && c.HostDir == j.class.HostDir && c.Publishes(l.Entry) {
@@ -216,7 +253,7 @@ func (j judge) disk(l *Link, d disk.Disk) {
 }
 
 // present judges a link that leads to the disk already.
-func (j judge) present(l *Link, d disk.Disk, entry provisioner.Entry, volume snapshot.Volume, hasVolume bool) {
+func (j judge) present(l *Link, d disk.Disk, entry provisioner.Entry, volumes []snapshot.Volume) {
 	l.Action, l.Target = Unchanged, entry.Target
 	if !disk.StableTarget(entry.Target) {
 		l.Warnings = append(l.Warnings, fmt.Sprintf("the link holds %s, which may be another disk after a reboot", entry.Target))
@@ -224,15 +261,17 @@ func (j judge) present(l *Link, d disk.Disk, entry provisioner.Entry, volume sna
 	if other := j.otherEntry(d, j.class.Name, l.Entry); other != "" {
 		l.Warnings = append(l.Warnings, fmt.Sprintf("the disk is linked as %s too: two volumes share it", other))
 	}
-	if !hasVolume || volume.Identity == nil {
-		return
-	}
-	switch volume.Identity.Same(d.Identity()) {
-	case disk.No:
-		l.object(disk.IdentityChanged, "",
-			"is another disk than the one that volume %s was made for: now %s, then %s", volume.Name, d.Identity(), volume.Identity)
-	case disk.Unknown:
-		l.Warnings = append(l.Warnings, fmt.Sprintf("whether it is still the disk that volume %s was made for is unknown: nothing identifies it", volume.Name))
+	for _, v := range volumes {
+		if v.Identity == nil {
+			continue
+		}
+		switch v.Identity.Same(d.Identity()) {
+		case disk.No:
+			l.object(disk.IdentityChanged, "",
+				"is another disk than the one that volume %s was made for: now %s, then %s", v.Name, d.Identity(), v.Identity)
+		case disk.Unknown:
+			l.Warnings = append(l.Warnings, fmt.Sprintf("whether it is still the disk that volume %s was made for is unknown: nothing identifies it", v.Name))
+		}
 	}
 }
 
@@ -275,14 +314,14 @@ func (j judge) elsewhere(l *Link, d disk.Disk) {
 		return
 	}
 	for _, v := range j.s.Volumes {
-		if v.Node == j.node.Name && v.Name != l.Volume && v.Identity != nil && v.Identity.Same(d.Identity()) == disk.Yes {
+		if v.Node == j.node.Name && v.Path != l.HostPath && v.Name != l.Volume && v.Identity != nil && v.Identity.Same(d.Identity()) == disk.Yes {
 			l.object(disk.VolumeExists, "kubectl get pv "+v.Name, "is the disk that volume %s (%s) was made for", v.Name, v.Phase)
 		}
 	}
 }
 
-// otherEntry is an entry, but the one named, that leads to the disk or to
-// another path of it, as HOSTPATH.
+// otherEntry is an entry, but the one named, that leads to the disk's bytes, as
+// HOSTPATH.
 func (j judge) otherEntry(d disk.Disk, class, entry string) string {
 	for _, c := range j.s.Install.Classes {
 		for _, e := range j.view.Dirs[c.Name].Entries {
@@ -290,9 +329,7 @@ func (j judge) otherEntry(d disk.Disk, class, entry string) string {
 				continue
 			}
 			leads, known := j.view.DiskByNumber(e.Device)
-			samePaths := known && d.WWID != "" && leads.WWID == d.WWID
-			onIt := known && leads.Parent == d.Name
-			if e.Device == d.Number.String() || samePaths || onIt {
+			if e.Device == d.Number.String() || known && overlap(j.view, leads, d) {
 				return c.VolumePath(e.Name)
 			}
 		}
@@ -313,24 +350,23 @@ func (j judge) describe(e provisioner.Entry) string {
 	return fmt.Sprintf("the link of that name holds %s", e.Target)
 }
 
-// volumeOf is the volume that the provisioner would take for the link's: by
-// name, or by node and path.
-func (j judge) volumeOf(l Link) (snapshot.Volume, bool) {
-	if v, ok := j.s.VolumeByName(l.Volume); ok {
-		return v, true
+// volumesOf are the volumes that are the link's, or could be: by name, or by
+// path on a node that is not another one.
+func volumesOf(s *snapshot.Snapshot, l Link) []snapshot.Volume {
+	var of []snapshot.Volume
+	for _, v := range s.Volumes {
+		if v.Name == l.Volume || v.Path == l.HostPath && (v.Node == l.Node || v.Node == "") {
+			of = append(of, v)
+		}
 	}
-	i := slices.IndexFunc(j.s.Volumes, func(v snapshot.Volume) bool { return v.Node == l.Node && v.Path == l.HostPath })
-	if i < 0 {
-		return snapshot.Volume{}, false
-	}
-	return j.s.Volumes[i], true
+	return of
 }
 
 // volume judges a volume whose link is gone: its claim would land on the disk.
 // That is only right if it is the disk that the volume was made for, and nothing
 // is about to clean it.
 func (j judge) volume(l *Link, d disk.Disk, v snapshot.Volume) {
-	fits := v.Name == l.Volume && v.Path == l.HostPath && !v.Deleting && (v.Phase == "Available" || v.Phase == "Bound")
+	fits := v.Name == l.Volume && v.Path == l.HostPath && v.Node == l.Node && !v.Deleting && (v.Phase == "Available" || v.Phase == "Bound")
 	if fits && v.Identity != nil && v.Identity.Same(d.Identity()) == disk.Yes {
 		l.Warnings = append(l.Warnings, fmt.Sprintf("volume %s exists and was made for this disk: its link is made again", v.Name))
 		return

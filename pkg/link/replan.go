@@ -87,6 +87,9 @@ func DecideAgain(s *snapshot.Snapshot, earlier Plan) (Plan, error) {
 		if err != nil {
 			return Plan{}, err
 		}
+		if i := slices.IndexFunc(s.Nodes, func(n snapshot.Node) bool { return n.Name == now.Node }); i >= 0 && s.Nodes[i].View.Value != nil {
+			now.contradict(*s.Nodes[i].View.Value, p.Links)
+		}
 		p.Links = append(p.Links, now)
 	}
 	return p, nil

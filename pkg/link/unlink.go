@@ -77,6 +77,15 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 		looked = true
 		for _, class := range classes {
 			dir := node.View.Value.Dirs[class.Name]
+			if why := unread(dir); why != "" {
+				for _, name := range r.Names {
+					l := newLink(node, class, name, "")
+					l.Action, l.Detail = Skip, fmt.Sprintf("the directory of class %s: %s", class.Name, why)
+					p.Links = append(p.Links, l)
+					matched[name] = true
+				}
+				continue
+			}
 			for _, e := range dir.Entries {
 				for _, name := range r.Names {
 					if ok, _ := path.Match(name, e.Name); !ok && name != e.Name {
@@ -95,6 +104,17 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// unread is why a class directory may have more entries than were seen.
+func unread(dir snapshot.Dir) string {
+	switch {
+	case !dir.Exists:
+		return "it does not exist in the pod"
+	case !dir.MountPoint:
+		return "what the pod has there is not the node's"
+	}
+	return dir.Problem
 }
 
 func unlinkClasses(install provisioner.Install, name string) ([]provisioner.Class, error) {
@@ -135,9 +155,12 @@ func decideUnlink(s *snapshot.Snapshot, node snapshot.Node, class provisioner.Cl
 	case !strings.HasPrefix(e.Target, "/dev/"):
 		l.object(NotOurs, "", "holds %s, which is not below /dev", e.Target)
 	}
-	v, ok := s.VolumeByName(l.Volume)
-	if ok {
-		l.VolumeState = v.Phase
+	for _, v := range volumesOf(s, l) {
+		if v.Name == l.Volume {
+			l.VolumeState = v.Phase
+		} else {
+			l.Warnings = append(l.Warnings, fmt.Sprintf("volume %s is not the provisioner's, and stays without its link", v.Name))
+		}
 		if o, bad := keeps(s, v); bad {
 			l.object(o.Reason, o.Hint, "%s", o.Message)
 		}
@@ -218,21 +241,18 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 	}
 	act(ctx, todo, classes, r, step("unlink"), unlinked)
 	var back []*Link
+	why := make(map[*Link]kept)
 	for _, l := range todo {
 		if l.Result != ResultUnlinked {
 			continue
 		}
-		if keep := dropVolume(ctx, l, volumes); keep != "" {
-			l.Detail = keep
+		if keep := dropVolume(ctx, l, volumes); keep.why != "" {
+			why[l] = keep
 			back = append(back, l)
 		}
 	}
 	if len(back) == 0 {
 		return
-	}
-	why := make(map[*Link]string, len(back))
-	for _, l := range back {
-		why[l] = l.Detail
 	}
 	// The link must come back even if the run was interrupted just now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*lookAgain)
@@ -240,10 +260,10 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 	act(ctx, back, classes, r, step("restore"), linked)
 	for _, l := range back {
 		if l.Result == ResultCreated || l.Result == ResultUnchanged {
-			l.Result, l.Detail = ResultRefused, why[l]+"; the link is back"
+			l.Result, l.Detail = why[l].result, why[l].why+"; the link is back"
 			continue
 		}
-		l.Detail = fmt.Sprintf("%s; the link could not be put back: %s", why[l], l.Detail)
+		l.Detail = fmt.Sprintf("%s; the link could not be put back: %s", why[l].why, l.Detail)
 		l.Result = ResultFailed
 	}
 }
@@ -259,30 +279,36 @@ func unlinked(l *Link, e provisioner.Entry, exists bool) Result {
 	return ResultFailed
 }
 
-// dropVolume deletes the volume of a link that is gone. It returns why the
-// volume must keep its link, or nothing.
-func dropVolume(ctx context.Context, l *Link, volumes Volumes) (keep string) {
+// kept is a volume that is still there, so that its link must be, too.
+type kept struct {
+	// result of the unlinking.
+	result Result
+	// why is empty if no volume is left.
+	why string
+}
+
+// dropVolume deletes the volume of a link that is gone. Whatever is not known to
+// have been deleted is kept.
+func dropVolume(ctx context.Context, l *Link, volumes Volumes) kept {
 	v, err := volumes.Get(ctx, l.Volume)
-	if err != nil {
-		l.Result, l.Detail = ResultFailed, fmt.Sprintf("the link is gone; volume %s could not be read: %s", l.Volume, err)
-		return ""
-	}
-	if v == nil {
+	switch {
+	case err != nil:
+		return kept{ResultFailed, fmt.Sprintf("volume %s could not be read: %s", l.Volume, err)}
+	case v == nil || v.Path != l.HostPath || v.Node != l.Node:
 		l.VolumeState = "none"
-		return ""
+		return kept{}
 	}
 	if o, bad := keeps(&snapshot.Snapshot{}, *v); bad {
-		return o.Message
+		return kept{ResultRefused, o.Message}
 	}
 	switch err := volumes.Delete(ctx, *v); {
 	case errors.Is(err, ErrChanged):
-		return fmt.Sprintf("volume %s changed while it was deleted", v.Name)
+		return kept{ResultRefused, fmt.Sprintf("volume %s changed while it was deleted", v.Name)}
 	case err != nil:
-		l.Result, l.Detail = ResultFailed, fmt.Sprintf("the link is gone; volume %s could not be deleted: %s", v.Name, err)
-	default:
-		l.VolumeState = "deleted"
+		return kept{ResultFailed, fmt.Sprintf("volume %s could not be deleted: %s", v.Name, err)}
 	}
-	return ""
+	l.VolumeState = "deleted"
+	return kept{}
 }
 
 // DiscoveryPeriod is how often the provisioner looks into its directories
@@ -313,8 +339,8 @@ func Settle(ctx context.Context, p *Plan, volumes Volumes, wait func(context.Con
 		case err != nil:
 			l.Detail = fmt.Sprintf("whether volume %s came back is unknown: %s", l.Volume, err)
 		case v != nil && !v.Deleting:
-			if keep := dropVolume(ctx, l, volumes); keep != "" {
-				l.Result, l.Detail = ResultFailed, "the volume came back: "+keep
+			if keep := dropVolume(ctx, l, volumes); keep.why != "" {
+				l.Result, l.Detail = ResultFailed, "the volume came back: "+keep.why
 			}
 		}
 	}

@@ -37,6 +37,7 @@ func Parse(out string) (snapshot.PodView, error) {
 		view: snapshot.PodView{
 			Dirs:    make(map[string]snapshot.Dir),
 			Beneath: make(map[disk.Number]string),
+			Linking: disk.Answer(records[0].Get("linking")),
 		},
 		mounts:  mounts,
 		classOf: make(map[string]string),

@@ -18,6 +18,10 @@ import (
 //go:embed lib.sh
 var Library string
 
+// LinkName is what the script that changes links is called in the list of
+// processes, where probe.sh looks for it.
+const LinkName = "talosdisk-link"
+
 //go:embed probe.sh
 var script string
 

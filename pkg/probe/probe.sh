@@ -59,8 +59,20 @@ home() {
 	emit
 }
 
+# linking: whether link.sh runs in this container; a cut connection does not end it.
+linking() {
+	# The brackets keep this command itself out of what it finds.
+	found=$(grep -l -z -x 'talosdisk-lin[k]' /proc/[0-9]*/cmdline 2>/dev/null)
+	case $?$found in
+	*/proc/*) echo yes ;;
+	0 | 1) echo no ;;
+	*) echo unknown ;;
+	esac
+}
+
 begin start
 put version 1
+put linking "$(linking)"
 put mountinfo "$(cat /proc/self/mountinfo)"
 emit
 

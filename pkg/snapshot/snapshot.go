@@ -91,6 +91,9 @@ type PodView struct {
 	BeneathProblem string `json:"beneathProblem,omitempty"`
 	// Dirs are the class directories, by class.
 	Dirs map[string]Dir `json:"dirs"`
+	// Linking tells whether a run that changes links was under way in the pod when
+	// the look began: what it has not done yet, it may still do.
+	Linking disk.Answer `json:"linking,omitempty"`
 	// Paths are the paths asked for that lead to a block device.
 	Paths map[string]disk.Number `json:"paths,omitempty"`
 }
