@@ -29,6 +29,9 @@ func printWarnings(s *shared, p link.Plan) {
 	for _, l := range p.Links {
 		for _, w := range l.Warnings {
 			fmt.Fprintf(s.ErrOut, "%s %s/%s: %s\n", style.Warning("warning:"), l.Node, l.Disk, w)
+			if rule, ok := parseForbidden(w); ok {
+				fmt.Fprintf(s.ErrOut, "  %s %s\n", style.Hint("hint:"), strings.ReplaceAll(rule.hint(), "\n", "\n        "))
+			}
 		}
 	}
 }
@@ -80,7 +83,11 @@ func linkErrors(p link.Plan, s *snapshot.Snapshot, run dryRun) error {
 	counts := make(map[string]int)
 	add := func(l link.Link, word, hint, format string, args ...any) {
 		counts[word]++
-		parts = append(parts, failure.Part{Subject: l.Node + "/" + l.Disk, Err: failure.New(fmt.Sprintf(format, args...), hint)})
+		text := fmt.Sprintf(format, args...)
+		if rule, ok := parseForbidden(text); ok {
+			hint = rule.hint()
+		}
+		parts = append(parts, failure.Part{Subject: l.Node + "/" + l.Disk, Err: failure.New(text, hint)})
 	}
 	for _, l := range p.Links {
 		switch {

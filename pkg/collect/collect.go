@@ -95,13 +95,16 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 	}
 	s.Nodes = join(s.Install, nodes, pods)
 	if !r.Blind {
-		c.look(ctx, s, r.Closely)
+		if err := c.look(ctx, s, r.Closely); err != nil {
+			return nil, err
+		}
 	}
 	return s, ctx.Err()
 }
 
-// look asks every node with a provisioner pod what it sees.
-func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, closely []string) {
+// look asks every node with a provisioner pod what it sees. To be forbidden to
+// ask concerns no single node, and is an error.
+func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, closely []string) error {
 	var jobs []link.Job
 	var of []*snapshot.Node
 	argv := probe.Argv(s.Install.Classes, closely)
@@ -119,8 +122,12 @@ func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, closely []st
 		pods.Done = c.Progress(len(jobs))
 	}
 	for i, answer := range pods.Run(ctx, jobs) {
+		if answer.NotStarted && apierrors.IsForbidden(answer.Err) {
+			return answer.Err
+		}
 		of[i].View = viewOf(answer)
 	}
+	return nil
 }
 
 func viewOf(a link.Answer) snapshot.Section[snapshot.PodView] {

@@ -4,8 +4,10 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,14 +50,25 @@ func (v Volumes) Await(ctx context.Context, names []string, seen func(snapshot.V
 			return nil
 		}
 	}
+	// What Until says of a watch that is refused is only that it was closed.
+	var refused atomic.Value
 	watcher := &cache.ListWatch{
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) { return api.Watch(ctx, o) },
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			w, err := api.Watch(ctx, o)
+			if apierrors.IsForbidden(err) {
+				refused.Store(err)
+			}
+			return w, err
+		},
 	}
 	_, err = watchtools.Until(ctx, list.ResourceVersion, watcher, func(event watch.Event) (bool, error) {
 		pv, ok := event.Object.(*corev1.PersistentVolume)
 		added := event.Type == watch.Added || event.Type == watch.Modified
 		return added && ok && take(pv), nil
 	})
+	if why, ok := refused.Load().(error); ok && errors.Is(err, watchtools.ErrWatchClosed) {
+		return why
+	}
 	return err
 }
 
