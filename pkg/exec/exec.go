@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -110,6 +111,9 @@ func (e *Executor) Exec(ctx context.Context, t Target, c Command) error {
 		err = ctx.Err()
 	}
 	end, complaint := stdout.close(), stderr.close()
+	if deadline, ok := ctx.Deadline(); ok && err != nil && !time.Now().Before(deadline) {
+		<-ctx.Done() // A connection with the same deadline can be the first to notice it.
+	}
 	if err != nil && ctx.Err() != nil {
 		// The cause says more: a deadline, or what Stdout's writer had against going on.
 		err = context.Cause(ctx)

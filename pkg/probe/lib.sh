@@ -103,9 +103,17 @@ look() {
 	fi
 	put blkid "$rc"
 	put blkid-says "$out"
-	# With a size of its own, or it gives up on a disk of more than 16 TiB.
-	out=$(timeout $PATIENCE mke2fs -n "/dev/$1" 4M 2>&1 </dev/null)
-	put mke2fs "$?"
+	# Another run that looks at the disk has it open for a moment, too.
+	for pause in 0.1 0.3 ""; do
+		# With a size of its own, or it gives up on a disk of more than 16 TiB.
+		out=$(timeout $PATIENCE mke2fs -n "/dev/$1" 4M 2>&1 </dev/null)
+		rc=$?
+		case $out in
+		*"in use by the system"*) [ -z "$pause" ] || sleep "$pause" ;;
+		*) break ;;
+		esac
+	done
+	put mke2fs "$rc"
 	put mke2fs-says "$(printf '%s' "$out" | grep -v '^Filesystem UUID' | head -n 3)"
 }
 
