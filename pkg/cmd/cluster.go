@@ -57,7 +57,7 @@ type cluster struct {
 	shared   *shared
 	options  clusterOptions
 	client   kubernetes.Interface
-	executor *exec.Executor
+	pods     *kube.Pods
 	progress *output.Progress
 }
 
@@ -74,8 +74,15 @@ func (s *shared) connect(o clusterOptions) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{shared: s, options: o, client: client, executor: executor, progress: output.NewProgress(s.ErrOut)}, nil
+	return &cluster{
+		shared: s, options: o, client: client,
+		pods:     &kube.Pods{Executor: executor, Limit: o.run.Concurrency, Timeout: o.run.NodeTimeout},
+		progress: output.NewProgress(s.ErrOut),
+	}, nil
 }
+
+// close ends what is still open on the nodes.
+func (c *cluster) close() { c.pods.Close() }
 
 // observe fills a snapshot of the chosen nodes. Nodes that the provisioner is not
 // meant to run on are left out, with a note, unless they were named.
@@ -83,8 +90,7 @@ func (c *cluster) observe(ctx context.Context, r collect.Request) (*snapshot.Sna
 	r.Nodes, r.Selector = c.options.nodes.Patterns, c.options.nodes.Selector
 	r.Namespace, r.DaemonSet = c.options.provisioner.Namespace, c.options.provisioner.DaemonSet
 	collector := collect.Collector{
-		Client: c.client, Executor: c.executor,
-		Limit: c.options.run.Concurrency, Timeout: c.options.run.NodeTimeout,
+		Client: c.client, Pods: c.pods,
 		Progress: func(nodes int) func() { return c.progress.Count("looked at %d/%d nodes", nodes) },
 	}
 	s, err := collector.Observe(ctx, r)
@@ -115,14 +121,6 @@ func (c *cluster) leaveOut(s *snapshot.Snapshot) error {
 	}
 	s.Nodes = kept
 	return nil
-}
-
-// pods runs node scripts in the provisioner's pods of a snapshot.
-func (c *cluster) pods(s *snapshot.Snapshot) *kube.Pods {
-	return &kube.Pods{
-		Executor: c.executor, Targets: kube.Targets(s),
-		Limit: c.options.run.Concurrency, Timeout: c.options.run.NodeTimeout,
-	}
 }
 
 // volumes are the cluster's PersistentVolumes.

@@ -68,7 +68,7 @@ func (s *shared) completeFromNodes(ctx context.Context, f func(context.Context, 
 			found <- nil
 			return
 		}
-		found <- f(ctx, &collect.Collector{Client: c.client, Executor: c.executor, Timeout: completionDeadline})
+		found <- f(ctx, &collect.Collector{Client: c.client, Pods: c.pods})
 	}()
 	select {
 	case names := <-found:

@@ -103,6 +103,7 @@ func (o *disksOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer c.close()
 	closely := []string{"*"}
 	if len(o.args) > 0 {
 		closely = link.Closely(o.args)

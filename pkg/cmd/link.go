@@ -183,6 +183,7 @@ func (o *linkOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer c.close()
 	s, plan, err := o.decide(ctx, c)
 	if err != nil {
 		return err
@@ -198,7 +199,7 @@ func (o *linkOptions) run(ctx context.Context) error {
 			return err
 		}
 	}
-	link.Apply(ctx, &plan, s.Install.Classes, c.pods(s))
+	link.Apply(ctx, &plan, s.Install.Classes, c.pods)
 	if o.wait > 0 && ctx.Err() == nil {
 		c.progress.Show("waiting for PersistentVolumes, up to %s", o.wait)
 		wctx, stop := context.WithTimeout(ctx, o.wait)
@@ -214,7 +215,7 @@ func (o *linkOptions) run(ctx context.Context) error {
 
 // decide observes and plans.
 func (o *linkOptions) decide(ctx context.Context, c *cluster) (*snapshot.Snapshot, link.Plan, error) {
-	request := collect.Request{Closely: link.Closely(o.request.Disks), Blind: o.dryRun == dryRunClient}
+	request := collect.Request{Closely: link.Closely(o.request.Disks), Blind: o.dryRun == dryRunClient, StepsFollow: o.dryRun == dryRunNone}
 	if o.plan != nil {
 		request.Closely = o.plan.Disks()
 		if len(c.options.nodes.Patterns) == 0 {

@@ -111,7 +111,8 @@ func (o *unlinkOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.observe(ctx, collect.Request{Users: true, Blind: o.dryRun == dryRunClient})
+	defer c.close()
+	s, err := c.observe(ctx, collect.Request{Users: true, Blind: o.dryRun == dryRunClient, StepsFollow: o.dryRun == dryRunNone})
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func (o *unlinkOptions) run(ctx context.Context) error {
 	}
 	var unsettled error
 	if o.dryRun == dryRunNone {
-		link.Unlink(ctx, &plan, s.Install.Classes, c.pods(s), c.volumes())
+		link.Unlink(ctx, &plan, s.Install.Classes, c.pods, c.volumes())
 		if o.wait && ctx.Err() == nil {
 			c.progress.Show("waiting for one look of the provisioner (%s)", link.DiscoveryPeriod)
 			unsettled = link.Settle(ctx, &plan, c.volumes(), sleep)

@@ -20,7 +20,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
@@ -30,11 +29,9 @@ import (
 
 // Collector observes one cluster.
 type Collector struct {
-	Client   kubernetes.Interface
-	Executor *exec.Executor
-	// Limit is how many nodes are looked at at once; Timeout is each node's own.
-	Limit   int
-	Timeout time.Duration
+	Client kubernetes.Interface
+	// Pods are how nodes are looked at; Observe finds out which they are.
+	Pods *kube.Pods
 	// Progress, if set, is called with the number of nodes to look at, and what
 	// it returns after each. It must be safe to call from several goroutines.
 	Progress func(nodes int) (step func())
@@ -50,6 +47,8 @@ type Request struct {
 	Namespace, DaemonSet string
 	// Closely are the disks to read and open, as probe.Argv takes them.
 	Closely []string
+	// StepsFollow tells that the nodes will be asked to do something.
+	StepsFollow bool
 	// Blind asks no node.
 	Blind bool
 	// Users asks which pods use the claims of local volumes.
@@ -95,7 +94,7 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 	}
 	s.Nodes = join(s.Install, nodes, pods)
 	if !r.Blind {
-		if err := c.look(ctx, s, r.Closely); err != nil {
+		if err := c.look(ctx, s, r); err != nil {
 			return nil, err
 		}
 	}
@@ -104,24 +103,24 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 
 // look asks every node with a provisioner pod what it sees. To be forbidden to
 // ask concerns no single node, and is an error.
-func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, closely []string) error {
-	var jobs []link.Job
+func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, r Request) error {
+	var names []string
 	var of []*snapshot.Node
-	argv := probe.Argv(s.Install.Classes, closely)
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
 		if n.Pod.Value == nil {
 			n.View = snapshot.Unread[snapshot.PodView](n.Pod.Why())
 			continue
 		}
-		jobs = append(jobs, link.Job{Node: n.Name, Argv: argv})
+		names = append(names, n.Name)
 		of = append(of, n)
 	}
-	pods := kube.Pods{Executor: c.Executor, Targets: kube.Targets(s), Limit: c.Limit, Timeout: c.Timeout}
+	var done func()
 	if c.Progress != nil {
-		pods.Done = c.Progress(len(jobs))
+		done = c.Progress(len(names))
 	}
-	for i, answer := range pods.Run(ctx, jobs) {
+	c.Pods.Targets, c.Pods.Classes = kube.Targets(s), s.Install.Classes
+	for i, answer := range c.Pods.Observe(ctx, names, r.Closely, r.StepsFollow, done) {
 		if answer.NotStarted && apierrors.IsForbidden(answer.Err) {
 			return answer.Err
 		}

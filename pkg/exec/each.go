@@ -22,18 +22,22 @@ func Each[T, R any](ctx context.Context, items []T, limit int, timeout time.Dura
 	}
 	for i, item := range items {
 		group.Go(func() error {
-			ctx := ctx
-			if timeout > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeoutCause(ctx, timeout, &TimeoutError{After: timeout})
-				defer cancel()
-			}
+			ctx, cancel := WithTimeout(ctx, timeout)
+			defer cancel()
 			results[i] = f(ctx, item)
 			return nil
 		})
 	}
 	_ = group.Wait() // No call returns an error.
 	return results
+}
+
+// WithTimeout bounds ctx, with a TimeoutError as the cause of its end; 0 is no limit.
+func WithTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, timeout, &TimeoutError{After: timeout})
 }
 
 // TimeoutError is the cause of a context that Each ended. It is a context.DeadlineExceeded to errors.Is.

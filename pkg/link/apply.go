@@ -4,8 +4,9 @@ package link
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
@@ -13,28 +14,29 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
-//go:embed link.sh
-var script string
-
-// Runner runs node scripts in the provisioner's pods of nodes, side by side.
+// Runner reaches nodes through the provisioner's pods, side by side.
 type Runner interface {
-	// Run returns an answer for each job, in their order.
+	// Run performs the steps of jobs, in the order of each. Answers come in the
+	// order of the jobs; Out has a record for every step that was answered.
 	Run(ctx context.Context, jobs []Job) []Answer
+	// Look asks nodes what they see; Out is for probe.Parse.
+	Look(ctx context.Context, nodes []string) []Answer
 }
 
-// Job is one command on one node.
+// Job is what is to be done on one node.
 type Job struct {
 	Node string
-	Argv []string
+	// Steps are verbs of link.sh with their words.
+	Steps [][]string
 }
 
-// Answer is how a job ended.
+// Answer is what a node said.
 type Answer struct {
-	// Out is what it printed, also if it was cut short.
+	// Out is what it said, also if it was cut short.
 	Out string
-	// Err is nil only if the command ended by itself and all of Out was seen.
+	// Err is nil only if all of Out was seen.
 	Err error
-	// NotStarted is set where it is certain that nothing ran.
+	// NotStarted is set where it is certain that no step was begun.
 	NotStarted bool
 }
 
@@ -93,24 +95,31 @@ func act(ctx context.Context, links []*Link, classes []provisioner.Class, r Runn
 	if len(links) == 0 {
 		return
 	}
+	links = slices.DeleteFunc(slices.Clone(links), unspeakable)
 	byNode, order := group(links)
 	jobs := make([]Job, 0, len(order))
 	for _, node := range order {
-		argv := []string{"/bin/sh", "-c", probe.Library + script, probe.LinkName}
-		for _, c := range classes {
-			argv = append(argv, c.MountDir)
-		}
-		argv = append(argv, "--")
+		job := Job{Node: node}
 		for _, l := range byNode[node] {
-			argv = append(argv, step(l)...)
+			job.Steps = append(job.Steps, step(l))
 		}
-		jobs = append(jobs, Job{Node: node, Argv: argv})
+		jobs = append(jobs, job)
 	}
 	var unclear []*Link
 	for i, answer := range r.Run(ctx, jobs) {
 		unclear = append(unclear, settle(byNode[jobs[i].Node], answer, ctx.Err() != nil)...)
 	}
 	look(ctx, unclear, classes, r, seen)
+}
+
+// unspeakable fails a link with a line break in a name, which only a name that
+// somebody else gave an entry can have: the words of a step are lines.
+func unspeakable(l *Link) bool {
+	if !strings.ContainsAny(l.Entry+l.Target, "\n\r") {
+		return false
+	}
+	l.Result, l.Detail = ResultFailed, "there is a line break in its name or target"
+	return true
 }
 
 func group(links []*Link) (byNode map[string][]*Link, order []string) {
@@ -184,16 +193,12 @@ func look(ctx context.Context, links []*Link, classes []provisioner.Class, r Run
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookAgain)
 	defer cancel()
 	byNode, order := group(links)
-	jobs := make([]Job, 0, len(order))
-	for _, node := range order {
-		jobs = append(jobs, Job{Node: node, Argv: probe.Argv(classes, nil)})
-	}
-	for i, answer := range r.Run(ctx, jobs) {
+	for i, answer := range r.Look(ctx, order) {
 		view, err := probe.Parse(answer.Out)
 		if answer.Err != nil {
 			err = answer.Err
 		}
-		for _, l := range byNode[jobs[i].Node] {
+		for _, l := range byNode[order[i]] {
 			if err != nil {
 				l.Detail = fmt.Sprintf("%s; looking again: %s", l.Detail, err)
 				continue

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
-# Changes class directories of one node, one symlink at a time.
+# Changes class directories of one node, one symlink at a time, once probe.sh has
+# looked at it in the same shell.
 #
-# Arguments: the class directories, "--", then steps, each a verb and its words:
+# Standard input: steps, each a verb and its words, a line each, then "end":
 #   link    NAME NUMBER FINGERPRINT DIR ENTRY TARGET
 #   unlink  DIR ENTRY TARGET
 #   restore DIR ENTRY TARGET
@@ -10,12 +11,6 @@
 # a lock: one on the first class directory that there is, the same for every run on
 # this node, and for a link one on the device too, which udev and Talos respect.
 
-NL='
-'
-DIRS=
-# The directory that is locked.
-GATE=/dev
-
 said() {
 	put result "$1"
 	[ -z "${2-}" ] || put detail "$2"
@@ -23,7 +18,7 @@ said() {
 }
 
 # lock FD: waits for other runs on this node.
-lock() { timeout $PATIENCE flock -x "$1"; }
+lock() { flock -n -x "$1" || timeout $PATIENCE flock -x "$1"; }
 
 # target FILE: the raw content of a link in T.
 target() {
@@ -37,37 +32,71 @@ wwid() {
 	[ -n "$V" ] || readfile "/sys/dev/block/$1/device/wwid"
 }
 
-# others NUMBER FILE: an entry but FILE, in any class directory, that leads to
-# the device or to another path of it, in O; or a directory that cannot be read.
-others() {
+# survey DEVICE: where the device and every entry of every class directory lead,
+# in S, as udevnames prints it; or in O a directory that cannot be read. One program
+# for all of them: there may be many.
+survey() {
 	O=
+	device=$1
 	old=$IFS
 	IFS=$NL
 	set -f
 	# shellcheck disable=SC2086 # one directory a line
-	set -- "$1" "$2" $DIRS
+	set -- $DIRS
 	set +f
 	IFS=$old
-	device=$1
-	but=$2
-	shift 2
-	wwid "$device"
-	known=$V
+	n=$#
 	for dir in "$@"; do
-		[ -d "$dir" ] || continue
-		ls -a -- "$dir" >/dev/null 2>&1 || {
-			O="$dir, which cannot be read"
-			return 0
-		}
-		for e in "$dir"/* "$dir"/.[!.]* "$dir"/..?*; do
-			[ "$e" != "$but" ] || continue
-			numberof "$e" || continue
-			O=$e
-			[ "$V" != "$device" ] || return 0
-			[ -z "$known" ] || wwid "$V"
-			[ -z "$known" ] || [ "$V" != "$known" ] || return 0
-		done
+		[ ! -d "$dir" ] || set -- "$@" "$dir"
 	done
+	shift "$n"
+	# A directory that cannot be read expands like an empty one.
+	ls -a -- "$@" >/dev/null 2>&1 || {
+		O="a class directory that cannot be read"
+		return 1
+	}
+	n=$#
+	for dir in "$@"; do
+		set -- "$@" "$dir"/* "$dir"/.[!.]* "$dir"/..?*
+	done
+	shift "$n"
+	S=$(stat -L -c '%t:%T %n' -- "$device" "$@" 2>/dev/null)
+	return 0
+}
+
+# leads FILE NUMBER LINES: whether the line of FILE has the number. A name with a
+# line break is two lines, of which the first has the number; only validated names
+# are asked for.
+leads() {
+	while IFS=' ' read -r hex file; do
+		[ "$file" = "$1" ] || continue
+		number "$hex"
+		[ "$V" = "$2" ]
+		return
+	done <<-LINES
+		$3
+	LINES
+	V=
+	return 1
+}
+
+# others NUMBER FILE: an entry of the survey but FILE that leads to the device, or
+# to another path of it, in O.
+others() {
+	wwid "$1"
+	known=$V
+	while IFS=' ' read -r hex O; do
+		case $hex in *[!0-9a-f:]* | '' | :* | *: | 0:0) continue ;; esac
+		case $O in "$2" | "$device") continue ;; esac
+		number "$hex"
+		[ "$V" != "$1" ] || return 0
+		[ -n "$known" ] || continue
+		wwid "$V"
+		[ "$V" != "$known" ] || return 0
+	done <<-ENTRIES
+		$S
+	ENTRIES
+	O=
 	return 1
 }
 
@@ -84,10 +113,11 @@ link() {
 			said locked "another run on this node holds the lock"
 			exit 0
 		}
-		numberof "/dev/$1"
-		if [ "$V" != "$2" ]; then
+		if ! survey "/dev/$1"; then
+			said linked "$O"
+		elif ! leads "/dev/$1" "$2" "$S"; then
 			said changed "/dev/$1 is device ${V:-none} now"
-		elif [ -L "$4/$5" ] && target "$4/$5" && [ "$T" = "$6" ] && numberof "$4/$5" && [ "$V" = "$2" ]; then
+		elif [ -L "$4/$5" ] && target "$4/$5" && [ "$T" = "$6" ] && leads "$4/$5" "$2" "$S"; then
 			said unchanged
 		elif [ -e "$4/$5" ] || [ -L "$4/$5" ]; then
 			said taken "something else lies there now"
@@ -95,11 +125,13 @@ link() {
 			said linked "$O"
 		else
 			kept=$R
-			examine "$1" "$2" "$(udevnames)"
+			names=$(udevnames)
+			examine "$1" "$2" "$names" again
+			sum=$(printf '%s' "$R" | sha256sum)
 			R=$kept
-			if [ "$F" != "$3" ]; then
+			if [ "${sum%% *}" != "$3" ]; then
 				said changed "what the node says of /dev/$1 is no longer what was decided on"
-			elif ! numberof "$6" || [ "$V" != "$2" ]; then
+			elif [ "$6" != "/dev/$1" ] && ! leads "$6" "$2" "$names"; then
 				said changed "$6 does not lead to /dev/$1 now"
 			elif make "$4" "$5" "$6"; then
 				said created
@@ -144,7 +176,7 @@ restore() {
 		}
 		if [ -L "$1/$2" ] && target "$1/$2" && [ "$T" = "$3" ]; then
 			said unchanged
-		elif numberof "$3" && others "$V" "$1/$2"; then
+		elif numberof "$3" && disk=$V && { ! survey "$3" || others "$disk" "$1/$2"; }; then
 			said linked "$O"
 		elif make "$1" "$2" "$3"; then
 			said restored
@@ -154,29 +186,30 @@ restore() {
 	) 8<"$GATE" || said failed "$GATE cannot be opened"
 }
 
-while [ $# -gt 0 ] && [ "$1" != -- ]; do
-	DIRS="$DIRS$1$NL"
-	[ "$GATE" != /dev ] || [ ! -d "$1" ] || GATE=$1
-	shift
-done
-[ $# -eq 0 ] || shift
+# The directory that is locked.
+GATE=/dev
+while IFS= read -r dir; do
+	[ "$GATE" != /dev ] || [ ! -d "$dir" ] || GATE=$dir
+done <<DIRS
+$DIRS
+DIRS
 
-while [ $# -gt 0 ]; do
-	case $1 in
-	link)
-		link "$2" "$3" "$4" "$5" "$6" "$7"
-		shift 7
-		;;
-	unlink | restore)
-		"$1" "$2" "$3" "$4"
-		shift 4
-		;;
-	*)
-		begin step
-		said failed "unknown step $1"
-		break
-		;;
+# word: the next line of standard input in W. The end of input is no word: a step
+# that was cut short is not performed.
+word() { IFS= read -r W || exit 0; }
+
+# A step is its verb and its words; anything else ends the script.
+while word; do
+	case $W in
+	link) n=6 ;;
+	unlink | restore) n=3 ;;
+	*) break ;;
 	esac
+	set -- "$W"
+	while [ $# -le "$n" ] && word; do
+		set -- "$@" "$W"
+	done
+	"$@"
 done
 
 begin end

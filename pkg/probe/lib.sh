@@ -12,6 +12,8 @@ export PATH
 unset CDPATH
 US=$(printf '\037')
 RS=$(printf '\036')
+NL='
+'
 
 # How long one tool may look at one device, in seconds.
 PATIENCE=10
@@ -91,12 +93,13 @@ describe() {
 	cd /
 }
 
-# look NAME: adds to the record what lies on the device, and whether anything
-# has it open. Reads only; the exclusive open is that of mke2fs -n, which writes nothing.
+# look NAME NUMBER [again]: adds to the record what lies on the device, and
+# whether anything has it open. Reads only; the exclusive open is that of mke2fs -n,
+# which writes nothing. Again: that the device can be read is known.
 look() {
 	out=$(timeout $PATIENCE blkid -p -o udev "/dev/$1" 2>&1 </dev/null)
 	rc=$?
-	if [ $rc -eq 2 ] && [ -z "$out" ] && ! readable "$1"; then
+	if [ $rc -eq 2 ] && [ -z "$out" ] && [ -z "${3-}" ] && ! readable "$1" "$2"; then
 		# blkid says "nothing found" of a device that cannot be read, too.
 		rc=5
 		out="$why"
@@ -114,21 +117,23 @@ look() {
 		esac
 	done
 	put mke2fs "$rc"
-	put mke2fs-says "$(printf '%s' "$out" | grep -v '^Filesystem UUID' | head -n 3)"
+	# Below its version it prints what it would make, with a new UUID each time.
+	[ $rc -ne 0 ] || out=${out%%"$NL"*}
+	put mke2fs-says "$out"
 }
 
-# readable NAME: whether both ends of the device can be read; why not in $why.
+# readable NAME NUMBER: whether both ends of the device can be read; why not in $why.
 readable() {
-	readfile "/sys/dev/block/$looked/size"
+	readfile "/sys/dev/block/$2/size"
 	end=$(((${V:-1} - 1) / 128))
 	why=$(timeout $PATIENCE dd if="/dev/$1" of=/dev/null bs=65536 count=16 2>&1) &&
 		why=$(timeout $PATIENCE dd if="/dev/$1" of=/dev/null bs=65536 count=1 skip=$end 2>&1)
 }
 
-# examine NAME NUMBER NAMES: the whole record of a device that is looked at
-# closely, in R, and what it sums up to in F. NAMES is the output of udevnames.
+# examine NAME NUMBER NAMES [again]: the whole record of a device that is looked
+# at closely, in R. NAMES is the output of udevnames. Examined again, an unchanged
+# device gives the same record to the byte.
 examine() {
-	looked=$2
 	begin disk
 	describe "$1" "$2"
 	while IFS=' ' read -r hex udevname; do
@@ -138,8 +143,5 @@ examine() {
 	done <<-NAMES
 		$3
 	NAMES
-	look "$1"
-	F=$(printf '%s' "$R" | sha256sum)
-	F=${F%% *}
-	put fingerprint "$F"
+	look "$1" "$2" "${4-}"
 }

@@ -4,6 +4,7 @@ package probe
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"path"
@@ -160,21 +161,20 @@ func (p *parser) disk(r Record) error {
 		return err
 	}
 	d := disk.Disk{
-		Name:        r.Get("name"),
-		Number:      n,
-		ReadOnly:    r.Get("ro") == "1",
-		Removable:   r.Get("removable") == "1",
-		Rotational:  r.Get("queue/rotational") == "1",
-		Model:       strings.TrimSpace(r.Get("device/model")),
-		Serial:      strings.TrimSpace(cmp.Or(r.Get("serial"), r.Get("device/serial"))),
-		WWID:        strings.Join(strings.Fields(cmp.Or(r.Get("wwid"), r.Get("device/wwid"))), " "),
-		Backing:     r.Get("loop/backing_file"),
-		PartLabel:   r.Get("PARTNAME"),
-		Partitions:  r.All("part"),
-		Holders:     r.All("holders"),
-		Slaves:      r.All("slaves"),
-		Kernel:      kernelName(r),
-		Fingerprint: r.Get("fingerprint"),
+		Name:       r.Get("name"),
+		Number:     n,
+		ReadOnly:   r.Get("ro") == "1",
+		Removable:  r.Get("removable") == "1",
+		Rotational: r.Get("queue/rotational") == "1",
+		Model:      strings.TrimSpace(r.Get("device/model")),
+		Serial:     strings.TrimSpace(cmp.Or(r.Get("serial"), r.Get("device/serial"))),
+		WWID:       strings.Join(strings.Fields(cmp.Or(r.Get("wwid"), r.Get("device/wwid"))), " "),
+		Backing:    r.Get("loop/backing_file"),
+		PartLabel:  r.Get("PARTNAME"),
+		Partitions: r.All("part"),
+		Holders:    r.All("holders"),
+		Slaves:     r.All("slaves"),
+		Kernel:     kernelName(r),
 	}
 	// A virtio disk's vendor is the PCI vendor's number, which tells nobody anything.
 	if vendor := strings.TrimSpace(r.Get("device/vendor")); !strings.HasPrefix(vendor, "0x") {
@@ -195,6 +195,7 @@ func (p *parser) disk(r Record) error {
 	}
 	if r.Has("blkid") || r.Has("mke2fs") {
 		d.Content = content(r)
+		d.Fingerprint = fmt.Sprintf("%x", sha256.Sum256([]byte(r.Raw)))
 	}
 	p.view.Disks = append(p.view.Disks, d)
 	p.kernel = append(p.kernel, names)

@@ -4,7 +4,7 @@
 // from its provisioner pod: the fixed script that looks, and the parser of what it
 // says. Names and paths reach the script as arguments, never as code.
 //
-// The exec itself belongs to package collect; nothing here changes a node.
+// The exec itself belongs to package kube; nothing here changes a node.
 package probe
 
 import (
@@ -13,26 +13,27 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
-// Library is what node scripts share: records, and one device looked at closely.
-//
 //go:embed lib.sh
-var Library string
+var library string
 
 // LinkName is what the script that changes links is called in the list of
 // processes, where probe.sh looks for it.
 const LinkName = "talosdisk-link"
 
 //go:embed probe.sh
-var script string
+var probe string
 
-// Argv is the command that looks at a node from its provisioner pod. closely are
-// the disks to read and to open: names in /dev with the shell's wildcards, or
-// absolute paths; the caller has checked them (disk.ParseArg). The others are only
-// described from sysfs.
-func Argv(classes []provisioner.Class, closely []string) []string {
-	argv := []string{"/bin/sh", "-c", Library + script, "talosdisk-probe"}
+// Script looks at a node and says what it sees, up to Observed. What follows it
+// in the same shell, if anything, says End.
+func Script() string { return library + probe }
+
+// Args are the arguments of Script. closely are the disks to read and to open:
+// names in /dev with the shell's wildcards, or absolute paths; the caller has
+// checked them (disk.ParseArg). The others are only described from sysfs.
+func Args(classes []provisioner.Class, closely []string) []string {
+	var args []string
 	for _, c := range classes {
-		argv = append(argv, c.Name, c.MountDir)
+		args = append(args, c.Name, c.MountDir)
 	}
-	return append(append(argv, "--"), closely...)
+	return append(append(args, "--"), closely...)
 }

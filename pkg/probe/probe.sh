@@ -59,15 +59,22 @@ home() {
 	emit
 }
 
-# linking: whether link.sh runs in this container; a cut connection does not end it.
+# linking: whether another run that changes links is under way in this container;
+# a cut connection does not end it.
 linking() {
+	# A grep that does not find this shell would not find the other one either.
+	grep -q -z -x -F -e "$0" "/proc/$$/cmdline" 2>/dev/null || {
+		echo unknown
+		return 0
+	}
 	# The brackets keep this command itself out of what it finds.
-	found=$(grep -l -z -x 'talosdisk-lin[k]' /proc/[0-9]*/cmdline 2>/dev/null)
-	case $?$found in
-	*/proc/*) echo yes ;;
-	0 | 1) echo no ;;
-	*) echo unknown ;;
-	esac
+	# shellcheck disable=SC2013 # these paths have no spaces
+	for found in $(grep -l -z -x 'talosdisk-lin[k]' /proc/[0-9]*/cmdline 2>/dev/null); do
+		[ "$found" != "/proc/$$/cmdline" ] || continue
+		echo yes
+		return 0
+	done
+	echo no
 }
 
 begin start
@@ -76,7 +83,10 @@ put linking "$(linking)"
 put mountinfo "$(cat /proc/self/mountinfo)"
 emit
 
+# The class directories, one a line, for the steps that may follow.
+DIRS=
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
+	DIRS="$DIRS$2$NL"
 	begin dir
 	put class "$1"
 	put path "$2"
@@ -126,36 +136,40 @@ for node in /dev/*; do
 	[ -b "$node" ] && [ ! -L "$node" ] && nodes="$nodes $node"
 done
 patterns="$*"
-set -f
 
-# wanted NAME NUMBER: whether the disk is one of those to look at closely.
+# wanted NAME NUMBER: whether the disk is one of those to look at closely: one
+# with something on it, and a whole one. What lies on a partition does not matter,
+# that it is there does.
 wanted() {
+	readfile "/sys/dev/block/$2/size"
+	[ "${V:-0}" != 0 ] && [ ! -f "/sys/dev/block/$2/partition" ] || return 1
 	case $paths in *" $2 "*) return 0 ;; esac
+	set -f
 	for want in $patterns; do
 		# shellcheck disable=SC2254 # a pattern is what it is meant to be
-		case $1 in $want) return 0 ;; esac
+		case $1 in $want) set +f && return 0 ;; esac
 	done
+	set +f
 	return 1
 }
 
 # shellcheck disable=SC2086 # a list of words
-[ -z "$nodes" ] || stat -c '%t:%T %n' $nodes 2>/dev/null | (
-	set +f
-	while IFS=' ' read -r hex node; do
-		number "$hex"
-		at=$V
-		node=${node#/dev/}
-		readfile "/sys/dev/block/$at/size"
-		# Whole disks only: what lies on a partition does not matter, that it is there does.
-		if [ "${V:-0}" != 0 ] && [ ! -f "/sys/dev/block/$at/partition" ] && (set -f && wanted "$node" "$at"); then
-			examine "$node" "$at" "$names"
-		else
-			begin disk
-			describe "$node" "$at"
-		fi
-		emit
-	done
-)
+[ -z "$nodes" ] || numbers=$(stat -c '%t:%T %n' $nodes 2>/dev/null)
+while IFS=' ' read -r hex node; do
+	[ -n "$hex" ] || continue
+	number "$hex"
+	block=$V
+	node=${node#/dev/}
+	if wanted "$node" "$block"; then
+		examine "$node" "$block" "$names"
+	else
+		begin disk
+		describe "$node" "$block"
+	fi
+	emit
+done <<NUMBERS
+${numbers-}
+NUMBERS
 
-begin end
+begin observed
 emit

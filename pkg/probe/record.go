@@ -10,7 +10,9 @@ import (
 // Record is one thing that a node script says: fields in order, a key as often
 // as it has values.
 type Record struct {
-	Kind   string
+	Kind string
+	// Raw is the record's text as it came, less its end.
+	Raw    string
 	fields []field
 }
 
@@ -47,12 +49,14 @@ func (r Record) All(key string) []string {
 	return all
 }
 
-// End is what a whole answer ends with.
-const End = "record=end" + fieldEnd + recordEnd
-
 const (
-	fieldEnd  = "\x1f"
-	recordEnd = "\x1e"
+	fieldEnd = "\x1f"
+	// RecordEnd ends every record, and is nowhere else.
+	RecordEnd = "\x1e"
+	// Observed is what follows all that a node says of itself.
+	Observed = "record=observed" + fieldEnd + RecordEnd
+	// End is what a whole answer ends with.
+	End = "record=end" + fieldEnd + RecordEnd
 )
 
 // Records reads the output of a node script. Every whole record is returned; the
@@ -60,7 +64,7 @@ const (
 func Records(out string) ([]Record, error) {
 	var records []Record
 	for {
-		text, rest, whole := strings.Cut(out, recordEnd)
+		text, rest, whole := strings.Cut(out, RecordEnd)
 		if !whole {
 			if strings.TrimSpace(text) != "" {
 				return records, fmt.Errorf("the node's answer stops in the middle: %q", shorten(text))
@@ -68,7 +72,7 @@ func Records(out string) ([]Record, error) {
 			return records, fmt.Errorf("the node's answer has no end")
 		}
 		out = rest
-		var r Record
+		r := Record{Raw: text}
 		fields, ended := strings.CutSuffix(text, fieldEnd)
 		if !ended {
 			return records, fmt.Errorf("the node's answer is not understood: %q", shorten(text))

@@ -34,9 +34,16 @@ func eachShell(t *testing.T, test func(t *testing.T, shell string)) {
 	}
 }
 
+// argv looks, and says so at its end.
+func argv(classes []provisioner.Class, closely []string) []string {
+	// What follows Observed is of package link; here the answer just ends.
+	whole := strings.Replace(Script(), "begin observed\n", "begin end\n", 1)
+	return append([]string{"/bin/sh", "-c", whole, "talosdisk"}, Args(classes, closely)...)
+}
+
 func look(t *testing.T, n *probetest.Node, shell string, classes []provisioner.Class, closely ...string) snapshot.PodView {
 	t.Helper()
-	out := n.Run(shell, Argv(classes, closely))
+	out := n.Run(shell, argv(classes, closely))
 	if *record != "" {
 		if err := os.WriteFile(*record, []byte(readable(t, out)), 0o644); err != nil {
 			t.Fatal(err)
@@ -61,7 +68,7 @@ func named(t *testing.T, v snapshot.PodView, name string) disk.Disk {
 func TestShellcheck(t *testing.T) {
 	probetest.NeedTool(t, "shellcheck")
 	cmd := exec.Command("shellcheck", "-s", "sh", "-")
-	cmd.Stdin = strings.NewReader(Library + script)
+	cmd.Stdin = strings.NewReader(Script())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -330,7 +337,7 @@ func TestScriptUnreadableDirectory(t *testing.T) {
 		probetest.NeedTool(t, "setpriv")
 		dir := n.Dir("shut")
 		n.Do(`ln -s /dev/null "$1/there"; chmod 0300 "$1"; chown 65534:65534 "$1"; chmod a+rx "$2" "${2%/*}"`, dir, n.Root)
-		argv := Argv([]provisioner.Class{{Name: "a", MountDir: dir}}, nil)
+		argv := argv([]provisioner.Class{{Name: "a", MountDir: dir}}, nil)
 		argv = append(append([]string{"/bin/sh", "--reuid=65534", "--regid=65534", "--clear-groups"}, strings.Fields(shell)...), argv[1:]...)
 		view, err := Parse(n.Run("setpriv", argv))
 		if err != nil {
@@ -380,7 +387,7 @@ func TestScriptTools(t *testing.T) {
 	// An image without the two: everything else is there.
 	n.Do(`mkdir "$1" && for t in sh dash stat readlink timeout cat ls printf tr sha256sum grep head dd flock; do
 		ln -s "$(command -v $t || echo /bin/$t)" "$1/$t" 2>/dev/null || :; done`, tools)
-	argv := Argv(nil, []string{"vdb"})
+	argv := argv(nil, []string{"vdb"})
 	argv[2] = strings.Replace(argv[2], "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "PATH="+tools, 1)
 	view, err := Parse(n.Run("dash", argv))
 	if err != nil {
