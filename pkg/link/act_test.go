@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// runner answers in the order of a list, one list of answers for each call, and keeps what it was asked.
+type runner struct {
+	t     *testing.T
+	calls []func(ctx context.Context, jobs []Job) []Answer
+	asked [][]Job
+}
+
+// Look is a call like Run, with jobs that have no steps.
+func (r *runner) Look(ctx context.Context, nodes []string) []Answer {
+	var jobs []Job
+	for _, n := range nodes {
+		jobs = append(jobs, Job{Node: n})
+	}
+	return r.Run(ctx, jobs)
+}
+
+func (r *runner) Run(ctx context.Context, jobs []Job) []Answer {
+	r.asked = append(r.asked, jobs)
+	if len(r.asked) > len(r.calls) {
+		r.t.Errorf("call %d was not expected: %+v", len(r.asked), jobs)
+		return make([]Answer, len(jobs))
+	}
+	return r.calls[len(r.asked)-1](ctx, jobs)
+}
+
+// words are those of a job's first step.
+func words(j Job) []string {
+	if len(j.Steps) == 0 {
+		return []string{"none"}
+	}
+	return j.Steps[0]
+}
+
+// answers gives every job its answer.
+func answers(all ...Answer) func(context.Context, []Job) []Answer {
+	return func(context.Context, []Job) []Answer { return all }
+}
+
+// step is what link.sh says of one step.
+func step(entry, result, detail string) string {
+	return "record=step\x1fentry=" + entry + "\x1fresult=" + result + "\x1fdetail=" + detail + "\x1f\x1e"
+}
+
+// sees is a probe's answer: links in the class directory, NAME -> TARGET NUMBER.
+func sees(linking string, links ...string) Answer {
+	out := "record=start\x1fversion=1\x1flinking=" + linking + "\x1fmountinfo=1 0 1:1 / /mnt/block rw - xfs x rw\x1f\x1e" +
+		"record=dir\x1fclass=block\x1fpath=/mnt/block\x1fexists=yes\x1f\x1e"
+	for _, l := range links {
+		f := strings.Fields(l)
+		out += "record=entry\x1fclass=block\x1fname=" + f[0] + "\x1fkind=link\x1ftarget=" + f[1] + "\x1fdevice=" + f[2] + "\x1f\x1e"
+	}
+	return Answer{Out: out + probe.End}
+}
+
+func made(entry string, minor uint32) Link {
+	l := newLink(snapshot.Node{Name: "w-1"}, blockClass, entry, entry)
+	l.Device, l.Target, l.Fingerprint, l.Size = disk.Number{Major: 254, Minor: minor}, "/dev/disk/by-id/"+entry, "f", 60<<30
+	return l
+}
+
+var classes = []provisioner.Class{blockClass, filesClass}
+
+func TestApply(t *testing.T) {
+	p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32), made("vdd", 48), made("vde", 64)}}
+	p.Links[1].Action, p.Links[2].Action, p.Links[3].Action = Unchanged, Refuse, Skip
+	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", "created", "") + probe.End})}}
+	Apply(t.Context(), p, classes, r)
+	for i, want := range []Result{ResultCreated, ResultUnchanged, ResultRefused, ResultUnknown} {
+		if p.Links[i].Result != want {
+			t.Errorf("link %d: %s, want %s", i, p.Links[i].Result, want)
+		}
+	}
+	job := r.asked[0][0]
+	if want := []string{"link", "vdb", "254:16", "f", "/mnt/block", "vdb", "/dev/disk/by-id/vdb"}; !slices.Equal(words(job), want) || job.Node != "w-1" || len(r.asked[0]) != 1 {
+		t.Errorf("steps %q", words(job))
+	}
+	none := &Plan{Links: []Link{made("x", 1)}}
+	none.Links[0].Action = Refuse
+	Apply(t.Context(), none, classes, &runner{t: t}) // nothing is run
+}
+
+func TestApplyResults(t *testing.T) {
+	for word, c := range map[string]struct {
+		want   Result
+		detail string
+	}{
+		"created": {ResultCreated, ""}, "unchanged": {ResultUnchanged, ""},
+		"changed": {ResultFailed, "device changed: why"}, "linked": {ResultFailed, "the disk was linked meanwhile, as why"},
+		"taken": {ResultFailed, "the name was taken meanwhile: why"}, "locked": {ResultFailed, "why"}, "failed": {ResultFailed, "why (failed)"}, "": {ResultFailed, "why ()"},
+	} {
+		p := &Plan{Links: []Link{made("vdb", 16)}}
+		Apply(t.Context(), p, classes, &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", word, "why") + probe.End})}})
+		if l := p.Links[0]; l.Result != c.want || c.detail != "" && l.Detail != c.detail {
+			t.Errorf("%q: %s, %q", word, l.Result, l.Detail)
+		}
+	}
+}
+
+// An answer that did not come whole says nothing of the steps that are missing.
+func TestApplyLooksAgain(t *testing.T) {
+	cut := errors.New("connection lost")
+	bad := Answer{Out: "x"}
+	const bTarget, cTarget = "vdb /dev/disk/by-id/vdb 254:16", "vdc /dev/disk/by-id/vdc 254:32"
+	for name, c := range map[string]struct {
+		first, second Answer
+		b, c          Result
+		detail        string
+	}{
+		"cut after the first, made":         {Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget, cTarget), ResultCreated, ResultCreated, "seen when looking again: connection lost"},
+		"cut after the first, not made":     {Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget), ResultCreated, ResultNotDone, "seen when looking again"},
+		"cut, and still at it":              {Answer{Out: step("vdb", "created", ""), Err: cut}, sees("yes", bTarget), ResultCreated, ResultUnknown, "the node may still be at it"},
+		"cut, whether at it unknown":        {Answer{Out: step("vdb", "created", ""), Err: cut}, sees("unknown", bTarget), ResultCreated, ResultUnknown, "the node may still be at it"},
+		"still at it, made meanwhile":       {Answer{Err: cut}, sees("yes", bTarget, cTarget), ResultCreated, ResultCreated, "seen when looking again"},
+		"cut in a record":                   {Answer{Out: step("vdb", "created", "") + "record=step\x1fentry=vdc\x1fresult=created"}, sees("no", bTarget), ResultCreated, ResultNotDone, "stops in the middle"},
+		"cut, no error":                     {Answer{Out: step("vdb", "created", "")}, sees("no", bTarget, cTarget), ResultCreated, ResultCreated, "no end"},
+		"whole, one step is missing":        {Answer{Out: step("vdb", "created", "") + probe.End}, sees("no", bTarget), ResultCreated, ResultNotDone, "the node said nothing of it"},
+		"whole, and an error":               {Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + probe.End, Err: cut}, Answer{}, ResultCreated, ResultCreated, ""},
+		"an answer for another step":        {Answer{Out: step("vdx", "created", "") + step("vdc", "created", "") + probe.End}, sees("no", cTarget), ResultNotDone, ResultCreated, ""},
+		"another link lies there":           {Answer{Err: cut}, sees("no", "vdb /dev/else 1:1", "vdc /dev/disk/by-id/vdc 254:33"), ResultFailed, ResultFailed, ""},
+		"the second look is not parsed":     {Answer{Err: cut}, bad, ResultUnknown, ResultUnknown, "connection lost; looking again: "},
+		"the second look fails":             {Answer{Err: cut}, Answer{Err: errors.New("no pod")}, ResultUnknown, ResultUnknown, "connection lost; looking again: no pod"},
+		"the second look whole, with error": {Answer{Err: cut}, Answer{Out: sees("no", bTarget, cTarget).Out, Err: cut}, ResultUnknown, ResultUnknown, "looking again: connection lost"},
+		"the directory is not there":        {Answer{Err: cut}, Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1e" + probe.End}, ResultUnknown, ResultUnknown, "the class directory could not be read"},
+		"the directory is not read": {Answer{Err: cut}, Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1erecord=dir\x1fclass=block\x1fpath=/x\x1fexists=yes\x1fproblem=EIO\x1f\x1e" + probe.End},
+			ResultUnknown, ResultUnknown, "the class directory could not be read"},
+		"it never began": {Answer{Err: errors.New("forbidden"), NotStarted: true}, Answer{}, ResultFailed, ResultFailed, "forbidden"},
+	} {
+		p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32)}}
+		r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(c.first), answers(c.second)}}
+		Apply(t.Context(), p, classes, r)
+		if p.Links[0].Result != c.b || p.Links[1].Result != c.c {
+			t.Errorf("%s: %s and %s, want %s and %s", name, p.Links[0].Result, p.Links[1].Result, c.b, c.c)
+		}
+		if !strings.Contains(p.Links[1].Detail, c.detail) {
+			t.Errorf("%s: %q has no %q", name, p.Links[1].Detail, c.detail)
+		}
+	}
+}
+
+func TestApplyNodesSideBySide(t *testing.T) {
+	p := &Plan{Links: []Link{made("vdb", 16), made("vdb", 16), made("vdc", 32)}}
+	p.Links[1].Node = "w-2"
+	cut := errors.New("cut")
+	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
+		answers(Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + probe.End}, Answer{Err: cut}),
+		answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16")),
+	}}
+	Apply(t.Context(), p, classes, r)
+	if len(r.asked[0]) != 2 || r.asked[0][1].Node != "w-2" || len(r.asked[1]) != 1 || r.asked[1][0].Node != "w-2" {
+		t.Errorf("asked %d, %d nodes", len(r.asked[0]), len(r.asked[1]))
+	}
+	for i, l := range p.Links {
+		if l.Result != ResultCreated {
+			t.Errorf("link %d: %s, %s", i, l.Result, l.Detail)
+		}
+	}
+}
+
+func TestApplyInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32)}}
+	p.Links[1].Node = "w-2"
+	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
+		func(context.Context, []Job) []Answer {
+			cancel()
+			return []Answer{{Err: context.Canceled}, {Err: context.Canceled, NotStarted: true}}
+		},
+		func(ctx context.Context, _ []Job) []Answer {
+			if ctx.Err() != nil {
+				t.Error("the second look is cancelled, too")
+			}
+			if d, ok := ctx.Deadline(); !ok || time.Until(d) > time.Minute {
+				t.Error("the second look has no end")
+			}
+			return []Answer{sees("no", "vdb /dev/disk/by-id/vdb 254:16")}
+		},
+	}}
+	Apply(ctx, p, classes, r)
+	if p.Links[0].Result != ResultCreated || p.Links[1].Result != ResultNotDone || p.Links[1].Detail != "interrupted before it began" {
+		t.Errorf("%s, %s (%s)", p.Links[0].Result, p.Links[1].Result, p.Links[1].Detail)
+	}
+}
+
+// cluster has volumes; get and delete say what happens to them.
+type cluster struct {
+	get      func(name string) (*snapshot.Volume, error)
+	del      func(v snapshot.Volume) error
+	feed     []snapshot.Volume
+	awaitErr error
+	record   error
+	recorded map[string]disk.ID
+	deleted  []string
+}
+
+func (c *cluster) Await(_ context.Context, _ []string, seen func(snapshot.Volume) bool) error {
+	for _, v := range c.feed {
+		if seen(v) {
+			return nil
+		}
+	}
+	return c.awaitErr
+}
+
+func (c *cluster) Get(_ context.Context, name string) (*snapshot.Volume, error) {
+	if c.get == nil {
+		return nil, nil
+	}
+	return c.get(name)
+}
+
+func (c *cluster) Record(_ context.Context, v snapshot.Volume, id disk.ID) error {
+	if c.recorded == nil {
+		c.recorded = make(map[string]disk.ID)
+	}
+	c.recorded[v.Name] = id
+	return c.record
+}
+
+func (c *cluster) Delete(_ context.Context, v snapshot.Volume) error {
+	c.deleted = append(c.deleted, v.Name)
+	if c.del == nil {
+		return nil
+	}
+	return c.del(v)
+}
+
+// volumeOfLink is the volume that the provisioner makes of a link.
+func volumeOfLink(l Link, change func(*snapshot.Volume)) *snapshot.Volume {
+	v := &snapshot.Volume{Name: l.Volume, UID: "pv", Path: l.HostPath, Node: l.Node, Class: l.Class, Mode: provisioner.Block, Capacity: 60 << 30, Phase: "Available", ReclaimPolicy: "Delete"}
+	if change != nil {
+		change(v)
+	}
+	return v
+}
+
+func TestAwait(t *testing.T) {
+	l := made("vdb", 16)
+	l.Identity = disk.ID{Serial: "s"}
+	id := &disk.ID{Serial: "s"}
+	vol := func(change func(*snapshot.Volume)) snapshot.Volume { return *volumeOfLink(l, change) }
+	for name, c := range map[string]struct {
+		cluster  cluster
+		state    string
+		detail   string
+		recorded bool
+		warning  string
+	}{
+		"available":           {cluster{feed: []snapshot.Volume{vol(nil)}}, "Available", "", true, ""},
+		"bound at once":       {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Phase = "Bound" })}}, "Bound", "", true, ""},
+		"recorded already":    {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Identity = id })}}, "Available", "", false, ""},
+		"not recorded":        {cluster{feed: []snapshot.Volume{vol(nil)}, record: errors.New("forbidden")}, "Available", "", true, "could not be recorded in volume " + l.Volume + ": forbidden"},
+		"pending first":       {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Phase = "" }), vol(func(v *snapshot.Volume) { v.Phase = "Pending" }), vol(nil)}}, "Available", "", true, ""},
+		"going first":         {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Deleting = true }), vol(nil)}}, "Available", "", true, ""},
+		"never":               {cluster{}, VolumeAwaited, "volume " + l.Volume + " has not appeared", false, ""},
+		"not looked at":       {cluster{awaitErr: errors.New("forbidden")}, VolumeAwaited, "whether volume " + l.Volume + " appeared is unknown: forbidden", false, ""},
+		"only going":          {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Deleting = true })}}, VolumeAwaited, "is being deleted", false, ""},
+		"another path":        {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Path = "/x" })}}, VolumeAwaited, "is for /x on node \"w-1\"", false, ""},
+		"another node":        {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Node = "w-2" })}}, VolumeAwaited, "on node \"w-2\"", false, ""},
+		"another mode":        {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Mode = provisioner.Filesystem })}}, VolumeAwaited, "has volumeMode Filesystem", false, ""},
+		"another capacity":    {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Capacity++ })}}, VolumeAwaited, "has a capacity of", false, ""},
+		"somebody else's too": {cluster{feed: []snapshot.Volume{{Name: "x"}, vol(nil)}}, "Available", "", true, ""},
+	} {
+		p := &Plan{Links: []Link{l, l, l}}
+		p.Links[0].Result, p.Links[1].Result, p.Links[2].Result = ResultCreated, ResultRefused, ResultUnknown
+		cl := c.cluster
+		Await(t.Context(), p, &cl)
+		got := p.Links[0]
+		if got.VolumeState != c.state || (got.Detail == "") != (c.detail == "") || !strings.Contains(got.Detail, c.detail) || (len(cl.recorded) == 1) != c.recorded || !strings.Contains(strings.Join(got.Warnings, ""), c.warning) {
+			t.Errorf("%s: %q, %q, %q, recorded %v", name, got.VolumeState, got.Detail, got.Warnings, cl.recorded)
+		}
+		if c.recorded && cl.recorded[l.Volume].Serial != "s" {
+			t.Errorf("%s: recorded %v", name, cl.recorded)
+		}
+		if p.Links[1].VolumeState != "" || p.Links[2].VolumeState != "" {
+			t.Errorf("%s: a link that was not made is waited for", name)
+		}
+	}
+	p := &Plan{Links: []Link{l}}
+	p.Links[0].Result = ResultUnchanged
+	Await(t.Context(), p, &cluster{feed: []snapshot.Volume{vol(nil)}})
+	if p.Links[0].VolumeState != "Available" {
+		t.Errorf("a link that was there: %+v", p.Links[0])
+	}
+}
+
+func TestUnlink(t *testing.T) {
+	l := made("vdb", 16)
+	l.Action = Remove
+	gone, back := answers(Answer{Out: step("vdb", "removed", "") + probe.End}), answers(Answer{Out: step("vdb", "restored", "") + probe.End})
+	get := func(change func(*snapshot.Volume)) func(string) (*snapshot.Volume, error) {
+		return func(string) (*snapshot.Volume, error) { return volumeOfLink(l, change), nil }
+	}
+	type calls = []func(context.Context, []Job) []Answer
+	for name, c := range map[string]struct {
+		calls   calls
+		cluster cluster
+		want    Result
+		detail  string
+		state   string
+		deleted bool
+	}{
+		"no volume":         {calls{gone}, cluster{}, ResultUnlinked, "", "none", false},
+		"a free volume":     {calls{gone}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
+		"was gone":          {calls{answers(Answer{Out: step("vdb", "absent", "") + probe.End})}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
+		"another's volume":  {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Path = "/x" })}, ResultUnlinked, "", "none", false},
+		"another node's":    {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Node = "w-2" })}, ResultUnlinked, "", "none", false},
+		"another link":      {calls{answers(Answer{Out: step("vdb", "changed", "x") + probe.End})}, cluster{get: get(nil)}, ResultFailed, "device changed: x", "", false},
+		"bound meanwhile":   {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "is bound to a claim; the link is back", "", false},
+		"claimed meanwhile": {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{Namespace: "n", Name: "c"} })}, ResultRefused, "is for claim n/c; the link is back", "", false},
+		"changed meanwhile": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return fmt.Errorf("x: %w", ErrChanged) }}, ResultRefused, "changed while it was deleted; the link is back", "", true},
+		"not to be read":    {calls{gone, back}, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, ResultFailed, "could not be read: forbidden; the link is back", "", false},
+		"not to be deleted": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return errors.New("forbidden") }}, ResultFailed, "could not be deleted: forbidden; the link is back", "", true},
+		"back by somebody":  {calls{gone, answers(Answer{Out: step("vdb", "unchanged", "") + probe.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
+		"not back":          {calls{gone, answers(Answer{Out: step("vdb", "linked", "/x") + probe.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultFailed, "the link could not be put back: the disk was linked meanwhile, as /x", "", false},
+		"back, not seen": {calls{gone, answers(Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))},
+			cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
+		"cut, gone":       {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("no"))}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
+		"cut, there":      {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, ResultNotDone, "cut", "", false},
+		"cut, going on":   {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("yes", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, ResultUnknown, "may still be at it", "", false},
+		"cut, another":    {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/x 1:1"))}, cluster{get: get(nil)}, ResultFailed, "cut", "", false},
+		"cut, not looked": {calls{answers(Answer{Err: errors.New("cut")}), answers(Answer{Err: errors.New("no pod")})}, cluster{get: get(nil)}, ResultUnknown, "no pod", "", false},
+		"never began":     {calls{answers(Answer{Err: errors.New("no pod"), NotStarted: true})}, cluster{get: get(nil)}, ResultFailed, "no pod", "", false},
+		"locked":          {calls{answers(Answer{Out: step("vdb", "locked", "busy") + probe.End})}, cluster{get: get(nil)}, ResultFailed, "busy", "", false},
+	} {
+		p := &Plan{Links: []Link{l, l, l}}
+		p.Links[1].Action, p.Links[2].Action = Refuse, Skip
+		r, cl := &runner{t: t, calls: c.calls}, c.cluster
+		Unlink(t.Context(), p, classes, r, &cl)
+		got := p.Links[0]
+		if got.Result != c.want || !strings.Contains(got.Detail, c.detail) || got.VolumeState != c.state || (len(cl.deleted) == 1) != c.deleted {
+			t.Errorf("%s: %s, %q, volume %q, deleted %v", name, got.Result, got.Detail, got.VolumeState, cl.deleted)
+		}
+		if len(r.asked) != len(c.calls) {
+			t.Errorf("%s: %d of %d calls", name, len(r.asked), len(c.calls))
+		}
+		if want := []string{"unlink", "/mnt/block", "vdb", "/dev/disk/by-id/vdb"}; !slices.Equal(words(r.asked[0][0]), want) {
+			t.Errorf("%s: steps %q", name, words(r.asked[0][0]))
+		}
+		if p.Links[1].Result != ResultRefused || p.Links[2].Result != ResultUnknown {
+			t.Errorf("%s: refused is %s, skipped is %s", name, p.Links[1].Result, p.Links[2].Result)
+		}
+	}
+}
+
+// The link comes back although the run was interrupted just then.
+func TestUnlinkInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &Plan{Links: []Link{made("vdb", 16)}}
+	p.Links[0].Action = Remove
+	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
+		answers(Answer{Out: step("vdb", "removed", "") + probe.End}),
+		func(ctx context.Context, jobs []Job) []Answer {
+			if ctx.Err() != nil || words(jobs[0])[0] != "restore" {
+				t.Errorf("%v, %q", ctx.Err(), words(jobs[0]))
+			}
+			return []Answer{{Out: step("vdb", "restored", "") + probe.End}}
+		},
+	}}
+	Unlink(ctx, p, classes, r, &cluster{get: func(string) (*snapshot.Volume, error) { cancel(); return nil, context.Canceled }})
+	if l := p.Links[0]; l.Result != ResultFailed || !strings.HasSuffix(l.Detail, "; the link is back") {
+		t.Errorf("%s, %s", l.Result, l.Detail)
+	}
+}
+
+func TestSettle(t *testing.T) {
+	l := made("vdb", 16)
+	get := func(change func(*snapshot.Volume)) func(string) (*snapshot.Volume, error) {
+		return func(string) (*snapshot.Volume, error) { return volumeOfLink(l, change), nil }
+	}
+	for name, c := range map[string]struct {
+		before  Result
+		cluster cluster
+		want    Result
+		detail  string
+		deleted bool
+		waits   bool
+	}{
+		"nothing was unlinked": {ResultRefused, cluster{get: get(nil)}, ResultRefused, "", false, false},
+		"it stays away":        {ResultUnlinked, cluster{}, ResultUnlinked, "", false, true},
+		"it came back":         {ResultUnlinked, cluster{get: get(nil)}, ResultUnlinked, "", true, true},
+		"it is going":          {ResultUnlinked, cluster{get: get(func(v *snapshot.Volume) { v.Deleting = true })}, ResultUnlinked, "", false, true},
+		"came back, bound":     {ResultUnlinked, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultFailed, "the volume came back: ", false, true},
+		"not to be read":       {ResultUnlinked, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, ResultUnlinked, "came back is unknown: forbidden", false, true},
+	} {
+		p := &Plan{Links: []Link{l, l}}
+		p.Links[0].Result, p.Links[1].Result = c.before, ResultFailed
+		cl, waited := c.cluster, false
+		err := Settle(t.Context(), p, &cl, func(_ context.Context, d time.Duration) error {
+			waited = d > DiscoveryPeriod
+			return nil
+		})
+		if got := p.Links[0]; err != nil || got.Result != c.want || !strings.Contains(got.Detail, c.detail) || (len(cl.deleted) == 1) != c.deleted || waited != c.waits {
+			t.Errorf("%s: %v, %s, %q, deleted %v, waited %v", name, err, got.Result, got.Detail, cl.deleted, waited)
+		}
+	}
+	p := &Plan{Links: []Link{l}}
+	p.Links[0].Result = ResultUnlinked
+	if err := Settle(t.Context(), p, &cluster{}, func(context.Context, time.Duration) error { return context.Canceled }); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}

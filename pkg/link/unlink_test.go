@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+func TestDecideUnlink(t *testing.T) {
+	claim := &snapshot.ClaimRef{Namespace: "ns", Name: "c"}
+	vol := func(change func(*snapshot.Volume)) func(*world) { return func(w *world) { w.volume("vdb", change) } }
+	entry := func(e provisioner.Entry) func(*world) {
+		return func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Entries = []provisioner.Entry{e} }) }
+	}
+	for name, c := range map[string]struct {
+		change                     func(*world)
+		action                     Action
+		objections, hint, warnings string
+	}{
+		"a link":                    {func(*world) {}, Remove, "", "", ""},
+		"a dangling one":            {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/dev/gone"}), Remove, "", "", ""},
+		"not-a-link":                {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Directory}), Refuse, "not-a-link: is a directory, not a link", "", ""},
+		"not-a-disk-link":           {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/var/x"}), Refuse, "not-a-disk-link: holds /var/x, which is not below /dev", "", ""},
+		"not-a-disk-link, relative": {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "../dev/vdb"}), Refuse, "not-a-disk-link: ", "", ""},
+		"a free volume":             {vol(nil), Remove, "", "", ""},
+		"a pending one":             {vol(func(v *snapshot.Volume) { v.Phase = "Pending" }), Remove, "", "", ""},
+		"claimed: reserved":         {vol(func(v *snapshot.Volume) { v.Claim = claim }), Refuse, "claimed: is reserved: volume local-pv-", "", ""},
+		"claimed: bound":            {vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim }), Refuse, "is bound to claim ns/c (which pods use it is unknown: it was not looked at)", "kubectl -n ns delete pvc c", ""},
+		"claimed: bound, users unknown": {func(w *world) {
+			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
+			w.Users.Problem = "forbidden"
+		}, Refuse, "(which pods use it is unknown: forbidden)", "", ""},
+		"claimed: bound, with users": {func(w *world) {
+			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
+			w.Users = snapshot.Read(map[snapshot.ClaimRef][]string{*claim: {"p", "q"}})
+		}, Refuse, "is bound to claim ns/c, used by pod ns/p, pod ns/q", "", ""},
+		"claimed: bound, without users": {func(w *world) {
+			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
+			w.Users = snapshot.Read(map[snapshot.ClaimRef][]string{})
+		}, Refuse, "is bound to claim ns/c", "", ""},
+		"claimed: bound, to whom":        {vol(func(v *snapshot.Volume) { v.Phase = "Bound" }), Refuse, "claimed: is in use: volume", "", ""},
+		"claimed: by path":               {vol(func(v *snapshot.Volume) { v.Name, v.Phase = "by-hand", "Bound" }), Refuse, "claimed: is in use: volume by-hand is bound", "", "volume by-hand is not the provisioner's"},
+		"claimed: by path, node unknown": {vol(func(v *snapshot.Volume) { v.Name, v.Phase, v.Node = "by-hand", "Bound", "" }), Refuse, "claimed: is in use: volume by-hand", "", "by-hand"},
+		"by path, free":                  {vol(func(v *snapshot.Volume) { v.Name = "by-hand" }), Remove, "", "", "volume by-hand is not the provisioner's, and stays without its link"},
+		"by path, another node":          {vol(func(v *snapshot.Volume) { v.Name, v.Node, v.Phase = "by-hand", "w-2", "Bound" }), Remove, "", "", ""},
+		"cleaning":                       {vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Released", claim }), Refuse, "cleaning: is being cleaned: volume", "-w", ""},
+		"cleaning failed":                {vol(func(v *snapshot.Volume) { v.Phase = "Failed" }), Refuse, "cleaning: is being cleaned", "", ""},
+		"released":                       {vol(func(v *snapshot.Volume) { v.Phase, v.Claim, v.ReclaimPolicy = "Released", claim, "Retain" }), Refuse, "released: still holds the data of claim ns/c", "wipe the disk, then: kubectl delete pv local-pv-", ""},
+		"unknown":                        {vol(func(v *snapshot.Volume) { v.Phase = "" }), Refuse, `unknown: may be in use: volume`, "kubectl get pv", ""},
+		"unknown phase":                  {vol(func(v *snapshot.Volume) { v.Phase = "Moving" }), Refuse, `has phase "Moving"`, "", ""},
+	} {
+		w := newWorld()
+		w.lies("block", "vdb", "/dev/disk/by-id/virtio-vdb", "254:16")
+		c.change(w)
+		p, err := DecideUnlink(&w.Snapshot, UnlinkRequest{Names: []string{"vdb"}})
+		if err != nil || len(p.Links) != 1 || p.Kind != UnlinkKind {
+			t.Errorf("%s: %v, %+v", name, err, p)
+			continue
+		}
+		l := p.Links[0]
+		if l.Action != c.action || (c.objections == "") != (len(l.Objections) == 0) || !strings.Contains(says(l.Objections), c.objections) {
+			t.Errorf("%s: %s, %s", name, l.Action, says(l.Objections))
+		}
+		if c.hint != "" && !strings.Contains(l.Objections[0].Hint, c.hint) {
+			t.Errorf("%s: hint %q", name, l.Objections[0].Hint)
+		}
+		if w := strings.Join(l.Warnings, "; "); !strings.Contains(w, c.warnings) || (c.warnings == "") != (w == "") {
+			t.Errorf("%s: warnings %q", name, w)
+		}
+	}
+}
+
+func TestDecideUnlinkChooses(t *testing.T) {
+	second := provisioner.Class{Name: "nvme", HostDir: "/var/lib/disks/nvme", MountDir: "/mnt/nvme", Mode: provisioner.Block}
+	for name, c := range map[string]struct {
+		change func(*world)
+		req    UnlinkRequest
+		want   string // rows, or an error
+	}{
+		"one":                    {nil, UnlinkRequest{Names: []string{"vdb"}}, "w-1 block vdb remove"},
+		"a pattern":              {nil, UnlinkRequest{Names: []string{"vd*"}}, "w-1 block vdb remove; w-1 nvme vdc remove"},
+		"in one class":           {nil, UnlinkRequest{Names: []string{"*"}, Class: "nvme"}, "w-1 nvme vdc remove"},
+		"twice":                  {nil, UnlinkRequest{Names: []string{"vdb", "vd[b]"}}, "error: no node has a link \"vd[b]\" in the directory of class block or nvme"},
+		"none":                   {nil, UnlinkRequest{Names: []string{"vdb", "vdx"}}, "error: no node has a link \"vdx\" in the directory of class block or nvme"},
+		"a name like a pattern":  {func(w *world) { w.lies("block", "[x", "/dev/x", "") }, UnlinkRequest{Names: []string{"[x"}}, "w-1 block [x remove"},
+		"a Filesystem class":     {nil, UnlinkRequest{Names: []string{"vdb"}, Class: "files"}, "error: class \"files\" has volumeMode Filesystem: the kubelet would make a filesystem on a disk linked there"},
+		"no Block class":         {func(w *world) { w.Install.Classes = w.Install.Classes[1:2] }, UnlinkRequest{Names: []string{"vdb"}}, "error: provisioner \"storage/lvp\" has no class with volumeMode Block (classes: files)"},
+		"no node was looked at":  {func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("x") }, UnlinkRequest{Names: []string{"vdb"}}, "w-1 block  skip"},
+		"one directory unread":   {func(w *world) { w.dir("nvme", func(d *snapshot.Dir) { d.Problem = "EIO" }) }, UnlinkRequest{Names: []string{"vdc"}}, "w-1 nvme  skip"},
+		"one directory missing":  {func(w *world) { delete(w.view.Dirs, "nvme") }, UnlinkRequest{Names: []string{"vdb"}}, "w-1 block vdb remove; w-1 nvme  skip"},
+		"a directory of the pod": {func(w *world) { w.dir("nvme", func(d *snapshot.Dir) { d.MountPoint = false }) }, UnlinkRequest{Names: []string{"vdc"}, Class: "nvme"}, "w-1 nvme  skip"},
+	} {
+		w := newWorld()
+		w.Install.Classes = append(w.Install.Classes, second)
+		w.view.Dirs["nvme"] = snapshot.Dir{Exists: true, MountPoint: true}
+		w.lies("block", "vdb", "/dev/vdb", "254:16")
+		w.lies("nvme", "vdc", "/dev/vdc", "254:32")
+		w.lies("files", "vdd", "/dev/vdd", "254:48")
+		if c.change != nil {
+			c.change(w)
+		}
+		p, err := DecideUnlink(&w.Snapshot, c.req)
+		var rows []string
+		for _, l := range p.Links {
+			rows = append(rows, fmt.Sprintf("%s %s %s %s", l.Node, l.Class, l.Entry, l.Action))
+			if l.Action == Skip && l.Detail == "" {
+				t.Errorf("%s: skipped without a reason", name)
+			}
+		}
+		got := strings.Join(rows, "; ")
+		if err != nil {
+			got = "error: " + err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: %s\nwant %s", name, got, c.want)
+		}
+	}
+	w := newWorld()
+	w.lies("block", "vdb", "/dev/vdb", "254:16")
+	p, _ := DecideUnlink(&w.Snapshot, UnlinkRequest{Names: []string{"vdb"}})
+	if l := p.Links[0]; l.Disk != "vdb" || l.Identity.Serial != "serial-vdb" || l.Target != "/dev/vdb" || l.Size != 60<<30 {
+		t.Errorf("%+v", l)
+	}
+}
