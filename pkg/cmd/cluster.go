@@ -123,8 +123,10 @@ func (c *cluster) leaveOut(s *snapshot.Snapshot) error {
 	return nil
 }
 
-// volumes are the cluster's PersistentVolumes.
-func (c *cluster) volumes() kube.Volumes { return kube.Volumes{Client: c.client} }
+// volumes are the PersistentVolumes of the cluster that was observed.
+func (c *cluster) volumes(s *snapshot.Snapshot) kube.Volumes {
+	return kube.Volumes{Client: c.client, NodeByHostname: s.NodeByHostname}
+}
 
 // unlooked are the nodes that could not be looked at, and why.
 func unlooked(s *snapshot.Snapshot) []failure.Part {

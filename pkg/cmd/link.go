@@ -203,7 +203,7 @@ func (o *linkOptions) run(ctx context.Context) error {
 	if o.wait > 0 && ctx.Err() == nil {
 		c.progress.Show("waiting for PersistentVolumes, up to %s", o.wait)
 		wctx, stop := context.WithTimeout(ctx, o.wait)
-		link.Await(wctx, &plan, c.volumes())
+		link.Await(wctx, &plan, c.volumes(s))
 		stop()
 		c.progress.Clear()
 	}

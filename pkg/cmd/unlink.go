@@ -122,10 +122,10 @@ func (o *unlinkOptions) run(ctx context.Context) error {
 	}
 	var unsettled error
 	if o.dryRun == dryRunNone {
-		link.Unlink(ctx, &plan, s.Install.Classes, c.pods, c.volumes())
+		link.Unlink(ctx, &plan, s.Install.Classes, c.pods, c.volumes(s))
 		if o.wait && ctx.Err() == nil {
 			c.progress.Show("waiting for one look of the provisioner (%s)", link.DiscoveryPeriod)
-			unsettled = link.Settle(ctx, &plan, c.volumes(), sleep)
+			unsettled = link.Settle(ctx, &plan, c.volumes(s), sleep)
 			c.progress.Clear()
 		}
 	}

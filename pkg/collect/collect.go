@@ -93,6 +93,9 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 		}
 	}
 	s.Nodes = join(s.Install, nodes, pods)
+	for i := range s.Volumes {
+		s.Volumes[i].Node = s.NodeByHostname(s.Volumes[i].Node)
+	}
 	if !r.Blind {
 		if err := c.look(ctx, s, r); err != nil {
 			return nil, err

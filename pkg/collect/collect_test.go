@@ -251,3 +251,26 @@ func TestOneListOfEachWhateverTheSize(t *testing.T) {
 		t.Errorf("requests = %s, want %s", small, want)
 	}
 }
+
+// A volume says where it is by the hostname label, which need not be the node's name.
+func TestVolumesAreOfNodesByName(t *testing.T) {
+	labelled := node("w-1", func(n *corev1.Node) { n.Labels = map[string]string{corev1.LabelHostname: "w-1.example.org"} })
+	pv := func(name, hostname string) *corev1.PersistentVolume {
+		return &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PersistentVolumeSpec{
+			PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: "/x"}},
+			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{hostname}}},
+			}}}},
+		}}
+	}
+	client := fake.NewClientset(daemonSet("provisioner", nil), configMap(), labelled, pv("a", "w-1.example.org"), pv("b", "w-2"))
+	s, err := (&Collector{Client: client}).Observe(t.Context(), Request{Blind: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"a": "w-1", "b": "w-2"} {
+		if v, _ := s.VolumeByName(name); v.Node != want {
+			t.Errorf("volume %s is of node %q, want %q", name, v.Node, want)
+		}
+	}
+}

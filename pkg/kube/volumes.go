@@ -27,6 +27,17 @@ import (
 // Volumes are the cluster's local PersistentVolumes. It implements link.Volumes.
 type Volumes struct {
 	Client kubernetes.Interface
+	// NodeByHostname is snapshot.Snapshot's; nil: a node is called as its hostname.
+	NodeByHostname func(hostname string) string
+}
+
+// project is VolumeOf with the node by its name.
+func (v Volumes) project(pv *corev1.PersistentVolume) (snapshot.Volume, bool) {
+	volume, local := VolumeOf(pv)
+	if v.NodeByHostname != nil {
+		volume.Node = v.NodeByHostname(volume.Node)
+	}
+	return volume, local
 }
 
 var _ link.Volumes = Volumes{}
@@ -38,7 +49,7 @@ func (v Volumes) Await(ctx context.Context, names []string, seen func(snapshot.V
 		if !slices.Contains(names, pv.Name) {
 			return false
 		}
-		volume, local := VolumeOf(pv)
+		volume, local := v.project(pv)
 		return local && seen(volume)
 	}
 	list, err := api.List(ctx, metav1.ListOptions{})
@@ -81,7 +92,7 @@ func (v Volumes) Get(ctx context.Context, name string) (*snapshot.Volume, error)
 	case err != nil:
 		return nil, err
 	}
-	volume, local := VolumeOf(pv)
+	volume, local := v.project(pv)
 	if !local {
 		return nil, fmt.Errorf("PersistentVolume %q is not a local one", name)
 	}

@@ -18,6 +18,18 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
+// NodeByHostname is the name of the chosen node that has this
+// kubernetes.io/hostname label, by which volumes say where they are; the hostname
+// itself if none has. The two differ where the kubelet was told another name.
+func (s *Snapshot) NodeByHostname(hostname string) string {
+	for _, n := range s.Nodes {
+		if n.Labels[corev1.LabelHostname] == hostname {
+			return n.Name
+		}
+	}
+	return hostname
+}
+
 // Section is a part of a snapshot in one of three states: read (Value), could
 // not be read (Problem says why), not asked for (neither). Whoever decides takes
 // the last two for unknown.
