@@ -5,6 +5,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -35,9 +38,9 @@ func TestBadDays(t *testing.T) {
 		{"container dies at work", diesAtWork},
 		{"exec cut at work", cutAtWork},
 		{"pod replaced between look and act", podReplaced},
-		{"disk pulled between look and act", func(t *testing.T) { meanwhile(t, "pulled", pull) }},
-		{"disk replaced between look and act", func(t *testing.T) { meanwhile(t, "replaced", replace) }},
-		{"disk formatted between look and act", func(t *testing.T) { meanwhile(t, "formatted", format) }},
+		{"disk pulled between look and act", func(t *testing.T) { meanwhile(t, pull) }},
+		{"disk replaced between look and act", func(t *testing.T) { meanwhile(t, replace) }},
+		{"disk formatted between look and act", func(t *testing.T) { meanwhile(t, format) }},
 		{"volume bound between look and act", boundMeanwhile},
 		{"interrupted while waiting", interruptedWaiting},
 		{"interrupted while a node hangs", interruptedHanging},
@@ -132,8 +135,13 @@ func hangingNode(t *testing.T) {
 // returned function lets go.
 func holdLock(t *testing.T, n *cluster.Node, d cluster.Disk) (release func()) {
 	t.Helper()
+	return holdLockOf(t, n, "/dev/"+d.Name)
+}
+
+func holdLockOf(t *testing.T, n *cluster.Node, path string) (release func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd := n.Command(ctx, "flock", "--no-fork", "-x", "/dev/"+d.Name, "sleep", "600")
+	cmd := n.Command(ctx, "flock", "--no-fork", "-x", path, "sleep", "600")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -143,26 +151,56 @@ func holdLock(t *testing.T, n *cluster.Node, d cluster.Disk) (release func()) {
 	}
 	t.Cleanup(release)
 	eventually(t, 10*time.Second, func() string {
-		if _, err := n.Exec(t.Context(), "flock", "-n", "-x", "/dev/"+d.Name, "true"); err == nil {
-			return "nobody holds the lock of " + d.Name
+		if _, err := n.Exec(t.Context(), "flock", "-n", "-x", path, "true"); err == nil {
+			return "nobody holds the lock of " + path
 		}
 		return ""
 	})
 	return release
 }
 
-// waitsForLock waits until link.sh waits for the lock on a node.
-func waitsForLock(t *testing.T, n *cluster.Node) {
+// waitsForLock waits until a script on the node waits for the lock that it has
+// as a descriptor: 8 is the class directory, 9 the disk.
+func waitsForLock(t *testing.T, p *process, n *cluster.Node, descriptor int) {
 	t.Helper()
 	eventually(t, 20*time.Second, func() string {
-		out, err := n.Exec(t.Context(), "sh", "-c", `for p in /proc/[0-9]*; do
-			if [ "$(tr '\0' ' ' <$p/cmdline)" = "flock -x 9 " ]; then echo ${p#/proc/}; fi
-		done 2>/dev/null`)
-		if err != nil || strings.TrimSpace(out) == "" {
-			return fmt.Sprintf("no script waits for the lock on %s (%v)", n.Name(), err)
+		for _, line := range processes(t, n) {
+			if line == fmt.Sprintf("flock -x %d", descriptor) {
+				return ""
+			}
+		}
+		return fmt.Sprintf("no script waits for a lock on %s\n%s%s", n.Name(), p.stdout, p.stderr)
+	})
+}
+
+// noScript waits until no script of the program runs on the node.
+func noScript(t *testing.T, n *cluster.Node) {
+	t.Helper()
+	eventually(t, 30*time.Second, func() string {
+		for _, line := range processes(t, n) {
+			if strings.Contains(line, " talosdisk-link ") {
+				return "a script still runs on " + n.Name()
+			}
 		}
 		return ""
 	})
+}
+
+// processes are the command lines of a node's processes, pods included.
+func processes(t *testing.T, n *cluster.Node) []string {
+	t.Helper()
+	paths, err := filepath.Glob(hostPath(n, "/proc/[0-9]*/cmdline"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err == nil { // Else it has ended just now.
+			lines = append(lines, strings.TrimSpace(strings.ReplaceAll(string(text), "\x00", " ")))
+		}
+	}
+	return lines
 }
 
 // The node hangs after it has begun. What became of it is not known.
@@ -171,7 +209,7 @@ func hangingAtWork(t *testing.T) {
 	n := node(t, "worker-3")
 	release := holdLock(t, n, disks[n.Name()])
 	p := command{args: append(linkArgs(name, "--wait=false"), "--node-timeout", "4s")}.start(t)
-	waitsForLock(t, n)
+	waitsForLock(t, p, n, 9)
 	stopKubelet(t, n)
 	r := p.wait().wantError(t, "error: 1 of 3 links unknown", "worker-3/"+name+": ")
 	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "created", "worker-3": "unknown"})
@@ -211,11 +249,11 @@ func tainted(t *testing.T) {
 	n := node(t, "worker-1")
 	taint := func(taints string) {
 		patch := `{"spec":{"taints":` + taints + `}}`
-		if _, err := kube().CoreV1().Nodes().Patch(withoutEnd(t), n.Name(), types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		if _, err := kube().CoreV1().Nodes().Patch(withoutEnd(t), n.Name(), types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 			t.Error(err)
 		}
 	}
-	t.Cleanup(func() { taint(`[{"$patch":"replace"}]`) })
+	t.Cleanup(func() { taint("null") })
 	taint(`[{"key":"gpu","value":"yes","effect":"NoExecute"}]`)
 	eventually(t, 40*time.Second, func() string {
 		pods, err := kube().CoreV1().Pods("local-storage").List(t.Context(), metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.Name()})
@@ -276,7 +314,7 @@ func diesAtWork(t *testing.T) {
 	n := node(t, "worker-2")
 	release := holdLock(t, n, disks[n.Name()])
 	p := command{args: linkArgs(name, "--wait=false")}.start(t)
-	waitsForLock(t, n)
+	waitsForLock(t, p, n, 9)
 	provisionerProcess(t, n, "KILL")
 	r := p.wait().wantError(t, "worker-2/"+name+": ")
 	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "unknown|not done", "worker-3": "created"})
@@ -290,7 +328,7 @@ func cutAtWork(t *testing.T) {
 	n := node(t, "worker-2")
 	release := holdLock(t, n, disks[n.Name()])
 	p := command{args: linkArgs(name, "--wait=false")}.start(t)
-	waitsForLock(t, n)
+	waitsForLock(t, p, n, 9)
 	t.Cleanup(func() {
 		if err := n.StartKubelet(withoutEnd(t)); err != nil {
 			t.Error(err)
@@ -302,16 +340,137 @@ func cutAtWork(t *testing.T) {
 	release()
 }
 
-// atHalf runs link of a disk of every node and stops it, with SIGSTOP, after it
-// has looked at the nodes and before it acts on them: it asks before it acts.
-// Then it does something and answers the question.
+// atHalf runs link of a disk of every node and does something after it has looked
+// at the nodes and before it acts on them: while it asks whether to go on.
 func atHalf(t *testing.T, name string, do func()) result {
 	t.Helper()
-	answer := &answerer{ready: make(chan struct{})}
-	p := command{args: []string{"link", name, "--accept", "loop", "-o", "json", "--wait=false"}, pty: true}.startInTerminal(t)
-	_ = answer
-	p.expect("Continue?")
+	p := command{args: []string{"link", name, "--accept", "loop", "-o", "json", "--wait=false"}}.startInTerminal(t)
+	p.expect("Continue? (y/N) ")
 	do()
 	p.send("y\n")
 	return p.wait()
+}
+
+func podReplaced(t *testing.T) {
+	name, disks := everywhere(t)
+	r := atHalf(t, name, func() { replacePod(t, manifests.Default(), node(t, "worker-2")) })
+	r.wantError(t, "error: 1 of 3 links failed", "worker-2/"+name+": ", "not found")
+	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "failed", "worker-3": "created"})
+}
+
+// meanwhile changes the disk of one node.
+func meanwhile(t *testing.T, change func(*testing.T, *cluster.Node, cluster.Disk)) {
+	name, disks := everywhere(t)
+	n := node(t, "worker-2")
+	r := atHalf(t, name, func() { change(t, n, disks[n.Name()]) })
+	r.wantError(t, "error: 1 of 3 links failed", "worker-2/"+name+": device changed: ")
+	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "failed", "worker-3": "created"})
+	if got := links(t, n); len(got) > 0 {
+		t.Errorf("links of worker-2: %q", got)
+	}
+}
+
+func pull(t *testing.T, n *cluster.Node, d cluster.Disk) {
+	if err := n.RemoveDisk(d.Name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replace puts another disk of the same size in its place.
+func replace(t *testing.T, n *cluster.Node, d cluster.Disk) {
+	pull(t, n, d)
+	d.Serial = "another"
+	if err := n.AddDisk(d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func format(t *testing.T, n *cluster.Node, d cluster.Disk) {
+	sh(t, n, `mkfs.ext4 -q /dev/$1`, d.Name)
+}
+
+// A claim gets the volume after unlink has looked, and before it acts: it waits
+// for the lock on the class directory. The link must come back.
+func boundMeanwhile(t *testing.T) {
+	n := node(t, "worker-1")
+	d := addDisk(t, n, cluster.Disk{})
+	link(t, d.Name, "--nodes", n.Name()).wantCode(t, 0)
+	pv := pvName(d.Name, n.Name(), "block-storage")
+	release := holdLockOf(t, n, classDirs["block-storage"])
+	p := command{args: []string{"unlink", d.Name, "-o", "json", "--wait=false"}}.start(t)
+	waitsForLock(t, p, n, 8)
+	apply(t,
+		manifests.Claim("default", "meanwhile", "block-storage", corev1.PersistentVolumeBlock, resource.MustParse("1Gi")),
+		manifests.BlockPod("default", "meanwhile", "meanwhile"))
+	volumeInPhase(t, pv, corev1.VolumeBound)
+	release()
+	r := p.wait().wantError(t, "the link is refused", "claim default/meanwhile", "the link is back")
+	if got := r.plan(t).of(t, n.Name(), d.Name); got.Result != "refused" || !isLinked(t, n.Name(), d) {
+		t.Errorf("result %q, linked %t", got.Result, isLinked(t, n.Name(), d))
+	}
+	volumeInPhase(t, pv, corev1.VolumeBound)
+}
+
+// The links are made, and the volumes do not come.
+func interruptedWaiting(t *testing.T) {
+	name, disks := everywhere(t)
+	for _, n := range theCluster.Nodes() {
+		provisionerProcess(t, n, "STOP")
+		t.Cleanup(func() { provisionerProcess(t, n, "CONT") })
+	}
+	p := command{args: linkArgs(name)}.startInTerminal(t)
+	p.expect("waiting for PersistentVolumes")
+	interrupted := time.Now()
+	p.signal(syscall.SIGINT)
+	r := p.wait().wantError(t, "interrupted", "volume "+pvName(name, "worker-1", "block-storage")+" has not appeared")
+	if took := time.Since(interrupted); took > 8*time.Second {
+		t.Errorf("it went on for %s", took)
+	}
+	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "created", "worker-3": "created"})
+}
+
+// While it looks, nothing is done yet, on no node.
+func interruptedHanging(t *testing.T) {
+	name, _ := everywhere(t)
+	stopKubelet(t, node(t, "worker-1"))
+	p := command{args: linkArgs(name)}.startInTerminal(t)
+	p.expect("looked at 2/3 nodes")
+	interrupted := time.Now()
+	p.signal(syscall.SIGINT)
+	p.wait().wantError(t, "interrupted")
+	if took := time.Since(interrupted); took > 5*time.Second {
+		t.Errorf("it went on for %s", took)
+	}
+	wantNothing(t)
+}
+
+// One node waits for a lock, the others are done.
+func interruptedAtWork(t *testing.T) {
+	name, disks := everywhere(t)
+	n := node(t, "worker-3")
+	release := holdLock(t, n, disks[n.Name()])
+	p := command{args: linkArgs(name, "--wait=false")}.start(t)
+	waitsForLock(t, p, n, 9)
+	eventually(t, 20*time.Second, func() string {
+		if got := len(allLinks(t)); got < 2 {
+			return fmt.Sprintf("%d links", got)
+		}
+		return ""
+	})
+	interrupted := time.Now()
+	p.signal(syscall.SIGINT)
+	r := p.wait().wantError(t, "interrupted", "worker-3/"+name+": ")
+	if took := time.Since(interrupted); took > 8*time.Second {
+		t.Errorf("it went on for %s", took)
+	}
+	// The script on the node goes on, and makes the link when the lock is free.
+	release()
+	noScript(t, n)
+	p2 := r.plan(t)
+	for node, d := range disks {
+		got, linked := p2.of(t, node, name).Result, isLinked(t, node, d)
+		if node != n.Name() && got != "created" || got == "created" && !linked || got == "not done" && linked {
+			t.Errorf("%s: result %q, and linked is %t\n%s", node, got, linked, r)
+		}
+	}
 }

@@ -46,8 +46,9 @@ func TestCompletion(t *testing.T) {
 		{"nodes", []string{"link", "vdf", "--nodes", ""}, []string{"worker-1", "worker-2", "worker-3"}},
 		{"further nodes", []string{"link", "vdf", "--nodes", "worker-1,w"}, []string{"worker-1,worker-1", "worker-1,worker-2", "worker-1,worker-3"}},
 		{"classes", []string{"link", "vdf", "--class", ""}, []string{"block-storage", "fs-storage"}},
-		{"reasons", []string{"link", "vdf", "--accept", "p"}, []string{"partitions"}},
-		{"targets", []string{"link", "vdf", "--target", "by-"}, []string{"by-id", "by-path"}},
+		// The shell takes of these what fits.
+		{"reasons", []string{"link", "vdf", "--accept", "p"}, []string{"signature", "partitions", "removable", "too-small", "loop"}},
+		{"targets", []string{"link", "vdf", "--target", "by-"}, []string{"auto", "by-id", "by-path", "name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := complete(t, theCluster.Kubeconfig(), test.args...); !slices.Equal(got, test.want) {

@@ -153,7 +153,7 @@ func TestForbidden(t *testing.T) {
 		d := addDisk(t, n, cluster.Disk{})
 		user, kubeconfig := userWithout(t, right{"watch", "", "persistentvolumes"})
 		r := command{kubeconfig: kubeconfig, args: linkOf(d)}.run(t)
-		r.wantError(t, "watch persistentvolumes", user)
+		r.wantError(t, user, `cannot watch resource "persistentvolumes"`, "hint: an administrator can allow it with:", "--verb=watch --resource=persistentvolumes")
 		if got := r.plan(t).of(t, n.Name(), d.Name); got.Result != "created" || !linked(t, d) {
 			t.Errorf("result %q, linked %t", got.Result, linked(t, d))
 		}
@@ -166,7 +166,7 @@ func TestForbidden(t *testing.T) {
 		d := addDisk(t, n, cluster.Disk{})
 		user, kubeconfig := userWithout(t, right{"patch", "", "persistentvolumes"})
 		r := command{kubeconfig: kubeconfig, args: linkOf(d)}.run(t).wantCode(t, 0)
-		r.wantStderr(t, "warning: worker-1/"+d.Name+": the identity of the disk could not be recorded in volume "+pvName(d.Name, n.Name(), "block-storage"), user, "patch")
+		r.wantStderr(t, "warning: worker-1/"+d.Name+": the identity of the disk could not be recorded in volume "+pvName(d.Name, n.Name(), "block-storage"), user, "--verb=patch --resource=persistentvolumes")
 		if got := r.plan(t).of(t, n.Name(), d.Name); got.Result != "created" || !linked(t, d) {
 			t.Errorf("result %q, linked %t", got.Result, linked(t, d))
 		}
@@ -178,7 +178,7 @@ func TestForbidden(t *testing.T) {
 			run(t, linkOf(d)...).wantCode(t, 0)
 			user, kubeconfig := userWithout(t, missing)
 			r := command{kubeconfig: kubeconfig, args: []string{"unlink", d.Name, "--wait=false", "-o", "json"}}.run(t)
-			r.wantError(t, user, missing.verb)
+			r.wantError(t, user, "--verb="+missing.verb+" --resource=persistentvolumes")
 			// What is said of the link is what is on the node.
 			got := r.plan(t).of(t, n.Name(), d.Name)
 			if gone := !linked(t, d); gone != strings.Contains(r.stderr, "the link is gone") {

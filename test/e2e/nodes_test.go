@@ -75,10 +75,10 @@ func addDisk(t *testing.T, n *cluster.Node, d cluster.Disk) cluster.Disk {
 // byID is what a link to the disk holds.
 func byID(d cluster.Disk) string { return "/dev/disk/by-id/virtio-" + d.Serial }
 
-// sh runs a script in a node and returns its output.
+// sh runs a script in a node, also when the test is ending, and returns its output.
 func sh(t *testing.T, n *cluster.Node, script string, args ...string) string {
 	t.Helper()
-	out, err := n.Exec(t.Context(), append([]string{"sh", "-euc", script, "sh"}, args...)...)
+	out, err := n.Exec(withoutEnd(t), append([]string{"sh", "-euc", script, "sh"}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

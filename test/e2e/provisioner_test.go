@@ -80,13 +80,22 @@ func uninstall(t *testing.T) {
 }
 
 // waitRunning waits until every node has a ready pod of the provisioner and
-// none that is ending.
+// none that is ending, and until its kubelet knows that: one that has just
+// started does not, and says that there is no such pod.
 func waitRunning(t *testing.T, p manifests.Provisioner) {
 	t.Helper()
 	eventually(t, 60*time.Second, func() string {
 		for _, n := range theCluster.Nodes() {
-			if _, why := podOn(context.WithoutCancel(t.Context()), p, n); why != "" {
+			pod, why := podOn(withoutEnd(t), p, n)
+			if why != "" {
 				return why
+			}
+			known, err := kube().CoreV1().RESTClient().Get().Resource("nodes").Name(n.Name()).SubResource("proxy").Suffix("pods").DoRaw(withoutEnd(t))
+			if err != nil {
+				return err.Error()
+			}
+			if !bytes.Contains(known, []byte(pod.UID)) {
+				return fmt.Sprintf("the kubelet of %s does not know pod %s", n.Name(), pod.Name)
 			}
 		}
 		return ""

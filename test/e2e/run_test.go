@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,8 +37,8 @@ func (r result) String() string {
 
 // command is how the program is to be run.
 type command struct {
-	kubeconfig string // the administrator's if empty
-	stdin      io.Reader
+	kubeconfig string   // the administrator's if empty
+	terminal   *os.File // stdin and stderr
 	env        []string
 	args       []string
 }
@@ -77,7 +76,10 @@ func (c command) start(t *testing.T) *process {
 		kubeconfig = theCluster.Kubeconfig()
 	}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "KUBECONFIG=" + kubeconfig}, c.env...)
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = c.stdin, p.stdout, p.stderr
+	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	if c.terminal != nil {
+		p.cmd.Stdin, p.cmd.Stderr = c.terminal, c.terminal
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
