@@ -26,18 +26,17 @@ const Remove Action = "remove"
 
 // Reasons that a link is not taken away.
 const (
-	Claimed    disk.Reason = "claimed"
-	Cleaning   disk.Reason = "cleaning"
-	Released   disk.Reason = "released"
-	NotALink   disk.Reason = "not-a-link"
-	NotOurs    disk.Reason = "not-a-disk-link"
-	NoSuchLink disk.Reason = "not-linked"
-	NotKnown   disk.Reason = "unknown"
+	Claimed  disk.Reason = "claimed"
+	Cleaning disk.Reason = "cleaning"
+	Released disk.Reason = "released"
+	NotALink disk.Reason = "not-a-link"
+	NotOurs  disk.Reason = "not-a-disk-link"
+	NotKnown disk.Reason = "unknown"
 )
 
 // UnlinkReasons are all reasons of an UnlinkPlan.
 func UnlinkReasons() []disk.Reason {
-	return []disk.Reason{Claimed, Cleaning, Released, NotALink, NotOurs, NoSuchLink, NotKnown}
+	return []disk.Reason{Claimed, Cleaning, Released, NotALink, NotOurs, NotKnown}
 }
 
 // ErrChanged says that a volume changed since it was read, so that nothing was

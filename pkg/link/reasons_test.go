@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+)
+
+// tested says where every reason fires in a test: a row of a test of this package, or with e2e:
+// of the tests on a real cluster.
+var tested = map[disk.Reason][]string{
+	disk.NotFound:          {"TestDecide/not-found", "e2e:TestRefusals/not-found"},
+	disk.Partition:         {"TestDecide/partition", "e2e:TestRefusals/partition"},
+	disk.SystemDisk:        {"TestDecide/system-disk", "TestDecide/system-disk by partition name", "TestDecide/system-disk by another path"},
+	disk.SystemDiskUnknown: {"TestDecide/system-disk-unknown"},
+	disk.InUse:             {"TestDecide/in-use mounted", "TestDecide/in-use held", "e2e:TestRefusals/in-use-mounted"},
+	disk.ReadOnly:          {"TestDecide/read-only", "e2e:TestRefusals/read-only"},
+	disk.CDROM:             {"TestDecide/cdrom"},
+	disk.NotChecked:        {"TestDecide/not-checked", "TestDecide/not-checked content"},
+	disk.AlreadyLinked:     {"TestDecide/already-linked elsewhere", "TestDecide/already-linked other path", "TestDecide/already-linked partition", "TestDecide/already-linked below"},
+	disk.NameTaken:         {"TestDecide/name-taken by a disk", "TestDecide/name-taken by a dangling"},
+	disk.VolumeExists:      {"TestDecide/volume-exists unrecorded", "TestDecide/volume-exists other disk"},
+	disk.IdentityChanged:   {"TestDecide/identity-changed"},
+	disk.NoStableName:      {"TestDecide/no-stable-name"},
+	disk.OtherClass:        {"TestDecide/other-class"},
+	disk.ClassDirectory:    {"TestDecide/class-directory missing", "TestDecide/class-directory not seen", "TestDecide/class-directory of the pod", "TestDecide/class-directory unread"},
+	disk.DeviceChanged:     {"TestDecideAgain/device-changed: content", "TestDecideAgain/device-changed: node", "TestDecideAgain/device-changed: target"},
+
+	disk.HasSignature:  {"TestDecide/signature", "TestDecide/signature accepted", "e2e:TestRefusals/signature-xfs"},
+	disk.HasPartitions: {"TestDecide/partitions", "TestDecide/partitions accepted", "e2e:TestRefusals/partitions"},
+	disk.Removable:     {"TestDecide/removable", "TestDecide/removable accepted"},
+	disk.TooSmall:      {"TestDecide/too-small", "TestDecide/too-small accepted", "e2e:TestRefusals/too-small"},
+	disk.Loop:          {"TestDecide/loop", "TestDecide/loop accepted"},
+
+	Claimed:  {"TestDecideUnlink/claimed: reserved", "TestDecideUnlink/claimed: bound", "TestDecideUnlink/claimed: by path"},
+	Cleaning: {"TestDecideUnlink/cleaning"},
+	Released: {"TestDecideUnlink/released"},
+	NotALink: {"TestDecideUnlink/not-a-link"},
+	NotOurs:  {"TestDecideUnlink/not-a-disk-link"},
+	NotKnown: {"TestDecideUnlink/unknown"},
+}
+
+// rowsOf are the strings in every test function of a directory.
+func rowsOf(t *testing.T, dir string) map[string][]string {
+	t.Helper()
+	packages, err := parser.ParseDir(token.NewFileSet(), dir, func(f fs.FileInfo) bool { return strings.HasSuffix(f.Name(), "_test.go") }, 0) //nolint:staticcheck // Files are enough, build tags and all.
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := make(map[string][]string)
+	for _, p := range packages {
+		for _, f := range p.Files {
+			for _, d := range f.Decls {
+				fn, ok := d.(*ast.FuncDecl)
+				if !ok || !strings.HasPrefix(fn.Name.Name, "Test") {
+					continue
+				}
+				rows[fn.Name.Name] = []string{}
+				ast.Inspect(fn, func(n ast.Node) bool {
+					if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+						if s, err := strconv.Unquote(lit.Value); err == nil {
+							rows[fn.Name.Name] = append(rows[fn.Name.Name], s)
+						}
+					}
+					return true
+				})
+			}
+		}
+	}
+	return rows
+}
+
+func TestEveryReasonIsTested(t *testing.T) {
+	all := append(slices.Clone(disk.Reasons()), UnlinkReasons()...)
+	for _, r := range all {
+		if len(tested[r]) == 0 {
+			t.Errorf("reason %q has no test", r)
+		}
+		if r.Acceptable() && !slices.Contains(tested[r], "TestDecide/"+string(r)+" accepted") {
+			t.Errorf("reason %q can be accepted, and no test does", r)
+		}
+	}
+	here, cluster := rowsOf(t, "."), rowsOf(t, "../../test/e2e")
+	for r, places := range tested {
+		if !slices.Contains(all, r) {
+			t.Errorf("%q is no reason", r)
+		}
+		for _, place := range places {
+			rows, name := here, place
+			if e2e, is := strings.CutPrefix(place, "e2e:"); is {
+				rows, name = cluster, e2e
+			}
+			test, row, _ := strings.Cut(name, "/")
+			if !slices.Contains(rows[test], row) {
+				t.Errorf("%q: there is no %s", r, place)
+			}
+		}
+	}
+}
