@@ -112,7 +112,7 @@ look() {
 		out=$(timeout $PATIENCE mke2fs -n "/dev/$1" 4M 2>&1 </dev/null)
 		rc=$?
 		case $out in
-		*"in use by the system"*) [ -z "$pause" ] || sleep "$pause" ;;
+		*"in use by the system"* | *"resource busy"*) [ -z "$pause" ] || sleep "$pause" ;;
 		*) break ;;
 		esac
 	done
@@ -131,13 +131,13 @@ readable() {
 }
 
 # examine NAME NUMBER NAMES [again]: the whole record of a device that is looked
-# at closely, in R. NAMES is the output of udevnames. Examined again, an unchanged
+# at closely, in R. NAMES has the output of udevnames. Examined again, an unchanged
 # device gives the same record to the byte.
 examine() {
 	begin disk
 	describe "$1" "$2"
 	while IFS=' ' read -r hex udevname; do
-		[ -n "$hex" ] || continue
+		case $udevname in /dev/disk/by-id/* | /dev/disk/by-path/*) ;; *) continue ;; esac
 		number "$hex"
 		[ "$V" != "$2" ] || put link "$udevname"
 	done <<-NAMES
