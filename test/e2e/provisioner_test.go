@@ -136,8 +136,7 @@ func deletePod(ctx context.Context, t *testing.T, p manifests.Provisioner, n *cl
 	if why != "" {
 		t.Fatal(why)
 	}
-	now := int64(0)
-	if err := kube().CoreV1().Pods(p.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+	if err := kube().CoreV1().Pods(p.Namespace).Delete(ctx, pod.Name, deleteNow); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -157,17 +156,15 @@ func empty(t *testing.T) {
 	for _, n := range theCluster.Nodes() {
 		sh(t, n, `mkdir -p /var/lib/disks && find /var/lib/disks -mindepth 2 -maxdepth 2 -delete`)
 	}
-	now := int64(0)
-	options := metav1.DeleteOptions{GracePeriodSeconds: &now}
 	core := kube().CoreV1()
 	eventually(t, 60*time.Second, func() string {
 		ctx := t.Context()
 		for what, remove := range map[string]func() error{
-			"pods": func() error { return core.Pods("default").DeleteCollection(ctx, options, metav1.ListOptions{}) },
+			"pods": func() error { return core.Pods("default").DeleteCollection(ctx, deleteNow, metav1.ListOptions{}) },
 			"claims": func() error {
-				return core.PersistentVolumeClaims("default").DeleteCollection(ctx, options, metav1.ListOptions{})
+				return core.PersistentVolumeClaims("default").DeleteCollection(ctx, deleteNow, metav1.ListOptions{})
 			},
-			"volumes": func() error { return core.PersistentVolumes().DeleteCollection(ctx, options, metav1.ListOptions{}) },
+			"volumes": func() error { return core.PersistentVolumes().DeleteCollection(ctx, deleteNow, metav1.ListOptions{}) },
 		} {
 			if err := remove(); err != nil && !apierrors.IsNotFound(err) {
 				return what + ": " + err.Error()
@@ -259,19 +256,4 @@ func kubectl(t *testing.T, objects []runtime.Object, args ...string) string {
 var (
 	noGrace   = int64(0)
 	deleteNow = metav1.DeleteOptions{GracePeriodSeconds: &noGrace}
-	listAll   = metav1.ListOptions{}
 )
-
-// forgetVolumes makes sure that volumes of removed links do not come back from a
-// look of the provisioner that was under way.
-func forgetVolumes(t *testing.T, n *cluster.Node, entries ...string) {
-	t.Helper()
-	for _, entry := range entries {
-		for class := range classDirs {
-			err := kube().CoreV1().PersistentVolumes().Delete(t.Context(), pvName(entry, n.Name(), class), deleteNow)
-			if err != nil && !apierrors.IsNotFound(err) {
-				t.Fatal(err)
-			}
-		}
-	}
-}

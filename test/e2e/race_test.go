@@ -6,88 +6,92 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
 )
 
-// raceRounds is how often each race is run.
-const raceRounds = 20
+// raceRounds is how often each race is run, on each of the three nodes at once.
+const raceRounds = 7
 
-// TestRace links the same disk twice at once. Whatever the order, there is one
-// link to it, one run has made it, and the other says so.
+// TestRace links the same disks twice at once. Whatever the order, there is one
+// link to each, one run has made it, and the other says so.
 func TestRace(t *testing.T) {
 	begin(t, withSecondClass())
 	for _, test := range []struct {
 		name          string
 		first, second []string // beside the disk
-		loser         []string // the results that the other run may have
+		lost          func(planned) bool
 	}{
 		{
 			name:  "same name",
 			first: []string{"--class", "block-storage"}, second: []string{"--class", "block-storage"},
-			loser: []string{"unchanged"},
+			lost: func(l planned) bool { return l.Result == "unchanged" },
 		},
 		{
 			name:  "different names",
 			first: []string{"--class", "block-storage", "--as", "one"}, second: []string{"--class", "block-storage", "--as", "two"},
-			loser: []string{"refused", "failed"},
+			lost: foundLinked,
 		},
 		{
 			name:  "different classes",
 			first: []string{"--class", "block-storage"}, second: []string{"--class", "block-second"},
-			loser: []string{"refused", "failed"},
+			lost: foundLinked,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n := node(t, "worker-1")
-			contended := 0
+			locked := 0
 			for range raceRounds {
-				d := addDisk(t, n, cluster.Disk{})
-				args := func(more []string) []string {
-					return append(linkArgs(d.Name, "--nodes", n.Name(), "--wait=false"), more...)
-				}
-				first := command{args: args(test.first)}.start(t)
-				second := command{args: args(test.second)}.start(t)
-				results := []string{outcome(t, first.wait(), n, d), outcome(t, second.wait(), n, d)}
-				var to []string
-				for _, l := range links(t, n) {
-					if strings.HasSuffix(l, " -> "+byID(d)) {
-						to = append(to, l)
-					}
-				}
-				if len(to) != 1 {
-					t.Fatalf("links to the disk: %q\n%s\n%s", to, first.wait(), second.wait())
-				}
-				slices.SortFunc(results, func(a, b string) int {
-					if a == "created" {
-						return -1
-					}
-					return strings.Compare(a, b)
-				})
-				if results[0] != "created" || !slices.Contains(test.loser, results[1]) {
-					t.Fatalf("results %q\n%s\n%s", results, first.wait(), second.wait())
-				}
-				if results[1] == "failed" {
-					contended++
-				}
-				// The next round's links have the same names.
-				sh(t, n, `find /var/lib/disks -mindepth 2 -maxdepth 2 -delete`)
-				if err := kube().CoreV1().PersistentVolumes().DeleteCollection(t.Context(), deleteNow, listAll); err != nil {
-					t.Fatal(err)
-				}
-				forgetVolumes(t, n, "one", "two")
+				locked += race(t, test.first, test.second, test.lost)
 			}
-			t.Logf("the second was beaten under the lock in %d of %d rounds", contended, raceRounds)
+			t.Logf("of %d races, %d were decided under the lock", raceRounds*len(theCluster.Nodes()), locked)
 		})
 	}
 }
 
-// outcome is the result of the only link, consistent with the exit code.
-func outcome(t *testing.T, r result, n *cluster.Node, d cluster.Disk) string {
+// foundLinked tells that a run came second and knew why: from what it saw first,
+// or under the lock.
+func foundLinked(l planned) bool {
+	return l.Result == "refused" && slices.Equal(l.reasons(), []string{"already-linked"}) ||
+		l.Result == "failed" && strings.HasPrefix(l.Detail, "the disk was linked meanwhile, as /mnt/")
+}
+
+// race runs link twice at once and returns on how many nodes the second was
+// beaten under the lock.
+func race(t *testing.T, first, second []string, lost func(planned) bool) (locked int) {
 	t.Helper()
-	l := r.plan(t).of(t, n.Name(), d.Name)
-	if good := l.Result == "created" || l.Result == "unchanged"; good != (r.code == 0) {
-		t.Errorf("result %q with exit code %d\n%s", l.Result, r.code, r)
+	begin(t, withSecondClass())
+	name, disks := everywhere(t)
+	start := func(more []string) *process {
+		return command{args: append(linkArgs(name, "--wait=false"), more...)}.start(t)
 	}
-	return l.Result
+	one, two := start(first), start(second)
+	results := []result{one.wait(), two.wait()}
+	for _, n := range theCluster.Nodes() {
+		var to []string
+		for _, l := range links(t, n) {
+			if strings.HasSuffix(l, " -> "+byID(disks[n.Name()])) {
+				to = append(to, l)
+			}
+		}
+		if len(to) != 1 {
+			t.Fatalf("%s: links to the disk: %q\n%s\n%s", n.Name(), to, results[0], results[1])
+		}
+		var outcomes []string
+		created, beaten := 0, 0
+		for _, r := range results {
+			l := r.plan(t).of(t, n.Name(), name)
+			outcomes = append(outcomes, l.Result)
+			switch {
+			case l.Result == "created" && "/var/lib/disks/"+strings.TrimSuffix(to[0], " -> "+byID(disks[n.Name()])) == l.HostPath:
+				created++
+			case lost(l):
+				beaten++
+			}
+			if l.Result == "failed" {
+				locked++
+			}
+		}
+		if created != 1 || beaten != 1 {
+			t.Fatalf("%s: results %q\n%s\n%s", n.Name(), outcomes, results[0], results[1])
+		}
+	}
+	return locked
 }
