@@ -197,11 +197,14 @@ func volumeNames(t *testing.T) []string {
 	return names
 }
 
+// volumeTimeout is for what the provisioner does, which looks every second.
+const volumeTimeout = 20 * time.Second
+
 // volume waits for a volume.
 func volume(t *testing.T, name string) *corev1.PersistentVolume {
 	t.Helper()
 	var pv *corev1.PersistentVolume
-	eventually(t, 20*time.Second, func() (why string) {
+	eventually(t, volumeTimeout, func() (why string) {
 		var err error
 		if pv, err = kube().CoreV1().PersistentVolumes().Get(t.Context(), name, metav1.GetOptions{}); err != nil {
 			return err.Error()
