@@ -32,9 +32,9 @@ wwid() {
 	[ -n "$V" ] || readfile "/sys/dev/block/$1/device/wwid"
 }
 
-# survey DEVICE: where the device and every entry of every class directory lead,
-# in S, as udevnames prints it; or in O a directory that cannot be read. One program
-# for all of them: there may be many.
+# survey DEVICE: where the device, every name that udev gave, and every entry of
+# every class directory lead, in S, as udevnames prints it; or in O a directory that
+# cannot be read. One program for all of them: there may be many.
 survey() {
 	O=
 	device=$1
@@ -60,7 +60,7 @@ survey() {
 		set -- "$@" "$dir"/* "$dir"/.[!.]* "$dir"/..?*
 	done
 	shift "$n"
-	S=$(stat -L -c '%t:%T %n' -- "$device" "$@" 2>/dev/null)
+	S=$(stat -L -c '%t:%T %n' -- "$device" /dev/disk/by-id/* /dev/disk/by-path/* "$@" 2>/dev/null)
 	return 0
 }
 
@@ -87,7 +87,7 @@ others() {
 	known=$V
 	while IFS=' ' read -r hex O; do
 		case $hex in *[!0-9a-f:]* | '' | :* | *: | 0:0) continue ;; esac
-		case $O in "$2" | "$device") continue ;; esac
+		case $O in "$2" | "$device" | /dev/disk/by-id/* | /dev/disk/by-path/*) continue ;; esac
 		number "$hex"
 		[ "$V" != "$1" ] || return 0
 		[ -n "$known" ] || continue
@@ -125,13 +125,12 @@ link() {
 			said linked "$O"
 		else
 			kept=$R
-			names=$(udevnames)
-			examine "$1" "$2" "$names" again
+			examine "$1" "$2" "$S" again
 			sum=$(printf '%s' "$R" | sha256sum)
 			R=$kept
 			if [ "${sum%% *}" != "$3" ]; then
 				said changed "what the node says of /dev/$1 is no longer what was decided on"
-			elif [ "$6" != "/dev/$1" ] && ! leads "$6" "$2" "$names"; then
+			elif ! leads "$6" "$2" "$S"; then
 				said changed "$6 does not lead to /dev/$1 now"
 			elif make "$4" "$5" "$6"; then
 				said created
