@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package probetest is a node for tests of the node scripts: a mount namespace of its own, with
+// Package probetest is a node for tests of the node scripts: namespaces of its own, with
 // a /dev that holds loop devices under chosen names and nothing else.
 //
 // It needs root and loop devices. It must not be imported but by tests.
@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Shells are those that a provisioner's image may have as /bin/sh.
@@ -45,7 +47,7 @@ func NeedTool(t testing.TB, names ...string) {
 	}
 }
 
-// Node is a mount namespace with its own /dev.
+// Node is a mount and a PID namespace with its own /dev.
 type Node struct {
 	t   testing.TB
 	pid int
@@ -59,7 +61,7 @@ func New(t testing.TB) *Node {
 	Need(t, os.Geteuid() == 0, "root")
 	NeedTool(t, "unshare", "nsenter", "losetup", "blkid", "mke2fs", "flock", "timeout")
 	n := &Node{t: t, Root: t.TempDir()}
-	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", `
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", `
 		mount -t tmpfs -o mode=755 none /dev && mkdir -p /dev/disk/by-id /dev/disk/by-path /dev/shm &&
 		mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/zero c 1 5 && mknod -m 666 /dev/urandom c 1 9 &&
 		ln -s /proc/self/fd /dev/fd && echo ready && read -r end`)
@@ -92,29 +94,75 @@ func New(t testing.TB) *Node {
 
 // Command is a command on the node.
 func (n *Node) Command(argv ...string) *exec.Cmd {
-	return exec.Command("nsenter", append([]string{"--mount=/proc/" + strconv.Itoa(n.pid) + "/ns/mnt", "--"}, argv...)...)
+	ns := fmt.Sprintf("/proc/%d/ns/", n.pid)
+	return exec.Command("nsenter", append([]string{"--mount=" + ns + "mnt", "--pid=" + ns + "pid_for_children", "--"}, argv...)...)
 }
 
 // Run runs the command of a node script, whose first word is a shell, in another
 // shell. It returns what was printed to standard output; anything else is a failure.
 func (n *Node) Run(shell string, argv []string) string {
 	n.t.Helper()
-	out, err := n.Output(shell, argv)
+	out, err := n.Output(shell, argv, Input{})
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	return out
 }
 
-// Output is Run that can fail; it may be called from any goroutine.
-func (n *Node) Output(shell string, argv []string) (string, error) {
+// Input is what a command reads: First, and when it has printed After, Then.
+type Input struct{ First, After, Then string }
+
+// Output is Run that can fail, with something to read; it may be called from any goroutine.
+func (n *Node) Output(shell string, argv []string, in Input) (string, error) {
 	cmd := n.Command(append(strings.Fields(shell), argv[1:]...)...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s: %w: %s", shell, err, &stderr)
+	var stderr bytes.Buffer
+	stdout := &heard{mark: in.After, hears: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = stdout, &stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return "", err
 	}
-	return stdout.String(), nil
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	done, wrote := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(wrote)
+		defer stdin.Close()
+		_, _ = io.WriteString(stdin, in.First)
+		if in.Then == "" {
+			return
+		}
+		select {
+		case <-stdout.hears:
+			_, _ = io.WriteString(stdin, in.Then)
+		case <-done:
+		}
+	}()
+	err = cmd.Wait()
+	close(done)
+	<-wrote
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %s", shell, err, &stderr)
+	}
+	return stdout.all.String(), err
+}
+
+// heard keeps what is written to it, and tells when there is a mark in it.
+type heard struct {
+	all   bytes.Buffer // not embedded: it would be filled past Write
+	mark  string
+	hears chan struct{}
+	told  bool
+}
+
+func (h *heard) Write(b []byte) (int, error) {
+	n, err := h.all.Write(b)
+	if !h.told && bytes.Contains(h.all.Bytes(), []byte(h.mark)) {
+		h.told = true
+		close(h.hears)
+	}
+	return n, err
 }
 
 // Do runs lines of shell on the node with arguments, and fails the test if they fail.
@@ -233,8 +281,15 @@ func (d *Disk) Replace(size int64) {
 	d.n.t.Helper()
 	d.Detach()
 	d.Backing = d.n.File(size)
-	if out, err := exec.Command("losetup", d.loop(), d.Backing).CombinedOutput(); err != nil {
-		d.n.t.Fatalf("losetup %s: %v: %s", d.loop(), err, out)
+	// The kernel lets go of the last file when everybody who looks at the device has closed it.
+	for patience := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		out, err := exec.Command("losetup", d.loop(), d.Backing).CombinedOutput()
+		if err == nil {
+			break
+		}
+		if time.Now().After(patience) {
+			d.n.t.Fatalf("losetup %s: %v: %s", d.loop(), err, out)
+		}
 	}
 	d.held = true
 	d.fresh()
