@@ -241,7 +241,7 @@ func (o *linkOptions) confirm(ctx context.Context, plan link.Plan) error {
 	for _, l := range plan.Links {
 		for _, a := range l.Accepted {
 			if l.Action == link.Create {
-				fmt.Fprintf(o.ErrOut, "%s/%s %s: linked all the same (--accept %s)\n", l.Node, l.Disk, a.Message, a.Reason)
+				fmt.Fprintf(o.ErrOut, "%s/%s %s: to be linked all the same (--accept %s)\n", l.Node, l.Disk, a.Message, a.Reason)
 			}
 		}
 	}
