@@ -80,14 +80,15 @@ leads() {
 	return 1
 }
 
-# others NUMBER FILE: an entry of the survey but FILE that leads to the device, or
-# to another path of it, in O.
+# others NUMBER: an entry of the survey that leads to the device, or to another
+# path of it, in O. The entry to be made is not among them; one whose name begins like
+# it and goes on after a line break is.
 others() {
 	wwid "$1"
 	known=$V
 	while IFS=' ' read -r hex O; do
 		case $hex in *[!0-9a-f:]* | '' | :* | *: | 0:0) continue ;; esac
-		case $O in "$2" | "$device" | /dev/disk/by-id/* | /dev/disk/by-path/*) continue ;; esac
+		case $O in "$device" | /dev/disk/by-id/* | /dev/disk/by-path/*) continue ;; esac
 		number "$hex"
 		[ "$V" != "$1" ] || return 0
 		[ -n "$known" ] || continue
@@ -121,7 +122,7 @@ link() {
 			said unchanged
 		elif [ -e "$4/$5" ] || [ -L "$4/$5" ]; then
 			said taken "something else lies there now"
-		elif others "$2" "$4/$5"; then
+		elif others "$2"; then
 			said linked "$O"
 		else
 			kept=$R
@@ -175,7 +176,7 @@ restore() {
 		}
 		if [ -L "$1/$2" ] && target "$1/$2" && [ "$T" = "$3" ]; then
 			said unchanged
-		elif numberof "$3" && disk=$V && { ! survey "$3" || others "$disk" "$1/$2"; }; then
+		elif numberof "$3" && disk=$V && { ! survey "$3" || others "$disk"; }; then
 			said linked "$O"
 		elif make "$1" "$2" "$3"; then
 			said restored

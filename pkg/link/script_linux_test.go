@@ -207,7 +207,7 @@ func TestScriptFindsTheOtherLink(t *testing.T) {
 	eachShell(t, func(t *testing.T, b *bench) {
 		b.Disk("vdb", gib)
 		seen := b.seen("vdb")
-		for _, name := range []string{"a b", ".hidden", "..dots", "...", "new\nline", "us\x1fx", "*", "-rf", "$(x)"} {
+		for _, name := range []string{"a b", ".hidden", "..dots", "...", "new\nline", "vdb\nline", "us\x1fx", "*", "-rf", "$(x)"} {
 			for _, dir := range b.dirs {
 				b.Do(`ln -s /dev/vdb "$1"`, dir+"/"+name)
 				if got := b.do(b.link(seen, b.dirs[0], "vdb", "/dev/vdb")...); len(got) != 1 || !strings.HasPrefix(got[0], "linked: "+dir) {
