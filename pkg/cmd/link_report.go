@@ -81,9 +81,8 @@ func (d dryRun) suffix() string {
 func linkErrors(p link.Plan, s *snapshot.Snapshot, run dryRun) error {
 	var parts []failure.Part
 	counts := make(map[string]int)
-	add := func(l link.Link, word, hint, format string, args ...any) {
+	add := func(l link.Link, word, hint, text string) {
 		counts[word]++
-		text := fmt.Sprintf(format, args...)
 		if rule, ok := parseForbidden(text); ok {
 			hint = rule.hint()
 		}
@@ -92,20 +91,20 @@ func linkErrors(p link.Plan, s *snapshot.Snapshot, run dryRun) error {
 	for _, l := range p.Links {
 		switch {
 		case l.Refused():
-			add(l, "refused", hints(l.Objections), "%s", messages(l.Objections))
+			add(l, "refused", hints(l.Objections), messages(l.Objections))
 		case l.Action == link.Skip && run == dryRunClient:
 			// Nobody asked for the nodes to be looked at.
 		case l.Action == link.Skip:
-			add(l, "unknown", "", "%s", l.Detail)
+			add(l, "unknown", "", l.Detail)
 		case run != dryRunNone:
 		case l.Result == link.ResultRefused:
-			add(l, "refused", "", "%s", l.Detail)
+			add(l, "refused", "", l.Detail)
 		case l.Result == link.ResultFailed, l.Result == link.ResultUnknown, l.Result == link.ResultNotDone:
-			add(l, string(l.Result), "", "%s", cmp.Or(l.Detail, "no reason given"))
+			add(l, string(l.Result), "", cmp.Or(l.Detail, "no reason given"))
 		case l.VolumeState == link.VolumeAwaited:
-			add(l, "without its volume", provisionerLog(s, l.Node), "%s", l.Detail)
+			add(l, "without its volume", provisionerLog(s, l.Node), l.Detail)
 		case l.Result == link.ResultUnlinked && l.Detail != "":
-			add(l, "unlinked with trouble", "", "%s", l.Detail)
+			add(l, "unlinked with trouble", "", l.Detail)
 		}
 	}
 	if len(parts) == 0 {

@@ -33,22 +33,22 @@ func (d Disk) Identity() ID {
 // Known tells whether anything in the ID identifies hardware.
 func (id ID) Known() bool { return id.WWID != "" || id.Serial != "" || len(id.ByID) > 0 }
 
-// Same tells whether now is the device that recorded was taken of. If nothing
+// Same tells whether now is the device that the ID was taken of. If nothing
 // identifies the recorded one, that is Unknown, never Yes: names and slots can be
 // taken over by another disk. One that had an identifier does not lose it, so that a
 // device without any is not it.
-func (recorded ID) Same(now ID) Answer {
+func (id ID) Same(now ID) Answer {
 	switch {
-	case !recorded.Known():
+	case !id.Known():
 		return Unknown
 	case !now.Known():
 		return No
-	case recorded.WWID != "" && now.WWID != "":
-		return answer(recorded.WWID == now.WWID)
-	case recorded.Serial != "" && now.Serial != "":
-		return answer(recorded.Serial == now.Serial)
-	case len(recorded.ByID) > 0 && len(now.ByID) > 0:
-		return answer(slices.ContainsFunc(recorded.ByID, func(n string) bool { return slices.Contains(now.ByID, n) }))
+	case id.WWID != "" && now.WWID != "":
+		return answer(id.WWID == now.WWID)
+	case id.Serial != "" && now.Serial != "":
+		return answer(id.Serial == now.Serial)
+	case len(id.ByID) > 0 && len(now.ByID) > 0:
+		return answer(slices.ContainsFunc(id.ByID, func(n string) bool { return slices.Contains(now.ByID, n) }))
 	}
 	// Each has an identifier of a sort that the other lacks.
 	return Unknown

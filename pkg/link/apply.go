@@ -61,7 +61,7 @@ func Apply(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner) 
 			l.Result = ResultUnknown
 		}
 	}
-	act(ctx, todo, classes, r, func(l *Link) []string {
+	act(ctx, todo, r, func(l *Link) []string {
 		return []string{"link", l.Disk, l.Device.String(), l.Fingerprint, dirOf(*l, classes), l.Entry, l.Target}
 	}, linked)
 }
@@ -91,7 +91,7 @@ type second func(l *Link, e provisioner.Entry, exists bool) Result
 
 // act performs one step for each link, all steps of a node in one exec. Where
 // the end of a step was not seen, the node is looked at again.
-func act(ctx context.Context, links []*Link, classes []provisioner.Class, r Runner, step func(*Link) []string, seen second) {
+func act(ctx context.Context, links []*Link, r Runner, step func(*Link) []string, seen second) {
 	if len(links) == 0 {
 		return
 	}
@@ -109,7 +109,7 @@ func act(ctx context.Context, links []*Link, classes []provisioner.Class, r Runn
 	for i, answer := range r.Run(ctx, jobs) {
 		unclear = append(unclear, settle(byNode[jobs[i].Node], answer, ctx.Err() != nil)...)
 	}
-	look(ctx, unclear, classes, r, seen)
+	look(ctx, unclear, r, seen)
 }
 
 // unspeakable fails a link with a line break in a name, which only a name that
@@ -186,7 +186,7 @@ func said(l *Link, result, detail string) {
 }
 
 // look finds out what became of links whose step's end was not seen.
-func look(ctx context.Context, links []*Link, classes []provisioner.Class, r Runner, seen second) {
+func look(ctx context.Context, links []*Link, r Runner, seen second) {
 	if len(links) == 0 {
 		return
 	}

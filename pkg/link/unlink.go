@@ -238,7 +238,7 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 	step := func(verb string) func(*Link) []string {
 		return func(l *Link) []string { return []string{verb, dirOf(*l, classes), l.Entry, l.Target} }
 	}
-	act(ctx, todo, classes, r, step("unlink"), unlinked)
+	act(ctx, todo, r, step("unlink"), unlinked)
 	var back []*Link
 	why := make(map[*Link]kept)
 	for _, l := range todo {
@@ -256,7 +256,7 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 	// The link must come back even if the run was interrupted just now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*lookAgain)
 	defer cancel()
-	act(ctx, back, classes, r, step("restore"), linked)
+	act(ctx, back, r, step("restore"), linked)
 	for _, l := range back {
 		if l.Result == ResultCreated || l.Result == ResultUnchanged {
 			l.Result, l.Detail = why[l].result, why[l].why+"; the link is back"
