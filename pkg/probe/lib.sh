@@ -106,28 +106,41 @@ look() {
 	fi
 	put blkid "$rc"
 	put blkid-says "$out"
-	# Another run that looks at the disk has it open for a moment, too.
-	for pause in 0.1 0.3 ""; do
-		# With a size of its own, or it gives up on a disk of more than 16 TiB.
-		out=$(timeout $PATIENCE mke2fs -n "/dev/$1" 4M 2>&1 </dev/null)
-		rc=$?
-		case $out in
-		*"in use by the system"* | *"resource busy"*) [ -z "$pause" ] || sleep "$pause" ;;
-		*) break ;;
-		esac
-	done
+	case $rc in
+	# A device that does not answer is left alone. One that just did needs no
+	# second deadline.
+	124 | 137 | 143) out= ;;
+	*) open_alone "$1" ;;
+	esac
 	put mke2fs "$rc"
 	# Below its version it prints what it would make, with a new UUID each time.
 	[ $rc -ne 0 ] || out=${out%%"$NL"*}
 	put mke2fs-says "$out"
 }
 
-# readable NAME NUMBER: whether both ends of the device can be read; why not in $why.
+# open_alone NAME: an exclusive open, as rc and out. Another run that looks at the
+# disk has it open for a moment, too; what is partitioned or held is busy for longer.
+open_alone() {
+	pauses="0.1 0.3"
+	case $R in *"${US}part="* | *"${US}holders="*) pauses= ;; esac
+	for pause in $pauses ""; do
+		# With a size of its own, or it gives up on a disk of more than 16 TiB.
+		out=$(mke2fs -n "/dev/$1" 4M 2>&1 </dev/null)
+		rc=$?
+		case $out in
+		*"in use by the system"* | *"resource busy"*) [ -z "$pause" ] || sleep "$pause" ;;
+		*) return 0 ;;
+		esac
+	done
+}
+
+# readable NAME NUMBER: whether both ends of the device can be read; why not in
+# $why. blkid has read there a moment ago, and in time.
 readable() {
 	readfile "/sys/dev/block/$2/size"
 	end=$(((${V:-1} - 1) / 128))
-	why=$(timeout $PATIENCE dd if="/dev/$1" of=/dev/null bs=65536 count=16 2>&1) &&
-		why=$(timeout $PATIENCE dd if="/dev/$1" of=/dev/null bs=65536 count=1 skip=$end 2>&1)
+	why=$(dd if="/dev/$1" of=/dev/null bs=65536 count=16 2>&1) &&
+		why=$(dd if="/dev/$1" of=/dev/null bs=65536 count=1 skip=$end 2>&1)
 }
 
 # examine NAME NUMBER NAMES [again]: the whole record of a device that is looked
