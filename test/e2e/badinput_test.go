@@ -69,7 +69,7 @@ func TestBadInput(t *testing.T) {
 		{"glob without a match", []string{"nvme*"}, []string{`pattern "nvme*" matches no disk on any of 3 nodes`}},
 		{"by-diskseq", []string{"/dev/disk/by-diskseq/7"}, []string{"count up at every boot"}},
 		{"unknown class", []string{name, "--class", "fast"}, []string{`class "fast" is not in the provisioner's configuration (classes: block-storage, fs-storage)`}},
-		{"Filesystem class", []string{name, "--class", "fs-storage"}, []string{`class "fs-storage" has volumeMode Filesystem`, "--class", "block-storage"}[:1]},
+		{"Filesystem class", []string{name, "--class", "fs-storage"}, []string{`class "fs-storage" has volumeMode Filesystem`, "choose a class with volumeMode Block: block-storage"}},
 		{"as with two disks", []string{name, "vdz", "--as", "data"}, []string{"--as names the link of one disk"}},
 		{"as with a glob", []string{"sd*", "--as", "data"}, []string{"--as names the link of one disk"}},
 		{"as with a path", []string{name, "--as", "../data"}, []string{`link name "../data" is not a plain file name`}},
@@ -111,9 +111,8 @@ func TestBadInput(t *testing.T) {
 	// The provisioner and its configuration.
 	for _, test := range []struct {
 		name string
-		// classes are those of the ConfigMap; nil: no change.
+		// classes are those of the ConfigMap.
 		classes []manifests.Class
-		install []manifests.Provisioner
 		says    []string
 	}{
 		{

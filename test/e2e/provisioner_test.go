@@ -227,14 +227,6 @@ func volumeInPhase(t *testing.T, name string, phase corev1.PersistentVolumePhase
 	return pv
 }
 
-func noVolume(t *testing.T, name string) {
-	t.Helper()
-	_, err := kube().CoreV1().PersistentVolumes().Get(t.Context(), name, metav1.GetOptions{})
-	if !apierrors.IsNotFound(err) {
-		t.Errorf("volume %s is there (%v)", name, err)
-	}
-}
-
 func apply(t *testing.T, objects ...runtime.Object) {
 	t.Helper()
 	kubectl(t, objects, "apply", "-f", "-")

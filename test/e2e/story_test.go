@@ -235,8 +235,12 @@ func (s *story) unseen(t *testing.T) {
 	apply(t,
 		manifests.Claim("default", "claim", "block-storage", corev1.PersistentVolumeBlock, resource.MustParse("10Gi")),
 		manifests.BlockPod("default", "reader", "claim"))
+	pod, err := kube().CoreV1().Pods("default").Get(t.Context(), "reader", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, 30*time.Second, func() string {
-		events, err := kube().CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "reason=FailedMapVolume,involvedObject.name=reader"})
+		events, err := kube().CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "reason=FailedMapVolume,involvedObject.uid=" + string(pod.UID)})
 		if err != nil || len(events.Items) == 0 {
 			return fmt.Sprintf("no event FailedMapVolume (%v)", err)
 		}
