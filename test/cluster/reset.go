@@ -5,6 +5,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -237,7 +238,12 @@ func (n *Node) reset(ctx context.Context) error {
 
 // unmountAll unmounts what tests mounted where volumes lie, the last first.
 func (n *Node) unmountAll(ctx context.Context) error {
-	mounts, err := mountinfo.PidMountInfo(n.info.PID)
+	file, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", n.info.PID))
+	if err != nil {
+		return err
+	}
+	mounts, err := mountinfo.GetMountsFromReader(file, nil)
+	file.Close()
 	if err != nil {
 		return err
 	}

@@ -99,8 +99,12 @@ func launch(ctx context.Context, lock *claim.Claim, dir layout.Dir, built progra
 		return nil, errors.Join(fmt.Errorf("start the supervisor: %w", err), owner.Close())
 	}
 	statusWriter.Close()
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		// How it ended it has told through the pipe, or follow tells that it did not.
+		_ = cmd.Wait()
+	}()
 
 	failure := follow(ctx, status, o)
 	if failure == nil {

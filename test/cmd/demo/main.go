@@ -59,7 +59,7 @@ type demo struct {
 	ctx context.Context
 }
 
-func say(format string, args ...any) { fmt.Printf("\n# "+format+"\n", args...) }
+func say(text string) { fmt.Println("\n# " + text) }
 
 // show runs a command as a person would type it, and expects that exit code.
 func (d demo) show(want int, argv ...string) error {

@@ -19,8 +19,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	err := newCommand().ExecuteContext(ctx)
+	stop()
 	var exit exitCode
 	switch {
 	case err == nil:
