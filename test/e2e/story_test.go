@@ -30,6 +30,14 @@ func TestStory(t *testing.T) {
 		addDisk(t, n, cluster.Disk{Name: "vdg", Size: 1500*mib + 3*512})
 	}
 	s := &story{}
+	t.Cleanup(func() {
+		if s.node == nil {
+			return
+		}
+		if err := s.node.StartKubelet(withoutEnd(t)); err != nil { // Without the mount.
+			t.Error(err)
+		}
+	})
 	for _, step := range []struct {
 		name string
 		do   func(*testing.T)
