@@ -33,10 +33,11 @@ wwid() {
 }
 
 # survey DEVICE: where the device, every name that udev gave, and every entry of
-# every class directory lead, in S, as udevnames prints it; or in O a directory that
-# cannot be read. One program for all of them: there may be many.
+# every class directory lead, in S, as udevnames prints it; or in O why that is not
+# known. One program for all of them: there may be many.
 survey() {
-	O=
+	O=$UNREAD
+	[ -z "$O" ] || return 1
 	device=$1
 	old=$IFS
 	IFS=$NL
@@ -45,16 +46,6 @@ survey() {
 	set -- $DIRS
 	set +f
 	IFS=$old
-	n=$#
-	for dir in "$@"; do
-		[ ! -d "$dir" ] || set -- "$@" "$dir"
-	done
-	shift "$n"
-	# A directory that cannot be read expands like an empty one.
-	ls -a -- "$@" >/dev/null 2>&1 || {
-		O="a class directory that cannot be read"
-		return 1
-	}
 	n=$#
 	for dir in "$@"; do
 		set -- "$@" "$dir"/* "$dir"/.[!.]* "$dir"/..?*
@@ -127,7 +118,11 @@ link() {
 		else
 			kept=$R
 			examine "$1" "$2" "$S" again
-			sum=$(printf '%s' "$R" | sha256sum)
+			sum=$(
+				sha256sum <<-RECORD
+					$R
+				RECORD
+			)
 			R=$kept
 			if [ "${sum%% *}" != "$3" ]; then
 				said changed "what the node says of /dev/$1 is no longer what was decided on"
@@ -186,13 +181,22 @@ restore() {
 	) 8<"$GATE" || said failed "$GATE cannot be opened"
 }
 
-# The directory that is locked.
-GATE=/dev
-while IFS= read -r dir; do
-	[ "$GATE" != /dev ] || [ ! -d "$dir" ] || GATE=$dir
-done <<DIRS
-$DIRS
-DIRS
+# readable_dirs: sets GATE, the directory that is locked, and UNREAD: a directory
+# that cannot be read expands like an empty one.
+readable_dirs() {
+	GATE=/dev
+	UNREAD=
+	set --
+	while IFS= read -r dir; do
+		[ -d "$dir" ] || continue
+		set -- "$@" "$dir"
+	done <<-DIRS
+		$DIRS
+	DIRS
+	[ $# -gt 0 ] || return 0
+	GATE=$1
+	ls -a -- "$@" >/dev/null 2>&1 || UNREAD="a class directory that cannot be read"
+}
 
 # word: the next line of standard input in W. The end of input is no word: a step
 # that was cut short is not performed.
@@ -205,6 +209,7 @@ while word; do
 	unlink | restore) n=3 ;;
 	*) break ;;
 	esac
+	[ -n "${GATE-}" ] || readable_dirs
 	set -- "$W"
 	while [ $# -le "$n" ] && word; do
 		set -- "$@" "$W"

@@ -195,7 +195,7 @@ func (p *parser) disk(r Record) error {
 	}
 	if r.Has("blkid") || r.Has("mke2fs") {
 		d.Content = content(r)
-		d.Fingerprint = fmt.Sprintf("%x", sha256.Sum256([]byte(r.Raw)))
+		d.Fingerprint = fmt.Sprintf("%x", sha256.Sum256([]byte(r.Raw+"\n")))
 	}
 	p.view.Disks = append(p.view.Disks, d)
 	p.kernel = append(p.kernel, names)
