@@ -34,7 +34,7 @@ lint: ## Look at the sources: gofmt, go vet, golangci-lint, shellcheck
 
 .PHONY: unit
 unit: ## Run the unit tests with the race detector, and the seeds of the fuzz tests
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 30m ./...
 
 .PHONY: e2e
 e2e: ## Run the tests that need a real Kubernetes (Linux, root; skipped elsewhere)
