@@ -63,7 +63,7 @@ func (s *shared) completeFromNodes(ctx context.Context, f func(context.Context, 
 	defer cancel()
 	found := make(chan []string, 1)
 	go func() {
-		c, err := s.connect(clusterOptions{})
+		c, err := s.connect(clusterOptions{run: runOptions(*newRunFlags())})
 		if err != nil {
 			found <- nil
 			return

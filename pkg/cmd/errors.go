@@ -22,16 +22,9 @@ import (
 
 // The exit codes, the same for every output format.
 const (
-	exitDone       = 0
-	exitFailed     = 1 // could not, or not on every node, or usage
-	exitProblems   = 2 // doctor found problems at or above --fail-on
-	exitIncomplete = 3 // doctor found none, but could not look everywhere
+	exitDone   = 0
+	exitFailed = 1 // could not, or not on every node, or usage
 )
-
-// exitStatus is an error that prints nothing, as the output has said it all; it only sets the exit code.
-type exitStatus int
-
-func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // usageError is a command line that makes no sense.
 type usageError struct {
@@ -52,12 +45,8 @@ func usage(cmd *cobra.Command, err error) error {
 
 // report prints err on stderr and returns the exit code. It is the only place that does either.
 func (s *shared) report(err error) int {
-	var status exitStatus
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitDone
-	case errors.As(err, &status):
-		return int(status)
 	}
 	fmt.Fprint(s.ErrOut, s.render(err))
 	return exitFailed

@@ -80,8 +80,6 @@ func TestReport(t *testing.T) {
 		code int
 	}{
 		"nothing":                             {nil, "", 0},
-		"exit status alone prints nothing":    {exitStatus(exitProblems), "", 2},
-		"exit status inside another error":    {fmt.Errorf("x: %w", exitStatus(exitIncomplete)), "", 3},
 		"plain":                               {errors.New("it broke"), "error: it broke\n", 1},
 		"failure":                             {failure.Wrap(errors.New("no such file"), `cannot read "plan.yaml"`, "ls"), "error: cannot read \"plan.yaml\": no such file\n  hint: ls\n", 1},
 		"interrupted":                         {fmt.Errorf("cannot list nodes: %w", context.Canceled), "error: cannot list nodes: interrupted\n", 1},

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -56,25 +55,6 @@ type nodeOptions struct {
 	Patterns []string
 	// Selector is never nil. It is meant for the API server.
 	Selector labels.Selector
-}
-
-// Match says whether one of the patterns matches the name.
-func (o nodeOptions) Match(name string) bool {
-	return len(o.Patterns) == 0 || slices.ContainsFunc(o.Patterns, func(p string) bool {
-		ok, _ := path.Match(p, name)
-		return ok
-	})
-}
-
-// Unmatched returns the patterns that match none of the names: a typo must not look like a node without disks.
-func (o nodeOptions) Unmatched(names []string) []string {
-	var unmatched []string
-	for _, p := range o.Patterns {
-		if !slices.ContainsFunc(names, func(name string) bool { ok, _ := path.Match(p, name); return ok }) {
-			unmatched = append(unmatched, p)
-		}
-	}
-	return unmatched
 }
 
 // runFlags bound a run over many nodes.

@@ -128,8 +128,8 @@ func (f *linkFlags) ToOptions(s *shared, args []string) (*linkOptions, error) {
 		return nil, err
 	}
 	switch {
-	case f.Filename != "" && (len(args) > 0 || f.Class != "" || f.As != "" || len(f.Accept) > 0):
-		return nil, failure.New("-f performs a plan as it is: disks, --class, --as and --accept are in it", "")
+	case f.Filename != "" && (len(args) > 0 || f.Class != "" || f.As != "" || len(f.Accept) > 0 || f.Target != string(disk.TargetAuto)):
+		return nil, failure.New("-f performs a plan as it is: disks, --class, --as, --target and --accept are in it", "")
 	case f.Filename != "":
 		o.plan, err = readPlan(s.In, f.Filename)
 		return o, err
@@ -200,12 +200,17 @@ func (o *linkOptions) run(ctx context.Context) error {
 		}
 	}
 	link.Apply(ctx, &plan, s.Install.Classes, c.pods)
+	// No script is left waiting on a node while the volumes are waited for.
+	c.pods.Close()
 	if o.wait > 0 && ctx.Err() == nil {
 		c.progress.Show("waiting for PersistentVolumes, up to %s", o.wait)
 		wctx, stop := context.WithTimeout(ctx, o.wait)
 		link.Await(wctx, &plan, c.volumes(s))
 		stop()
 		c.progress.Clear()
+	}
+	if o.wait > 0 && ctx.Err() != nil {
+		fmt.Fprintln(o.ErrOut, "note: the PersistentVolumes were not waited for to the end; run it again to see them, and to record in them which disks they are")
 	}
 	if err := o.print(plan); err != nil {
 		return err

@@ -4,6 +4,7 @@ package cmd
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,7 +43,9 @@ func linkTable(p link.Plan, run dryRun) *metav1.Table {
 	addWide(t, "Path", "Status", "Identity")
 	for _, l := range p.Links {
 		target, volume, size, identity := "-", "-", "-", "-"
-		if l.Action != link.Skip && !l.Refused() {
+		// Only what is there, or would be.
+		if run == dryRunClient || l.Result == link.ResultCreated || l.Result == link.ResultUnchanged ||
+			run == dryRunServer && (l.Action == link.Create || l.Action == link.Unchanged) {
 			target, volume = cmp.Or(l.Target, "-"), cmp.Or(l.Volume, "-")
 		}
 		if l.Size > 0 {
@@ -153,17 +156,18 @@ func hints(objections []disk.Objection) string {
 	return strings.Join(all, "\n")
 }
 
-// interrupted joins what was reported with why the run ended early.
+// interrupted joins what was reported with why the run ended early, if it did.
 func interrupted(reported, cause error) error {
-	if cause == nil {
-		return reported
-	}
-	if reported == nil {
-		return cause
-	}
 	var partial *failure.Partial
-	if errors.As(reported, &partial) {
+	switch {
+	case cause == nil:
+		return reported
+	case !errors.As(reported, &partial):
+		return cause
+	case errors.Is(cause, context.Canceled):
 		partial.Message = "interrupted: " + partial.Message
+	default:
+		partial.Message = cause.Error() + ": " + partial.Message
 	}
 	return reported
 }

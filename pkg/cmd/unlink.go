@@ -123,9 +123,10 @@ func (o *unlinkOptions) run(ctx context.Context) error {
 	var unsettled error
 	if o.dryRun == dryRunNone {
 		link.Unlink(ctx, &plan, s.Install.Classes, c.pods, c.volumes(s))
+		c.pods.Close()
 		if o.wait && ctx.Err() == nil {
 			c.progress.Show("waiting for one look of the provisioner (%s)", link.DiscoveryPeriod)
-			unsettled = link.Settle(ctx, &plan, c.volumes(s), sleep)
+			unsettled = link.Settle(ctx, &plan, s.Install.Classes, c.pods, c.volumes(s), sleep)
 			c.progress.Clear()
 		}
 	}

@@ -45,7 +45,7 @@ type Request struct {
 	Selector labels.Selector
 	// Namespace and DaemonSet of the provisioner; empty: to be found.
 	Namespace, DaemonSet string
-	// Closely are the disks to read and open, as probe.Argv takes them.
+	// Closely are the disks to read and open, as probe.Args takes them.
 	Closely []string
 	// StepsFollow tells that the nodes will be asked to do something.
 	StepsFollow bool

@@ -62,7 +62,7 @@ type Disk struct {
 	// Name is the device node's name below /dev, "vdf".
 	Name   string `json:"name"`
 	Number Number `json:"number"`
-	Kind   Kind   `json:"kind"`
+	Kind   Kind   `json:"type"`
 	// Size in bytes.
 	Size       uint64 `json:"size"`
 	ReadOnly   bool   `json:"readOnly,omitempty"`
@@ -100,6 +100,18 @@ type Disk struct {
 
 // Path is the device node.
 func (d Disk) Path() string { return "/dev/" + d.Name }
+
+// Names are all paths that lead to the device: its node and udev's links.
+func (d Disk) Names() []string {
+	names := []string{d.Path()}
+	for _, n := range d.ByID {
+		names = append(names, "/dev/disk/by-id/"+n)
+	}
+	for _, n := range d.ByPath {
+		names = append(names, "/dev/disk/by-path/"+n)
+	}
+	return names
+}
 
 // Whole tells whether the device is no part of another one.
 func (d Disk) Whole() bool { return d.Kind != KindPartition }

@@ -72,7 +72,7 @@ func podsOf(t *testing.T, n *node) *Pods {
 func results(t *testing.T, a link.Answer) string {
 	t.Helper()
 	records, err := probe.Records(a.Out)
-	if (err == nil) != (a.Err == nil) {
+	if err != nil && a.Err == nil {
 		t.Errorf("answer %q is whole: %v, but Err = %v", a.Out, err == nil, a.Err)
 	}
 	var all []string
@@ -144,8 +144,12 @@ func TestAnInterruptWaitsForTheStepThatHasBegun(t *testing.T) {
 	if got := strings.Join(n.steps, " "); got != "a b" {
 		t.Errorf("steps told = %q", got)
 	}
-	if got := results(t, a); got != "a created, b created" || !errors.Is(a.Err, context.Canceled) {
-		t.Errorf("%q, %v", got, a.Err)
+	if got := results(t, a); got != "a created, b created" || !errors.Is(a.Err, context.Canceled) || a.Begun != 2 {
+		t.Errorf("%q, %+v", got, a)
+	}
+	// The script was told that nothing follows, rather than left waiting.
+	if !strings.HasSuffix(a.Out, probe.End) {
+		t.Errorf("the session ended with %q", a.Out)
 	}
 }
 

@@ -133,7 +133,7 @@ func TestAwaitSeesWhatComesLater(t *testing.T) {
 		return true, w, nil
 	})
 	var seen []string
-	err := (Volumes{Client: client}).Await(t.Context(), []string{"local-pv-1"}, func(v snapshot.Volume) bool {
+	err := (Volumes{Client: client}).Await(t.Context(), []string{"local-pv-1"}, func() {}, func(v snapshot.Volume) bool {
 		seen = append(seen, v.Name)
 		return true
 	})

@@ -73,15 +73,19 @@ func (s *session) perform(ctx context.Context, steps [][]string) link.Answer {
 	begin := len(s.out.text())
 	for i, step := range steps {
 		if err := context.Cause(ctx); err != nil {
-			return link.Answer{Out: s.out.text()[begin:], Err: err, NotStarted: i == 0}
+			// Nothing runs in the session now; it must not be left waiting.
+			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+			defer cancel()
+			_ = s.end(late)
+			return link.Answer{Out: s.out.text()[begin:], Err: err, NotStarted: i == 0, Begun: i}
 		}
 		if err := s.step(ctx, step, begin, i+1); err != nil {
 			s.abandon(err)
-			return link.Answer{Out: s.out.text()[begin:], Err: err}
+			return link.Answer{Out: s.out.text()[begin:], Err: err, Begun: i + 1}
 		}
 	}
 	err := s.end(ctx)
-	return link.Answer{Out: s.out.text()[begin:], Err: err}
+	return link.Answer{Out: s.out.text()[begin:], Err: err, Begun: len(steps)}
 }
 
 // step sends one step and waits for the n-th record since begin. If ctx ends

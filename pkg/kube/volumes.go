@@ -43,7 +43,7 @@ func (v Volumes) project(pv *corev1.PersistentVolume) (snapshot.Volume, bool) {
 var _ link.Volumes = Volumes{}
 
 // Await lists once and then watches from there; see link.Volumes.
-func (v Volumes) Await(ctx context.Context, names []string, seen func(snapshot.Volume) bool) error {
+func (v Volumes) Await(ctx context.Context, names []string, listed func(), seen func(snapshot.Volume) bool) error {
 	api := v.Client.CoreV1().PersistentVolumes()
 	take := func(pv *corev1.PersistentVolume) bool {
 		if !slices.Contains(names, pv.Name) {
@@ -61,6 +61,7 @@ func (v Volumes) Await(ctx context.Context, names []string, seen func(snapshot.V
 			return nil
 		}
 	}
+	listed()
 	// What Until says of a watch that is refused is only that it was closed.
 	var refused atomic.Value
 	watcher := &cache.ListWatch{

@@ -39,7 +39,14 @@ func (r *runner) Run(ctx context.Context, jobs []Job) []Answer {
 		r.t.Errorf("call %d was not expected: %+v", len(r.asked), jobs)
 		return make([]Answer, len(jobs))
 	}
-	return r.calls[len(r.asked)-1](ctx, jobs)
+	all := r.calls[len(r.asked)-1](ctx, jobs)
+	for i := range all {
+		// Unless a test says otherwise, the node was told every step.
+		if !all[i].NotStarted && all[i].Begun == 0 {
+			all[i].Begun = len(jobs[i].Steps)
+		}
+	}
+	return all
 }
 
 // words are those of a job's first step.
@@ -195,7 +202,7 @@ func TestApplyInterrupted(t *testing.T) {
 		},
 	}}
 	Apply(ctx, p, classes, r)
-	if p.Links[0].Result != ResultCreated || p.Links[1].Result != ResultNotDone || p.Links[1].Detail != "interrupted before it began" {
+	if p.Links[0].Result != ResultCreated || p.Links[1].Result != ResultNotDone || p.Links[1].Detail != "the run ended before it began" {
 		t.Errorf("%s, %s (%s)", p.Links[0].Result, p.Links[1].Result, p.Links[1].Detail)
 	}
 }
@@ -211,7 +218,8 @@ type cluster struct {
 	deleted  []string
 }
 
-func (c *cluster) Await(_ context.Context, _ []string, seen func(snapshot.Volume) bool) error {
+func (c *cluster) Await(_ context.Context, _ []string, listed func(), seen func(snapshot.Volume) bool) error {
+	listed()
 	for _, v := range c.feed {
 		if seen(v) {
 			return nil
@@ -404,17 +412,21 @@ func TestSettle(t *testing.T) {
 		p := &Plan{Links: []Link{l, l}}
 		p.Links[0].Result, p.Links[1].Result = c.before, ResultFailed
 		cl, waited := c.cluster, false
-		err := Settle(t.Context(), p, &cl, func(_ context.Context, d time.Duration) error {
+		r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", "restored", "") + probe.End})}}
+		err := Settle(t.Context(), p, nil, r, &cl, func(_ context.Context, d time.Duration) error {
 			waited = d > DiscoveryPeriod
 			return nil
 		})
+		if back := len(r.asked) == 1; back != strings.HasPrefix(c.detail, "the volume came back") {
+			t.Errorf("%s: the link was put back: %v", name, back)
+		}
 		if got := p.Links[0]; err != nil || got.Result != c.want || !strings.Contains(got.Detail, c.detail) || (len(cl.deleted) == 1) != c.deleted || waited != c.waits {
 			t.Errorf("%s: %v, %s, %q, deleted %v, waited %v", name, err, got.Result, got.Detail, cl.deleted, waited)
 		}
 	}
 	p := &Plan{Links: []Link{l}}
 	p.Links[0].Result = ResultUnlinked
-	if err := Settle(t.Context(), p, &cluster{}, func(context.Context, time.Duration) error { return context.Canceled }); !errors.Is(err, context.Canceled) {
+	if err := Settle(t.Context(), p, nil, &runner{t: t}, &cluster{}, func(context.Context, time.Duration) error { return context.Canceled }); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }

@@ -38,6 +38,8 @@ type Answer struct {
 	Err error
 	// NotStarted is set where it is certain that no step was begun.
 	NotStarted bool
+	// Begun is how many steps the node was told; the others were certainly not begun.
+	Begun int
 }
 
 // lookAgain bounds the second look at a node whose answer was cut, also when
@@ -149,11 +151,15 @@ func settle(links []*Link, a Answer, cancelled bool) (unclear []*Link) {
 		if err != nil {
 			l.Detail = err.Error()
 		}
-		if a.NotStarted {
+		switch {
+		case cancelled && (a.NotStarted || i >= a.Begun):
+			l.Result, l.Detail = ResultNotDone, "the run ended before it began"
+			continue
+		case a.NotStarted:
 			l.Result = ResultFailed
-			if cancelled {
-				l.Result, l.Detail = ResultNotDone, "interrupted before it began"
-			}
+			continue
+		case i >= a.Begun:
+			l.Result, l.Detail = ResultNotDone, "not begun: "+l.Detail
 			continue
 		}
 		l.Result = ResultUnknown

@@ -14,8 +14,9 @@ import (
 // Volumes is the cluster's PersistentVolumes.
 type Volumes interface {
 	// Await calls seen with every volume of those names that is or comes into
-	// being, again when it changes, until seen returns true or ctx is done.
-	Await(ctx context.Context, names []string, seen func(snapshot.Volume) bool) error
+	// being, again when it changes, until seen returns true or ctx is done. Before
+	// the wait begins, when those that are there were seen, it calls listed.
+	Await(ctx context.Context, names []string, listed func(), seen func(snapshot.Volume) bool) error
 	// Get is the volume as it is now, or nil if there is none.
 	Get(ctx context.Context, name string) (*snapshot.Volume, error)
 	// Record annotates the volume with the identity of its disk, provided that
@@ -46,7 +47,8 @@ func Await(ctx context.Context, p *Plan, volumes Volumes) {
 	if len(names) == 0 {
 		return
 	}
-	err := volumes.Await(ctx, names, func(v snapshot.Volume) bool {
+	listed := false
+	err := volumes.Await(ctx, names, func() { listed = true }, func(v snapshot.Volume) bool {
 		l, ok := waiting[v.Name]
 		if !ok {
 			return len(waiting) == 0
@@ -59,7 +61,12 @@ func Await(ctx context.Context, p *Plan, volumes Volumes) {
 			return false
 		}
 		l.Detail, l.VolumeState = "", v.Phase
-		if v.Identity == nil {
+		switch {
+		case v.Identity != nil:
+		case l.Result == ResultUnchanged && (v.Phase != "Available" || v.Claim != nil):
+			// Whose data lies there now is not known; today's disk may not be the one.
+			l.Warnings = append(l.Warnings, fmt.Sprintf("which disk volume %s (%s) was made for was never recorded, and is not now, while it is claimed", v.Name, v.Phase))
+		default:
 			if err := volumes.Record(ctx, v, l.Identity); err != nil {
 				l.Warnings = append(l.Warnings, fmt.Sprintf("the identity of the disk could not be recorded in volume %s: %s", v.Name, err))
 			}
@@ -70,7 +77,7 @@ func Await(ctx context.Context, p *Plan, volumes Volumes) {
 	for _, l := range waiting {
 		if l.Detail == "" {
 			l.Detail = fmt.Sprintf("volume %s has not appeared", l.Volume)
-			if err != nil && ctx.Err() == nil {
+			if err != nil && (ctx.Err() == nil || !listed) {
 				l.Detail = fmt.Sprintf("whether volume %s appeared is unknown: %s", l.Volume, err)
 			}
 		}

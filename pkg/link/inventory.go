@@ -4,6 +4,7 @@ package link
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
@@ -86,13 +87,15 @@ func useOf(s *snapshot.Snapshot, node snapshot.Node, view snapshot.PodView, d di
 		u.System = why
 		add(disk.SystemDisk, "is a disk that the node itself lives on: it %s", why)
 	}
+	var own []string
 	for _, c := range s.Install.Classes {
 		for _, e := range view.Dirs[c.Name].Entries {
 			if e.Device != d.Number.String() {
 				continue
 			}
 			u.Links = append(u.Links, c.VolumePath(e.Name))
-			if v, ok := s.VolumeByName(provisioner.PVName(e.Name, node.Name, c.Name)); ok {
+			for _, v := range volumesOf(s, newLink(node, c, d.Name, e.Name)) {
+				own = append(own, v.Name)
 				u.Volumes = append(u.Volumes, volumeUse(s, v))
 				if v.Identity != nil && v.Identity.Same(d.Identity()) == disk.No {
 					u.Drift = fmt.Sprintf("volume %s was made for another disk: then %s, now %s", v.Name, v.Identity, d.Identity())
@@ -100,6 +103,8 @@ func useOf(s *snapshot.Snapshot, node snapshot.Node, view snapshot.PodView, d di
 			}
 		}
 	}
+	u.Objections = append(u.Objections, unreadClasses(s.Install, view, "")...)
+	u.Objections = append(u.Objections, volumesOver(s, node.Name, d, func(v snapshot.Volume) bool { return slices.Contains(own, v.Name) })...)
 	if len(u.Links) > 0 {
 		add(disk.AlreadyLinked, "is linked already, as %s", strings.Join(u.Links, ", "))
 	} else if other := (judge{s: s, view: view}).otherEntry(d, "", ""); other != "" {

@@ -106,7 +106,7 @@ link() {
 			exit 0
 		}
 		if ! survey "/dev/$1"; then
-			said linked "$O"
+			said failed "$O"
 		elif ! leads "/dev/$1" "$2" "$S"; then
 			said changed "/dev/$1 is device ${V:-none} now"
 		elif [ -L "$4/$5" ] && target "$4/$5" && [ "$T" = "$6" ] && leads "$4/$5" "$2" "$S"; then
@@ -171,7 +171,9 @@ restore() {
 		}
 		if [ -L "$1/$2" ] && target "$1/$2" && [ "$T" = "$3" ]; then
 			said unchanged
-		elif numberof "$3" && disk=$V && { ! survey "$3" || others "$disk"; }; then
+		elif ! survey "$3"; then
+			said failed "$O"
+		elif numberof "$3" && others "$V"; then
 			said linked "$O"
 		elif make "$1" "$2" "$3"; then
 			said restored
@@ -198,6 +200,9 @@ readable_dirs() {
 	ls -a -- "$@" >/dev/null 2>&1 || UNREAD="a class directory that cannot be read"
 }
 
+GATE=
+UNREAD=
+
 # word: the next line of standard input in W. The end of input is no word: a step
 # that was cut short is not performed.
 word() { IFS= read -r W || exit 0; }
@@ -209,7 +214,7 @@ while word; do
 	unlink | restore) n=3 ;;
 	*) break ;;
 	esac
-	[ -n "${GATE-}" ] || readable_dirs
+	[ -n "$GATE" ] || readable_dirs
 	set -- "$W"
 	while [ $# -le "$n" ] && word; do
 		set -- "$@" "$W"

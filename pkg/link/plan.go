@@ -33,6 +33,7 @@ func Decide(s *snapshot.Snapshot, r Request) (Plan, error) {
 	for _, node := range s.Nodes {
 		p.Links = append(p.Links, decideNode(s, node, r, class)...)
 	}
+	shared(p.Links)
 	return p, nil
 }
 
@@ -288,10 +289,8 @@ func (j judge) directory(l *Link, dir snapshot.Dir) {
 	case !dir.Writable:
 		l.object(disk.ClassDirectory, "", "cannot be linked: %s cannot be written to", j.class.MountDir)
 	}
-	for name, other := range j.view.Dirs {
-		if name != j.class.Name && other.Problem != "" {
-			l.object(disk.ClassDirectory, "", "may be linked already: the directory of class %s could not be read (%s)", name, other.Problem)
-		}
+	for _, o := range unreadClasses(j.s.Install, j.view, j.class.Name) {
+		l.object(o.Reason, o.Hint, "%s", o.Message)
 	}
 }
 
@@ -313,10 +312,11 @@ func (j judge) elsewhere(l *Link, d disk.Disk) {
 		l.object(disk.AlreadyLinked, "", "is linked already, as %s", other)
 		return
 	}
-	for _, v := range j.s.Volumes {
-		if v.Node == j.node.Name && v.Path != l.HostPath && v.Name != l.Volume && v.Identity != nil && v.Identity.Same(d.Identity()) == disk.Yes {
-			l.object(disk.VolumeExists, "kubectl get pv "+v.Name, "is the disk that volume %s (%s) was made for", v.Name, v.Phase)
-		}
+	own := func(v snapshot.Volume) bool {
+		return (v.Path == l.HostPath || v.Name == l.Volume) && (v.Node == l.Node || v.Node == "")
+	}
+	for _, o := range volumesOver(j.s, j.node.Name, d, own) {
+		l.object(o.Reason, o.Hint, "%s", o.Message)
 	}
 }
 

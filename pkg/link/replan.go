@@ -22,8 +22,12 @@ func (p Plan) Check() error {
 		return failure.New("the plan has no links", "")
 	}
 	for i, l := range p.Links {
-		if l.Action != Create && l.Action != Unchanged {
+		switch l.Action {
+		case Create, Unchanged:
+		case Refuse, Skip:
 			continue
+		default:
+			return failure.New(fmt.Sprintf("link %d of the plan has the action %q, which is none", i+1, l.Action), "")
 		}
 		if _, err := l.arg(); err != nil {
 			return failure.New(fmt.Sprintf("link %d of the plan: %s", i+1, err), "")
@@ -79,6 +83,8 @@ func DecideAgain(s *snapshot.Snapshot, earlier Plan) (Plan, error) {
 	}
 	p := Plan{TypeMeta: earlier.TypeMeta, Provisioner: earlier.Provisioner}
 	for _, then := range earlier.Links {
+		// What became of an earlier run of it is nothing that this one has seen.
+		then.Result, then.VolumeState = "", ""
 		if then.Action != Create && then.Action != Unchanged {
 			p.Links = append(p.Links, then)
 			continue
@@ -92,6 +98,7 @@ func DecideAgain(s *snapshot.Snapshot, earlier Plan) (Plan, error) {
 		}
 		p.Links = append(p.Links, now)
 	}
+	shared(p.Links)
 	return p, nil
 }
 

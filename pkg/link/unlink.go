@@ -105,17 +105,6 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 	return p, nil
 }
 
-// unread is why a class directory may have more entries than were seen.
-func unread(dir snapshot.Dir) string {
-	switch {
-	case !dir.Exists:
-		return "it does not exist in the pod"
-	case !dir.MountPoint:
-		return "what the pod has there is not the node's"
-	}
-	return dir.Problem
-}
-
 func unlinkClasses(install provisioner.Install, name string) ([]provisioner.Class, error) {
 	if name != "" {
 		class, err := ChooseClass(install, name)
@@ -235,10 +224,7 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 			l.Result = ResultUnknown
 		}
 	}
-	step := func(verb string) func(*Link) []string {
-		return func(l *Link) []string { return []string{verb, dirOf(*l, classes), l.Entry, l.Target} }
-	}
-	act(ctx, todo, r, step("unlink"), unlinked)
+	act(ctx, todo, r, func(l *Link) []string { return []string{"unlink", dirOf(*l, classes), l.Entry, l.Target} }, unlinked)
 	var back []*Link
 	why := make(map[*Link]kept)
 	for _, l := range todo {
@@ -250,20 +236,27 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 			back = append(back, l)
 		}
 	}
+	putBack(ctx, back, why, classes, r)
+}
+
+// putBack makes links again whose volumes are still there, even if the run was
+// interrupted just now.
+func putBack(ctx context.Context, back []*Link, why map[*Link]kept, classes []provisioner.Class, r Runner) {
 	if len(back) == 0 {
 		return
 	}
-	// The link must come back even if the run was interrupted just now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*lookAgain)
 	defer cancel()
-	act(ctx, back, r, step("restore"), linked)
+	act(ctx, back, r, func(l *Link) []string { return []string{"restore", dirOf(*l, classes), l.Entry, l.Target} }, linked)
 	for _, l := range back {
-		if l.Result == ResultCreated || l.Result == ResultUnchanged {
+		switch l.Result {
+		case ResultCreated, ResultUnchanged:
 			l.Result, l.Detail = why[l].result, why[l].why+"; the link is back"
-			continue
+		case ResultUnknown:
+			l.Detail = fmt.Sprintf("%s; whether the link is back is unknown: %s", why[l].why, l.Detail)
+		default:
+			l.Result, l.Detail = ResultFailed, fmt.Sprintf("%s; the link could not be put back: %s", why[l].why, l.Detail)
 		}
-		l.Detail = fmt.Sprintf("%s; the link could not be put back: %s", why[l].why, l.Detail)
-		l.Result = ResultFailed
 	}
 }
 
@@ -316,8 +309,8 @@ func dropVolume(ctx context.Context, l *Link, volumes Volumes) kept {
 const DiscoveryPeriod = 10 * time.Second
 
 // Settle waits for one discovery period and deletes volumes that a look which was
-// under way brought back.
-func Settle(ctx context.Context, p *Plan, volumes Volumes, wait func(context.Context, time.Duration) error) error {
+// under way brought back. One that was bound meanwhile gets its link back.
+func Settle(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner, volumes Volumes, wait func(context.Context, time.Duration) error) error {
 	gone := false
 	for _, l := range p.Links {
 		gone = gone || l.Result == ResultUnlinked
@@ -328,6 +321,8 @@ func Settle(ctx context.Context, p *Plan, volumes Volumes, wait func(context.Con
 	if err := wait(ctx, DiscoveryPeriod+time.Second); err != nil {
 		return err
 	}
+	var back []*Link
+	why := make(map[*Link]kept)
 	for i := range p.Links {
 		l := &p.Links[i]
 		if l.Result != ResultUnlinked {
@@ -339,9 +334,11 @@ func Settle(ctx context.Context, p *Plan, volumes Volumes, wait func(context.Con
 			l.Detail = fmt.Sprintf("whether volume %s came back is unknown: %s", l.Volume, err)
 		case v != nil && !v.Deleting:
 			if keep := dropVolume(ctx, l, volumes); keep.why != "" {
-				l.Result, l.Detail = ResultFailed, "the volume came back: "+keep.why
+				why[l] = kept{ResultFailed, "the volume came back: " + keep.why}
+				back = append(back, l)
 			}
 		}
 	}
+	putBack(ctx, back, why, classes, r)
 	return nil
 }

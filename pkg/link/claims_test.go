@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// What claims a disk from outside its class directory is an objection to link,
+// and told by disks.
+func TestClaims(t *testing.T) {
+	foreign := func(change func(*snapshot.Volume)) func(*world) {
+		return func(w *world) {
+			w.volume("other", func(v *snapshot.Volume) {
+				v.Name, v.Path, v.Phase = "by-hand", "/somewhere/else", "Bound"
+				change(v)
+			})
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*world)
+		want   string // empty: nothing
+	}{
+		"nothing":                       {func(*world) {}, ""},
+		"a volume elsewhere":            {foreign(func(*snapshot.Volume) {}), ""},
+		"a volume on the device":        {foreign(func(v *snapshot.Volume) { v.Path = "/dev/vdb" }), "volume-exists: is what volume by-hand (Bound) has as its path"},
+		"a volume on a name of it":      {foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-id/virtio-vdb" }), "volume-exists: is what volume by-hand"},
+		"on a slot of any node":         {foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/dev/disk/by-path/pci-vdb", "" }), "volume-exists: is what volume by-hand"},
+		"the same path of another node": {foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/dev/vdb", "w-2" }), ""},
+		"made for the disk":             {foreign(func(v *snapshot.Volume) { v.Identity = &disk.ID{Serial: "serial-vdb"} }), "volume-exists: is the disk that volume by-hand"},
+		"that serial, on another node":  {foreign(func(v *snapshot.Volume) { v.Node, v.Identity = "w-2", &disk.ID{Serial: "serial-vdb"} }), ""},
+		"that LUN, on another node": {func(w *world) {
+			w.disk("vdb").WWID = "naa.5000"
+			foreign(func(v *snapshot.Volume) { v.Node, v.Identity = "w-2", &disk.ID{WWID: "naa.5000"} })(w)
+		}, `volume-exists: is the disk that volume by-hand (Bound) of node "w-2" was made for`},
+		"a WWID that machines repeat": {func(w *world) {
+			w.disk("vdb").WWID = "t10.ATA QEMU"
+			foreign(func(v *snapshot.Volume) { v.Node, v.Identity = "w-2", &disk.ID{WWID: "t10.ATA QEMU"} })(w)
+		}, ""},
+		"another class not in the pod":     {func(w *world) { delete(w.view.Dirs, "files") }, "class-directory: may be linked already: the directory of class files could not be read (it does not exist in the pod)"},
+		"another class not of the node":    {func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.MountPoint = false }) }, "class-directory: may be linked already"},
+		"another class that is unreadable": {func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Problem = "EIO" }) }, "class-directory: may be linked already"},
+	} {
+		w := newWorld()
+		c.change(w)
+		got := says(w.plan(t).Links[0].Objections)
+		if (c.want == "") != (got == "") || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: link says %q, want %q", name, got, c.want)
+		}
+		for _, u := range Inventory(&w.Snapshot) {
+			if u.Name == "vdb" && !strings.Contains(says(u.Objections), c.want) {
+				t.Errorf("%s: disks says %q, want %q", name, says(u.Objections), c.want)
+			}
+		}
+	}
+}
+
+func TestALUNIsLinkedOnOneNode(t *testing.T) {
+	for wwid, refused := range map[string]bool{"naa.5000": true, "eui.01": true, "uuid.01": true, "t10.ATA": false, "": false} {
+		w := newWorld()
+		w.disk("vdb").WWID = wwid
+		second := w.Nodes[0]
+		second.Name, second.UID = "w-2", "u2"
+		w.Nodes = append(w.Nodes, second)
+		p := w.plan(t)
+		if p.Links[0].Action != Create || p.Links[1].Refused() != refused {
+			t.Errorf("%q: %s, %s (%s)", wwid, p.Links[0].Action, p.Links[1].Action, says(p.Links[1].Objections))
+		}
+	}
+}
+
+// Which disk a claimed volume was made for is not guessed from the disk of today.
+func TestAClaimedVolumeIsNotGivenAnIdentity(t *testing.T) {
+	for name, c := range map[string]struct {
+		result Result
+		change func(*snapshot.Volume)
+		want   bool
+	}{
+		"a link just made":       {ResultCreated, nil, true},
+		"an old link, unclaimed": {ResultUnchanged, nil, true},
+		"an old link, bound":     {ResultUnchanged, func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", &snapshot.ClaimRef{} }, false},
+		"an old link, reserved":  {ResultUnchanged, func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{} }, false},
+		"an old link, released":  {ResultUnchanged, func(v *snapshot.Volume) { v.Phase = "Released" }, false},
+	} {
+		l := made("vdb", 16)
+		l.Result = c.result
+		p := &Plan{Links: []Link{l}}
+		cl := &cluster{feed: []snapshot.Volume{*volumeOfLink(l, c.change)}}
+		Await(t.Context(), p, cl)
+		if _, recorded := cl.recorded[l.Volume]; recorded != c.want || c.want == (len(p.Links[0].Warnings) > 0) {
+			t.Errorf("%s: recorded %v, warnings %q", name, recorded, p.Links[0].Warnings)
+		}
+	}
+}
+
+// A step that the node was never told is not done, whatever became of the others.
+func TestStepsThatWereNotBegunAreNotDone(t *testing.T) {
+	p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32), made("vdd", 48)}}
+	for i := range p.Links {
+		p.Links[i].Action = Create
+	}
+	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
+		answers(Answer{Out: step("vdb", "created", "") + probe.End, Err: context.Canceled, Begun: 2}),
+		answers(sees("no", "vdc /dev/disk/by-id/vdc 254:32")),
+	}}
+	Apply(t.Context(), p, classes, r)
+	got := []Result{p.Links[0].Result, p.Links[1].Result, p.Links[2].Result}
+	if got[0] != ResultCreated || got[1] != ResultCreated || got[2] != ResultNotDone {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAPlanWithAnUnknownActionIsNone(t *testing.T) {
+	w := newWorld()
+	p := w.plan(t)
+	p.Links[0].Action = "creat"
+	if err := p.Check(); err == nil || !strings.Contains(err.Error(), `has the action "creat"`) {
+		t.Errorf("Check = %v", err)
+	}
+	p = w.plan(t)
+	p.Links[0].Action, p.Links[0].Result, p.Links[0].VolumeState = Refuse, ResultCreated, "Bound"
+	now, err := DecideAgain(&w.Snapshot, p)
+	if err != nil || now.Links[0].Result != "" || now.Links[0].VolumeState != "" {
+		t.Errorf("what the file says happened is taken over: %+v, %v", now.Links, err)
+	}
+}
