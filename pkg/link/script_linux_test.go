@@ -309,7 +309,7 @@ func TestScriptUnreadableDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.expect("beside a directory that cannot be listed", results(t, out), "linked: a class directory that cannot be read")
+		b.expect("beside a directory that cannot be listed", results(t, out), "failed: a class directory that cannot be read")
 	})
 }
 
