@@ -18,7 +18,7 @@ said() {
 }
 
 # lock FD: waits for other runs on this node.
-lock() { flock -n -x "$1" || timeout $PATIENCE flock -x "$1"; }
+lock() { flock -n -x "$1" || timeout "$PATIENCE" flock -x "$1"; }
 
 # target FILE: the raw content of a link in T.
 target() {

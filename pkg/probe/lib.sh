@@ -97,7 +97,7 @@ describe() {
 # whether anything has it open. Reads only; the exclusive open is that of mke2fs -n,
 # which writes nothing. Again: that the device can be read is known.
 look() {
-	out=$(timeout $PATIENCE blkid -p -o udev "/dev/$1" 2>&1 </dev/null)
+	out=$(timeout "$PATIENCE" blkid -p -o udev "/dev/$1" 2>&1 </dev/null)
 	rc=$?
 	if [ $rc -eq 2 ] && [ -z "$out" ] && [ -z "${3-}" ] && ! readable "$1" "$2"; then
 		# blkid says "nothing found" of a device that cannot be read, too.
