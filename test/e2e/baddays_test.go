@@ -319,6 +319,9 @@ func diesAtWork(t *testing.T) {
 	r := p.wait().wantError(t, "worker-2/"+name+": ")
 	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "unknown|not done", "worker-3": "created"})
 	release()
+	// The kubelet starts it again, after a while; the next test needs it.
+	// The kubelet starts it again after a while, and the next test needs it.
+	waitRunning(t, manifests.Default())
 }
 
 // Only the exec's stream is cut, by the death of the kubelet; the script goes
