@@ -203,9 +203,8 @@ func (o *linkOptions) run(ctx context.Context) error {
 	// No script is left waiting on a node while the volumes are waited for.
 	c.pods.Close()
 	if o.wait > 0 && ctx.Err() == nil {
-		c.progress.Show("waiting for PersistentVolumes, up to %s", o.wait)
 		wctx, stop := context.WithTimeout(ctx, o.wait)
-		link.Await(wctx, &plan, c.volumes(s))
+		link.Await(wctx, &plan, c.volumes(s), func() { c.progress.Show("waiting for PersistentVolumes, up to %s", o.wait) })
 		stop()
 		c.progress.Clear()
 	}

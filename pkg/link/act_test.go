@@ -213,12 +213,17 @@ type cluster struct {
 	del      func(v snapshot.Volume) error
 	feed     []snapshot.Volume
 	awaitErr error
+	// unlisted makes Await fail before it looked.
+	unlisted bool
 	record   error
 	recorded map[string]disk.ID
 	deleted  []string
 }
 
 func (c *cluster) Await(_ context.Context, _ []string, listed func(), seen func(snapshot.Volume) bool) error {
+	if c.unlisted {
+		return c.awaitErr
+	}
 	listed()
 	for _, v := range c.feed {
 		if seen(v) {
@@ -290,7 +295,7 @@ func TestAwait(t *testing.T) {
 		p := &Plan{Links: []Link{l, l, l}}
 		p.Links[0].Result, p.Links[1].Result, p.Links[2].Result = ResultCreated, ResultRefused, ResultUnknown
 		cl := c.cluster
-		Await(t.Context(), p, &cl)
+		Await(t.Context(), p, &cl, func() {})
 		got := p.Links[0]
 		if got.VolumeState != c.state || (got.Detail == "") != (c.detail == "") || !strings.Contains(got.Detail, c.detail) || (len(cl.recorded) == 1) != c.recorded || !strings.Contains(strings.Join(got.Warnings, ""), c.warning) {
 			t.Errorf("%s: %q, %q, %q, recorded %v", name, got.VolumeState, got.Detail, got.Warnings, cl.recorded)
@@ -304,9 +309,30 @@ func TestAwait(t *testing.T) {
 	}
 	p := &Plan{Links: []Link{l}}
 	p.Links[0].Result = ResultUnchanged
-	Await(t.Context(), p, &cluster{feed: []snapshot.Volume{vol(nil)}})
+	Await(t.Context(), p, &cluster{feed: []snapshot.Volume{vol(nil)}}, func() {})
 	if p.Links[0].VolumeState != "Available" {
 		t.Errorf("a link that was there: %+v", p.Links[0])
+	}
+}
+
+// What a run was interrupted before is not what it looked at in vain.
+func TestAwaitInterrupted(t *testing.T) {
+	for name, c := range map[string]struct {
+		cluster cluster
+		detail  string
+		begun   bool
+	}{
+		"before it looked": {cluster{awaitErr: context.Canceled, unlisted: true}, "whether volume local-pv-1 appeared is unknown: the run ended before it was looked for", false},
+		"while it waited":  {cluster{awaitErr: context.Canceled}, "volume local-pv-1 has not appeared", true},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		p := &Plan{Links: []Link{{Volume: "local-pv-1", Result: ResultCreated}}}
+		begun := false
+		Await(ctx, p, &c.cluster, func() { begun = true })
+		if p.Links[0].Detail != c.detail || begun != c.begun {
+			t.Errorf("%s: %q, begun %t", name, p.Links[0].Detail, begun)
+		}
 	}
 }
 

@@ -33,7 +33,8 @@ const VolumeAwaited = "awaited"
 
 // Await waits for the volumes of links that are made, until ctx is done, and
 // records in each the identity of its disk. What came of it is written into the links.
-func Await(ctx context.Context, p *Plan, volumes Volumes) {
+// It calls begun when the volumes were looked at and some have yet to come.
+func Await(ctx context.Context, p *Plan, volumes Volumes, begun func()) {
 	waiting := make(map[string]*Link)
 	var names []string
 	for i := range p.Links {
@@ -48,7 +49,7 @@ func Await(ctx context.Context, p *Plan, volumes Volumes) {
 		return
 	}
 	listed := false
-	err := volumes.Await(ctx, names, func() { listed = true }, func(v snapshot.Volume) bool {
+	err := volumes.Await(ctx, names, func() { listed = true; begun() }, func(v snapshot.Volume) bool {
 		l, ok := waiting[v.Name]
 		if !ok {
 			return len(waiting) == 0
@@ -76,9 +77,13 @@ func Await(ctx context.Context, p *Plan, volumes Volumes) {
 	})
 	for _, l := range waiting {
 		if l.Detail == "" {
-			l.Detail = fmt.Sprintf("volume %s has not appeared", l.Volume)
-			if err != nil && (ctx.Err() == nil || !listed) {
+			switch {
+			case err != nil && ctx.Err() == nil:
 				l.Detail = fmt.Sprintf("whether volume %s appeared is unknown: %s", l.Volume, err)
+			case !listed:
+				l.Detail = fmt.Sprintf("whether volume %s appeared is unknown: the run ended before it was looked for", l.Volume)
+			default:
+				l.Detail = fmt.Sprintf("volume %s has not appeared", l.Volume)
 			}
 		}
 	}

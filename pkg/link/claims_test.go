@@ -92,7 +92,7 @@ func TestAClaimedVolumeIsNotGivenAnIdentity(t *testing.T) {
 		l.Result = c.result
 		p := &Plan{Links: []Link{l}}
 		cl := &cluster{feed: []snapshot.Volume{*volumeOfLink(l, c.change)}}
-		Await(t.Context(), p, cl)
+		Await(t.Context(), p, cl, func() {})
 		if _, recorded := cl.recorded[l.Volume]; recorded != c.want || c.want == (len(p.Links[0].Warnings) > 0) {
 			t.Errorf("%s: recorded %v, warnings %q", name, recorded, p.Links[0].Warnings)
 		}
