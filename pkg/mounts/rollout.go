@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Node is what a roll-out needs done on one node.
+type Node interface {
+	// Configs reads the configurations as they are now.
+	Configs(ctx context.Context) (Configs, error)
+	// Apply puts a configuration in force. With Try, Talos takes it back by itself
+	// after rollback.
+	Apply(ctx context.Context, config []byte, mode Mode, rollback time.Duration) error
+	// Kubelet asks for the kubelet's service.
+	Kubelet(ctx context.Context) (Kubelet, error)
+	// View is what the kubelet sees of these directories.
+	View(ctx context.Context, dirs []string) (View, error)
+	// Readiness asks Kubernetes for the node.
+	Readiness(ctx context.Context) (Readiness, error)
+}
+
+// Step is the change of one node.
+type Step struct {
+	Node string
+	// Before is what the plan was made from, After what is to be.
+	Before Configs
+	After  []byte
+	// Appear are the directories that the kubelet must see afterwards.
+	Appear []string
+}
+
+// Result is what became of a step.
+type Result string
+
+// The results. ResultUnknown is that of an action whose end was not seen.
+const (
+	ResultPatched    Result = "patched"
+	ResultStaged     Result = "staged"
+	ResultRefused    Result = "refused"
+	ResultFailed     Result = "failed"
+	ResultRolledBack Result = "rolled back"
+	// ResultTried: in force, not kept, and Talos will take it back.
+	ResultTried   Result = "tried"
+	ResultUnknown Result = "unknown"
+	ResultNotDone Result = "not done"
+)
+
+// Done tells whether the node is as it was meant to be.
+func (r Result) Done() bool { return r == ResultPatched || r == ResultStaged }
+
+// Outcome is a step's result.
+type Outcome struct {
+	Result Result
+	// Detail says why it is not done; Hint what to do about it.
+	Detail, Hint string
+}
+
+// RollOut changes nodes, a few at a time, and stops at the first that fails.
+type RollOut struct {
+	Mode Mode
+	// MaxUnavailable is how many kubelets may be restarting at once.
+	MaxUnavailable int
+	// Rollback is after how long Talos takes a tried configuration back. Settle is how
+	// long a kubelet may take to come back; shorter.
+	Rollback, Settle time.Duration
+	// Call bounds one request.
+	Call time.Duration
+	// Progress, if set, is told what a node is at. It must be safe to call from
+	// several goroutines.
+	Progress func(node, stage string)
+}
+
+// interval is how often a node is asked whether it is there yet.
+const interval = time.Second
+
+// Run performs the steps in their order. outcomes has one for each, whatever happens.
+func (r RollOut) Run(ctx context.Context, steps []Step, node func(Step) Node) []Outcome {
+	outcomes := make([]Outcome, len(steps))
+	var mu sync.Mutex
+	failed := ""
+	var g errgroup.Group
+	g.SetLimit(max(1, r.MaxUnavailable))
+	for i, s := range steps {
+		g.Go(func() error {
+			mu.Lock()
+			why := failed
+			mu.Unlock()
+			switch {
+			case why != "":
+				outcomes[i] = Outcome{Result: ResultNotDone, Detail: why}
+			case ctx.Err() != nil:
+				outcomes[i] = Outcome{Result: ResultNotDone, Detail: "the run ended before it began"}
+			default:
+				outcomes[i] = r.one(ctx, s, node(s))
+			}
+			if !outcomes[i].Result.Done() && why == "" && ctx.Err() == nil {
+				mu.Lock()
+				failed = fmt.Sprintf("the roll-out stopped at node %q", s.Node)
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // The functions return no error: outcomes has them.
+	return outcomes
+}
