@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
 
-	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/kubelet"
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/layout"
 )
 
@@ -223,11 +222,11 @@ func (n *Node) reset(ctx context.Context) error {
 			return err
 		}
 	}
-	extra, err := kubelet.ExtraMounts(n.info)
+	plain, err := n.plainKubelet()
 	if err != nil {
 		return err
 	}
-	if extra > 0 {
+	if !plain {
 		if err := n.StartKubelet(ctx); err != nil {
 			return err
 		}

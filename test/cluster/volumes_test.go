@@ -4,10 +4,12 @@ package cluster_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -40,6 +42,8 @@ func TestCluster(t *testing.T) {
 		{"forbidden verbs", testForbidden},
 		{"exec", testExec},
 		{"kubelet mounts", testKubeletMounts},
+		{"kubelet of a release", testKubeletRelease},
+		{"kubelet that does not start", testKubeletFails},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(t, c)
@@ -160,6 +164,41 @@ func testKubeletMounts(t *testing.T, c *cluster.Cluster) {
 	}
 	if err := node.StopKubelet(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// testKubeletRelease looks for what releases mount differently.
+func testKubeletRelease(t *testing.T, c *cluster.Cluster) {
+	node := c.Nodes()[0]
+	for release, want := range map[string]string{"v1.9.5": "", "v1.10.4": "shared", "v1.13.3": "private,slave", "v1.14.0-rc.1": "private,slave"} {
+		if err := node.LaunchKubelet(t.Context(), cluster.Container{Talos: release}); err != nil {
+			t.Fatal(err)
+		}
+		pid, err := node.KubeletPID(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		expectOutput(t, node, strconv.Itoa(pid), "pgrep", "-x", "kubelet")
+		const look = "findmnt -n -N $(pgrep -x kubelet) -o PROPAGATION /var/mnt || true"
+		expectOutput(t, node, want, "sh", "-c", look)
+	}
+	if err := node.LaunchKubelet(t.Context(), cluster.Container{Talos: "1.9"}); err == nil {
+		t.Error("a release that is none is taken")
+	}
+}
+
+// testKubeletFails hands runc what it refuses, as Talos does.
+func testKubeletFails(t *testing.T, c *cluster.Cluster) {
+	node := c.Nodes()[0]
+	err := node.LaunchKubelet(t.Context(), cluster.Container{ExtraMounts: []specs.Mount{
+		{Type: "bind", Source: "/var/lib/disks", Destination: "/var/lib/disks", Options: []string{"rw"}},
+	}})
+	if err == nil || !strings.Contains(err.Error(), "no such device") {
+		t.Errorf("want what runc said, got %v", err)
+	}
+	pid, err := node.KubeletPID(t.Context())
+	if pid != 0 || err != nil {
+		t.Errorf("process %d, error %v", pid, err)
 	}
 }
 

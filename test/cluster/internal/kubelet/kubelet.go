@@ -9,6 +9,7 @@ package kubelet
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,8 @@ const (
 	Bundle = "/run/kubelet"
 	// RuncRoot keeps runc's state apart from that of the pods.
 	RuncRoot = "/run/runc-kubelet"
+	// RuncLog is what runc said when it last started the container.
+	RuncLog = Bundle + "/runc.log"
 
 	binary     = "/usr/local/bin/kubelet"
 	configDir  = "/etc/kubernetes"
@@ -86,8 +89,9 @@ func WriteConfig(dir string, node layout.NodeInfo, cgroupV2 bool) error {
 }
 
 // WriteBundle makes the container's directory below the node's root as the
-// machine reaches it. The extra mounts come after Talos's own, as there.
-func WriteBundle(node layout.NodeInfo, extra []specs.Mount) error {
+// machine reaches it. The extra mounts come after those of the Talos release, as
+// there.
+func WriteBundle(node layout.NodeInfo, talos Release, extra []specs.Mount) error {
 	bundle := filepath.Join(node.Root(), Bundle)
 	if err := os.RemoveAll(bundle); err != nil {
 		return err
@@ -102,18 +106,19 @@ func WriteBundle(node layout.NodeInfo, extra []specs.Mount) error {
 			return err
 		}
 	}
-	spec, err := newSpec(node, append(mounts(), extra...))
+	spec, err := newSpec(node, append(mounts(talos), extra...))
 	if err != nil {
 		return err
 	}
 	return layout.WriteJSON(filepath.Join(bundle, "config.json"), spec)
 }
 
-// ExtraMounts is how many extra mounts the last WriteBundle was given.
-func ExtraMounts(node layout.NodeInfo) (int, error) {
+// IsPlain tells whether the last WriteBundle was for the latest release, without
+// extra mounts.
+func IsPlain(node layout.NodeInfo) (bool, error) {
 	var spec specs.Spec
 	err := layout.ReadJSON(filepath.Join(node.Root(), Bundle, "config.json"), &spec)
-	return len(spec.Mounts) - len(mounts()), err
+	return reflect.DeepEqual(spec.Mounts, mounts(Latest)), err
 }
 
 // makeRootfs makes the image of the container: the links and directories of a
@@ -135,9 +140,9 @@ func makeRootfs(nodeRoot, rootfs string) error {
 }
 
 // mounts are those of Talos 1.13 (internal/app/machined/pkg/system/services/kubelet.go,
-// from v1.13.3), without what only Talos has; and the programs, which are in
-// the image there.
-func mounts() []specs.Mount {
+// from v1.13.3), without what only Talos has, and that of the user volumes as the
+// release makes it; and the programs, which are in the image there.
+func mounts(talos Release) []specs.Mount {
 	bind := func(path string, options ...string) specs.Mount {
 		return specs.Mount{Type: "bind", Source: path, Destination: path, Options: options}
 	}
@@ -159,7 +164,9 @@ func mounts() []specs.Mount {
 		bind("/var/lib/kubelet", "rbind", "rshared", "rw"),
 		bind("/var/log/containers", "bind", "rw"),
 		bind("/var/log/pods", "bind", "rw"),
-		bind("/var/mnt", "rbind", "rslave", "ro"),
+	}
+	if options := talos.userVolumes(); options != nil {
+		list = append(list, bind("/var/mnt", options...))
 	}
 	for _, dir := range []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share"} {
 		if _, err := os.Stat(filepath.Join("/usr", dir)); err == nil {
