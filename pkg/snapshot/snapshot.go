@@ -64,11 +64,14 @@ type Snapshot struct {
 	Volumes        []Volume                `json:"volumes"`
 	// Users are the names of the pods that use a claim, in the claim's namespace.
 	Users Section[map[ClaimRef][]string] `json:"users,omitzero"`
+	// NoTalos is why no node's Talos API was asked, where it would have been; empty
+	// if it was.
+	NoTalos string `json:"noTalos,omitempty"`
 	// Nodes are the chosen ones, sorted by name.
 	Nodes []Node `json:"nodes"`
 }
 
-// Node is one node and what its provisioner pod sees.
+// Node is one node, and what its provisioner pod and its Talos API see.
 type Node struct {
 	Name          string            `json:"name"`
 	UID           types.UID         `json:"uid"`
@@ -84,6 +87,8 @@ type Node struct {
 	Wanted bool `json:"wanted"`
 	// View is what that pod sees.
 	View Section[PodView] `json:"view"`
+	// Talos is what the node's Talos API tells of its disks.
+	Talos Section[Talos] `json:"talos,omitzero"`
 }
 
 // Pod is a provisioner pod with its container running.
