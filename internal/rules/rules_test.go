@@ -70,7 +70,7 @@ var only = map[string][]string{
 	"github.com/cosi-project":                  {"pkg/talos"},
 	"google.golang.org/grpc":                   {"pkg/talos"},
 	"k8s.io/cli-runtime/pkg/printers":          {"pkg/output"},
-	"k8s.io/kubectl/pkg/cmd":                   {"pkg/output"},
+	"k8s.io/kubectl/pkg/cmd":                   nil,
 	"golang.org/x/term":                        {"pkg/output"},
 	"k8s.io/client-go/tools/remotecommand":     {"pkg/exec"},
 	module + "pkg/output":                      {"pkg/cmd"},

@@ -20,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/printers"
-	"k8s.io/kubectl/pkg/cmd/get"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
@@ -53,8 +52,7 @@ func Formats() []string {
 	formats := slices.Concat(
 		genericclioptions.NewJSONYamlPrintFlags().AllowedFormats(),
 		genericclioptions.NewKubeTemplatePrintFlags().AllowedFormats(),
-		get.NewCustomColumnsPrintFlags().AllowedFormats(),
-		[]string{"name", "wide"},
+		[]string{columnsFormat, columnsFileFormat, "name", "wide"},
 	)
 	slices.Sort(formats)
 	return slices.Compact(formats)
@@ -72,12 +70,16 @@ func (f *Flags) ToPrinter() (*Printer, error) {
 	case "name":
 		return &Printer{objects: &printers.NamePrinter{}}, nil
 	}
-	columns := get.NewCustomColumnsPrintFlags()
-	columns.NoHeaders, columns.TemplateArgument = f.NoHeaders, f.Template
+	switch c, err := newColumns(format, f.Template, f.NoHeaders); {
+	case err != nil:
+		return nil, failure.Wrap(err, fmt.Sprintf("cannot print as %q", f.Format), "")
+	case c != nil:
+		return &Printer{objects: c}, nil
+	}
 	templates := genericclioptions.NewKubeTemplatePrintFlags()
 	*templates.TemplateArgument, *templates.AllowMissingKeys = f.Template, f.AllowMissingTemplateKeys
 	for _, try := range []func(string) (printers.ResourcePrinter, error){
-		templates.ToPrinter, genericclioptions.NewJSONYamlPrintFlags().ToPrinter, columns.ToPrinter,
+		templates.ToPrinter, genericclioptions.NewJSONYamlPrintFlags().ToPrinter,
 	} {
 		p, err := try(format)
 		if genericclioptions.IsNoCompatiblePrinterError(err) {

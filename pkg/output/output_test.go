@@ -73,6 +73,10 @@ func TestPrint(t *testing.T) {
 	if err := os.WriteFile(template, []byte(`{.items[0].metadata.name}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	columns := filepath.Join(t.TempDir(), "columns")
+	if err := os.WriteFile(columns, []byte("Name Bytes\n.metadata.name  .bytes\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		args []string
 		want string
@@ -88,6 +92,11 @@ func TestPrint(t *testing.T) {
 		"template alone":      {[]string{"--template", "{{.kind}}"}, "FruitList"},
 		"missing key":         {[]string{"-o", "jsonpath={.items[0].nothing}"}, ""},
 		"custom columns":      {[]string{"-o", "custom-columns=N:.metadata.name,B:.bytes"}, "N       B\napple   64424509441\npear    0\n"},
+		"bare paths":          {[]string{"-o", "custom-columns=N:metadata.name,B:{.bytes},K:{kind}"}, "N       B             K\napple   64424509441   Fruit\npear    0             Fruit\n"},
+		"nothing there":       {[]string{"-o", "custom-columns=N:.metadata.name,X:.x[0].y", "--no-headers"}, "apple   <none>\npear    <none>\n"},
+		"a list":              {[]string{"-o", "custom-columns=T:.tags"}, "T\n[red]\n<none>\n"},
+		"columns by template": {[]string{"-o", "custom-columns", "--template", "N:.metadata.name"}, "N\napple\npear\n"},
+		"columns of a file":   {[]string{"-o", "custom-columns-file=" + columns}, "Name    Bytes\napple   64424509441\npear    0\n"},
 		"json": {[]string{"-o", "json"}, `{
     "apiVersion": "talosdisk.dev/v1alpha1",
     "items": [
@@ -174,11 +183,25 @@ func TestUnknownFormat(t *testing.T) {
 	if err == nil || err.Error() != `unknown output format "xml"` || !strings.Contains(failure.Hint(err), "jsonpath-file, kyaml, name, ") {
 		t.Errorf("error %v, hint %q", err, failure.Hint(err))
 	}
-	if _, err := (&Flags{Format: "custom-columns"}).ToPrinter(); err == nil {
-		t.Error("custom-columns without columns is accepted")
+	odd := filepath.Join(t.TempDir(), "odd")
+	if err := os.WriteFile(odd, []byte("A B\n.a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"custom-columns", "custom-columns=", "custom-columns=A", "custom-columns=A:", "custom-columns=A:{.a", "custom-columns=A:.a[", "custom-columns-file=/nonexistent", "custom-columns-file=" + odd, "custom-columns-file=/dev/null"} {
+		if _, err := (&Flags{Format: format}).ToPrinter(); err == nil {
+			t.Errorf("%q is accepted", format)
+		}
 	}
 	if _, err := (&Flags{Format: "jsonpath={"}).ToPrinter(); err == nil {
 		t.Error("a broken template is accepted")
+	}
+}
+
+// What a disk says of itself must not reach a terminal as it is.
+func TestColumnsEscape(t *testing.T) {
+	one := fruit{TypeMeta: metav1.TypeMeta{APIVersion: APIVersion, Kind: "Fruit"}, Tags: []string{"a\x1b[31m\nb\tc"}}
+	if got, want := print(t, one, nil, "-o", "custom-columns=T:.tags[0],K:.kind"), "T               K\na^[[31m\\nb\\tc   Fruit\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
