@@ -36,6 +36,9 @@ func nodeOf(i provisioner.Install, n corev1.Node, pods []corev1.Pod) snapshot.No
 			notReady = fmt.Sprintf("the node is NotReady (%s)", c.Reason)
 		}
 	}
+	if !node.Ready {
+		node.NotReady = notReady
+	}
 	pod, why := runningPod(i, pods)
 	away := keptAway(i, n)
 	switch {

@@ -39,6 +39,16 @@ type Install struct {
 	Classes []Class `json:"classes"`
 }
 
+// HostDirs are the directories of the classes on the nodes, sorted, each once.
+func (i Install) HostDirs() []string {
+	dirs := make([]string, 0, len(i.Classes))
+	for _, c := range i.Classes {
+		dirs = append(dirs, c.HostDir)
+	}
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
 // Mount is a hostPath volume in the provisioner's container.
 type Mount struct {
 	HostPath    string                      `json:"hostPath"`

@@ -73,10 +73,12 @@ type Snapshot struct {
 
 // Node is one node, and what its provisioner pod and its Talos API see.
 type Node struct {
-	Name          string            `json:"name"`
-	UID           types.UID         `json:"uid"`
-	Address       string            `json:"address,omitempty"`
-	Ready         bool              `json:"ready"`
+	Name    string    `json:"name"`
+	UID     types.UID `json:"uid"`
+	Address string    `json:"address,omitempty"`
+	Ready   bool      `json:"ready"`
+	// NotReady is why it is not Ready.
+	NotReady      string            `json:"notReady,omitempty"`
 	Unschedulable bool              `json:"unschedulable,omitempty"`
 	Labels        map[string]string `json:"labels,omitempty"`
 	Taints        []corev1.Taint    `json:"taints,omitempty"`
