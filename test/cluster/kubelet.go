@@ -39,6 +39,11 @@ type Container struct {
 	ExtraMounts []specs.Mount
 }
 
+// RuntimeError is why runc did not start a kubelet, in its own words.
+type RuntimeError string
+
+func (e RuntimeError) Error() string { return string(e) }
+
 const kubeletTimeout = 30 * time.Second
 
 // StopKubelet ends the kubelet and leaves the pods running.
@@ -79,7 +84,7 @@ func (n *Node) StartKubelet(ctx context.Context, extra ...Mount) error {
 
 // LaunchKubelet starts the kubelet and returns when its process runs; how long
 // that lives, and what it can do, is not its business. A kubelet that runs is
-// stopped before. The error ends with what runc said.
+// stopped before. A RuntimeError is in the error if runc refused.
 func (n *Node) LaunchKubelet(ctx context.Context, container Container) error {
 	release := kubelet.Latest
 	if container.Talos != "" {
@@ -107,7 +112,7 @@ func (n *Node) LaunchKubelet(ctx context.Context, container Container) error {
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Run(); err != nil {
 		if said := n.runcError(); said != "" {
-			err = errors.New(said)
+			err = RuntimeError(said)
 		}
 		return fmt.Errorf("node %q: start the kubelet: %w", n.Name(), err)
 	}

@@ -190,11 +190,17 @@ func testKubeletRelease(t *testing.T, c *cluster.Cluster) {
 // testKubeletFails hands runc what it refuses, as Talos does.
 func testKubeletFails(t *testing.T, c *cluster.Cluster) {
 	node := c.Nodes()[0]
+	if err := node.KubeletHealthy(t.Context()); err != nil {
+		t.Error(err)
+	}
 	err := node.LaunchKubelet(t.Context(), cluster.Container{ExtraMounts: []specs.Mount{
 		{Type: "bind", Source: "/var/lib/disks", Destination: "/var/lib/disks", Options: []string{"rw"}},
 	}})
 	if err == nil || !strings.Contains(err.Error(), "no such device") {
 		t.Errorf("want what runc said, got %v", err)
+	}
+	if err := node.KubeletHealthy(t.Context()); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("the kubelet that is not there is well: %v", err)
 	}
 	pid, err := node.KubeletPID(t.Context())
 	if pid != 0 || err != nil {

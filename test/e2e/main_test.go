@@ -93,7 +93,7 @@ func start(ctx context.Context, reuse bool, progress io.Writer) (*cluster.Cluste
 			return nil, err
 		}
 	}
-	return cluster.Up(ctx, cluster.Options{Images: []string{archive}, Detach: reuse, Progress: progress})
+	return cluster.Up(ctx, cluster.Options{Images: []string{archive}, OSImage: "Talos (v1.13.9)", Detach: reuse, Progress: progress})
 }
 
 // buildPlugin builds the program as a release is built, but for the version.

@@ -243,44 +243,17 @@ func (s *story) unseen(t *testing.T) {
 	apply(t,
 		manifests.Claim("default", "claim", "block-storage", corev1.PersistentVolumeBlock, resource.MustParse("10Gi")),
 		manifests.BlockPod("default", "reader", "claim"))
-	pod, err := kube().CoreV1().Pods("default").Get(t.Context(), "reader", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 30*time.Second, func() string {
-		events, err := kube().CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "reason=FailedMapVolume,involvedObject.uid=" + string(pod.UID)})
-		if err != nil || len(events.Items) == 0 {
-			return fmt.Sprintf("no event FailedMapVolume (%v)", err)
-		}
-		if text := events.Items[0].Message; !strings.Contains(text, "lstat /var/lib/disks: no such file or directory") {
-			t.Fatalf("the event says %q", text)
-		}
-		return ""
-	})
+	wantEvent(t, getPod(t, "reader"), "FailedMapVolume", "lstat /var/lib/disks: no such file or directory")
 }
 
 func (s *story) podReads(t *testing.T) {
-	pod, err := kube().CoreV1().Pods("default").Get(t.Context(), "reader", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pod := getPod(t, "reader")
 	s.node = node(t, pod.Spec.NodeName)
 	s.pv = volumeInPhase(t, pvName("vdf", s.node.Name(), "block-storage"), corev1.VolumeBound)
 	if err := s.node.StartKubelet(t.Context(), cluster.Mount{Source: "/var/lib/disks", Destination: "/var/lib/disks"}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 60*time.Second, func() string {
-		pod, err := kube().CoreV1().Pods("default").Get(t.Context(), "reader", metav1.GetOptions{})
-		if err != nil {
-			return err.Error()
-		}
-		for _, c := range pod.Status.Conditions {
-			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-				return ""
-			}
-		}
-		return "the pod is " + string(pod.Status.Phase)
-	})
+	waitReady(t, "reader")
 	got := kubectl(t, nil, "exec", "reader", "--", "dd", "if="+manifests.DevicePath, "bs=1048576", "skip=1", "count=1")
 	if !strings.HasPrefix(got, marker) {
 		t.Errorf("the pod reads %.40q, want %q", got, marker)
