@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package collect fills snapshots: it reads Kubernetes and looks at nodes
-// through their provisioner pods. It decides nothing, and changes nothing.
+// Package collect fills snapshots: it reads Kubernetes, and looks at nodes through
+// their provisioner pods and their Talos API. It decides nothing, and changes nothing.
 package collect
 
 import (
@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
@@ -32,9 +34,19 @@ type Collector struct {
 	Client kubernetes.Interface
 	// Pods are how nodes are looked at; Observe finds out which they are.
 	Pods *kube.Pods
+	// Talos, if set, is asked about every node that is looked at, beside its pod. If
+	// it is not set where it would be asked, NoTalos says why.
+	Talos   Talos
+	NoTalos string
 	// Progress, if set, is called with the number of nodes to look at, and what
 	// it returns after each. It must be safe to call from several goroutines.
 	Progress func(nodes int) (step func())
+}
+
+// Talos is the Talos API of a cluster. It is called from several goroutines.
+type Talos interface {
+	// Inventory asks a node about its disks. An error means that nothing could be read.
+	Inventory(ctx context.Context, node, address string) (snapshot.Talos, error)
 }
 
 // Request is what to observe.
@@ -49,6 +61,8 @@ type Request struct {
 	Closely []string
 	// StepsFollow tells that the nodes will be asked to do something.
 	StepsFollow bool
+	// Podless asks Talos about the nodes too that have no provisioner pod.
+	Podless bool
 	// Blind asks no node.
 	Blind bool
 	// Users asks which pods use the claims of local volumes.
@@ -104,9 +118,55 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 	return s, ctx.Err()
 }
 
-// look asks every node with a provisioner pod what it sees. To be forbidden to
-// ask concerns no single node, and is an error.
+// look asks every node with a provisioner pod what it sees, and at the same time its
+// Talos API.
 func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, r Request) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var asked sync.WaitGroup
+	asked.Go(func() { c.askTalos(ctx, s, r) })
+	err := c.askPods(ctx, s, r)
+	if err != nil {
+		cancel()
+	}
+	asked.Wait()
+	return err
+}
+
+// askTalos fills the nodes' Talos sections.
+func (c *Collector) askTalos(ctx context.Context, s *snapshot.Snapshot, r Request) {
+	s.NoTalos = c.NoTalos
+	var of []*snapshot.Node
+	for i := range s.Nodes {
+		switch n := &s.Nodes[i]; {
+		case c.Talos == nil && c.NoTalos != "":
+			n.Talos = snapshot.Unread[snapshot.Talos](c.NoTalos)
+		case c.Talos == nil, n.Pod.Value == nil && !r.Podless:
+		case n.Address == "":
+			n.Talos = snapshot.Unread[snapshot.Talos]("the node's status has no InternalIP to reach Talos by")
+		default:
+			of = append(of, n)
+		}
+	}
+	var limit int
+	var timeout time.Duration
+	if c.Pods != nil {
+		limit, timeout = c.Pods.Limit, c.Pods.Timeout
+	}
+	exec.Each(ctx, of, limit, timeout, func(ctx context.Context, n *snapshot.Node) error {
+		told, err := c.Talos.Inventory(ctx, n.Name, n.Address)
+		if err != nil {
+			n.Talos = snapshot.Unread[snapshot.Talos](err.Error())
+		} else {
+			n.Talos = snapshot.Read(told)
+		}
+		return err
+	})
+}
+
+// askPods fills the nodes' views. To be forbidden to ask concerns no single node, and
+// is an error.
+func (c *Collector) askPods(ctx context.Context, s *snapshot.Snapshot, r Request) error {
 	var names []string
 	var of []*snapshot.Node
 	for i := range s.Nodes {
@@ -117,6 +177,9 @@ func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, r Request) e
 		}
 		names = append(names, n.Name)
 		of = append(of, n)
+	}
+	if len(names) == 0 {
+		return nil
 	}
 	var done func()
 	if c.Progress != nil {

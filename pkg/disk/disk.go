@@ -61,7 +61,7 @@ const (
 type Disk struct {
 	// Name is the device node's name below /dev, "vdf".
 	Name   string `json:"name"`
-	Number Number `json:"number"`
+	Number Number `json:"number,omitzero"`
 	Kind   Kind   `json:"type"`
 	// Size in bytes.
 	Size       uint64 `json:"size"`

@@ -113,7 +113,7 @@ func decideNode(s *snapshot.Snapshot, node snapshot.Node, r Request, class provi
 		return links
 	}
 	view := *node.View.Value
-	j := judge{s: s, node: node, view: view, class: class, request: r}
+	j := judge{s: s, node: node, view: view, talos: talosOf(node), class: class, request: r}
 	for _, arg := range r.Disks {
 		found := resolve(arg, view)
 		if len(found) == 0 && arg.Glob == "" {
@@ -202,6 +202,7 @@ type judge struct {
 	s       *snapshot.Snapshot
 	node    snapshot.Node
 	view    snapshot.PodView
+	talos   talos
 	class   provisioner.Class
 	request Request
 }
@@ -294,14 +295,12 @@ func (j judge) directory(l *Link, dir snapshot.Dir) {
 	}
 }
 
-// system refuses the disk that the node lives on, and every disk where that one
-// cannot be told.
+// system refuses the disk that the node lives on or uses itself, and every disk
+// where the one that it lives on cannot be told.
 func (j judge) system(l *Link, d disk.Disk) {
-	if j.view.BeneathProblem != "" {
-		l.object(disk.SystemDiskUnknown, "", "may be the system disk, which cannot be told: %s", j.view.BeneathProblem)
-	}
-	if why, is := disk.SystemDisks(j.view.Disks, j.view.Beneath)[d.Number]; is {
-		l.object(disk.SystemDisk, "", "is a disk that the node itself lives on: it %s", why)
+	_, found := j.talos.claims(d)
+	for _, o := range found {
+		l.object(o.Reason, o.Hint, "%s", o.Message)
 	}
 }
 
