@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+)
+
+// Decide plans what is to happen to one node so that its kubelet sees the required
+// directories, or with Remove no longer has entries for them. A directory that
+// is refused keeps the node as it is: each change restarts the kubelet, so there is one for all.
+func Decide(n NodeState, r Request) Plan {
+	p := Plan{Node: n.Node}
+	if err := n.Version.Supported(); err != nil {
+		if !n.Version.Known() {
+			return p.end(ActionSkip, ReasonVersionUnknown, err.Error(), "")
+		}
+		return p.end(ActionRefuse, ReasonVersion, err.Error(), "upgrade Talos: https://www.talos.dev/latest/talos-guides/upgrading-talos/")
+	}
+	p.warn(n.Version.Newer())
+	dirs, err := cleanDirs(r.Required)
+	if err != nil {
+		return p.end(ActionRefuse, ReasonDirectory, err.Error(), failure.Hint(err))
+	}
+	if len(dirs) == 0 {
+		return p.end(ActionUnchanged, ReasonNothing, "the provisioner has no directory", "")
+	}
+	if r.Remove {
+		return n.remove(p, r, dirs)
+	}
+	options, ok := r.Propagation.options()
+	if !ok {
+		return p.end(ActionRefuse, ReasonPropagation, fmt.Sprintf("propagation %q is none of rslave, rshared and private", r.Propagation), "--propagation rslave")
+	}
+
+	var need []string
+	for _, dir := range outer(dirs) {
+		d := n.judge(dir)
+		p.Directories = append(p.Directories, d)
+		if d.Warning != "" {
+			p.warn(fmt.Sprintf("%q %s", d.Path, d.Warning))
+		}
+		if d.Action == ActionPatch {
+			need = append(need, dir)
+		}
+	}
+	for _, action := range []Action{ActionRefuse, ActionSkip} {
+		if of := p.of(action); len(of) > 0 {
+			p.Ways = n.ways(of)
+			return p.end(action, of[0].Reason, sentence(of), hints(of))
+		}
+	}
+	if len(need) == 0 {
+		n.oddities(&p)
+		reason := ReasonVisible
+		if slices.ContainsFunc(p.Directories, func(d Directory) bool { return d.Reason == ReasonConfigured }) {
+			reason = ReasonConfigured
+		}
+		return p.end(ActionUnchanged, reason, sentence(p.Directories), "")
+	}
+
+	if n.Config.KubeletDocument && !r.Convert {
+		p.Ways = waysWithout(n.Version, need[0])
+		return p.end(ActionRefuse, ReasonKubeletDocument,
+			fmt.Sprintf("the kubelet is configured by a KubeletConfig document, which has no extraMounts, and does not see %s", quoted(need)),
+			fmt.Sprintf("give the provisioner a directory that the kubelet sees already; or have machine.kubelet back: kubectl talosdisk mounts --nodes %s --convert-kubelet-config", n.Node))
+	}
+	if refused := n.obstacle(&p); refused != nil {
+		return *refused
+	}
+	if refused := n.restart(&p, r); refused != nil {
+		return *refused
+	}
+	taken := make([]string, 0, len(n.Config.ExtraMounts))
+	for _, m := range n.Config.ExtraMounts {
+		taken = append(taken, m.destination())
+	}
+	adds := join(n.Version, need, taken)
+	p.end(ActionPatch, ReasonNoEntry, sentence(p.of(ActionPatch)), "")
+	for _, dir := range adds {
+		p.Add = append(p.Add, ExtraMount{Destination: dir, Type: "bind", Source: dir, Options: slices.Clone(options)})
+		if n.View != nil && n.View.Dirs[dir].Host.Exists == disk.No {
+			p.warn(fmt.Sprintf("%q does not exist on the node: Talos makes it", dir))
+		}
+	}
+	if r.Propagation == PropagationPrivate {
+		p.warn("with private propagation the kubelet does not see what is mounted on the node later, until it starts again")
+	}
+	p.Convert, p.Restarts = n.Config.KubeletDocument, true
+	return p
+}
+
+// options are an entry's. Only rbind takes what is mounted already along.
+func (p Propagation) options() ([]string, bool) {
+	switch p {
+	case "", PropagationSlave, PropagationShared:
+		return []string{"rbind", string(cmp.Or(p, PropagationSlave)), "rw"}, true
+	case PropagationPrivate:
+		return []string{"rbind", "rprivate", "rw"}, true
+	}
+	return nil, false
+}
+
+// obstacle refuses to change a list of entries that is wrong already: the restart
+// would fail, or double the node's mounts.
+func (n NodeState) obstacle(p *Plan) *Plan {
+	entries := n.Config.ExtraMounts
+	for i, m := range entries {
+		if fault := m.fault(); fault != "" {
+			refused := p.end(ActionRefuse, ReasonBadEntry, fmt.Sprintf("%s %s: the kubelet does not start with it", entry(i), fault), n.edit("take it out or mend it"))
+			return &refused
+		}
+	}
+	for _, c := range conflicts(n.Version, entries) {
+		if c.lower < 0 && !c.leaks {
+			p.warn(c.text(entries))
+			continue
+		}
+		reason := ReasonNested
+		if c.same && c.lower >= 0 {
+			reason = ReasonDuplicate
+		}
+		refused := p.end(ActionRefuse, reason, c.text(entries), n.edit("leave one of them"))
+		return &refused
+	}
+	return nil
+}
+
+// oddities warns of what is wrong with the entries although nothing is changed.
+func (n NodeState) oddities(p *Plan) {
+	for i, m := range n.Config.ExtraMounts {
+		if fault := m.fault(); fault != "" {
+			p.warn(entry(i) + " " + fault + ": the kubelet does not start with it")
+		}
+	}
+	for _, c := range conflicts(n.Version, n.Config.ExtraMounts) {
+		p.warn(c.text(n.Config.ExtraMounts))
+	}
+}
+
+// text says which two lie upon each other, and what comes of it.
+func (c conflict) text(entries []ExtraMount) string {
+	upper := entries[c.upper].destination()
+	var text string
+	switch {
+	case c.lower < 0 && c.same:
+		text = fmt.Sprintf("%s mounts %s, which Talos mounts itself", entry(c.upper), upper)
+	case c.lower < 0:
+		text = fmt.Sprintf("%s mounts %s, below %s, which Talos mounts itself", entry(c.upper), upper, c.byTalos)
+	case c.same:
+		text = fmt.Sprintf("%s and %s both mount %s", entry(c.lower), entry(c.upper), upper)
+	default:
+		text = fmt.Sprintf("%s mounts %s, below %s of %s", entry(c.upper), upper, entries[c.lower].destination(), entry(c.lower))
+	}
+	if c.leaks {
+		text += ": each start of the kubelet doubles the node's mounts there"
+	}
+	return text
+}
+
+// restart refuses what must not be done to this node now: every change restarts its kubelet.
+func (n NodeState) restart(p *Plan, r Request) *Plan {
+	hazard := n.Version.RestartHazard()
+	var refused Plan
+	switch {
+	case n.StagedDiffers:
+		refused = p.end(ActionRefuse, ReasonStaged, pendingDetail, pendingHint)
+	case !n.Ready:
+		message := "the node is not ready"
+		if n.NotReady != "" {
+			message += ": " + n.NotReady
+		}
+		refused = p.end(ActionRefuse, ReasonNotReady, message, "kubectl describe node "+n.Node)
+	case hazard != "" && !r.AcceptHazard:
+		refused = p.end(ActionRefuse, ReasonHazard, hazard, "upgrade Talos, or restart it all the same with --accept "+string(ReasonHazard))
+	default:
+		p.warn(hazard)
+		for _, caution := range n.Version.restartCautions() {
+			p.warn(caution)
+		}
+		if !n.Version.ShowsPersistent() {
+			p.warn("Talos before v1.10 does not show a staged configuration: if there is one, it is lost")
+		}
+		return nil
+	}
+	return &refused
+}
+
+// ways are those around the directories that no entry can serve.
+func (n NodeState) ways(refused []Directory) []Way {
+	for _, d := range refused {
+		if d.Reason == ReasonOffVar || d.Reason == ReasonVarMnt || d.Reason == ReasonHoldsTalos {
+			return waysWithout(n.Version, d.Path)
+		}
+	}
+	return nil
+}
+
+// edit is a hint to edit the configuration by hand. No patch is ever printed: Talos's
+// merge appends to the list of extraMounts.
+func (n NodeState) edit(what string) string {
+	return fmt.Sprintf("%s: talosctl -n %s edit machineconfig --mode no-reboot", what, n.address())
+}
+
+// address is what talosctl takes for the node.
+func (n NodeState) address() string {
+	if n.Address == "" {
+		return n.Node
+	}
+	return n.Address
+}
+
+// of are the directories with an action.
+func (p *Plan) of(action Action) []Directory {
+	var of []Directory
+	for _, d := range p.Directories {
+		if d.Action == action {
+			of = append(of, d)
+		}
+	}
+	return of
+}
+
+func sentence(dirs []Directory) string {
+	parts := make([]string, 0, len(dirs))
+	for _, d := range dirs {
+		parts = append(parts, fmt.Sprintf("%q %s", d.Path, d.Message))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func hints(dirs []Directory) string {
+	var all []string
+	for _, d := range dirs {
+		if d.Hint != "" && !slices.Contains(all, d.Hint) {
+			all = append(all, d.Hint)
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+func quoted(dirs []string) string {
+	parts := make([]string, 0, len(dirs))
+	for _, dir := range dirs {
+		parts = append(parts, fmt.Sprintf("%q", dir))
+	}
+	return strings.Join(parts, ", ")
+}

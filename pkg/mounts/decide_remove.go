@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// remove plans to take out all entries for exactly these directories, or for the
+// parent that stood for them when they were added.
+func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
+	if n.ConfigProblem != "" {
+		return p.end(ActionSkip, ReasonConfigNotRead, "its configuration was not read: "+n.ConfigProblem, "")
+	}
+	exact := append(join(n.Version, dirs, nil), dirs...)
+	var remove []int
+	var removed, left []ExtraMount
+	for i, m := range n.Config.ExtraMounts {
+		if m.Destination != "" && slices.Contains(exact, m.destination()) {
+			remove, removed = append(remove, i), append(removed, m)
+		} else {
+			left = append(left, m)
+		}
+	}
+	if len(remove) == 0 {
+		return p.end(ActionUnchanged, ReasonNoEntry, "its configuration has no extraMount for "+quoted(dirs), "")
+	}
+	if refused := n.restart(&p, r); refused != nil {
+		return *refused
+	}
+	var gone []string
+	for _, m := range removed {
+		gone = append(gone, m.destination())
+	}
+	gone = outer(gone)
+	p.end(ActionPatch, ReasonRemove, "the extraMounts for "+quoted(gone)+" are taken out", "")
+	p.Remove, p.Removed, p.Restarts = remove, removed, true
+	for _, name := range slices.Sorted(maps.Keys(n.Volumes)) {
+		if dir := n.Volumes[name]; n.loses(dir, gone, left) {
+			p.warn(fmt.Sprintf("volume %q lies at %q: pods that use it can no longer start", name, dir))
+		}
+	}
+	return p
+}
+
+// loses tells whether dir is seen through the entries that go, and through nothing else.
+func (n NodeState) loses(dir string, gone []string, left []ExtraMount) bool {
+	at := func(destination string) bool { return below(dir, destination) }
+	if _, talos := n.Version.covering(dir); talos || !slices.ContainsFunc(gone, at) {
+		return false
+	}
+	return !slices.ContainsFunc(left, func(m ExtraMount) bool { return m.fault() == "" && at(m.destination()) })
+}

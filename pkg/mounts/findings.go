@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+)
+
+// Flag is what is wrong with a mount, in one word. The words do not change.
+type Flag string
+
+// The flags.
+const (
+	// FlagNoDestination and FlagBadEntry: the kubelet does not start with the entry.
+	FlagNoDestination Flag = "no-destination"
+	FlagBadEntry      Flag = "bad-entry"
+	// FlagDuplicated and FlagNested: two entries upon each other.
+	FlagDuplicated Flag = "duplicated"
+	FlagNested     Flag = "nested"
+	// FlagNeedless: Talos mounts it itself.
+	FlagNeedless    Flag = "needless"
+	FlagOtherSource Flag = "other-source"
+	FlagReadOnly    Flag = "read-only"
+	// FlagBindForRbind: disks that are mounted below before the kubelet starts stay hidden.
+	FlagBindForRbind Flag = "bind-for-rbind"
+	// FlagPropagation: what is mounted later does not reach the kubelet.
+	FlagPropagation Flag = "propagation"
+	// FlagNotInForce: configured, and not in the kubelet.
+	FlagNotInForce Flag = "not-in-force"
+	// FlagHidden: a disk of the node that the kubelet does not see, below an entry.
+	FlagHidden Flag = "hidden"
+	// FlagStale: a mount in the kubelet that the node no longer has.
+	FlagStale Flag = "stale"
+	// FlagLeaked: the node has the same mount several times, one upon the other.
+	FlagLeaked Flag = "leaked"
+	// FlagUnknown: it was not found out whether the kubelet has an entry.
+	FlagUnknown Flag = "unknown"
+)
+
+// Finding is one thing that is wrong with a node's mounts.
+type Finding struct {
+	Flag Flag `json:"flag"`
+	// Path is the destination or the mount point.
+	Path    string `json:"path"`
+	Message string `json:"message"`
+}
+
+// Findings are what is wrong with a node's extraMounts, and with the mounts that came
+// of them: entry by entry in the list's order, then the node's own mounts. What
+// was not read makes no finding but FlagUnknown.
+func Findings(n NodeState) []Finding {
+	var found []Finding
+	add := func(flag Flag, path, format string, args ...any) {
+		found = append(found, Finding{Flag: flag, Path: path, Message: fmt.Sprintf(format, args...)})
+	}
+	entries := n.Config.ExtraMounts
+	clashes := conflicts(n.Version, entries)
+	seen := make(map[string]bool, len(entries))
+	for i, m := range entries {
+		if fault := m.fault(); fault != "" {
+			flag := FlagBadEntry
+			if m.Destination == "" {
+				flag = FlagNoDestination
+			}
+			add(flag, m.Destination, "%s %s: the kubelet does not start with it", entry(i), fault)
+			continue
+		}
+		dir := m.destination()
+		needless := false
+		for _, c := range clashes {
+			switch {
+			case c.upper != i:
+			case c.lower < 0 && !c.leaks:
+				needless = true
+				add(FlagNeedless, dir, "%s", c.text(entries))
+			case c.lower < 0:
+				needless = true
+				add(FlagNested, dir, "%s", c.text(entries))
+			case c.same:
+				add(FlagDuplicated, dir, "%s", c.text(entries))
+			default:
+				add(FlagNested, dir, "%s", c.text(entries))
+			}
+		}
+		if m.source() != dir {
+			add(FlagOtherSource, dir, "%s mounts %s there: the kubelet sees another directory under this path", entry(i), m.source())
+		}
+		if m.readOnly() && !needless {
+			add(FlagReadOnly, dir, "%s has the option ro: pods cannot write to directories in it", entry(i))
+		}
+		if !m.recursive() {
+			n.bindFinding(i, m, add)
+		}
+		if m.propagation() == "private" {
+			add(FlagPropagation, dir, "%s is private: the kubelet does not see what is mounted on the node later, until it starts again", entry(i))
+		}
+		if !seen[dir] && m.source() == dir {
+			seen[dir] = true
+			n.viewFindings(i, dir, add)
+		}
+	}
+	if n.View != nil && n.View.HasMounts() {
+		for _, l := range leaks(n.View.Host) {
+			add(FlagLeaked, l.point, "the node has %s mounted there %d times: each start of a kubelet with two entries upon each other doubles it; the mounts stay until the node reboots", l.mount, l.times)
+		}
+	}
+	return found
+}
+
+func (n NodeState) bindFinding(i int, m ExtraMount, add func(Flag, string, string, ...any)) {
+	const rule = "%s has bind for rbind: "
+	switch at, ok := n.diskBelow(m.destination()); {
+	case ok:
+		add(FlagBindForRbind, m.destination(), rule+"what is mounted at %s when the kubelet starts is hidden, and pods write to the disk beneath", entry(i), at)
+	default:
+		add(FlagBindForRbind, m.destination(), rule+"a disk that is mounted below it when the kubelet starts is hidden", entry(i))
+	}
+}
+
+// viewFindings compares an entry with what the kubelet has.
+func (n NodeState) viewFindings(i int, dir string, add func(Flag, string, string, ...any)) {
+	s := n.see(dir)
+	switch {
+	case len(s.Hidden) > 0 && s.MountPoint == disk.Yes:
+		for _, h := range s.Hidden {
+			add(FlagHidden, h.Point, "the kubelet does not see %s, but the directory beneath it", h)
+		}
+	case len(s.Stale) > 0:
+		for _, m := range s.Stale {
+			add(FlagStale, m.Point, "the kubelet still has %s, which is no longer mounted on the node", m)
+		}
+	case s.Visible == disk.No:
+		add(FlagNotInForce, dir, "%s is not in force: %s", entry(i), s.Why)
+	case s.Visible != disk.Yes:
+		add(FlagUnknown, dir, "whether the kubelet has %s is unknown: %s", entry(i), s.Why)
+	}
+}
+
+// leak is a mount that a node has several times at one point.
+type leak struct {
+	point string
+	mount Mount
+	times int
+}
+
+// leaks finds the same directory of the same file system mounted upon itself below
+// /var, the uppermost points only: what is mounted below a leaked one leaks along.
+// Nothing in Talos does that on purpose.
+func leaks(host []Mount) []leak {
+	var found []leak
+	for _, m := range host {
+		same := func(o Mount) bool { return o.Point == m.Point && o.Device == m.Device && o.Root == m.Root }
+		known := slices.ContainsFunc(found, func(l leak) bool { return below(m.Point, l.point) })
+		if known || !below(m.Point, "/var") {
+			continue
+		}
+		times := 0
+		for _, o := range host {
+			if same(o) {
+				times++
+			}
+		}
+		if times > 1 {
+			found = slices.DeleteFunc(found, func(l leak) bool { return below(l.point, m.Point) })
+			found = append(found, leak{point: m.Point, mount: m, times: times})
+		}
+	}
+	return found
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import "github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+
+// NodeState is what is known of one node when its mounts are decided on.
+type NodeState struct {
+	// Node is the node's name, Address what talosctl -n takes.
+	Node    string
+	Address string
+	Version Version
+	// Config is what the configuration in force says of the kubelet. ConfigProblem
+	// tells why it could not be read (only os:admin may), and Config counts for nothing.
+	Config        Config
+	ConfigProblem string
+	// StagedDiffers: the configuration on disk is not the one in force.
+	StagedDiffers bool
+	// View is what the kubelet sees. Nil: ViewProblem says why it is not known.
+	View        *View
+	ViewProblem string
+	// Ready is the node's condition; NotReady its message where it is not.
+	Ready    bool
+	NotReady string
+	// Volumes are the local volumes (PersistentVolumes) of this node: path by name.
+	Volumes map[string]string
+}
+
+// Request is what a person asks for.
+type Request struct {
+	// Required are the directories that the kubelet must see, or, with Remove, no
+	// longer need: the provisioner's hostDirs as they are.
+	Required []string
+	// Propagation of new entries; empty is PropagationSlave.
+	Propagation Propagation
+	// Remove takes entries out.
+	Remove bool
+	// Convert replaces a KubeletConfig document by machine.kubelet.
+	Convert bool
+	// AcceptHazard restarts the kubelet even where that unmounts volumes.
+	AcceptHazard bool
+}
+
+// Propagation says whether mounts that are made later on the node reach the kubelet.
+type Propagation string
+
+// The propagations. A slave gets the node's mounts, and cannot give any back;
+// the kubelet of a local volume needs no more.
+const (
+	PropagationSlave   Propagation = "rslave"
+	PropagationShared  Propagation = "rshared"
+	PropagationPrivate Propagation = "private"
+)
+
+// Action is what a plan means to do.
+type Action string
+
+// The actions.
+const (
+	ActionUnchanged Action = "unchanged"
+	ActionPatch     Action = "patch"
+	ActionRefuse    Action = "refuse"
+	// ActionSkip: too little is known, so nothing is planned.
+	ActionSkip Action = "skip"
+)
+
+// Reason is why a plan is what it is, in one word for machines. The words do not change.
+type Reason string
+
+// Reasons why nothing needs to be done.
+const (
+	// ReasonVisible: the kubelet sees it.
+	ReasonVisible Reason = "visible"
+	// ReasonConfigured: the configuration asks for it; what the kubelet sees was not found out.
+	ReasonConfigured Reason = "configured"
+	// ReasonNothing: no directory is required.
+	ReasonNothing Reason = "nothing-required"
+)
+
+// ReasonNoEntry is why a mount is added, or none can be removed: no entry serves.
+// ReasonRemove is why entries are removed.
+const (
+	ReasonNoEntry Reason = "no-entry"
+	ReasonRemove  Reason = "remove"
+)
+
+// Reasons why too little is known.
+const (
+	ReasonVersionUnknown Reason = "version-unknown"
+	ReasonConfigNotRead  Reason = "config-not-read"
+	ReasonNotSeen        Reason = "not-seen"
+)
+
+// Reasons to refuse.
+const (
+	ReasonVersion         Reason = "talos-version"
+	ReasonDirectory       Reason = "directory"
+	ReasonPropagation     Reason = "propagation"
+	ReasonOffVar          Reason = "off-var"
+	ReasonVarMnt          Reason = "var-mnt"
+	ReasonHoldsTalos      Reason = "holds-talos-mounts"
+	ReasonHidden          Reason = "hidden"
+	ReasonBadEntry        Reason = "bad-entry"
+	ReasonDuplicate       Reason = "duplicate-entries"
+	ReasonNested          Reason = "nested-entries"
+	ReasonOtherSource     Reason = "other-source"
+	ReasonReadOnly        Reason = "read-only"
+	ReasonBindForRbind    Reason = "bind-for-rbind"
+	ReasonNotInForce      Reason = "not-in-force"
+	ReasonKubeletDocument Reason = "kubelet-document"
+	ReasonStaged          Reason = "staged-config"
+	ReasonNotReady        Reason = "not-ready"
+	ReasonHazard          Reason = "kubelet-restart-hazard"
+)
+
+// Directory is what is decided on one required directory.
+type Directory struct {
+	Path    string      `json:"path"`
+	Action  Action      `json:"action"`
+	Reason  Reason      `json:"reason"`
+	Visible disk.Answer `json:"visible"`
+	// Message completes the path: `is mounted into the kubelet by Talos v1.14.0`.
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	// Warning is what is not as it should be although nothing is done about it.
+	Warning string `json:"warning,omitempty"`
+}
+
+// Plan is what is to happen to one node.
+type Plan struct {
+	Node   string `json:"node"`
+	Action Action `json:"action"`
+	Reason Reason `json:"reason"`
+	// Message is a sentence for a person, Hint what to do.
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	// Ways are how the disks can be used without an extraMount, where none is possible.
+	Ways []Way `json:"ways,omitempty"`
+
+	Directories []Directory `json:"directories,omitempty"`
+	// Add are entries to append. Remove are positions in the list as it is, ascending,
+	// and Removed the entries there.
+	Add     []ExtraMount `json:"add,omitempty"`
+	Remove  []int        `json:"remove,omitempty"`
+	Removed []ExtraMount `json:"removed,omitempty"`
+	// Convert: a KubeletConfig document becomes machine.kubelet first.
+	Convert bool `json:"convert,omitempty"`
+	// Restarts: performing it restarts the kubelet. Pods go on running.
+	Restarts bool     `json:"restarts,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Appear are the directories that the kubelet must see once the plan is performed.
+func (p Plan) Appear() []string {
+	var dirs []string
+	for _, m := range p.Add {
+		dirs = append(dirs, m.Destination)
+	}
+	return dirs
+}
+
+func (p *Plan) end(action Action, reason Reason, message, hint string) Plan {
+	p.Action, p.Reason, p.Message, p.Hint = action, reason, message, hint
+	p.Add, p.Remove, p.Removed, p.Convert, p.Restarts = nil, nil, nil, false, false
+	return *p
+}
+
+func (p *Plan) warn(warning string) {
+	if warning != "" {
+		p.Warnings = append(p.Warnings, warning)
+	}
+}

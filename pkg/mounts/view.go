@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+)
+
+// Sighting is what a kubelet sees at one directory.
+type Sighting struct {
+	Path string `json:"path"`
+	// Visible is Yes where the kubelet sees at Path, and below it, what the node has
+	// there; Why says how that is known.
+	Visible disk.Answer `json:"visible"`
+	Why     string      `json:"why"`
+
+	// The rest is known from the mounts only.
+
+	// MountPoint tells whether Path itself is a mount of the kubelet's. Unknown
+	// where the mounts could not be read.
+	MountPoint disk.Answer `json:"mountPoint"`
+	// Mount is what covers Path in the kubelet. Nil: unknown.
+	Mount *Mount `json:"mount,omitempty"`
+	// Propagation is Mount's: shared, slave or private.
+	Propagation string `json:"propagation,omitempty"`
+	// InKubelet and OnHost are how often Path is mounted, one upon the other.
+	InKubelet int `json:"inKubelet,omitempty"`
+	OnHost    int `json:"onHost,omitempty"`
+	// Hidden are the node's mounts at or below Path that the kubelet does not see:
+	// what it writes there goes to the disk beneath. Stale are mounts of the
+	// kubelet's below Path that the node no longer has.
+	Hidden []Mount `json:"hidden,omitempty"`
+	Stale  []Mount `json:"stale,omitempty"`
+}
+
+// Visible tells whether the kubelet sees at dir what the node has there, and why.
+func (v View) Visible(dir string) (disk.Answer, string) {
+	s := v.See(dir)
+	return s.Visible, s.Why
+}
+
+// HasMounts tells whether both sides' mounts were read.
+func (v View) HasMounts() bool {
+	return v.MountsProblem == "" && len(v.Kubelet) > 0 && len(v.Host) > 0
+}
+
+// See is what the kubelet sees at dir. The mounts of both sides prove it; where they
+// could not be read, the listings speak, and may not be able to tell.
+func (v View) See(dir string) Sighting {
+	dir = path.Clean(dir)
+	if !v.HasMounts() {
+		s := Sighting{Path: dir, MountPoint: disk.Unknown}
+		s.Visible, s.Why = v.byListing(dir)
+		return s
+	}
+	return v.byMounts(dir)
+}
+
+func (v View) byMounts(dir string) Sighting {
+	s := Sighting{Path: dir, MountPoint: disk.No, InKubelet: stacked(v.Kubelet, dir), OnHost: stacked(v.Host, dir)}
+	kubelet, host := newTree(v.Kubelet), newTree(v.Host)
+	inKubelet, ok1 := kubelet.at(dir)
+	onHost, ok2 := host.at(dir)
+	if !ok1 || !ok2 {
+		s.Visible, s.Why, s.MountPoint = disk.Unknown, `no mount at "/" in what was read`, disk.Unknown
+		return s
+	}
+	s.Mount, s.Propagation = &inKubelet, inKubelet.Propagation()
+	if inKubelet.Point == dir {
+		s.MountPoint = disk.Yes
+	}
+	if !samePlace(inKubelet, onHost, dir) {
+		if onHost.Point == dir {
+			s.Hidden = []Mount{onHost}
+		}
+		s.Visible = disk.No
+		switch {
+		case inKubelet.Point == "/":
+			s.Why = "no mount of the kubelet's leads there"
+		default:
+			s.Why = fmt.Sprintf("the kubelet has %s at %s, where the node has %s", inKubelet, inKubelet.Point, onHost)
+		}
+		return s
+	}
+	if !below(dir, "/dev") { // Below /dev is only what the kernel makes up: devpts, mqueue, shm.
+		s.Hidden = host.differs(dir, kubelet)
+		s.Stale = kubelet.differs(dir, host)
+		s.Stale = slices.DeleteFunc(s.Stale, func(m Mount) bool { // Where both sides differ, it is hidden.
+			return slices.ContainsFunc(s.Hidden, func(h Mount) bool { return h.Point == m.Point })
+		})
+	}
+	sight, listed := v.Dirs[dir]
+	switch {
+	case len(s.Hidden) > 0:
+		s.Visible, s.Why = disk.No, hiddenText(s.Hidden)
+	case len(s.Stale) > 0:
+		s.Visible, s.Why = disk.No, fmt.Sprintf("the kubelet still has %s at %s, which the node has not", s.Stale[0], s.Stale[0].Point)
+	case listed && sight.Host.Exists == disk.Yes && sight.Kubelet.Exists == disk.No:
+		s.Visible, s.Why = disk.No, "it does not exist in the kubelet, although a mount of its parent does"
+	case listed && sight.Host.Exists == disk.No:
+		s.Visible, s.Why = disk.Yes, seenText(inKubelet, dir)+"; it does not exist on the node"
+	default:
+		s.Visible, s.Why = disk.Yes, seenText(inKubelet, dir)
+	}
+	return s
+}
+
+func seenText(m Mount, dir string) string {
+	if m.Point == dir {
+		return "it is mounted into the kubelet"
+	}
+	return fmt.Sprintf("%s is mounted into the kubelet", m.Point)
+}
+
+func hiddenText(hidden []Mount) string {
+	text := fmt.Sprintf("the kubelet does not see %s at %s", hidden[0], hidden[0].Point)
+	if more := len(hidden) - 1; more > 0 {
+		text += fmt.Sprintf(" and %d more mounts", more)
+	}
+	return text + ", but the directory beneath"
+}
+
+// byListing compares what both sides list. Equal lists of names are taken for the
+// same directory; that the disks mounted below are the same they cannot prove.
+func (v View) byListing(dir string) (disk.Answer, string) {
+	answer, why := v.listed(dir)
+	if answer != disk.Yes {
+		return answer, why
+	}
+	for _, other := range slices.Sorted(maps.Keys(v.Dirs)) {
+		if other == dir || !below(other, dir) {
+			continue
+		}
+		if a, w := v.listed(other); a == disk.No {
+			return disk.No, fmt.Sprintf("%s: %s", other, w)
+		}
+	}
+	problem := v.MountsProblem
+	if problem == "" {
+		problem = "they were not asked for"
+	}
+	return disk.Yes, why + "; mounts were not compared: " + problem
+}
+
+func (v View) listed(dir string) (disk.Answer, string) {
+	sight, ok := v.Dirs[dir]
+	host, kubelet := sight.Host, sight.Kubelet
+	switch {
+	case !ok:
+		return disk.Unknown, "nobody looked"
+	case kubelet.Exists == disk.No && host.Exists == disk.No:
+		return disk.No, "it exists neither in the kubelet nor on the node"
+	case kubelet.Exists == disk.No:
+		return disk.No, "it does not exist in the kubelet"
+	case kubelet.Exists != disk.Yes:
+		return disk.Unknown, problemText("the kubelet's view of it was not read", kubelet.Problem)
+	case host.Exists == disk.No:
+		return disk.No, "it exists in the kubelet's container only, not on the node"
+	case host.Exists != disk.Yes:
+		return disk.Unknown, problemText("the node's directory was not read", host.Problem)
+	}
+	missing := without(host.Entries, kubelet.Entries)
+	extra := without(kubelet.Entries, host.Entries)
+	switch {
+	case len(missing) > 0:
+		return disk.No, "the kubelet does not list " + some(missing) + ", which the node has there"
+	case len(extra) > 0:
+		return disk.Unknown, "the kubelet lists " + some(extra) + ", which the node has not"
+	case len(host.Entries) == 0:
+		return disk.Unknown, "it is empty on the node and in the kubelet: that does not tell whether they are the same"
+	}
+	return disk.Yes, "the kubelet lists the same entries as the node"
+}
+
+func problemText(text, problem string) string {
+	if problem == "" {
+		return text
+	}
+	return text + ": " + problem
+}
+
+// without are the names of a that b has not, sorted.
+func without(a, b []string) []string {
+	var left []string
+	for _, name := range a {
+		if !slices.Contains(b, name) {
+			left = append(left, name)
+		}
+	}
+	slices.Sort(left)
+	return left
+}
+
+// some quotes the first few names.
+func some(names []string) string {
+	const few = 3
+	quoted := make([]string, 0, few)
+	for _, name := range names[:min(few, len(names))] {
+		quoted = append(quoted, fmt.Sprintf("%q", name))
+	}
+	text := strings.Join(quoted, ", ")
+	if more := len(names) - few; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// stacked counts the mounts at a path.
+func stacked(mounts []Mount, point string) int {
+	n := 0
+	for _, m := range mounts {
+		if m.Point == point {
+			n++
+		}
+	}
+	return n
+}
+
+// samePlace tells whether path lies in the same directory of the same file system
+// in two mounts that cover it.
+func samePlace(a, b Mount, p string) bool {
+	return a.Device == b.Device && a.place(p) == b.place(p)
+}
+
+// place is where path lies in the mount's file system.
+func (m Mount) place(p string) string {
+	if p == m.Point {
+		return m.Root
+	}
+	return path.Join(m.Root, strings.TrimPrefix(p, m.Point))
+}
+
+// tree is a mount namespace, in which a path can be walked as the kernel does. A
+// mount point alone does not tell: a mount that was made over a parent of it
+// later hides it.
+type tree struct {
+	mounts []Mount
+	root   int // Index, or -1.
+	on     map[int][]int
+}
+
+func newTree(mounts []Mount) tree {
+	t := tree{mounts: mounts, root: -1, on: make(map[int][]int, len(mounts))}
+	ids := make(map[int]bool, len(mounts))
+	for _, m := range mounts {
+		ids[m.ID] = true
+	}
+	for i, m := range mounts {
+		switch {
+		case m.Parent != m.ID && ids[m.Parent]:
+			t.on[m.Parent] = append(t.on[m.Parent], i)
+		case m.Point == "/" && t.root < 0: // The root's parent is out of sight.
+			t.root = i
+		}
+	}
+	return t
+}
+
+// at is the mount that a walk to a clean, absolute path ends in.
+func (t tree) at(p string) (Mount, bool) {
+	if t.root < 0 {
+		return Mount{}, false
+	}
+	current, steps := t.root, 0
+	step := func(prefix string) {
+		for {
+			next := -1
+			for _, i := range t.on[t.mounts[current].ID] {
+				if t.mounts[i].Point == prefix {
+					next = i
+				}
+			}
+			// More steps than mounts: a file that was made up goes in circles.
+			if steps++; next < 0 || steps > 2*len(t.mounts)+strings.Count(p, "/") {
+				return
+			}
+			current = next
+		}
+	}
+	step("/")
+	for i := 1; i < len(p); i++ {
+		if p[i] == '/' {
+			step(p[:i])
+		}
+	}
+	if p != "/" {
+		step(p)
+	}
+	return t.mounts[current], true
+}
+
+// differs are the mounts strictly below dir, each the one on top, at whose point
+// the other side has another place.
+func (t tree) differs(dir string, other tree) []Mount {
+	var found []Mount
+	for _, m := range t.mounts {
+		if m.Point == dir || !below(m.Point, dir) {
+			continue
+		}
+		top, ok := t.at(m.Point)
+		if !ok || top.ID != m.ID {
+			continue
+		}
+		if there, ok := other.at(m.Point); ok && !samePlace(m, there, m.Point) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
