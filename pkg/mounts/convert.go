@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+)
+
+// moved maps the fields of a KubeletConfig document to those of machine.kubelet
+// (Talos v1.14.0, machinery/config/types/k8s/kubelet.go). Empty: not a field of the kubelet.
+func moved(field string) (name string, known bool) {
+	switch field {
+	case "apiVersion", "kind":
+		return "", true
+	case "image", "extraArgs", "clusterDNS", "defaultRuntimeSeccompProfileEnabled":
+		return field, true
+	case "config":
+		return "extraConfig", true
+	}
+	return "", false
+}
+
+// disableManifests is what a KubeletConfig document stands for without saying so.
+const disableManifests = "disableManifestsDirectory"
+
+const freshWays = "use a directory below /var/mnt or /dev, which the kubelet sees without extra mounts"
+
+// Convert moves the KubeletConfig document that Talos v1.14 generates into
+// machine.kubelet, where extra mounts are possible, and adds them there. What the
+// document says stays in its own words, with its comments; all other documents keep
+// their bytes. A field that it does not know is refused by its name.
+func Convert(raw []byte, c Change) ([]byte, error) {
+	if err := valid(c.Add); err != nil {
+		return nil, err
+	}
+	t, err := parseText(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.editable(); err != nil {
+		return nil, err
+	}
+	doc, err := t.convertible(c)
+	if err != nil {
+		return nil, err
+	}
+	body, drop := t.body(doc)
+	for _, splices := range t.takeOver(doc, body, c.Add) {
+		after, err := parseText(t.apply(append(splices, drop)))
+		if err == nil && after.editable() == nil && converted(t, after, doc, c.Add) {
+			return after.raw, nil
+		}
+	}
+	return nil, failure.New(`the "KubeletConfig" document is written in a way in which no conversion is safe`, freshWays)
+}
+
+// convertible is the KubeletConfig document, if it can be moved.
+func (t *text) convertible(c Change) (*yaml.Node, error) {
+	docs := t.kind("KubeletConfig")
+	switch {
+	case len(docs) == 0:
+		return nil, failure.New(`the machine configuration has no "KubeletConfig" document to convert`, "")
+	case len(docs) > 1:
+		return nil, failure.New(fmt.Sprintf(`the machine configuration has several "KubeletConfig" documents (lines %d and %d)`, docs[0].Line, docs[1].Line), "")
+	case !isNull(t.at(mountsPath[:2]...)):
+		return nil, failure.New(`the machine configuration has a "KubeletConfig" document and machine.kubelet, which Talos does not take together`, "")
+	case len(c.Remove) > 0:
+		return nil, failure.New(`a "KubeletConfig" document has no extra mounts to remove`, "")
+	case len(t.kind("KubeCredentialProviderConfig")) > 0:
+		return nil, failure.New(`the machine configuration has a "KubeCredentialProviderConfig" document, which Talos does not take beside machine.kubelet`, freshWays)
+	}
+	doc := docs[0]
+	if line := reference(doc); line > 0 {
+		return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has an anchor, an alias or a tag (line %d), and is not converted`, line),
+			"write it out with talosctl edit machineconfig")
+	}
+	machine := t.at(mountsPath[0])
+	if isNull(machine) {
+		return nil, failure.New(`the machine configuration has no "machine"`, "")
+	}
+	if doc.Style&yaml.FlowStyle != 0 || machine.Style&yaml.FlowStyle != 0 {
+		return nil, failure.New(`the "KubeletConfig" document or "machine" is written in brackets, and is not converted`,
+			"write it in lines with talosctl edit machineconfig, or "+freshWays)
+	}
+	for i := 0; i+1 < len(doc.Content); i += 2 {
+		if key := doc.Content[i]; key.Kind != yaml.ScalarNode {
+			return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has a key that is no name (line %d)`, key.Line), "")
+		} else if _, known := moved(key.Value); !known {
+			return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has the field %q, of which it is not known what it is in machine.kubelet`, key.Value), freshWays)
+		}
+	}
+	return doc, nil
+}
+
+// body is the document's lines but for apiVersion and kind, with the names that its
+// fields have in machine.kubelet, and the splice that takes the document out.
+func (t *text) body(doc *yaml.Node) (lines []string, drop splice) {
+	first := doc.Line - 1
+	for first > 0 && !t.isMarker(first) {
+		first--
+	}
+	begin := first
+	if t.isMarker(first) {
+		begin++
+	}
+	next := begin
+	for next < len(t.lines) && !t.isMarker(next) {
+		next++
+	}
+	last := next - 1
+	skipped, renamed := map[int]bool{}, map[int]splice{}
+	column := doc.Column - 1
+	for i := 0; i+1 < len(doc.Content); i += 2 {
+		key := doc.Content[i]
+		name, _ := moved(key.Value)
+		keyEnd := t.end(key, column, false)
+		if name == "" {
+			end := t.colon(key, column, false)
+			if value := doc.Content[i+1]; !isEmpty(value) {
+				end = t.end(value, column, false)
+			}
+			for l := key.Line - 1; l <= t.lineOf(max(end-1, 0)); l++ {
+				skipped[l] = true
+			}
+		} else if name != key.Value {
+			renamed[key.Line-1] = splice{t.start(key), keyEnd, name}
+		}
+	}
+	for l := begin; l <= last; l++ {
+		start, end := t.lines[l], t.lineEnd(l)
+		if skipped[l] || l == last && start == end && next == len(t.lines) {
+			continue
+		}
+		s := string(t.raw[start:end])
+		if r, ok := renamed[l]; ok {
+			s = string(t.raw[start:r.from]) + r.with + string(t.raw[r.to:end])
+		}
+		lines = append(lines, s)
+	}
+	for len(lines) > 0 && strings.TrimSpace(lines[0]) == "" {
+		lines = lines[1:]
+	}
+	to := last
+	if next < len(t.lines) && t.isLine(next, "...") {
+		to = next
+	}
+	return lines, splice{t.lines[first], t.nextLine(to), ""}
+}
+
+// takeOver are the ways to write a document's lines and entries as machine.kubelet, the best first.
+func (t *text) takeOver(doc *yaml.Node, body []string, add []ExtraMount) [][]splice {
+	trimmed := body
+	for len(trimmed) > 0 && strings.TrimSpace(trimmed[len(trimmed)-1]) == "" {
+		trimmed = trimmed[:len(trimmed)-1]
+	}
+	machine, style := t.at(mountsPath[0]), t.style()
+	column := machine.Column - 1
+	var ways [][]splice
+	// Blank lines at the end are part of a block scalar that keeps them.
+	for _, body := range [][]string{trimmed, body} {
+		inner := shift(body, column+style.step-(doc.Column-1))
+		inner = append(inner, strings.Repeat(" ", column+style.step)+disableManifests+": true")
+		if len(add) > 0 {
+			inner = append(inner, style.keys(mountsPath[2:], add, column+style.step)...)
+		}
+		if key, null := child(machine, mountsPath[1]); key != nil {
+			ways = append(ways, t.fillLines(machine, key, null, inner))
+			continue
+		}
+		ways = append(ways, t.addLines(machine, append([]string{strings.Repeat(" ", column) + mountsPath[1] + ":"}, inner...))...)
+	}
+	return ways
+}
+
+// shift indents lines by columns, out if they are negative.
+func shift(lines []string, columns int) []string {
+	shifted := make([]string, 0, len(lines))
+	for _, l := range lines {
+		for n := columns; n < 0 && strings.HasPrefix(l, " "); n++ {
+			l = l[1:]
+		}
+		if l != "" {
+			l = strings.Repeat(" ", max(columns, 0)) + l
+		}
+		shifted = append(shifted, l)
+	}
+	return shifted
+}
+
+// converted tells whether a document has become machine.kubelet with entries, and nothing else is changed.
+func converted(before, after *text, doc *yaml.Node, add []ExtraMount) bool {
+	own, err := before.v1alpha1()
+	if err != nil || len(after.docs) != len(before.docs)-1 {
+		return false
+	}
+	i := 0
+	for _, d := range before.docs {
+		switch {
+		case d == doc:
+			continue
+		case d == own:
+			if !sameBut(d, after.docs[i], mountsPath[:2]) {
+				return false
+			}
+		case !same(d, after.docs[i]):
+			return false
+		}
+		i++
+	}
+	kubelet := after.at(mountsPath[:2]...)
+	if kubelet == nil || kubelet.Kind != yaml.MappingNode {
+		return false
+	}
+	content := kubelet.Content
+	for i := 0; i+1 < len(doc.Content); i += 2 {
+		name, _ := moved(doc.Content[i].Value)
+		if name == "" {
+			continue
+		}
+		if len(content) < 2 || content[0].Value != name || !same(content[1], doc.Content[i+1]) {
+			return false
+		}
+		content = content[2:]
+	}
+	if len(content) < 2 || content[0].Value != disableManifests || content[1].Value != "true" {
+		return false
+	}
+	return len(content) == 2+2*min(len(add), 1) && changed(before, after, Change{Add: add})
+}

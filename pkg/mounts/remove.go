@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"fmt"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+)
+
+// removals are the ways to remove entries, of which the first many are counted, the best first.
+func (t *text) removals(remove []int, many int) ([][]splice, error) {
+	remove = slices.Clone(remove)
+	slices.Sort(remove)
+	remove = slices.Compact(remove)
+	entries := t.entries()
+	for _, i := range remove {
+		if i < 0 || i >= many {
+			return nil, failure.New(fmt.Sprintf("there is no extra mount number %d in the machine configuration", i+1), "")
+		}
+		if line := reference(entries[i]); line > 0 {
+			return nil, failure.New(fmt.Sprintf("the extra mount number %d has an anchor, an alias or a tag (line %d), and is not removed", i+1, line),
+				"write it out with talosctl edit machineconfig, or remove it there")
+		}
+	}
+	list := t.at(mountsPath[:]...)
+	kubelet := t.at(mountsPath[:2]...)
+	all := len(remove) == len(entries)
+	switch {
+	case list.Style&yaml.FlowStyle != 0 && all && kubelet.Style&yaml.FlowStyle != 0:
+		return [][]splice{t.flowRemovePair(kubelet), t.flowRemove(list, remove)}, nil
+	case list.Style&yaml.FlowStyle != 0:
+		return [][]splice{t.flowRemove(list, remove)}, nil
+	case !all:
+		return [][]splice{t.cutEntries(list, remove)}, nil
+	}
+	key, _ := child(kubelet, mountsPath[2])
+	colon := t.colon(key, kubelet.Column-1, false)
+	emptied := append(t.cutEntries(list, remove), splice{colon, colon, " []"})
+	if t.commented(key) {
+		return [][]splice{emptied}, nil
+	}
+	return [][]splice{{t.cutKey()}, emptied}, nil
+}
+
+// reference is the line of an anchor, an alias or a tag in a node, 0 if there is none.
+func reference(n *yaml.Node) int {
+	if n.Kind == yaml.AliasNode || n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 || n.Tag == "!!merge" {
+		return n.Line
+	}
+	for _, c := range n.Content {
+		if line := reference(c); line > 0 {
+			return line
+		}
+	}
+	return 0
+}
+
+// cutEntries takes entries out of a list with dashes, each with the comments above it.
+func (t *text) cutEntries(list *yaml.Node, remove []int) []splice {
+	column := list.Column - 1
+	dashes, end := t.dashes(list)
+	var cuts []splice
+	for _, i := range remove {
+		last := t.lineOf(max(end-1, 0))
+		if i+1 < len(dashes) {
+			last = t.lineOf(t.entryEnd(list, i, dashes[i]))
+		}
+		cuts = append(cuts, t.cut(t.commentsAbove(t.lineOf(dashes[i]), column), t.ownedEnd(last, column)))
+	}
+	return cuts
+}
+
+// entryEnd is the offset of an entry's last character.
+func (t *text) entryEnd(list *yaml.Node, i, dash int) int {
+	if isEmpty(list.Content[i]) {
+		return dash
+	}
+	return max(t.end(list.Content[i], list.Column-1, false)-1, dash)
+}
+
+// commented tells whether somebody wrote something about a key: above it or on its line.
+func (t *text) commented(key *yaml.Node) bool {
+	line := key.Line - 1
+	at := t.colon(key, key.Column-1, false)
+	for at < t.lineEnd(line) && isBlank(t.raw[at]) {
+		at++
+	}
+	return at < t.lineEnd(line) && t.raw[at] == '#' || t.commentsAbove(line, key.Column-1) < line
+}
+
+// cutKey takes extraMounts out, with the keys above it that nothing else is below.
+func (t *text) cutKey() splice {
+	parents := []*yaml.Node{t.at(), t.at(mountsPath[:1]...), t.at(mountsPath[:2]...)}
+	level := len(mountsPath) - 1
+	for ; level > 0; level-- {
+		key, value := child(parents[level-1], mountsPath[level-1])
+		column := parents[level-1].Column - 1
+		end := t.lineOf(max(t.end(value, column, false)-1, 0))
+		deep := t.ownedEnd(end, value.Column-1)
+		if len(value.Content) > 2 || parents[level-1].Style&yaml.FlowStyle != 0 || len(parents[level-1].Content) == 2 && level == 1 ||
+			value.Line != key.Line+1 || t.commented(key) || t.ownedEnd(end, column) != deep {
+			break
+		}
+	}
+	key, value := child(parents[level], mountsPath[level])
+	column := parents[level].Column - 1
+	return t.cut(key.Line-1, t.ownedEnd(t.lineOf(max(t.end(value, column, false)-1, 0)), column))
+}
+
+// flowRemove takes entries out of a list in brackets, with one comma each.
+func (t *text) flowRemove(list *yaml.Node, remove []int) []splice {
+	ends := make([]int, len(list.Content))
+	at := t.start(list) + 1
+	for i := range list.Content {
+		at = t.flowItemEnd(list, i, at)
+		ends[i] = at
+	}
+	var cuts []splice
+	for i := 0; i < len(remove); {
+		j := i
+		for j+1 < len(remove) && remove[j+1] == remove[j]+1 {
+			j++
+		}
+		first, last := remove[i], remove[j]
+		switch {
+		case first > 0:
+			cuts = append(cuts, splice{ends[first-1], ends[last], ""})
+		case last+1 < len(list.Content):
+			cuts = append(cuts, splice{t.start(list.Content[0]), t.start(list.Content[last+1]), ""})
+		default:
+			cuts = append(cuts, splice{t.start(list.Content[0]), t.skipComma(ends[last]), ""})
+		}
+		i = j + 1
+	}
+	return cuts
+}
+
+// flowRemovePair takes extraMounts out of a mapping in brackets.
+func (t *text) flowRemovePair(kubelet *yaml.Node) []splice {
+	at := t.start(kubelet) + 1
+	for i := 0; i+1 < len(kubelet.Content); i += 2 {
+		before := at
+		at = t.flowItemEnd(kubelet, i, at)
+		at = t.flowItemEnd(kubelet, i+1, at)
+		switch {
+		case kubelet.Content[i].Value != mountsPath[2]:
+		case i > 0:
+			return []splice{{before, at, ""}}
+		case len(kubelet.Content) > 2:
+			return []splice{{t.start(kubelet.Content[0]), t.start(kubelet.Content[2]), ""}}
+		default:
+			return []splice{{t.start(kubelet.Content[0]), t.skipComma(at), ""}}
+		}
+	}
+	return nil
+}
+
+// skipComma is the offset after a comma that comes next, else the offset itself.
+func (t *text) skipComma(at int) int {
+	if next := t.skipSpace(at); next < len(t.raw) && t.raw[next] == ',' {
+		return next + 1
+	}
+	return at
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// edited tells whether a change, and nothing else, lies between two texts: the same
+// documents, the same values everywhere but in machine.kubelet.extraMounts, and there
+// the entries that stay, as they were, and then those that were added.
+func edited(before, after *text, c Change) bool {
+	if len(before.docs) != len(after.docs) {
+		return false
+	}
+	own, err := before.v1alpha1()
+	if err != nil {
+		return false
+	}
+	for i, doc := range before.docs {
+		if doc == own {
+			if !sameBut(doc, after.docs[i], mountsPath[:]) {
+				return false
+			}
+		} else if !same(doc, after.docs[i]) {
+			return false
+		}
+	}
+	return changed(before, after, c)
+}
+
+// changed tells whether the entries are those that a change leaves.
+func changed(before, after *text, c Change) bool {
+	var kept []*yaml.Node
+	for i, entry := range before.entries() {
+		if !slices.Contains(c.Remove, i) {
+			kept = append(kept, entry)
+		}
+	}
+	entries := after.entries()
+	if len(entries) != len(kept)+len(c.Add) {
+		return false
+	}
+	for i, entry := range kept {
+		if !same(entry, entries[i]) {
+			return false
+		}
+	}
+	config, err := after.config()
+	if err != nil || len(config.ExtraMounts) != len(entries) {
+		return false
+	}
+	return slices.EqualFunc(config.ExtraMounts[len(kept):], c.Add, equalMount)
+}
+
+func equalMount(a, b ExtraMount) bool {
+	return a.Destination == b.Destination && a.Type == b.Type && a.Source == b.Source && slices.Equal(a.Options, b.Options)
+}
+
+// same compares nodes. It does not follow aliases: the anchor is compared where it is.
+func same(a, b *yaml.Node) bool {
+	return a.Kind == b.Kind && a.Style == b.Style && a.Tag == b.Tag && a.Value == b.Value && a.Anchor == b.Anchor &&
+		slices.EqualFunc(a.Content, b.Content, same)
+}
+
+// sameBut compares mappings, but for what lies under a path of keys. To Talos a key
+// that is not there, a null and an empty mapping are the same on that path.
+func sameBut(a, b *yaml.Node, path []string) bool {
+	if len(path) == 0 {
+		return true
+	}
+	restA, nextA, okA := rest(a, path[0])
+	restB, nextB, okB := rest(b, path[0])
+	return okA && okB && slices.EqualFunc(restA, restB, same) && sameBut(nextA, nextB, path[1:])
+}
+
+// rest is a mapping's content without a key, and that key's value.
+func rest(n *yaml.Node, name string) (others []*yaml.Node, value *yaml.Node, ok bool) {
+	if isNull(n) {
+		return nil, nil, true
+	}
+	if n.Kind != yaml.MappingNode {
+		return nil, nil, false
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Kind == yaml.ScalarNode && n.Content[i].Value == name {
+			value = n.Content[i+1]
+		} else {
+			others = append(others, n.Content[i], n.Content[i+1])
+		}
+	}
+	return others, value, true
+}
