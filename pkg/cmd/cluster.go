@@ -16,6 +16,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
 
 // clusterFlags are the flags of every command that looks at nodes through the
@@ -59,6 +60,11 @@ type cluster struct {
 	client   kubernetes.Interface
 	pods     *kube.Pods
 	progress *output.Progress
+	// talos is nil where the Talos API is not asked; noTalos is why it is not where
+	// it would be, and talosMissing tells whether that is for want of a talosconfig.
+	talos        *talos.Client
+	noTalos      string
+	talosMissing bool
 }
 
 func (s *shared) connect(o clusterOptions) (*cluster, error) {
@@ -82,16 +88,25 @@ func (s *shared) connect(o clusterOptions) (*cluster, error) {
 }
 
 // close ends what is still open on the nodes.
-func (c *cluster) close() { c.pods.Close() }
+func (c *cluster) close() {
+	c.pods.Close()
+	if c.talos != nil {
+		_ = c.talos.Close() // Nothing is being sent any more.
+	}
+}
 
 // observe fills a snapshot of the chosen nodes. Nodes that the provisioner is not
-// meant to run on are left out, with a note, unless they were named.
+// meant to run on are left out, with a note, unless they were named or Talos told of
+// them.
 func (c *cluster) observe(ctx context.Context, r collect.Request) (*snapshot.Snapshot, error) {
 	r.Nodes, r.Selector = c.options.nodes.Patterns, c.options.nodes.Selector
 	r.Namespace, r.DaemonSet = c.options.provisioner.Namespace, c.options.provisioner.DaemonSet
 	collector := collect.Collector{
-		Client: c.client, Pods: c.pods,
+		Client: c.client, Pods: c.pods, NoTalos: c.noTalos,
 		Progress: func(nodes int) func() { return c.progress.Count("looked at %d/%d nodes", nodes) },
+	}
+	if c.talos != nil {
+		collector.Talos = c.talos
 	}
 	s, err := collector.Observe(ctx, r)
 	c.progress.Clear()
@@ -106,7 +121,7 @@ func (c *cluster) leaveOut(s *snapshot.Snapshot) error {
 	kept := s.Nodes[:0]
 	var without []string
 	for _, n := range s.Nodes {
-		if n.Wanted || named {
+		if n.Wanted || named || byTalosAlone(n) {
 			kept = append(kept, n)
 			continue
 		}
@@ -123,16 +138,23 @@ func (c *cluster) leaveOut(s *snapshot.Snapshot) error {
 	return nil
 }
 
+// byTalosAlone tells a node that the provisioner is not meant to run on, and whose
+// disks its Talos API told all the same.
+func byTalosAlone(n snapshot.Node) bool {
+	return !n.Wanted && n.View.Value == nil && n.Talos.Value != nil && n.Talos.Value.Disks.Value != nil
+}
+
 // volumes are the PersistentVolumes of the cluster that was observed.
 func (c *cluster) volumes(s *snapshot.Snapshot) kube.Volumes {
 	return kube.Volumes{Client: c.client, NodeByHostname: s.NodeByHostname}
 }
 
-// unlooked are the nodes that could not be looked at, and why.
+// unlooked are the nodes that could not be looked at, and why. Where no pod is meant
+// to be, Talos's word is all that can be had.
 func unlooked(s *snapshot.Snapshot) []failure.Part {
 	var parts []failure.Part
 	for _, n := range s.Nodes {
-		if n.View.Value == nil {
+		if n.View.Value == nil && !byTalosAlone(n) {
 			parts = append(parts, failure.Part{Subject: "node " + n.Name, Err: fmt.Errorf("%s", n.View.Why())})
 		}
 	}

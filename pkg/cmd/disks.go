@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +25,7 @@ import (
 // disksFlags are the flags of disks.
 type disksFlags struct {
 	clusterFlags
+	talosFlags
 	output *output.Flags
 }
 
@@ -32,13 +35,20 @@ func newDisks(s *shared) *cobra.Command {
 		Use:   "disks [DISK...]",
 		Short: "List the disks of every node, and what uses them",
 		Long: templates.LongDesc(`
-			List the disks of every node as the provisioner's pods see them: size, what uses them, their link,
-			PersistentVolume, claim and pod, and for a disk that cannot be linked, why. Nothing is changed.
+			List the disks of every node as the provisioner's pods and the nodes' Talos API see them: size, what
+			uses them, their link, PersistentVolume, claim and pod, and for a disk that cannot be linked, why.
+			Nothing is changed.
+
+			USE is the strongest of: system (Talos lives there), the Talos volumes on it, mounted, in-use (it is
+			open or held), and what is written there, such as xfs, lvm2-pv, luks or gpt.
+
+			Without a talosconfig the pods' view is all there is. With one, disks are listed too that no
+			provisioner pod sees; whether such a disk can be linked is unknown.
 
 			DISK is a name in /dev, a glob of names, or a path below /dev/disk.
 
 			Needs, in Kubernetes: list daemonsets, nodes, persistentvolumes, storageclasses and pods; get the
-			provisioner's configmap; create pods/exec in its namespace.`),
+			provisioner's configmap; create pods/exec in its namespace. In Talos, if it is asked: os:reader.`),
 		Example: templates.Examples(`
 			# Every disk of every node
 			kubectl talosdisk disks
@@ -58,6 +68,7 @@ func newDisks(s *shared) *cobra.Command {
 		},
 	}
 	flags.clusterFlags.AddFlags(cmd.Flags())
+	flags.talosFlags.AddFlags(cmd.Flags())
 	flags.output.AddFlags(cmd.Flags())
 	return cmd
 }
@@ -66,13 +77,14 @@ func newDisks(s *shared) *cobra.Command {
 type disksOptions struct {
 	*shared
 	cluster clusterOptions
+	talos   talosOptions
 	printer *output.Printer
 	args    []disk.Arg
 }
 
 // ToOptions checks everything that can be checked without a server.
 func (f *disksFlags) ToOptions(s *shared, args []string) (*disksOptions, error) {
-	o := &disksOptions{shared: s}
+	o := &disksOptions{shared: s, talos: f.talosFlags.ToOptions()}
 	var err error
 	if o.cluster, err = f.clusterFlags.ToOptions(); err != nil {
 		return nil, err
@@ -104,11 +116,14 @@ func (o *disksOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
+	if err := c.askTalos(ctx, o.talos); err != nil {
+		return err
+	}
 	closely := []string{"*"}
 	if len(o.args) > 0 {
 		closely = link.Closely(o.args)
 	}
-	s, err := c.observe(ctx, collect.Request{Closely: closely, Users: true})
+	s, err := c.observe(ctx, collect.Request{Closely: closely, Users: true, Podless: true})
 	if err != nil {
 		return err
 	}
@@ -116,29 +131,53 @@ func (o *disksOptions) run(ctx context.Context) error {
 	if len(o.args) > 0 {
 		list.Items = link.Select(s, list.Items, o.args)
 	}
-	style := o.Colour.Style(o.ErrOut)
-	for _, u := range list.Items {
-		if u.Drift != "" {
-			fmt.Fprintf(o.ErrOut, "%s %s: %s\n", style.Warning("warning:"), u.Metadata.Name, u.Drift)
-		}
-	}
+	o.warn(c, s, list.Items)
 	if err := o.printer.Print(o.Out, list, func() *metav1.Table { return disksTable(s, list.Items) }); err != nil {
 		return err
 	}
 	parts := unlooked(s)
+	unlookedNodes := fmt.Sprintf("%d of %d nodes could not be looked at", len(parts), len(s.Nodes))
+	if unread := talosUnread(s); o.talos.asked() && len(unread) > 0 {
+		if len(parts) == 0 {
+			unlookedNodes = "the Talos API could not be read everywhere"
+		}
+		parts = append(parts, unread...)
+	}
 	if len(parts) == 0 && len(list.Items) == 0 {
 		if len(o.args) > 0 {
 			return failure.New("no such disk on any of the nodes", "kubectl talosdisk disks")
 		}
 		fmt.Fprintln(o.ErrOut, "No disks found.")
 	}
-	return errors.Join(failure.Several(fmt.Sprintf("%d of %d nodes could not be looked at", len(parts), len(s.Nodes)), parts), context.Cause(ctx))
+	return errors.Join(failure.Several(unlookedNodes, parts), context.Cause(ctx))
+}
+
+// warn says on stderr what is wrong with disks, and what could not be seen.
+func (o *disksOptions) warn(c *cluster, s *snapshot.Snapshot, disks []link.DiskUse) {
+	style := o.Colour.Style(o.ErrOut)
+	for _, u := range disks {
+		if u.Drift != "" {
+			fmt.Fprintf(o.ErrOut, "%s %s: %s\n", style.Warning("warning:"), u.Metadata.Name, u.Drift)
+		}
+		if u.Conflict != "" {
+			fmt.Fprintf(o.ErrOut, "%s %s %s\n", style.Warning("warning:"), u.Metadata.Name, u.Conflict)
+		}
+	}
+	for _, n := range s.Nodes {
+		if byTalosAlone(n) {
+			fmt.Fprintf(o.ErrOut, "note: node %s is told by Talos alone: %s\n", n.Name, n.View.Why())
+		}
+	}
+	c.noteNoTalos(s, "disks that Talos uses are told only by what the pods see")
+	if !o.talos.asked() {
+		c.warnTalos(s)
+	}
 }
 
 // disksTable is one row a disk.
 func disksTable(s *snapshot.Snapshot, disks []link.DiskUse) *metav1.Table {
-	t := newTable("Node", "Disk", "Size", "Type", "Linkable", "Link", "PV", "Status", "Claim", "Pod")
-	addWide(t, "Model", "Serial", "WWID", "By-ID", "By-Path")
+	t := newTable("Node", "Disk", "Size", "Type", "Use", "Linkable", "Link", "PV", "Status", "Claim", "Pod")
+	addWide(t, "Model", "Serial", "WWID", "Transport", "By-ID", "By-Path", "Talos")
 	for _, u := range disks {
 		volume, status, claim, pod := "-", "-", "-", "-"
 		if len(u.Volumes) > 0 {
@@ -149,8 +188,8 @@ func disksTable(s *snapshot.Snapshot, disks []link.DiskUse) *metav1.Table {
 				pod = string(disk.Unknown)
 			}
 		}
-		addRow(t, u.Node, u.Name, output.Size(u.Size), typeOf(u.Disk), linkable(u), orNone(u.Links), volume, status, claim, pod,
-			cmp.Or(u.Model, "-"), cmp.Or(u.Serial, "-"), cmp.Or(u.WWID, "-"), orNone(u.ByID), orNone(u.ByPath))
+		addRow(t, u.Node, u.Name, output.Size(u.Size), typeOf(u.Disk), useOf(u), linkable(u), orNone(u.Links), volume, status, claim, pod,
+			cmp.Or(u.Model, "-"), cmp.Or(u.Serial, "-"), cmp.Or(u.WWID, "-"), cmp.Or(u.Transport, "-"), orNone(u.ByID), orNone(u.ByPath), toldBy(s, u))
 	}
 	return t
 }
@@ -165,7 +204,58 @@ func typeOf(d disk.Disk) string {
 	return "ssd"
 }
 
-// linkable is "yes", or the reasons against it; "linked" says it all.
+// useOf is the strongest use of a disk, in a word where there is one.
+func useOf(u link.DiskUse) string {
+	told := func(kind link.UseKind) []string {
+		var names []string
+		for _, use := range u.Uses {
+			if use.Kind == kind && !slices.Contains(names, use.Name) {
+				names = append(names, use.Name)
+			}
+		}
+		return names
+	}
+	volumes, content := told(link.UseVolume), told(link.UseContent)
+	switch {
+	case u.System != "":
+		return "system"
+	case len(volumes) > 2:
+		return fmt.Sprintf("%s,+%d", strings.Join(volumes[:2], ","), len(volumes)-2)
+	case len(volumes) > 0:
+		return strings.Join(volumes, ",")
+	case len(told(link.UseMount)) > 0:
+		return "mounted"
+	case len(u.Holders) > 0, u.Content != nil && u.Content.Busy == disk.Yes:
+		return "in-use"
+	case len(content) > 0:
+		return content[0]
+	case u.Content != nil && u.Content.Signed == disk.Yes:
+		return cmp.Or(u.Content.Signature.Type, u.Content.Signature.PartitionTable, string(disk.HasSignature))
+	case len(u.Partitions) > 0:
+		return string(disk.HasPartitions)
+	case u.Content == nil || u.Content.Signed != disk.No || u.Content.Busy != disk.No:
+		return string(disk.Unknown)
+	}
+	return "-"
+}
+
+// toldBy is all that Talos tells of a disk's uses.
+func toldBy(s *snapshot.Snapshot, u link.DiskUse) string {
+	switch {
+	case len(u.Uses) > 0:
+		all := make([]string, 0, len(u.Uses))
+		for _, use := range u.Uses {
+			all = append(all, use.String())
+		}
+		return strings.Join(all, ", ")
+	case slices.Contains(u.SeenBy, link.SeenByTalos) && !slices.ContainsFunc(link.TalosUnread(s), func(t link.Unread) bool { return slices.Contains(t.Nodes, u.Node) }):
+		return "-"
+	}
+	return string(disk.Unknown)
+}
+
+// linkable is "yes", or the reasons against it; "linked" says it all. Of a disk that
+// no pod has seen it is unknown, unless Talos uses it.
 func linkable(u link.DiskUse) string {
 	switch {
 	case u.Drift != "":
@@ -175,10 +265,14 @@ func linkable(u link.DiskUse) string {
 	case len(u.Objections) == 0:
 		return "yes"
 	}
+	unseen := !slices.Contains(u.SeenBy, link.SeenByPod)
+	if unseen && len(u.Objections) == 1 {
+		return string(disk.Unknown)
+	}
 	var reasons []string
 	seen := make(map[disk.Reason]bool)
 	for _, o := range u.Objections {
-		if !seen[o.Reason] {
+		if !seen[o.Reason] && (!unseen || o.Reason != disk.NotChecked) {
 			seen[o.Reason] = true
 			reasons = append(reasons, reasonOf(o, u.Disk))
 		}

@@ -25,6 +25,7 @@ import (
 // linkFlags are the flags of link.
 type linkFlags struct {
 	clusterFlags
+	talosFlags
 	confirmFlags
 	dryRunFlags
 	waitFlags
@@ -47,14 +48,16 @@ func newLink(s *shared) *cobra.Command {
 			Make symlinks to whole disks in the directory of a Block class, through the provisioner's pods, on every
 			node. Then wait for the PersistentVolumes and print them.
 
-			A disk that anything uses is refused, with the reason. Nothing is formatted or wiped. A link holds a
+			A disk that anything uses is refused, with the reason; with a talosconfig, one too that Talos lives on
+			or has a volume on. Nothing is formatted or wiped. A link holds a
 			name that survives a reboot: by-id, else by-path. A link that is there already is left as it is.
 
 			DISK is a name in /dev (vdf), a glob of names ('vd[fg]'), or a path below /dev/disk. On each node the
 			same names are linked; a node that lacks one is reported.
 
 			Needs, in Kubernetes: list daemonsets, nodes, persistentvolumes, storageclasses and the provisioner's
-			pods; get its configmap; create pods/exec in its namespace; watch and patch persistentvolumes.`),
+			pods; get its configmap; create pods/exec in its namespace; watch and patch persistentvolumes. In Talos, if it
+			is asked: os:reader.`),
 		Example: templates.Examples(`
 			# Link two disks on every node
 			kubectl talosdisk link vdf vdg
@@ -88,6 +91,7 @@ func newLink(s *shared) *cobra.Command {
 // AddFlags adds the flags of link.
 func (f *linkFlags) AddFlags(fs *pflag.FlagSet) {
 	f.clusterFlags.AddFlags(fs)
+	f.talosFlags.AddFlags(fs)
 	f.confirmFlags.AddFlags(fs)
 	f.dryRunFlags.AddFlags(fs)
 	f.waitFlags.AddFlags(fs)
@@ -103,6 +107,7 @@ func (f *linkFlags) AddFlags(fs *pflag.FlagSet) {
 type linkOptions struct {
 	*shared
 	cluster clusterOptions
+	talos   talosOptions
 	printer *output.Printer
 	request link.Request
 	plan    *link.Plan // from a file
@@ -113,7 +118,7 @@ type linkOptions struct {
 
 // ToOptions checks everything that can be checked without a server.
 func (f *linkFlags) ToOptions(s *shared, args []string) (*linkOptions, error) {
-	o := &linkOptions{shared: s, yes: f.Yes}
+	o := &linkOptions{shared: s, talos: f.talosFlags.ToOptions(), yes: f.Yes}
 	var err error
 	if o.cluster, err = f.clusterFlags.ToOptions(); err != nil {
 		return nil, err
@@ -184,10 +189,19 @@ func (o *linkOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
+	if o.dryRun != dryRunClient {
+		if err := c.askTalos(ctx, o.talos); err != nil {
+			return err
+		}
+	}
 	s, plan, err := o.decide(ctx, c)
 	if err != nil {
 		return err
 	}
+	if !c.talosMissing {
+		c.noteNoTalos(s, "a disk that Talos uses is refused only by what the pods see")
+	}
+	c.warnTalos(s)
 	if o.dryRun != dryRunNone {
 		if err := o.print(plan); err != nil {
 			return err
