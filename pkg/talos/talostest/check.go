@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talostest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// since is the v1 minor that first knew a document.
+func since(kind string) (minor uint, known bool) {
+	for _, group := range []struct {
+		minor uint
+		kinds []string
+	}{
+		{5, []string{"SideroLinkConfig", "EventSinkConfig", "KmsgLogConfig", "NetworkDefaultActionConfig", "NetworkRuleConfig"}},
+		{7, []string{"ExtensionServiceConfig", "TrustedRootsConfig", "WatchdogTimerConfig"}},
+		{8, []string{"VolumeConfig"}},
+		{9, []string{"KubespanEndpointsConfig", "PCIDriverRebindConfig"}},
+		{10, []string{"UserVolumeConfig", "EthernetConfig"}},
+		{11, []string{"RawVolumeConfig", "ExistingVolumeConfig", "SwapVolumeConfig", "ZswapConfig"}},
+		{12, []string{"HostnameConfig", "ResolverConfig", "TimeSyncConfig", "RegistryMirrorConfig", "RegistryAuthConfig", "RegistryTLSConfig", "LinkConfig", "OOMConfig"}},
+		{13, []string{"ExternalVolumeConfig", "EnvironmentConfig"}},
+		{14, []string{
+			"KubeletConfig", "DiscoveryIdentityConfig", "DiscoveryServiceConfig", "UnattendedInstallConfig", "FilesystemTrimConfig",
+			"FilesystemScrubConfig", "SecurityProfileConfig", "KubeClusterConfig", "KubeNodeConfig", "KubeNetworkConfig",
+			"KubeAPIServerCAConfig", "KubePrismConfig", "KubeTalosAPIAccessConfig", "UdevRulesConfig", "LVMVolumeGroupConfig",
+			"LVMLogicalVolumeConfig", "RAIDArrayConfig",
+		}},
+	} {
+		if slices.Contains(group.kinds, kind) {
+			return group.minor, true
+		}
+	}
+	return 0, false
+}
+
+// grown tells whether v1.14 gave a document fields that machinery v1.13 refuses.
+func grown(kind string) bool {
+	return slices.Contains([]string{"ResolverConfig", "VolumeConfig", "UserVolumeConfig", "ExistingVolumeConfig", "HostnameConfig"}, kind)
+}
+
+// kubeletConfigKeys are the fields of v1.14's KubeletConfig document: extraMounts is none.
+func kubeletConfigKeys() []string {
+	return []string{"apiVersion", "kind", "image", "clusterDNS", "extraArgs", "config", "credentialProviderConfig", "defaultRuntimeSeccompProfileEnabled", "registerWithFQDN", "skipNodeRegistration"}
+}
+
+// check decodes and validates a submitted configuration as the release would.
+// What machinery knows, machinery checks; the documents of v1.14 are checked for
+// their kind, and KubeletConfig for its fields and for what it excludes. Errors are
+// InvalidArgument.
+func check(profile Profile, data []byte) error {
+	all, err := documents(data)
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	var loadable bytes.Buffer
+	for _, d := range all {
+		minor, known := since(d.kind)
+		switch {
+		case d.kind == "":
+		case known && !profile.from(1, minor, 0):
+			return refuse(d, fmt.Sprintf("%q %q: not registered", d.kind, d.version))
+		case minor == 14:
+			if err := check14(d); err != nil {
+				return err
+			}
+			continue
+		case profile.from(1, 14, 0) && grown(d.kind):
+			continue
+		}
+		if err := loads(d); err != nil {
+			return err
+		}
+		fmt.Fprintf(&loadable, "---\n%s", d.text)
+	}
+	main := find(all, "")
+	if main == nil {
+		if profile.from(1, 11, 0) {
+			return status.Error(codes.InvalidArgument, "the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?")
+		}
+		return status.Error(codes.InvalidArgument, "new config is not v1alpha1")
+	}
+	if find(all, "KubeletConfig") != nil && field(main.node, "machine", "kubelet") != nil {
+		return status.Error(codes.InvalidArgument, "1 error occurred:\n\t* kubelet config is already set in v1alpha1 config (.machine.kubelet)\n\n")
+	}
+	if find(all, "KubeClusterConfig") != nil {
+		// Half of what machinery wants is in documents that it does not know.
+		return nil
+	}
+	config, err := configloader.NewFromBytes(loadable.Bytes())
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	if _, err := config.Validate(metal{}); err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	return nil
+}
+
+// loads decodes one document strictly.
+func loads(d document) error {
+	_, err := configloader.NewFromBytes(d.text)
+	if err == nil {
+		return nil
+	}
+	// Machinery saw the document alone, and so counted its lines from 1.
+	return status.Error(codes.InvalidArgument, strings.Replace(err.Error(), "(line 1)", fmt.Sprintf("(line %d)", d.line), 1))
+}
+
+// check14 is what this package knows of a v1.14 document.
+func check14(d document) error {
+	if d.kind != "KubeletConfig" {
+		return nil
+	}
+	var unknown []*yaml.Node
+	for i := 0; i+1 < len(d.node.Content); i += 2 {
+		if !slices.Contains(kubeletConfigKeys(), d.node.Content[i].Value) {
+			unknown = append(unknown, d.node.Content[i], d.node.Content[i+1])
+		}
+	}
+	if unknown == nil {
+		return nil
+	}
+	text, err := yaml.Marshal(&yaml.Node{Kind: yaml.MappingNode, Content: unknown})
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	return refuse(d, "unknown keys found during decoding:\n"+string(text))
+}
+
+// refuse is how Talos says that it cannot decode a document.
+func refuse(d document, why string) error {
+	return status.Errorf(codes.InvalidArgument, "error decoding document %s/%s/%s (line %d): %s", d.version, d.kind, d.name, d.line, why)
+}
+
+// metal is validation.RuntimeMode of a machine that is installed.
+type metal struct{}
+
+func (metal) String() string        { return "metal" }
+func (metal) RequiresInstall() bool { return false }
+func (metal) InContainer() bool     { return false }
+
+// immediate tells whether a release below v1.14 can put a change in force without
+// a reboot (v1alpha1_runtime.go, CanApplyImmediate): all of cluster, and these of
+// machine. Other documents never stand in the way.
+func immediate(active, submitted []byte) error {
+	before, err := rebooting(active)
+	if err != nil {
+		return err
+	}
+	after, err := rebooting(submitted)
+	if err != nil {
+		return err
+	}
+	if before == after {
+		return nil
+	}
+	diff, err := unified(before, after)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("this config change can't be applied in immediate mode\ndiff:\n%s", diff)
+}
+
+// rebooting is the part of a configuration whose changes need a reboot.
+func rebooting(data []byte) (string, error) {
+	var main map[string]any
+	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&main); err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	delete(main, "cluster")
+	delete(main, "debug")
+	if machine, ok := main["machine"].(map[string]any); ok {
+		for _, key := range []string{
+			"time", "certSANs", "network", "sysctls", "sysfs", "logging", "controlPlane", "kubelet", "kernel",
+			"registries", "pods", "seccompProfiles", "nodeLabels", "nodeAnnotations", "nodeTaints", "install", "acceptedCAs", "token", "ca",
+		} {
+			delete(machine, key)
+		}
+		if features, ok := machine["features"].(map[string]any); ok {
+			for _, key := range []string{"kubernetesTalosAPIAccess", "kubePrism", "hostDNS", "imageCache", "nodeAddressSortAlgorithm"} {
+				delete(features, key)
+			}
+		}
+	}
+	text, err := yaml.Marshal(main)
+	return string(text), err
+}
