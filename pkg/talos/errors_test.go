@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+)
+
+func TestExplain(t *testing.T) {
+	c := call{
+		identity: Identity{Context: "prod", Roles: []string{"os:reader"}, NotAfter: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Endpoints: []string{"10.0.0.2", "10.0.0.3"}},
+		address:  "10.0.0.7", what: "the machine configuration", role: "os:admin",
+	}
+	handshake := func(text string) error {
+		return unsent{status.Error(codes.Unavailable, fmt.Sprintf("connection error: desc = %q", "transport: authentication handshake failed: "+text))}
+	}
+	for name, test := range map[string]struct {
+		err  error
+		is   error
+		says []string
+	}{
+		"no endpoint": {
+			unsent{status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.2:50000: connect: connection refused"`)},
+			ErrUnreachable, []string{`no answer from the Talos API at "10.0.0.2" or "10.0.0.3"`, "dial tcp 10.0.0.2:50000: connect: connection refused", `context "prod"`, "--talos-endpoints"},
+		},
+		"no node": {
+			status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.7:50000: i/o timeout"`),
+			ErrUnreachable, []string{`does not reach the node at "10.0.0.7"`, "i/o timeout", "talosctl -e 10.0.0.7 -n 10.0.0.7 version"},
+		},
+		"another CA": {
+			handshake("tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of \"x509: Ed25519 verification failure\" while trying to verify candidate authority certificate \"talos\")"),
+			ErrTLS, []string{`certificate of another CA than context "prod"`, "--talos-context"},
+		},
+		"another name": {
+			handshake("tls: failed to verify certificate: x509: certificate is valid for 10.0.0.9, not 10.0.0.2"),
+			ErrTLS, []string{"not for the endpoint", "valid for 10.0.0.9", "machine.certSANs"},
+		},
+		"the server's has ended": {
+			handshake("tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026"),
+			ErrTLS, []string{"not trusted", "expired or is not yet valid", "clocks"},
+		},
+		"ours is of another CA": {
+			unsent{status.Error(codes.Unavailable, `connection error: desc = "error reading server preface: remote error: tls: unknown certificate authority"`)},
+			ErrTLS, []string{`does not accept the client certificate of context "prod"`, "unknown certificate authority"},
+		},
+		"ours has ended, says the server": {
+			unsent{status.Error(codes.Unavailable, `connection error: desc = "error reading server preface: remote error: tls: expired certificate"`)},
+			ErrExpired, []string{"2030-01-02T03:04:05Z", "clocks"},
+		},
+		"a weak role": {
+			status.Error(codes.PermissionDenied, "not authorized"),
+			ErrDenied, []string{`the machine configuration needs the Talos role os:admin; context "prod" has os:reader`, "talosctl config new NEW-TALOSCONFIG --roles os:admin"},
+		},
+		"an unknown type": {
+			status.Error(codes.PermissionDenied, `resource type "Disks.block.talos.dev" is not supported`),
+			ErrUnsupported, []string{"does not have the machine configuration"},
+		},
+		"an unregistered type": {status.Error(codes.NotFound, `resource "disks" is not registered`), ErrUnsupported, nil},
+		"an unknown method":    {status.Error(codes.Unimplemented, "unknown method Foo for service machine.MachineService"), ErrUnsupported, nil},
+		"a worker":             {status.Error(codes.PermissionDenied, "no request forwarding"), ErrForwarding, []string{"is a worker", "--talos-endpoints", "talosctl --context prod config endpoint"}},
+		"no such resource":     {status.Error(codes.NotFound, "resource MachineConfigs.config.talos.dev(config/persistent@undefined) doesn't exist"), ErrNotFound, nil},
+		"no such directory":    {status.Error(codes.Unknown, "lstat /nonexistent: no such file or directory"), ErrNotFound, nil},
+		"no directory":         {status.Error(codes.Unknown, "lstat /etc/hosts/.: not a directory"), ErrNotFound, nil},
+		"no such file":         {status.Error(codes.NotFound, "stat /nonexistent: no such file or directory"), ErrNotFound, nil},
+		"two at once":          {status.Error(codes.FailedPrecondition, "another apply configuration is already in progress"), ErrBusy, nil},
+		"refused": {
+			status.Error(codes.InvalidArgument, "1 error occurred:\n\t* kubelet config is already set in v1alpha1 config (.machine.kubelet)\n\n"),
+			ErrRefused, []string{"Talos refuses the machine configuration: kubelet config is already set in v1alpha1 config (.machine.kubelet)"},
+		},
+		"unknown keys": {status.Error(codes.InvalidArgument, "unknown keys found during decoding:\nCANARY: 1"), ErrRefused, []string{"unknown keys"}},
+		"unknown":      {status.Error(codes.Unauthenticated, "who is that"), ErrDenied, []string{`who context "prod" is`}},
+		"another":      {status.Error(codes.Internal, "oops"), ErrAnswer, []string{"Talos did not give the machine configuration: oops"}},
+		"not gRPC's":   {errors.New("oops"), ErrAnswer, []string{"oops"}},
+		"late":         {status.Error(codes.DeadlineExceeded, "context deadline exceeded"), context.DeadlineExceeded, []string{"gave no answer"}},
+		"interrupted":  {status.Error(codes.Canceled, "context canceled"), context.Canceled, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := c.explain(t.Context(), test.err)
+			if !errors.Is(err, test.is) {
+				t.Errorf("%v is not %q", err, test.is)
+			}
+			text := err.Error() + "\n" + failure.Hint(err)
+			for _, part := range test.says {
+				if !strings.Contains(text, part) {
+					t.Errorf("%q does not say %q", text, part)
+				}
+			}
+			for _, noise := range []string{"CANARY", "rpc error", "desc ="} {
+				if strings.Contains(text, noise) {
+					t.Errorf("%q has %q", text, noise)
+				}
+			}
+		})
+	}
+	if err := c.explain(t.Context(), nil); err != nil {
+		t.Errorf("nothing became %v", err)
+	}
+}
+
+// What a context ended for is told, not what gRPC makes of it.
+func TestExplainEnd(t *testing.T) {
+	why := errors.New("the user pressed ^C")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if err := (call{}).explain(ctx, status.Error(codes.Canceled, "context canceled")); !errors.Is(err, why) {
+		t.Errorf("%v does not say why", err)
+	}
+}
