@@ -122,7 +122,7 @@ func (n NodeState) bindFinding(i int, m ExtraMount, add func(Flag, string, strin
 
 // viewFindings compares an entry with what the kubelet has.
 func (n NodeState) viewFindings(i int, dir string, add func(Flag, string, string, ...any)) {
-	s := n.see(dir)
+	s := n.See(dir)
 	switch {
 	case len(s.Hidden) > 0 && s.MountPoint == disk.Yes:
 		for _, h := range s.Hidden {

@@ -11,7 +11,7 @@ import (
 
 // judge decides on one clean directory. ActionPatch means that it needs an entry.
 func (n NodeState) judge(dir string) Directory {
-	s := n.see(dir)
+	s := n.See(dir)
 	d := Directory{Path: dir, Visible: s.Visible}
 	if talos, ok := n.Version.covering(dir); ok {
 		return n.byTalos(d, s, talos)
@@ -53,7 +53,8 @@ func (n NodeState) judge(dir string) Directory {
 	return d
 }
 
-func (n NodeState) see(dir string) Sighting {
+// See is what the kubelet sees at dir; unknown where nobody looked.
+func (n NodeState) See(dir string) Sighting {
 	if n.View == nil {
 		why := "nobody looked"
 		if n.ViewProblem != "" {

@@ -111,6 +111,8 @@ const (
 	ReasonStaged          Reason = "staged-config"
 	ReasonNotReady        Reason = "not-ready"
 	ReasonHazard          Reason = "kubelet-restart-hazard"
+	// ReasonConfig: the configuration cannot be edited safely, or Talos would not take it.
+	ReasonConfig Reason = "config"
 )
 
 // Directory is what is decided on one required directory.

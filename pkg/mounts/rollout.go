@@ -41,6 +41,7 @@ type Result string
 
 // The results. ResultUnknown is that of an action whose end was not seen.
 const (
+	ResultUnchanged  Result = "unchanged"
 	ResultPatched    Result = "patched"
 	ResultStaged     Result = "staged"
 	ResultRefused    Result = "refused"
