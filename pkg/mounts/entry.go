@@ -104,6 +104,7 @@ func conflicts(v Version, entries []ExtraMount) []conflict {
 		if d, ok := v.covering(m.destination()); ok {
 			found = append(found, conflict{upper: i, lower: -1, byTalos: d.Destination, same: d.Destination == m.destination(), leaks: propagation(d.Options) == "shared"})
 		}
+		twice := false
 		for j, other := range entries[:i] {
 			if other.fault() != "" {
 				continue
@@ -111,7 +112,9 @@ func conflicts(v Version, entries []ExtraMount) []conflict {
 			a, b := m.destination(), other.destination()
 			shared := other.propagation() == "shared"
 			switch {
+			case a == b && twice: // One that is there three times is twice too many, not three times.
 			case a == b:
+				twice = true
 				found = append(found, conflict{upper: i, lower: j, same: true, leaks: shared})
 			case below(a, b):
 				found = append(found, conflict{upper: i, lower: j, leaks: shared})

@@ -34,7 +34,11 @@ func (n NodeState) judge(dir string) Directory {
 		return d
 	}
 	if serving := n.serving(dir); len(serving) > 0 {
-		return n.byEntries(d, s, serving)
+		d = n.byEntries(d, s, serving)
+		if below(dir, varMnt) && d.Action == ActionUnchanged && d.Warning == "" {
+			d.Warning = "needs no entry on Talos v1.10, where one doubles the node's mounts with each start of the kubelet: take it out when you upgrade"
+		}
+		return d
 	}
 	switch i := slices.IndexFunc(n.Config.ExtraMounts, func(m ExtraMount) bool { return m.fault() == "" && below(m.destination(), dir) }); {
 	case s.Visible == disk.Yes:
