@@ -112,6 +112,9 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 			newLink(s),
 			newUnlink(s),
 		}},
+		{Message: "Kubelets:", Commands: []*cobra.Command{
+			newMounts(s),
+		}},
 		{Message: "Settings and Help:", Commands: []*cobra.Command{
 			newCompletion(s),
 			newVersion(s),

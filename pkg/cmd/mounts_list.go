@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubectl/pkg/util/templates"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+)
+
+// mountsListFlags are the flags of mounts list.
+type mountsListFlags struct {
+	clusterFlags
+	talosFlags
+	output *output.Flags
+}
+
+func newMountsList(s *shared) *cobra.Command {
+	flags := &mountsListFlags{clusterFlags: newClusterFlags(), output: output.NewFlags()}
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List what the kubelets' configurations mount, and what the kubelets see",
+		Long: templates.LongDesc(`
+			List, for every node, the provisioner's directories and the entries of machine.kubelet.extraMounts: what the
+			configuration asks for, what the kubelet really sees, and what is wrong with it. Nothing is changed.
+
+			Needs, in Kubernetes, what disks needs. In Talos: os:reader tells what the kubelets see; the configurations and the
+			kubelets' mounts take os:admin, and are unknown without it.`),
+		Example: templates.Examples(`
+			# Every node
+			kubectl talosdisk mounts list
+
+			# What is wrong, in full
+			kubectl talosdisk mounts list -o wide`),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cluster, err := flags.clusterFlags.ToOptions()
+			if err != nil {
+				return usage(cmd, err)
+			}
+			printer, err := flags.output.ToPrinter()
+			if err != nil {
+				return usage(cmd, err)
+			}
+			o := &mountsListOptions{shared: s, cluster: cluster, talos: flags.talosFlags.ToOptions(), printer: printer}
+			return o.run(cmd.Context())
+		},
+	}
+	flags.clusterFlags.AddFlags(cmd.Flags())
+	flags.talosFlags.AddFlags(cmd.Flags())
+	flags.output.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// mountsListOptions are what mounts list needs to run.
+type mountsListOptions struct {
+	*shared
+	cluster clusterOptions
+	talos   talosOptions
+	printer *output.Printer
+}
+
+// kubeletMounts is what mounts list prints of one node.
+type kubeletMounts struct {
+	Kind     string            `json:"kind,omitempty"`
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Talos    mounts.Version    `json:"talos"`
+	Paths    []kubeletMount    `json:"paths"`
+	// Findings are what is wrong.
+	Findings []mounts.Finding `json:"findings,omitempty"`
+	// Problem is why the configuration, or the kubelet's view, is not known.
+	Problem string `json:"problem,omitempty"`
+
+	err error
+}
+
+// kubeletMount is one directory: required, configured or both.
+type kubeletMount struct {
+	// Required by a class of the provisioner.
+	Required bool `json:"required,omitempty"`
+	// Entry of the configuration with this destination.
+	Entry *mounts.ExtraMount `json:"entry,omitempty"`
+	mounts.Sighting
+}
+
+// kubeletMountsList is what mounts list prints.
+type kubeletMountsList struct {
+	metav1.TypeMeta `json:",inline"`
+	Items           []kubeletMounts `json:"items"`
+}
+
+func (o *mountsListOptions) run(ctx context.Context) error {
+	ctx, cancel := o.cluster.run.Context(ctx)
+	defer cancel()
+	api, err := o.talos.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	c, err := o.connect(o.cluster)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	s, err := c.observe(ctx, collect.Request{Blind: true})
+	if err != nil {
+		return err
+	}
+	list := kubeletMountsList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "KubeletMountsList"}}
+	for _, k := range c.kubelets(ctx, s, api) {
+		list.Items = append(list.Items, kubeletMountsOf(k, s.Install.HostDirs()))
+	}
+	if err := o.printer.Print(o.Out, list, func() *metav1.Table { return kubeletMountsTable(list.Items) }); err != nil {
+		return err
+	}
+	var parts []failure.Part
+	for _, n := range list.Items {
+		if n.err != nil {
+			parts = append(parts, failure.Part{Subject: n.Metadata.Name, Err: n.err})
+		}
+	}
+	return errors.Join(failure.Several(fmt.Sprintf("%d of %d nodes could not be looked at in full", len(parts), len(list.Items)), parts), context.Cause(ctx))
+}
+
+func kubeletMountsOf(k collect.Kubelet, required []string) kubeletMounts {
+	n := kubeletMounts{
+		Kind: "KubeletMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Version,
+		Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem), err: k.Err,
+	}
+	see := func(m kubeletMount, dir string) {
+		m.Sighting = k.State.See(dir)
+		n.Paths = append(n.Paths, m)
+	}
+	for i := range k.State.Config.ExtraMounts {
+		entry := k.State.Config.ExtraMounts[i]
+		see(kubeletMount{Entry: &entry, Required: slices.Contains(required, entry.Destination)}, entry.Destination)
+	}
+	for _, dir := range required {
+		if !slices.ContainsFunc(n.Paths, func(m kubeletMount) bool { return m.Path == dir }) {
+			see(kubeletMount{Required: true}, dir)
+		}
+	}
+	if k.State.Version.Known() {
+		n.Findings = mounts.Findings(k.State)
+	}
+	return n
+}
+
+// kubeletMountsTable is one row a node and directory.
+func kubeletMountsTable(nodes []kubeletMounts) *metav1.Table {
+	t := newTable("Node", "Talos", "Directory", "Configured", "Visible", "Mount", "Flags")
+	addWide(t, "Why", "Wrong")
+	for _, n := range nodes {
+		told := make(map[string]bool)
+		for _, m := range n.Paths {
+			configured, mount := "-", "-"
+			switch {
+			case m.Entry != nil:
+				configured = strings.Join(m.Entry.Options, ",")
+			case n.err != nil:
+				configured = "unknown"
+			}
+			if m.Mount != nil && m.Mount.Point != "/" {
+				mount = m.Mount.String()
+			}
+			flags, wrong := n.wrong(func(f mounts.Finding) bool { return f.Path == m.Path })
+			told[m.Path] = true
+			addRow(t, n.Metadata.Name, cmp.Or(n.Talos.String(), "-"), cmp.Or(m.Path, "-"), configured, string(m.Visible), mount, flags, m.Why, wrong)
+		}
+		for _, f := range n.Findings {
+			if told[f.Path] {
+				continue
+			}
+			told[f.Path] = true
+			flags, wrong := n.wrong(func(other mounts.Finding) bool { return other.Path == f.Path })
+			addRow(t, n.Metadata.Name, n.Talos.String(), cmp.Or(f.Path, "-"), "-", "-", "-", flags, "-", wrong)
+		}
+	}
+	return t
+}
+
+// wrong are the flags and the messages of some findings.
+func (n kubeletMounts) wrong(of func(mounts.Finding) bool) (flags, messages string) {
+	var all, texts []string
+	for _, f := range n.Findings {
+		if of(f) {
+			all, texts = append(all, string(f.Flag)), append(texts, f.Message)
+		}
+	}
+	slices.Sort(all)
+	return orNone(slices.Compact(all)), cmp.Or(strings.Join(texts, "; "), "-")
+}

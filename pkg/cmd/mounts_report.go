@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// alike are nodes of which the same is to be said.
+type alike struct {
+	text, hint string
+	nodes      []string
+}
+
+// group puts nodes together, in their order, by what say says of them; nothing is
+// said of those for which it is empty.
+func group(nodes []nodeMounts, say func(nodeMounts) (text, hint string)) []alike {
+	var groups []alike
+	for _, n := range nodes {
+		text, hint := say(n)
+		if text == "" {
+			continue
+		}
+		i := slices.IndexFunc(groups, func(g alike) bool { return g.text == text && g.hint == hint })
+		if i < 0 {
+			groups = append(groups, alike{text: text, hint: hint})
+			i = len(groups) - 1
+		}
+		groups[i].nodes = append(groups[i].nodes, n.Node)
+	}
+	return groups
+}
+
+// warn prints what people should know before they go on.
+func (o *mountsOptions) warn(nodes []nodeMounts) {
+	style := o.Colour.Style(o.ErrOut)
+	var all []nodeMounts
+	for _, n := range nodes {
+		for _, w := range n.Warnings {
+			one := n
+			one.Message = w
+			all = append(all, one)
+		}
+	}
+	for _, g := range group(all, func(n nodeMounts) (string, string) { return n.Message, "" }) {
+		fmt.Fprintf(o.ErrOut, "%s %s: %s\n", style.Warning("warning:"), strings.Join(g.nodes, ", "), g.text)
+	}
+}
+
+// printDiffs shows on stderr what is to be changed, and returns on how many nodes.
+func (o *mountsOptions) printDiffs(nodes []nodeMounts) int {
+	changes := 0
+	for _, g := range group(nodes, func(n nodeMounts) (string, string) {
+		if n.after == nil {
+			return "", ""
+		}
+		return mounts.Diff(n.before.Active, n.after), ""
+	}) {
+		changes += len(g.nodes)
+		fmt.Fprintf(o.ErrOut, "%s:\n", strings.Join(g.nodes, ", "))
+		for line := range strings.Lines(g.text) {
+			fmt.Fprint(o.ErrOut, "  "+line)
+		}
+	}
+	return changes
+}
+
+// printFragments prints what is missing in the nodes' configurations.
+func (o *mountsOptions) printFragments(nodes []nodeMounts) error {
+	groups := group(nodes, func(n nodeMounts) (string, string) {
+		if n.Action != mounts.ActionPatch {
+			return "", ""
+		}
+		return mounts.Fragment(n.Add), ""
+	})
+	if len(groups) > 0 {
+		fmt.Fprintf(o.ErrOut, "%s merge this by hand: talosctl patch appends to the list each time that it is applied, and an entry that is there twice\ndoubles the node's mounts with each start of the kubelet\n",
+			o.Colour.Style(o.ErrOut).Warning("warning:"))
+	}
+	for i, g := range groups {
+		if i > 0 {
+			fmt.Fprintln(o.Out, "---")
+		}
+		fmt.Fprintf(o.Out, "# %s\n%s", strings.Join(g.nodes, ", "), g.text)
+	}
+	return o.errors(nodes)
+}
+
+// print writes the nodes to stdout.
+func (o *mountsOptions) print(s *snapshot.Snapshot, nodes []nodeMounts) error {
+	list := mountsList{
+		TypeMeta:    metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "NodeMountsList"},
+		Provisioner: s.Install.Namespace + "/" + s.Install.Name, Items: nodes,
+	}
+	return o.printer.Print(o.Out, list, func() *metav1.Table { return mountsTable(nodes, o.dryRun) })
+}
+
+// mountsTable is one row a node and directory.
+func mountsTable(nodes []nodeMounts, run dryRun) *metav1.Table {
+	t := newTable("Node", "Talos", "Directory", "Visible", "Result", "Reason")
+	addWide(t, "Message")
+	for _, n := range nodes {
+		result := cmp.Or(string(n.Result), n.would()+run.suffix())
+		if len(n.Directories) == 0 {
+			addRow(t, n.Node, cmp.Or(n.Talos.String(), "-"), "-", "-", result, string(n.Reason), n.Message)
+		}
+		for _, d := range n.Directories {
+			addRow(t, n.Node, n.Talos.String(), d.Path, cmp.Or(string(d.Visible), "unknown"), result, string(n.Reason), d.Message)
+		}
+	}
+	return t
+}
+
+// would is what would become of a node.
+func (n nodeMounts) would() string {
+	switch n.Action {
+	case mounts.ActionUnchanged:
+		return string(mounts.ResultUnchanged)
+	case mounts.ActionPatch:
+		return string(mounts.ResultPatched)
+	case mounts.ActionRefuse:
+		return string(mounts.ResultRefused)
+	}
+	return string(mounts.ResultUnknown)
+}
+
+// errors says which nodes are not as they should be, those alike together.
+func (o *mountsOptions) errors(nodes []nodeMounts) error {
+	counts := make(map[string]int)
+	bad := 0
+	groups := group(nodes, func(n nodeMounts) (string, string) {
+		word, text, hint := n.trouble()
+		if word != "" {
+			counts[word]++
+			bad++
+		}
+		return text, hint
+	})
+	var parts []failure.Part
+	for _, g := range groups {
+		parts = append(parts, failure.Part{Subject: strings.Join(g.nodes, ", "), Err: failure.New(g.text, g.hint)})
+	}
+	var words []string
+	for _, r := range []mounts.Result{
+		mounts.ResultRefused, mounts.ResultFailed, mounts.ResultRolledBack, mounts.ResultTried, mounts.ResultUnknown, mounts.ResultNotDone,
+	} {
+		if n := counts[string(r)]; n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, r))
+		}
+	}
+	return failure.Several(fmt.Sprintf("%d of %d nodes not done: %s", bad, len(nodes), strings.Join(words, ", ")), parts)
+}
+
+// trouble is why a node is not as it should be: the result's word, the text and a hint.
+func (n nodeMounts) trouble() (word, text, hint string) {
+	switch {
+	case n.Action == mounts.ActionRefuse:
+		return string(mounts.ResultRefused), n.Message, withWays(n.Hint, n.Ways)
+	case n.Action == mounts.ActionSkip:
+		if n.err != nil {
+			return string(mounts.ResultUnknown), n.err.Error(), cmp.Or(failure.Hint(n.err), n.Hint)
+		}
+		return string(mounts.ResultUnknown), n.Message, n.Hint
+	case n.Result == "" || n.Result.Done() || n.Result == mounts.ResultUnchanged:
+		return "", "", ""
+	}
+	return string(n.Result), n.Detail, n.hint
+}
+
+// withWays adds the ways around to a hint.
+func withWays(hint string, ways []mounts.Way) string {
+	lines := []string{hint}
+	for _, w := range ways {
+		lines = append(lines, strings.TrimRight(w.String(), "\n"))
+	}
+	return strings.TrimLeft(strings.Join(lines, "\n"), "\n")
+}

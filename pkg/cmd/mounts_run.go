@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
+)
+
+// nodeMounts is one node of a run of mounts: what is planned, and what came of it.
+type nodeMounts struct {
+	Kind     string            `json:"kind,omitempty"`
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Talos    mounts.Version    `json:"talos"`
+	mounts.Plan
+	Result mounts.Result `json:"result,omitempty"`
+	Detail string        `json:"detail,omitempty"`
+
+	// hint and err say more about a node that was not done, or not looked at.
+	hint string
+	err  error
+	// before and after are configurations; after is nil where nothing is to be changed.
+	before mounts.Configs
+	after  []byte
+	talos  *talos.Node
+}
+
+// mountsList is what mounts prints.
+type mountsList struct {
+	metav1.TypeMeta `json:",inline"`
+	Provisioner     string       `json:"provisioner"`
+	Items           []nodeMounts `json:"items"`
+}
+
+func (o *mountsOptions) run(ctx context.Context) error {
+	ctx, cancel := o.cluster.run.Context(ctx)
+	defer cancel()
+	api, err := o.talos.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	c, err := o.connect(o.cluster)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	s, err := c.observe(ctx, collect.Request{Blind: true})
+	if err != nil {
+		return err
+	}
+	nodes := o.plan(ctx, c, s, api)
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if o.dryRun == dryRunServer {
+		o.check(ctx, nodes)
+	}
+	o.warn(nodes)
+	if o.printer == nil {
+		return o.printFragments(nodes)
+	}
+	if o.dryRun == dryRunNone {
+		if err := o.confirm(ctx, nodes); err != nil {
+			return err
+		}
+		o.perform(ctx, c, nodes)
+	} else {
+		o.printDiffs(nodes)
+	}
+	if err := o.print(s, nodes); err != nil {
+		return err
+	}
+	return interrupted(o.errors(nodes), context.Cause(ctx))
+}
+
+// plan looks at the kubelets of all nodes and decides on each.
+func (o *mountsOptions) plan(ctx context.Context, c *cluster, s *snapshot.Snapshot, api *talos.Client) []nodeMounts {
+	o.request.Required = s.Install.HostDirs()
+	seen := c.kubelets(ctx, s, api)
+	nodes := make([]nodeMounts, 0, len(seen))
+	for _, k := range seen {
+		n := nodeMounts{
+			Kind: "NodeMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Version,
+			Plan: mounts.Decide(k.State, o.request), before: k.Configs, err: k.Err, talos: api.Node(k.State.Node, k.State.Address),
+		}
+		if n.Action == mounts.ActionPatch {
+			n.edit()
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+// kubelets looks at the kubelets of the nodes that were observed.
+func (c *cluster) kubelets(ctx context.Context, s *snapshot.Snapshot, api *talos.Client) []collect.Kubelet {
+	done := c.progress.Count("looked at the kubelets of %d/%d nodes", len(s.Nodes))
+	defer c.progress.Clear()
+	run := c.options.run
+	return collect.Kubelets(ctx, s, run.Concurrency, run.NodeTimeout, func(n snapshot.Node) collect.TalosNode { return api.Node(n.Name, n.Address) }, done)
+}
+
+// edit makes the new configuration. What cannot be edited safely is refused.
+func (n *nodeMounts) edit() {
+	change := mounts.Change{Remove: n.Plan.Remove, Add: n.Add}
+	edit := mounts.Edit
+	if n.Convert {
+		edit = mounts.Convert
+	}
+	after, err := edit(n.before.Active, change)
+	if err != nil {
+		n.refuse(err)
+		return
+	}
+	n.after = after
+}
+
+func (n *nodeMounts) refuse(err error) {
+	n.Action, n.Reason, n.Message, n.Hint = mounts.ActionRefuse, mounts.ReasonConfig, err.Error(), failure.Hint(err)
+	n.after, n.Restarts = nil, false
+}
+
+// check lets Talos look at the new configurations. A node on which another one is being
+// tried has none: a dry run there would make that one stay.
+func (o *mountsOptions) check(ctx context.Context, nodes []nodeMounts) {
+	var changed []*nodeMounts
+	for i := range nodes {
+		if nodes[i].after != nil {
+			changed = append(changed, &nodes[i])
+		}
+	}
+	run := o.cluster.run
+	exec.Each(ctx, changed, run.Concurrency, run.NodeTimeout, func(ctx context.Context, n *nodeMounts) error {
+		if err := n.talos.DryRun(ctx, n.after, o.rollOut.Mode); err != nil {
+			n.refuse(err)
+		}
+		return nil
+	})
+}
+
+// confirm shows what is to be changed, and asks.
+func (o *mountsOptions) confirm(ctx context.Context, nodes []nodeMounts) error {
+	restarts := o.printDiffs(nodes)
+	if restarts == 0 || o.yes {
+		return nil
+	}
+	question := fmt.Sprintf("The kubelet%s of %d node%s will restart, %d at a time; pods go on running. Continue?", plural(restarts), restarts, plural(restarts), o.rollOut.MaxUnavailable)
+	switch {
+	case o.rollOut.Mode == mounts.Staged:
+		question = fmt.Sprintf("The configuration of %d node%s will change with the next reboot. Continue?", restarts, plural(restarts))
+	case restarts == 1:
+		question = "The kubelet of 1 node will restart; pods go on running. Continue?"
+	}
+	ok, err := output.Prompt(ctx, o.IOStreams, question)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return failure.New("nothing was done: the answer was no", "")
+	}
+	return nil
+}
+
+// rollOutNode is one node as a roll-out needs it.
+type rollOutNode struct {
+	*talos.Node
+	client kubernetes.Interface
+}
+
+// Readiness is that of mounts.Node.
+func (n rollOutNode) Readiness(ctx context.Context) (mounts.Readiness, error) {
+	return kube.Readiness(ctx, n.client, n.Name())
+}
+
+// perform rolls the new configurations out.
+func (o *mountsOptions) perform(ctx context.Context, c *cluster, nodes []nodeMounts) {
+	var steps []mounts.Step
+	var of []*nodeMounts
+	for i := range nodes {
+		n := &nodes[i]
+		switch {
+		case n.after != nil:
+			steps = append(steps, mounts.Step{Node: n.Node, Before: n.before, After: n.after, Appear: n.Appear()})
+			of = append(of, n)
+		case n.Action == mounts.ActionUnchanged:
+			n.Result = mounts.ResultUnchanged
+		case n.Action == mounts.ActionRefuse:
+			n.Result = mounts.ResultRefused
+		default:
+			n.Result = mounts.ResultUnknown
+		}
+	}
+	byName := make(map[string]*nodeMounts, len(of))
+	for _, n := range of {
+		byName[n.Node] = n
+	}
+	rollOut := o.rollOut
+	rollOut.Progress = func(node, stage string) { c.progress.Show("%s: %s", node, stage) }
+	outcomes := rollOut.Run(ctx, steps, func(s mounts.Step) mounts.Node {
+		return rollOutNode{byName[s.Node].talos, c.client}
+	})
+	c.progress.Clear()
+	for i, outcome := range outcomes {
+		of[i].Result, of[i].Detail, of[i].hint = outcome.Result, outcome.Detail, strings.ReplaceAll(outcome.Hint, "NODE", of[i].talos.Address())
+	}
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}

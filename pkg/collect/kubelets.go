@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// TalosNode is what is asked of one node's Talos API to find out about its kubelet.
+type TalosNode interface {
+	// Verify fails unless the node at the address is the one of that name in Kubernetes.
+	Verify(ctx context.Context) error
+	Version(ctx context.Context) (string, error)
+	Configs(ctx context.Context) (mounts.Configs, error)
+	View(ctx context.Context, dirs []string) (mounts.View, error)
+}
+
+// Kubelet is one node's kubelet: what the configuration says of it, and what it sees.
+type Kubelet struct {
+	State mounts.NodeState
+	// Configs hold keys and tokens. They are no part of a snapshot.
+	Configs mounts.Configs
+	// Err is why the node was not asked, or why its configuration could not be read.
+	Err error
+}
+
+// Kubelets looks at the kubelets of the snapshot's nodes, at most limit at a time
+// and each no longer than timeout. node makes the connection to one.
+func Kubelets(ctx context.Context, s *snapshot.Snapshot, limit int, timeout time.Duration, node func(snapshot.Node) TalosNode, done func()) []Kubelet {
+	return exec.Each(ctx, s.Nodes, limit, timeout, func(ctx context.Context, n snapshot.Node) Kubelet {
+		if done != nil {
+			defer done()
+		}
+		return kubeletOf(ctx, s, n, node(n))
+	})
+}
+
+func kubeletOf(ctx context.Context, s *snapshot.Snapshot, n snapshot.Node, talos TalosNode) Kubelet {
+	k := Kubelet{State: mounts.NodeState{
+		Node: n.Name, Address: n.Address, Ready: n.Ready, NotReady: n.NotReady, Volumes: make(map[string]string),
+	}}
+	for _, v := range s.Volumes {
+		if v.Node == n.Name {
+			k.State.Volumes[v.Name] = v.Path
+		}
+	}
+	fail := func(err error) Kubelet {
+		k.Err = err
+		k.State.ConfigProblem, k.State.ViewProblem = err.Error(), err.Error()
+		return k
+	}
+	if err := talos.Verify(ctx); err != nil {
+		return fail(err)
+	}
+	tag, err := talos.Version(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if k.State.Version, err = mounts.ParseVersion(tag); err != nil {
+		return fail(err)
+	}
+	k.Configs, err = talos.Configs(ctx)
+	if err == nil {
+		k.State.StagedDiffers = k.Configs.Pending()
+		k.State.Config, err = mounts.ReadConfig(k.Configs.Active)
+	}
+	if err != nil {
+		k.Err, k.State.ConfigProblem = err, err.Error()
+	}
+	view, err := talos.View(ctx, look(k.State, s.Install.HostDirs()))
+	if err != nil {
+		k.State.ViewProblem = err.Error()
+	} else {
+		k.State.View = &view
+	}
+	return k
+}
+
+// look are the directories to look at: those that are needed, by themselves and as
+// one mount would bring them, and those that the configuration mounts.
+func look(n mounts.NodeState, hostDirs []string) []string {
+	dirs := slices.Clone(hostDirs)
+	if required, err := mounts.Require(n.Version, hostDirs); err == nil {
+		dirs = append(dirs, required...)
+	}
+	for _, m := range n.Config.ExtraMounts {
+		dirs = append(dirs, m.Destination)
+	}
+	dirs = slices.DeleteFunc(dirs, func(dir string) bool { return len(dir) == 0 || dir[0] != '/' })
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
