@@ -20,9 +20,9 @@ import (
 var tested = map[disk.Reason][]string{
 	disk.NotFound:          {"TestDecide/not-found", "e2e:TestRefusals/not-found"},
 	disk.Partition:         {"TestDecide/partition", "e2e:TestRefusals/partition"},
-	disk.SystemDisk:        {"TestDecide/system-disk", "TestDecide/system-disk by partition name", "TestDecide/system-disk by another path"},
-	disk.SystemDiskUnknown: {"TestDecide/system-disk-unknown"},
-	disk.InUse:             {"TestDecide/in-use mounted", "TestDecide/in-use held", "e2e:TestRefusals/in-use-mounted"},
+	disk.SystemDisk:        {"TestDecide/system-disk", "TestDecide/system-disk by partition name", "TestDecide/system-disk by another path", "TestDecideWithTalos/system-disk", "TestDecideWithTalos/system-disk by its parts", "TestDecideWithTalos/system-disk by a volume"},
+	disk.SystemDiskUnknown: {"TestDecide/system-disk-unknown", "TestDecideWithTalos/system-disk-unknown, volumes unread"},
+	disk.InUse:             {"TestDecide/in-use mounted", "TestDecide/in-use held", "TestDecideWithTalos/in-use by a volume", "TestDecideWithTalos/in-use by a mount of no volume", "e2e:TestRefusals/in-use-mounted"},
 	disk.ReadOnly:          {"TestDecide/read-only", "e2e:TestRefusals/read-only"},
 	disk.CDROM:             {"TestDecide/cdrom"},
 	disk.NotChecked:        {"TestDecide/not-checked", "TestDecide/not-checked content"},
@@ -33,7 +33,7 @@ var tested = map[disk.Reason][]string{
 	disk.NoStableName:      {"TestDecide/no-stable-name"},
 	disk.OtherClass:        {"TestDecide/other-class"},
 	disk.ClassDirectory:    {"TestDecide/class-directory missing", "TestDecide/class-directory not seen", "TestDecide/class-directory of the pod", "TestDecide/class-directory unread"},
-	disk.DeviceChanged:     {"TestDecideAgain/device-changed: content", "TestDecideAgain/device-changed: node", "TestDecideAgain/device-changed: target"},
+	disk.DeviceChanged:     {"TestDecideAgain/device-changed: content", "TestDecideAgain/device-changed: node", "TestDecideAgain/device-changed: target", "TestDecideWithTalos/device-changed: another serial", "TestDecideWithTalos/device-changed: another size"},
 
 	disk.HasSignature:  {"TestDecide/signature", "TestDecide/signature accepted", "e2e:TestRefusals/signature-xfs"},
 	disk.HasPartitions: {"TestDecide/partitions", "TestDecide/partitions accepted", "e2e:TestRefusals/partitions"},

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// recorded is an excerpt of what a node of Talos v1.14 told: partitions, whole disks, a directory and an
+// existing file system as user volumes, raw volumes, and two volumes for which there is no disk.
+func recorded(t *testing.T) snapshot.Talos {
+	t.Helper()
+	text, err := os.ReadFile("testdata/talos-volumes.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told snapshot.Talos
+	if err := json.Unmarshal(text, &told); err != nil {
+		t.Fatal(err)
+	}
+	return told
+}
+
+// told makes the world's node one whose Talos sees the same three disks, lives on vda, and uses no other.
+func told(w *world) *snapshot.Talos {
+	same := func(name string) snapshot.TalosDisk {
+		d := w.disk(name)
+		return snapshot.TalosDisk{Name: name, Size: d.Size, Serial: d.Serial, WWID: d.WWID, Symlinks: d.Names()[1:]}
+	}
+	t := &snapshot.Talos{
+		Disks:   snapshot.Read([]snapshot.TalosDisk{same("vda"), same("vdb"), same("vdc")}),
+		System:  snapshot.Read("vda"),
+		Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "vda", Content: "gpt"}, {Name: "vda1", Parent: "vda", Content: "xfs", PartitionLabel: "EPHEMERAL"}}),
+		Volumes: snapshot.Read([]snapshot.TalosVolume{{ID: "EPHEMERAL", Phase: "ready", Location: "/dev/vda1", MountLocation: "/dev/vda1", ParentLocation: "/dev/vda"}}),
+		Mounts:  snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda1", Target: "/var", Volume: "EPHEMERAL"}}),
+	}
+	w.Nodes[0].Talos = snapshot.Section[snapshot.Talos]{Value: t}
+	return t
+}
+
+func TestDecideWithTalos(t *testing.T) {
+	volume := func(v snapshot.TalosVolume) func(*world, *snapshot.Talos) {
+		return func(_ *world, told *snapshot.Talos) { *told.Volumes.Value = append(*told.Volumes.Value, v) }
+	}
+	unresolved := func(w *world, _ *snapshot.Talos) {
+		w.view.Beneath, w.view.BeneathProblem = nil, "the directory of class \"block\" lies on no block device that can be told (0:51)"
+	}
+	identical := func(w *world, told *snapshot.Talos, names ...string) {
+		for _, name := range names {
+			d := w.disk(name)
+			d.Serial, d.ByID = "", nil
+			i := slices.IndexFunc(*told.Disks.Value, func(t snapshot.TalosDisk) bool { return t.Name == name })
+			(*told.Disks.Value)[i].Serial, (*told.Disks.Value)[i].Symlinks = "", nil
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*world, *snapshot.Talos)
+		want   string // parts of the objections, "; " between; empty: it is linked
+	}{
+		"nothing speaks against it": {func(*world, *snapshot.Talos) {}, ""},
+		"system-disk":               {func(_ *world, told *snapshot.Talos) { told.System = snapshot.Read("vdb") }, "system-disk: is a disk that the node itself lives on: it is Talos's system disk"},
+		"system-disk by its parts": {func(_ *world, told *snapshot.Talos) {
+			told.System = snapshot.Read("md0")
+			*told.Disks.Value = append(*told.Disks.Value, snapshot.TalosDisk{Name: "md0", Secondaries: []string{"vdb", "vdc"}})
+		}, "system-disk: is a disk that the node itself lives on: it is Talos's system disk"},
+		"system-disk by a volume": {volume(snapshot.TalosVolume{ID: "IMAGECACHE", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"}),
+			"system-disk: is a disk that the node itself lives on: it holds Talos's volume IMAGECACHE"},
+		"in-use by a volume": {func(w *world, told *snapshot.Talos) {
+			volume(snapshot.TalosVolume{ID: "u-data", Type: "partition", Phase: "ready", Location: "/dev/vdb1", MountLocation: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, told)
+			*told.Mounts.Value = append(*told.Mounts.Value, snapshot.TalosMount{Source: "/dev/vdb1", Target: "/var/mnt/data", Volume: "u-data"})
+		}, "in-use: belongs to Talos volume u-data (vdb1, ready, /var/mnt/data)"},
+		"in-use by two volumes": {func(w *world, told *snapshot.Talos) {
+			volume(snapshot.TalosVolume{ID: "r-a", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, told)
+			volume(snapshot.TalosVolume{ID: "s-b", Phase: "provisioned", Location: "/dev/vdb2", ParentLocation: "/dev/vdb"})(w, told)
+		}, "in-use: belongs to Talos volume r-a (vdb1, ready), s-b (vdb2, provisioned)"},
+		"in-use by a volume on all of it":          {volume(snapshot.TalosVolume{ID: "u-all", Type: "disk", Phase: "ready", Location: "/dev/vdb"}), "in-use: belongs to Talos volume u-all (vdb, ready)"},
+		"in-use by a volume that is closed":        {volume(snapshot.TalosVolume{ID: "u-x", Phase: "closed", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"}), "in-use: belongs to Talos volume u-x (vdb1, closed)"},
+		"in-use by a partition that is not listed": {volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1"}), "in-use: belongs to Talos volume u-x (vdb1, ready)"},
+		"in-use by a listed partition": {func(w *world, told *snapshot.Talos) {
+			*told.Devices.Value = append(*told.Devices.Value, snapshot.TalosDevice{Name: "odd", Parent: "vdb"})
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/odd"})(w, told)
+		}, "in-use: belongs to Talos volume u-x (odd, ready)"},
+		"in-use by an encrypted volume": {func(w *world, told *snapshot.Talos) {
+			*told.Disks.Value = append(*told.Disks.Value, snapshot.TalosDisk{Name: "dm-0", Secondaries: []string{"vdb"}})
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", MountLocation: "/dev/dm-0"})(w, told)
+		}, "in-use: belongs to Talos volume u-x (ready)"},
+		"in-use by a volume that waits for a named disk":  {volume(snapshot.TalosVolume{ID: "/dev/vdb-1", Phase: "waiting"}), "in-use: belongs to Talos volume /dev/vdb-1 (waiting)"},
+		"in-use by a volume that failed on a linked name": {volume(snapshot.TalosVolume{ID: "/dev/disk/by-id/virtio-vdb-2", Phase: "failed", Problem: "x"}), "in-use: belongs to Talos volume /dev/disk/by-id/virtio-vdb-2 (failed)"},
+		"in-use by a mount of no volume": {func(_ *world, told *snapshot.Talos) {
+			told.Mounts = snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vdb1", Target: "/var/lib/disks/hdd/vdb"}, {Source: "/dev/vdb1", Target: "/var/lib/kubelet/pods/x"}})
+		}, "in-use: is mounted on the node, at /var/lib/disks/hdd/vdb"},
+		"in-use under another name": {func(w *world, told *snapshot.Talos) {
+			(*told.Disks.Value)[1].Name = "vdx"
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdx1", ParentLocation: "/dev/vdx"})(w, told)
+		}, "in-use: belongs to Talos volume u-x (vdx1, ready)"},
+		"in-use by another path": {func(w *world, told *snapshot.Talos) {
+			w.disk("vdb").WWID, w.disk("vdc").WWID = "naa.1", "naa.1"
+			(*told.Disks.Value)[1].WWID, (*told.Disks.Value)[2].WWID = "naa.1", "naa.1"
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdc1", ParentLocation: "/dev/vdc"})(w, told)
+		}, "in-use: belongs to Talos volume u-x (vdc1, ready)"},
+		"in-use, of a partition of it": {func(w *world, told *snapshot.Talos) {
+			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "vdb2", Kernel: "vdb2", Number: disk.Number{Major: 254, Minor: 18}, Kind: disk.KindPartition, Parent: "vdb"})
+			w.req.Disks = []disk.Arg{{Name: "vdb2"}}
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, told)
+		}, "in-use: belongs to Talos volume u-x; partition: is a partition of vdb"},
+		"a volume of another disk": {volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdc1", ParentLocation: "/dev/vdc"}), ""},
+		// vdb is no part of vdb12's name, nor the other way round.
+		"a volume of a disk of a like name": {volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdbb1"}), ""},
+		"a volume that waits for any disk":  {volume(snapshot.TalosVolume{ID: "u-x", Phase: "waiting"}), ""},
+		"a directory":                       {volume(snapshot.TalosVolume{ID: "u-x", Type: "directory", Phase: "ready"}), ""},
+		"an external volume":                {volume(snapshot.TalosVolume{ID: "x-share", Type: "external", Phase: "ready", Location: "share"}), ""},
+
+		"device-changed: another serial": {func(_ *world, told *snapshot.Talos) {
+			(*told.Disks.Value)[1].Serial, (*told.Disks.Value)[1].Symlinks = "other", nil
+		}, "device-changed: is another disk to Talos (serial other) than to the provisioner's pod (serial serial-vdb)"},
+		"device-changed: another size": {func(w *world, told *snapshot.Talos) {
+			identical(w, told, "vdb")
+			(*told.Disks.Value)[1].Size++
+		}, "device-changed: is another disk to Talos ("},
+		"no identifier, the same name and size": {func(w *world, told *snapshot.Talos) { identical(w, told, "vdb") }, ""},
+		"in-use, by name and size alone": {func(w *world, told *snapshot.Talos) {
+			identical(w, told, "vdb")
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, told)
+		}, "in-use: belongs to Talos volume u-x"},
+		"a disk that Talos does not tell of": {func(_ *world, told *snapshot.Talos) { *told.Disks.Value = (*told.Disks.Value)[:1] }, ""},
+		"a Talos that could not be read":     {func(w *world, _ *snapshot.Talos) { w.Nodes[0].Talos = snapshot.Unread[snapshot.Talos]("no answer") }, ""},
+		"a Talos whose disks were not read":  {func(_ *world, told *snapshot.Talos) { told.Disks = snapshot.Unread[[]snapshot.TalosDisk]("no answer") }, ""},
+
+		"the system disk is Talos's word": {unresolved, ""},
+		"system-disk-unknown, volumes unread": {func(w *world, told *snapshot.Talos) {
+			unresolved(w, told)
+			told.Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer")
+		}, "system-disk-unknown: "},
+		"system-disk-unknown to Talos too": {func(w *world, told *snapshot.Talos) {
+			unresolved(w, told)
+			told.System = snapshot.Unread[string]("none")
+		}, "system-disk-unknown: "},
+		"system-disk-unknown, unsure which disk it is": {func(w *world, told *snapshot.Talos) {
+			unresolved(w, told)
+			identical(w, told, "vdb")
+		}, "system-disk-unknown: "},
+		"system-disk-unknown, unsure which the system's is": {func(w *world, told *snapshot.Talos) {
+			unresolved(w, told)
+			identical(w, told, "vda")
+		}, "system-disk-unknown: "},
+		"system-disk-unknown, Talos of a node with another system disk": {func(w *world, told *snapshot.Talos) {
+			unresolved(w, told)
+			(*told.Disks.Value)[0].Serial, (*told.Disks.Value)[0].Symlinks = "other", nil
+		}, "system-disk-unknown: "},
+		"system-disk, which the pod could not tell": {func(w *world, told *snapshot.Talos) { unresolved(w, told); told.System = snapshot.Read("vdb") }, "system-disk: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			c.change(w, told(w))
+			for _, r := range disk.AcceptableReasons() {
+				w.req.Accept = append(w.req.Accept, Acceptance{Reason: r})
+			}
+			l := w.plan(t).Links[0]
+			got := says(l.Objections)
+			if (l.Action == Create) != (c.want == "") || l.Action != Create && l.Action != Refuse {
+				t.Errorf("action %s", l.Action)
+			}
+			for part := range strings.SplitSeq(c.want, "; ") {
+				if !strings.Contains(got, part) {
+					t.Errorf("objections %q have no %q", got, part)
+				}
+			}
+			if strings.Count(got, "; ") != strings.Count(c.want, "; ") {
+				t.Errorf("objections: %s", got)
+			}
+		})
+	}
+	w := newWorld()
+	told(w).System = snapshot.Read("vdb")
+	w.lies("block", "vdb", "/dev/disk/by-id/virtio-vdb", "254:16")
+	if l := w.plan(t).Links[0]; l.Action != Unchanged {
+		t.Errorf("a link that is there already: %s %s", l.Action, says(l.Objections))
+	}
+}
+
+// TestInventoryByTalos is a node that no provisioner pod looked at.
+func TestInventoryByTalos(t *testing.T) {
+	w := newWorld()
+	w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("a taint keeps it away")
+	w.Nodes[0].Talos = snapshot.Read(recorded(t))
+	w.volume("x", func(v *snapshot.Volume) { v.Name, v.Path = "at-data-b", "/var/mnt/data-b" })
+	w.volume("y", func(v *snapshot.Volume) { v.Name, v.Identity = "made-for-g", &disk.ID{Serial: "talos-disk-g"} })
+	w.volume("z", func(v *snapshot.Volume) { v.Name, v.Path, v.Node = "elsewhere", "/var/mnt/data-b", "w-2" })
+	all := Inventory(&w.Snapshot)
+	row := func(u DiskUse) string {
+		uses := make([]string, 0, len(u.Uses))
+		for _, use := range u.Uses {
+			if use.Kind != UseContent {
+				uses = append(uses, use.String())
+			}
+		}
+		var reasons, volumes []string
+		for _, o := range u.Objections {
+			reasons = append(reasons, string(o.Reason))
+		}
+		for _, v := range u.Volumes {
+			volumes = append(volumes, v.Name)
+		}
+		return u.Name + " " + strings.Join(reasons, ",") + " [" + strings.Join(uses, ", ") + "] " + strings.Join(volumes, ",")
+	}
+	want := []string{
+		"vda system-disk,not-checked [system disk (vda), EPHEMERAL (vda6, ready, /var), META (vda4, ready), STATE (vda5, ready)] ",
+		"vdb in-use,not-checked [u-data-b (vdb2, ready, /var/mnt/data-b), u-data-b2 (vdb1, ready, /var/mnt/data-b2)] at-data-b",
+		"vdc in-use,not-checked [r-raw-c (vdc1, ready), r-raw-c2 (vdc2, ready)] ",
+		"vdd in-use,not-checked [u-disk-d (vdd, ready, /var/mnt/disk-d)] ",
+		"vde not-checked [] ",
+		"vdf in-use,not-checked [e-exist-f (vdf, ready, /var/mnt/exist-f)] ",
+		"vdg not-checked [] made-for-g",
+	}
+	got := make([]string, 0, len(all))
+	for _, u := range all {
+		got = append(got, row(u))
+		if !slices.Equal(u.SeenBy, []Observer{SeenByTalos}) || u.Transport != "virtio" || u.Metadata.Name != "w-1/"+u.Name || len(u.ByID) != 1 || len(u.ByPath) != 2 {
+			t.Errorf("%+v", u)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if last := all[6].Objections; !strings.Contains(says(last), "no provisioner pod looked at it: a taint keeps it away") {
+		t.Errorf("vdg: %s", says(last))
+	}
+	b, err := json.Marshal(all[1])
+	if err != nil || strings.Contains(string(b), `"number"`) || !strings.Contains(string(b), `"seenBy":["talos"]`) || !strings.Contains(string(b), `"label":"u-data-b"`) {
+		t.Errorf("%s, %v", b, err)
+	}
+	for want, arg := range map[string]disk.Arg{"vdb": {Name: "vdb"}, "vdb vdc": {Glob: "vd[bc]"}, "vdg": {Path: "/dev/disk/by-id/virtio-talos-disk-g"}, "": {Name: "loop0"}} {
+		var got []string
+		for _, u := range Select(&w.Snapshot, all, []disk.Arg{arg}) {
+			got = append(got, u.Name)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s selects %v, want %q", arg, got, want)
+		}
+	}
+}
+
+// TestInventoryByBoth is a node that both looked at.
+func TestInventoryByBoth(t *testing.T) {
+	w := newWorld()
+	said := told(w)
+	*said.Volumes.Value = append(*said.Volumes.Value, snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})
+	(*said.Disks.Value)[2].Serial, (*said.Disks.Value)[2].Symlinks = "other", nil
+	*said.Disks.Value = append(*said.Disks.Value,
+		snapshot.TalosDisk{Name: "sr0", CDROM: true}, snapshot.TalosDisk{Name: "loop0", Size: 1}, snapshot.TalosDisk{Name: "zram0", Size: 1},
+		snapshot.TalosDisk{Name: "dm-3", Size: 1}, snapshot.TalosDisk{Name: "md0", Size: 1}, snapshot.TalosDisk{Name: "vdy", Size: 1 << 30})
+	var got []string
+	of := make(map[string]DiskUse)
+	for _, u := range Inventory(&w.Snapshot) {
+		seen := u.Name
+		for _, by := range u.SeenBy {
+			seen += " " + string(by)
+		}
+		got = append(got, seen)
+		if u.Name != "vdc" || slices.Contains(u.SeenBy, SeenByPod) {
+			of[u.Name] = u
+		}
+	}
+	if want := []string{"vda pod talos", "vdb pod talos", "vdc pod", "md0 talos", "vdc talos", "vdy talos"}; !slices.Equal(got, want) {
+		t.Errorf("rows %v, want %v", got, want)
+	}
+	if u := of["vda"]; u.System != "holds /mnt/block" || len(u.Uses) != 4 {
+		t.Errorf("vda: %+v", u)
+	}
+	if u := of["vdb"]; len(u.Uses) != 1 || u.Uses[0].Name != "u-x" || !strings.Contains(says(u.Objections), "in-use: belongs to Talos volume u-x") {
+		t.Errorf("vdb: %+v", u)
+	}
+	if u := of["vdc"]; !strings.Contains(u.Conflict, "serial other") || !strings.Contains(says(u.Objections), "device-changed: ") || len(u.Uses) != 0 {
+		t.Errorf("vdc: %+v", u)
+	}
+	if u := of["vdy"]; !strings.Contains(says(u.Objections), "the provisioner's pod does not see it") {
+		t.Errorf("vdy: %+v", u)
+	}
+}
+
+func TestMatching(t *testing.T) {
+	seen := disk.Disk{Name: "sdb", Kernel: "sdb", Size: 10, Serial: "AB-1", WWID: "naa.1  x", ByID: []string{"wwn-1", "lvm-pv-uuid-1"}}
+	for name, c := range map[string]struct {
+		disks    []snapshot.TalosDisk
+		want     string
+		sure     bool
+		conflict bool
+	}{
+		"by wwid, whatever else":         {[]snapshot.TalosDisk{{Name: "sdb", Size: 11, WWID: "naa.1 x", Serial: "other"}}, "sdb", true, false},
+		"by another wwid":                {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.2", Serial: "AB-1"}}, "", false, true},
+		"by serial, written differently": {[]snapshot.TalosDisk{{Name: "sdb", Serial: "AB_1 "}}, "sdb", true, false},
+		"by a name":                      {[]snapshot.TalosDisk{{Name: "sdb", Serial: "other", Symlinks: []string{"/dev/disk/by-id/wwn-1"}}}, "sdb", true, false},
+		"by a name of its content":       {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/lvm-pv-uuid-1"}}}, "sdb", false, false},
+		"by other names":                 {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/wwn-2"}}}, "", false, true},
+		"by name and size":               {[]snapshot.TalosDisk{{Name: "sdb", Size: 10}}, "sdb", false, false},
+		"by name, another size":          {[]snapshot.TalosDisk{{Name: "sdb", Size: 11}}, "", false, true},
+		"under another name":             {[]snapshot.TalosDisk{{Name: "sda", Size: 10}, {Name: "sdc", WWID: "naa.1 x"}}, "sdc", true, false},
+		"two that changed places":        {[]snapshot.TalosDisk{{Name: "sdb", WWID: "naa.2"}, {Name: "sdc", WWID: "naa.1 x"}}, "sdc", true, true},
+		"another name, the same size":    {[]snapshot.TalosDisk{{Name: "sdc", Size: 10}}, "", false, false},
+		"nothing":                        {nil, "", false, false},
+	} {
+		m := matching(c.disks, seen)
+		got := ""
+		if m.disk != nil {
+			got = m.disk.Name
+		}
+		if got != c.want || m.sure != c.sure || (m.conflict != "") != c.conflict {
+			t.Errorf("%s: %q, sure %v, conflict %q", name, got, m.sure, m.conflict)
+		}
+	}
+}
+
+func TestNamesOfDevices(t *testing.T) {
+	for name, whole := range map[string]string{"vdb1": "vdb", "nvme0n1p2": "nvme0n1", "md127p1": "md127", "mmcblk0p10": "mmcblk0"} {
+		if !partitionOf(name, whole) {
+			t.Errorf("%s is no partition of %s", name, whole)
+		}
+	}
+	for name, whole := range map[string]string{"vdb": "vdb", "vdbb1": "vdb", "nvme0n12": "nvme0n1", "nvme0n1p": "nvme0n1", "vdb1": "", "vdbp1": "vdb", "mmcblk0boot0": "mmcblk0"} {
+		if partitionOf(name, whole) {
+			t.Errorf("%s is a partition of %s", name, whole)
+		}
+	}
+	for id, want := range map[string]string{"/dev/vde-1": "/dev/vde", "/dev/disk/by-id/a-b-12": "/dev/disk/by-id/a-b", "/dev/vde": "", "/dev/disk/by-id/a-b": "", "u-data-1": "", "/var/lib-1": ""} {
+		if got := userDisk(id); got != want {
+			t.Errorf("userDisk(%q) = %q, want %q", id, got, want)
+		}
+	}
+}
+
+func TestTalosUnread(t *testing.T) {
+	node := func(name string, s snapshot.Section[snapshot.Talos]) snapshot.Node {
+		return snapshot.Node{Name: name, Talos: s}
+	}
+	whole := recorded(t)
+	whole.Links = snapshot.Unread[map[string][]string]("only names")
+	old := snapshot.Talos{Legacy: true, Disks: whole.Disks, System: whole.System, Mounts: whole.Mounts}
+	partly := whole
+	partly.Volumes = snapshot.Unread[[]snapshot.TalosVolume]("role too weak")
+	s := &snapshot.Snapshot{Nodes: []snapshot.Node{
+		node("a", snapshot.Unread[snapshot.Talos]("no answer")), node("b", snapshot.Read(whole)), node("c", snapshot.Unread[snapshot.Talos]("no answer")),
+		node("d", snapshot.Read(partly)), node("e", snapshot.Section[snapshot.Talos]{}), node("f", snapshot.Read(old)),
+	}}
+	got := TalosUnread(s)
+	if len(got) != 2 || strings.Join(got[0].Nodes, " ") != "a c" || got[0].Why != "no answer" || strings.Join(got[1].Nodes, " ") != "d" || got[1].Why != "volumes: role too weak" {
+		t.Errorf("%+v", got)
+	}
+	s.NoTalos = "no talosconfig was found"
+	if got := TalosUnread(s); len(got) != 0 {
+		t.Errorf("where it was not asked: %+v", got)
+	}
+}
