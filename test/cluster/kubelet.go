@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +36,13 @@ type Container struct {
 	// ExtraMounts come after the release's own, in their order, and are handed to
 	// runc as they are.
 	ExtraMounts []specs.Mount
+}
+
+func (c Container) release() (kubelet.Release, error) {
+	if c.Talos == "" {
+		return kubelet.Latest, nil
+	}
+	return kubelet.ParseRelease(c.Talos)
 }
 
 // RuntimeError is why runc did not start a kubelet, in its own words.
@@ -86,12 +92,9 @@ func (n *Node) StartKubelet(ctx context.Context, extra ...Mount) error {
 // that lives, and what it can do, is not its business. A kubelet that runs is
 // stopped before. A RuntimeError is in the error if runc refused.
 func (n *Node) LaunchKubelet(ctx context.Context, container Container) error {
-	release := kubelet.Latest
-	if container.Talos != "" {
-		var err error
-		if release, err = kubelet.ParseRelease(container.Talos); err != nil {
-			return err
-		}
+	release, err := container.release()
+	if err != nil {
+		return err
 	}
 	if err := n.StopKubelet(ctx); err != nil {
 		return err
@@ -195,13 +198,18 @@ func (n *Node) KubeletPID(ctx context.Context) (int, error) {
 	return state.Pid, nil
 }
 
-// plainKubelet tells whether the kubelet was last started as it is by default.
-func (n *Node) plainKubelet() (bool, error) {
-	plain, err := kubelet.IsPlain(n.info)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil // It could not even be described.
+// KubeletIn is KubeletPID, but 0 also if the kubelet was started in another
+// container than this.
+func (n *Node) KubeletIn(ctx context.Context, container Container) (int, error) {
+	release, err := container.release()
+	if err != nil {
+		return 0, err
 	}
-	return plain, err
+	same, err := kubelet.Wrote(n.info, release, container.ExtraMounts)
+	if err != nil || !same {
+		return 0, err
+	}
+	return n.KubeletPID(ctx)
 }
 
 // hasKubelet tells whether runc knows the container, whatever became of it.

@@ -222,11 +222,11 @@ func (n *Node) reset(ctx context.Context) error {
 			return err
 		}
 	}
-	plain, err := n.plainKubelet()
+	pid, err := n.KubeletIn(ctx, Container{})
 	if err != nil {
 		return err
 	}
-	if !plain {
+	if pid == 0 {
 		if err := n.StartKubelet(ctx); err != nil {
 			return err
 		}

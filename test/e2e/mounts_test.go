@@ -22,6 +22,11 @@ func TestMounts(t *testing.T) {
 	filesystem, block := usePods(t)
 	wantEvent(t, filesystem, "FailedMount", fmt.Sprintf("MountVolume.NewMounter initialization failed for volume %q : path %q does not exist", pvName(files.Name, n.Name(), "fs-storage"), path))
 	wantEvent(t, block, "FailedMapVolume", fmt.Sprintf("MapVolume.EvalHostSymlinks failed for volume %q : lstat /var/lib/disks: no such file or directory", pvName(device.Name, n.Name(), "block-storage")))
+	t.Cleanup(func() {
+		if err := n.StartKubelet(withoutEnd(t)); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := n.StartKubelet(t.Context(), cluster.Mount{Source: "/var/lib/disks", Destination: "/var/lib/disks"}); err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ type command struct {
 	terminal   *os.File // stdin and stderr
 	env        []string
 	args       []string
+	secrets    []string // that it knows and must not tell
 }
 
 // run runs the program to its end.
@@ -57,7 +58,7 @@ func (c command) run(t *testing.T) result {
 // process is the program while it runs.
 type process struct {
 	t              *testing.T
-	args           []string
+	args, secrets  []string
 	cmd            *exec.Cmd
 	cancel         context.CancelFunc
 	began          time.Time
@@ -69,7 +70,7 @@ type process struct {
 func (c command) start(t *testing.T) *process {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), runTimeout)
-	p := &process{t: t, args: c.args, cancel: cancel, began: time.Now(), stdout: newOutput(), stderr: newOutput()}
+	p := &process{t: t, args: c.args, secrets: c.secrets, cancel: cancel, began: time.Now(), stdout: newOutput(), stderr: newOutput()}
 	p.cmd = exec.CommandContext(ctx, filepath.Join(pluginDir, "kubectl-talosdisk"), c.args...)
 	kubeconfig := c.kubeconfig
 	if kubeconfig == "" {
@@ -105,6 +106,11 @@ func (p *process) wait() result {
 		p.result = result{
 			args: p.args, stdout: p.stdout.String(), stderr: p.stderr.String(),
 			code: p.cmd.ProcessState.ExitCode(), took: time.Since(p.began),
+		}
+		for _, secret := range p.secrets {
+			if strings.Contains(p.result.stdout+p.result.stderr, secret) {
+				p.t.Errorf("%s: a secret was printed", strings.Join(p.args, " "))
+			}
 		}
 	})
 	return p.result

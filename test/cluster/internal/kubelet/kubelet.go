@@ -7,6 +7,8 @@
 package kubelet
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -113,12 +115,15 @@ func WriteBundle(node layout.NodeInfo, talos Release, extra []specs.Mount) error
 	return layout.WriteJSON(filepath.Join(bundle, "config.json"), spec)
 }
 
-// IsPlain tells whether the last WriteBundle was for the latest release, without
-// extra mounts.
-func IsPlain(node layout.NodeInfo) (bool, error) {
+// Wrote tells whether the last WriteBundle was for this release and these extra
+// mounts.
+func Wrote(node layout.NodeInfo, talos Release, extra []specs.Mount) (bool, error) {
 	var spec specs.Spec
 	err := layout.ReadJSON(filepath.Join(node.Root(), Bundle, "config.json"), &spec)
-	return reflect.DeepEqual(spec.Mounts, mounts(Latest)), err
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // It could not even be written.
+	}
+	return reflect.DeepEqual(spec.Mounts, append(mounts(talos), extra...)), err
 }
 
 // makeRootfs makes the image of the container: the links and directories of a

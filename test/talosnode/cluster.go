@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talosnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
+	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
+)
+
+// Options of the Talos API.
+type Options struct {
+	// Profile is the release of all nodes; V113 if it is empty.
+	Profile talostest.Profile
+	// Native configurations are as v1.14 generates them, with a KubeletConfig document.
+	Native bool
+}
+
+// Cluster is the Talos API of a test cluster. The first node is its control plane,
+// and the one endpoint; by way of it the others are reached under their addresses in
+// Kubernetes.
+type Cluster struct {
+	*talostest.Cluster
+	nodes []*Node
+}
+
+// Node is a node of both.
+type Node struct {
+	*talostest.Node
+	// Below is the node that the API is for.
+	Below   *cluster.Node
+	machine *machine
+}
+
+// Start serves the API for a cluster's nodes. Kubelets that run as the configurations
+// say go on.
+func Start(ctx context.Context, c *cluster.Cluster, o Options) (_ *Cluster, err error) {
+	if o.Profile == "" {
+		o.Profile = talostest.V113
+	}
+	api, err := talostest.NewCluster()
+	if err != nil {
+		return nil, err
+	}
+	t := &Cluster{Cluster: api}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	for i, below := range c.Nodes() {
+		m := &machine{node: below, talos: o.Profile}
+		node, err := api.Add(talostest.Options{
+			Profile: o.Profile, Native: o.Native, Worker: i > 0,
+			Name: below.Name(), Addresses: []string{below.IP()},
+			Machine: m, Bare: true,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("Talos API of node %q: %w", below.Name(), err)
+		}
+		n := &Node{Node: node, Below: below, machine: m}
+		t.nodes = append(t.nodes, n)
+	}
+	for _, n := range t.nodes {
+		if err := n.Settle(ctx); err != nil {
+			return nil, fmt.Errorf("Talos API of node %q: %w", n.Below.Name(), err)
+		}
+		if err := n.SyncDisks(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// Node returns a node by its name in Kubernetes.
+func (c *Cluster) Node(name string) (*Node, error) {
+	for _, n := range c.nodes {
+		if n.Below.Name() == name {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("node %q: there is no such node", name)
+}
+
+// Nodes returns all nodes, by name.
+func (c *Cluster) Nodes() []*Node { return c.nodes }
+
+// Close ends the API. The kubelets run on, or again, without extra mounts.
+func (c *Cluster) Close(ctx context.Context) error {
+	for _, n := range c.nodes {
+		n.machine.left.Store(true)
+	}
+	err := c.Cluster.Close()
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, n := range c.nodes {
+		group.Go(func() error {
+			pid, err := n.Below.KubeletIn(groupCtx, cluster.Container{})
+			if err != nil || pid != 0 {
+				return err
+			}
+			return n.Below.StartKubelet(groupCtx)
+		})
+	}
+	return errors.Join(err, group.Wait())
+}

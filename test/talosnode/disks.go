@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talosnode
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/state"
+	"github.com/moby/sys/mountinfo"
+	"github.com/siderolabs/talos/pkg/machinery/resources/block"
+	"golang.org/x/sys/unix"
+
+	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
+)
+
+// systemDisk is what every node of a test cluster has as such.
+const systemDisk = "vda"
+
+// disk is what a node tells of one of its disks.
+type disk struct {
+	name, serial string
+	size         uint64
+	sector       uint
+	readOnly     bool
+	links        []string
+	// mount is where its file system is mounted, or empty.
+	mount string
+	// content is blkid's: TYPE, LABEL, UUID, PTTYPE.
+	content map[string]string
+}
+
+// path is the device.
+func (d disk) path() string { return "/dev/" + d.name }
+
+// SyncDisks makes the block resources what the node's disks are now. Talos does so by
+// itself.
+func (n *Node) SyncDisks(ctx context.Context) error {
+	disks, err := findDisks(ctx, n.Below)
+	if err != nil {
+		return fmt.Errorf("node %q: look for its disks: %w", n.Below.Name(), err)
+	}
+	for _, kind := range []resource.Type{
+		block.DiskType, block.SymlinkType, block.DiscoveredVolumeType, block.MountStatusType, block.VolumeStatusType, block.SystemDiskType,
+	} {
+		if err := destroyAll(ctx, n.State(), kind); err != nil {
+			return err
+		}
+	}
+	for _, r := range resources(disks) {
+		if err := n.State().Create(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// destroyAll destroys all resources of a kind.
+func destroyAll(ctx context.Context, st state.State, kind resource.Type) error {
+	list, err := st.List(ctx, resource.NewMetadata(block.NamespaceName, kind, "", resource.VersionUndefined))
+	if err != nil {
+		return err
+	}
+	for _, r := range list.Items {
+		if err := st.Destroy(ctx, r.Metadata()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resources are what Talos says of disks. /var lies on the system disk as a whole,
+// which has no partitions here.
+func resources(disks []disk) []resource.Resource {
+	system := block.NewSystemDisk(block.NamespaceName, block.SystemDiskID)
+	system.TypedSpec().DiskID, system.TypedSpec().DevPath = systemDisk, "/dev/"+systemDisk
+	all := []resource.Resource{system}
+	for _, d := range disks {
+		device := block.NewDisk(block.NamespaceName, d.name)
+		spec := device.TypedSpec()
+		spec.SetSize(d.size)
+		spec.DevPath, spec.Serial, spec.Symlinks = d.path(), d.serial, d.links
+		spec.SectorSize, spec.IOSize, spec.Readonly = d.sector, d.sector, d.readOnly
+		spec.Transport, spec.Rotational, spec.SubSystem = "virtio", true, "/sys/class/block"
+
+		links := block.NewSymlink(block.NamespaceName, d.name)
+		links.TypedSpec().Paths = d.links
+
+		content := block.NewDiscoveredVolume(block.NamespaceName, d.name)
+		found := content.TypedSpec()
+		found.SetSize(d.size)
+		found.Type, found.DevPath, found.DevicePath = "disk", d.path(), d.path()
+		found.SectorSize, found.IOSize = d.sector, d.sector
+		found.Name, found.Label, found.UUID = d.content["TYPE"], d.content["LABEL"], d.content["UUID"]
+		if table := d.content["PTTYPE"]; found.Name == "" {
+			found.Name = table
+		}
+		all = append(all, device, links, content)
+		if d.mount != "" {
+			all = append(all, mounted(d)...)
+		}
+	}
+	return all
+}
+
+// mounted is the volume on a disk: EPHEMERAL, or as one of machine.disks.
+func mounted(d disk) []resource.Resource {
+	id := d.path() + "-1"
+	if d.name == systemDisk {
+		id = "EPHEMERAL"
+	}
+	status := block.NewMountStatus(block.NamespaceName, id)
+	status.TypedSpec().Source, status.TypedSpec().Target = d.path(), d.mount
+	status.TypedSpec().Spec.VolumeID, status.TypedSpec().Filesystem = id, block.FilesystemTypeEXT4
+
+	volume := block.NewVolumeStatus(block.NamespaceName, id)
+	spec := volume.TypedSpec()
+	spec.SetSize(d.size)
+	spec.Phase, spec.Type, spec.Filesystem = block.VolumePhaseReady, block.VolumeTypeDisk, block.FilesystemTypeEXT4
+	spec.Location, spec.MountLocation, spec.UUID = d.path(), d.path(), d.content["UUID"]
+	return []resource.Resource{status, volume}
+}
+
+// look tells of each disk that is named what the kernel and blkid know.
+const look = `for disk; do
+	echo "disk=$disk"
+	echo "size=$(blockdev --getsize64 /dev/$disk)"
+	echo "sector=$(blockdev --getss /dev/$disk)"
+	echo "ro=$(blockdev --getro /dev/$disk)"
+	blkid -p -o export /dev/$disk || [ $? = 2 ]
+done`
+
+// findDisks looks at a node.
+func findDisks(ctx context.Context, n *cluster.Node) ([]disk, error) {
+	added, err := n.Disks()
+	if err != nil {
+		return nil, err
+	}
+	argv, serials := []string{"sh", "-euc", look, "sh", systemDisk}, map[string]string{}
+	for _, d := range added {
+		argv = append(argv, d.Name)
+		serials[d.Name] = d.Serial
+	}
+	text, err := n.Exec(ctx, argv...)
+	if err != nil {
+		return nil, err
+	}
+	links, err := findLinks(n)
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := findMounts(n)
+	if err != nil {
+		return nil, err
+	}
+	var disks []disk
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if key == "disk" {
+			d := disk{name: value, serial: serials[value], links: links[value], content: map[string]string{}}
+			var stat unix.Stat_t
+			if err := unix.Stat(filepath.Join(n.Root(), d.path()), &stat); err != nil {
+				return nil, err
+			}
+			d.mount = mounts[stat.Rdev]
+			disks = append(disks, d)
+			continue
+		}
+		d := &disks[len(disks)-1]
+		number, _ := strconv.ParseUint(value, 10, 64)
+		switch key {
+		case "size":
+			d.size = number
+		case "sector":
+			d.sector = uint(number)
+		case "ro":
+			d.readOnly = number == 1
+		default:
+			d.content[key] = value
+		}
+	}
+	return disks, nil
+}
+
+// findLinks are udev's names of each disk.
+func findLinks(n *cluster.Node) (map[string][]string, error) {
+	root := filepath.Join(n.Root(), "dev")
+	paths, err := filepath.Glob(filepath.Join(root, "disk", "*", "*"))
+	if err != nil {
+		return nil, err
+	}
+	links := map[string][]string{}
+	for _, path := range paths {
+		target, err := os.Readlink(path)
+		if err != nil {
+			return nil, err
+		}
+		name := filepath.Base(target)
+		links[name] = append(links[name], "/dev"+strings.TrimPrefix(path, root))
+	}
+	return links, nil
+}
+
+// findMounts are the directories on which file systems are mounted, by device; the
+// first, where there are several.
+func findMounts(n *cluster.Node) (map[uint64]string, error) {
+	file, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", n.PID()))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	all, err := mountinfo.GetMountsFromReader(file, nil)
+	if err != nil {
+		return nil, err
+	}
+	mounts := map[uint64]string{}
+	for _, m := range all {
+		number := unix.Mkdev(uint32(m.Major), uint32(m.Minor))
+		if m.Root == "/" && mounts[number] == "" {
+			mounts[number] = m.Mountpoint
+		}
+	}
+	return mounts, nil
+}

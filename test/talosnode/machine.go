@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talosnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
+	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
+)
+
+// machine is a node of the test cluster below a Talos API: its files, its processes
+// and its kubelet are real.
+type machine struct {
+	node  *cluster.Node
+	talos talostest.Profile
+	// left tells that the Talos API has ended, which leaves the kubelet alone.
+	left atomic.Bool
+}
+
+func (m *machine) Locate(pid int, name string) (string, error) {
+	return talostest.LocateUnder(m.node.Root(), pid, name)
+}
+
+func (m *machine) Processes(context.Context) ([]talostest.Process, error) {
+	return talostest.ReadProcesses(filepath.Join(m.node.Root(), "proc"))
+}
+
+// StartKubelet hands the extra mounts to runc as they are configured. The kubelet
+// that the API finds when it begins, if it runs as it is to, is taken over.
+func (m *machine) StartKubelet(ctx context.Context, extra []mounts.ExtraMount) (int, error) {
+	container := cluster.Container{Talos: string(m.talos)}
+	for _, e := range extra {
+		container.ExtraMounts = append(container.ExtraMounts,
+			specs.Mount{Destination: e.Destination, Type: e.Type, Source: e.Source, Options: e.Options})
+	}
+	if pid, err := m.node.KubeletIn(ctx, container); pid != 0 || err != nil {
+		return pid, err
+	}
+	err := m.node.LaunchKubelet(ctx, container)
+	if refused, ok := errors.AsType[cluster.RuntimeError](err); ok {
+		// As Talos tells it, which asks containerd.
+		return 0, fmt.Errorf("failed to create task: \"kubelet\": failed to create shim task: OCI runtime create failed: runc create failed: %w", refused)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return m.node.KubeletPID(ctx)
+}
+
+func (m *machine) StopKubelet(ctx context.Context) error {
+	if m.left.Load() {
+		return nil
+	}
+	return m.node.StopKubelet(ctx)
+}
+
+func (m *machine) KubeletHealthy(ctx context.Context) error { return m.node.KubeletHealthy(ctx) }
