@@ -96,4 +96,3 @@ func look(n mounts.NodeState, hostDirs []string) []string {
 	slices.Sort(dirs)
 	return slices.Compact(dirs)
 }
-
