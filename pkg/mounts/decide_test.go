@@ -12,7 +12,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 )
 
-const disks = "/var/lib/disks"
+const disksDir = "/var/lib/disks"
 
 // plain is a ready node with a configuration of before v1.14, of which nobody saw the kubelet.
 func plain(t *testing.T, release string, entries ...ExtraMount) NodeState {
@@ -36,11 +36,11 @@ func TestDecideOnOneDirectory(t *testing.T) {
 	const current = "v1.13.9"
 	admin := func(kubelet, host string) func(*NodeState) { return watched(seen(t, kubelet, host)) }
 	reader := func(host, kubelet string) func(*NodeState) {
-		return watched(listing(map[string][2]string{disks: {host, kubelet}}))
+		return watched(listing(map[string][2]string{disksDir: {host, kubelet}}))
 	}
-	wrong := bind(disks)
+	wrong := bind(disksDir)
 	wrong.Source = "/var/lib/other"
-	noSource, relative, noBind := bind(disks), bind(disks), bind(disks, "rw")
+	noSource, relative, noBind := bind(disksDir), bind(disksDir), bind(disksDir, "rw")
 	noSource.Source, relative.Source = "", "var/lib/disks"
 
 	for _, tt := range []struct {
@@ -66,65 +66,65 @@ func TestDecideOnOneDirectory(t *testing.T) {
 		{name: "in the kubelet's own directory, bound", node: plain(t, "v1.13.1"), dir: "/var/lib/kubelet/disks", action: ActionSkip, reason: ReasonNotSeen, visible: disk.Unknown, message: "no disk mounted below"},
 		{name: "without credentials for the configuration", node: plain(t, "v1.14.0").with(unseen), dir: "/var/mnt/disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt"},
 		{name: "on a release to come", node: plain(t, "v1.15.0"), dir: "/var/mnt/disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt", warning: "newer than v1.14"},
-		{name: "without an entry, seen", node: plain(t, current).with(admin(slave, hostDisk)), dir: disks, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "is visible: it is mounted", warning: "no longer visible once the kubelet starts again"},
-		{name: "a KubeletConfig, seen", node: plain(t, "v1.14.0").with(documented).with(admin(slave, hostDisk)), dir: disks, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "is visible"},
+		{name: "without an entry, seen", node: plain(t, current).with(admin(slave, hostDisk)), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "is visible: it is mounted", warning: "no longer visible once the kubelet starts again"},
+		{name: "a KubeletConfig, seen", node: plain(t, "v1.14.0").with(documented).with(admin(slave, hostDisk)), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "is visible"},
 
 		// Before v1.10 /var/mnt is a directory like any other, until the upgrade.
 		{name: "/var/mnt of old", node: plain(t, "v1.9.6"), dir: "/var/mnt/disks", action: ActionRefuse, reason: ReasonVarMnt, visible: disk.Unknown, message: "doubles the node's mounts", hint: "upgrade to Talos v1.10.5"},
 		{name: "/var/mnt of old, with an entry", node: plain(t, "v1.9.6", bind("/var/mnt/disks")), dir: "/var/mnt/disks", action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "asked for by machine.kubelet.extraMounts[0]", warning: "on Talos v1.10"},
 
 		// An entry serves, whatever its propagation.
-		{name: "rslave, seen", node: plain(t, current, bind(disks)).with(admin(slave, hostDisk)), dir: disks, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "is visible"},
-		{name: "rshared, not looked at", node: plain(t, current, bind(disks, "rbind", "rshared", "rw")), dir: disks, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "whether the kubelet sees it is unknown: nobody looked"},
-		{name: "private, listed", node: plain(t, current, bind(disks, "rbind", "rprivate", "rw")).with(reader("hdd", "hdd")), dir: disks, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "same entries"},
-		{name: "rbind without more", node: plain(t, current, bind(disks, "rbind")), dir: disks, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "asked for"},
-		{name: "an entry for the parent", node: plain(t, current, bind(disks)), dir: disks + "/block", action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
-		{name: "a slash at the end", node: plain(t, current, bind(disks+"/")), dir: disks, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
-		{name: "both empty", node: plain(t, current, bind(disks)).with(reader("", "")), dir: disks, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "empty on the node and in the kubelet"},
-		{name: "the view failed", node: plain(t, current, bind(disks)).with(func(n *NodeState) { n.ViewProblem = "no route to host" }), dir: disks, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "no route to host"},
+		{name: "rslave, seen", node: plain(t, current, bind(disksDir)).with(admin(slave, hostDisk)), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "is visible"},
+		{name: "rshared, not looked at", node: plain(t, current, bind(disksDir, "rbind", "rshared", "rw")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "whether the kubelet sees it is unknown: nobody looked"},
+		{name: "private, listed", node: plain(t, current, bind(disksDir, "rbind", "rprivate", "rw")).with(reader("hdd", "hdd")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "same entries"},
+		{name: "rbind without more", node: plain(t, current, bind(disksDir, "rbind")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "asked for"},
+		{name: "an entry for the parent", node: plain(t, current, bind(disksDir)), dir: disksDir + "/block", action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
+		{name: "a slash at the end", node: plain(t, current, bind(disksDir+"/")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
+		{name: "both empty", node: plain(t, current, bind(disksDir)).with(reader("", "")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "empty on the node and in the kubelet"},
+		{name: "the view failed", node: plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.ViewProblem = "no route to host" }), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "no route to host"},
 
 		// Configured, and not so.
-		{name: "not in force", node: plain(t, current, bind(disks)).with(admin("", hostDisk)), dir: disks, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, message: "asked for by machine.kubelet.extraMounts[0], which is not in force: no mount", hint: "talosctl -n 10.0.0.11 service kubelet restart"},
-		{name: "not in force, as a listing shows", node: plain(t, current, bind(disks)).with(reader("hdd", "-")), dir: disks, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, message: "does not exist in the kubelet"},
-		{name: "not in force, where a restart does harm", node: plain(t, "v1.12.4", bind(disks)).with(admin("", "")), dir: disks, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, hint: "upgrade Talos first"},
-		{name: "no address", node: plain(t, current, bind(disks)).with(admin("", "")).with(func(n *NodeState) { n.Address = "" }), dir: disks, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, hint: "talosctl -n w-1 "},
+		{name: "not in force", node: plain(t, current, bind(disksDir)).with(admin("", hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, message: "asked for by machine.kubelet.extraMounts[0], which is not in force: no mount", hint: "talosctl -n 10.0.0.11 service kubelet restart"},
+		{name: "not in force, as a listing shows", node: plain(t, current, bind(disksDir)).with(reader("hdd", "-")), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, message: "does not exist in the kubelet"},
+		{name: "not in force, where a restart does harm", node: plain(t, "v1.12.4", bind(disksDir)).with(admin("", "")), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, hint: "upgrade Talos first"},
+		{name: "no address", node: plain(t, current, bind(disksDir)).with(admin("", "")).with(func(n *NodeState) { n.Address = "" }), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, hint: "talosctl -n w-1 "},
 		// talos.md 00.14.
-		{name: "bind masks a disk", node: plain(t, current, bind(disks, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), dir: disks, action: ActionRefuse, reason: ReasonBindForRbind, visible: disk.No, message: "leaves out what is mounted at /var/lib/disks/hdd/vde", hint: "replace bind by rbind: talosctl -n 10.0.0.11 edit machineconfig --mode no-reboot"},
-		{name: "bind masks a disk at the next start", node: plain(t, current, bind(disks, "bind", "rshared", "rw")).with(admin(slave, hostDisk)), dir: disks, action: ActionRefuse, reason: ReasonBindForRbind, visible: disk.Yes, message: "leaves out"},
-		{name: "bind on a parent of machine.disks", node: plain(t, current, bind(disks, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disks + "/hdd/vde"}} }), dir: disks, action: ActionRefuse, reason: ReasonBindForRbind, visible: disk.Unknown, message: "/var/lib/disks/hdd/vde"},
-		{name: "bind at the mount point of machine.disks", node: plain(t, current, bind(disks, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disks}} }), dir: disks, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, warning: "whether there are any was not seen"},
-		{name: "bind with no disk below", node: plain(t, current, bind(disks, "bind", "rshared", "rw")).with(admin(bound, "")), dir: disks, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
-		{name: "bind, listed", node: plain(t, current, bind(disks, "bind", "rw")).with(reader("hdd", "hdd")), dir: disks, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, warning: "whether there are any was not seen"},
-		{name: "read-only", node: plain(t, current, bind(disks, "rbind", "rslave", "ro")).with(admin(slave, hostDisk)), dir: disks, action: ActionRefuse, reason: ReasonReadOnly, visible: disk.Yes, message: "has the option ro"},
-		{name: "read-only, then not", node: plain(t, current, bind(disks, "ro", "rbind", "rw")), dir: disks, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown},
-		{name: "another source", node: plain(t, current, wrong), dir: disks, action: ActionRefuse, reason: ReasonOtherSource, visible: disk.Unknown, message: "mounts /var/lib/other there"},
-		{name: "another source for the parent", node: plain(t, current, wrong), dir: disks + "/block", action: ActionRefuse, reason: ReasonOtherSource, visible: disk.Unknown, message: "mounts /var/lib/other/block there"},
-		{name: "no source", node: plain(t, current, noSource), dir: disks, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `machine.kubelet.extraMounts[0] for "/var/lib/disks" has no source`},
-		{name: "a relative source", node: plain(t, current, relative), dir: disks, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `"var/lib/disks", which is not absolute`},
-		{name: "type bind that does not", node: plain(t, current, noBind), dir: disks, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "neither bind nor rbind"},
+		{name: "bind masks a disk", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonBindForRbind, visible: disk.No, message: "leaves out what is mounted at /var/lib/disks/hdd/vde", hint: "replace bind by rbind: talosctl -n 10.0.0.11 edit machineconfig --mode no-reboot"},
+		{name: "bind masks a disk at the next start", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(slave, hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonBindForRbind, visible: disk.Yes, message: "leaves out"},
+		{name: "bind on a parent of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disksDir + "/hdd/vde"}} }), dir: disksDir, action: ActionRefuse, reason: ReasonBindForRbind, visible: disk.Unknown, message: "/var/lib/disks/hdd/vde"},
+		{name: "bind at the mount point of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disksDir}} }), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, warning: "whether there are any was not seen"},
+		{name: "bind with no disk below", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, "")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
+		{name: "bind, listed", node: plain(t, current, bind(disksDir, "bind", "rw")).with(reader("hdd", "hdd")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, warning: "whether there are any was not seen"},
+		{name: "read-only", node: plain(t, current, bind(disksDir, "rbind", "rslave", "ro")).with(admin(slave, hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonReadOnly, visible: disk.Yes, message: "has the option ro"},
+		{name: "read-only, then not", node: plain(t, current, bind(disksDir, "ro", "rbind", "rw")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown},
+		{name: "another source", node: plain(t, current, wrong), dir: disksDir, action: ActionRefuse, reason: ReasonOtherSource, visible: disk.Unknown, message: "mounts /var/lib/other there"},
+		{name: "another source for the parent", node: plain(t, current, wrong), dir: disksDir + "/block", action: ActionRefuse, reason: ReasonOtherSource, visible: disk.Unknown, message: "mounts /var/lib/other/block there"},
+		{name: "no source", node: plain(t, current, noSource), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `machine.kubelet.extraMounts[0] for "/var/lib/disks" has no source`},
+		{name: "a relative source", node: plain(t, current, relative), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `"var/lib/disks", which is not absolute`},
+		{name: "type bind that does not", node: plain(t, current, noBind), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "neither bind nor rbind"},
 		// 00.3 and 00.15: the patch applied several times.
 		{name: "thrice, seen", node: plain(t, "v1.14.0", bind("/var/local-disks", "bind", "rshared", "rw"), bind("/var/local-disks", "bind", "rshared", "rw"), bind("/var/local-disks", "bind", "rshared", "rw")).with(admin(fourTimes, "")), dir: "/var/local-disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, warning: "extraMounts[0] and machine.kubelet.extraMounts[1] both mount /var/local-disks: each start of the kubelet doubles"},
-		{name: "twice, not seen", node: plain(t, current, bind(disks), bind(disks+"/")), dir: disks, action: ActionRefuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "both mount /var/lib/disks"},
-		{name: "nested, not seen", node: plain(t, current, bind(disks), bind(disks+"/block")), dir: disks + "/block/a", action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "extraMounts[1] mounts /var/lib/disks/block, below /var/lib/disks of machine.kubelet.extraMounts[0]"},
+		{name: "twice, not seen", node: plain(t, current, bind(disksDir), bind(disksDir+"/")), dir: disksDir, action: ActionRefuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "both mount /var/lib/disks"},
+		{name: "nested, not seen", node: plain(t, current, bind(disksDir), bind(disksDir+"/block")), dir: disksDir + "/block/a", action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "extraMounts[1] mounts /var/lib/disks/block, below /var/lib/disks of machine.kubelet.extraMounts[0]"},
 
 		// No entry.
 		// 00.13: the article's case.
-		{name: "not visible", node: plain(t, "v1.14.0").with(admin("", hostDisk)), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, message: "no extraMount covers it"},
-		{name: "not listed", node: plain(t, "v1.6.0").with(reader("hdd", "-")), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, warning: "before v1.10 does not show a staged configuration"},
-		{name: "not looked at", node: plain(t, current), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
-		{name: "no machine.kubelet", node: plain(t, current).with(func(n *NodeState) { n.Config = Config{} }), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
-		{name: "an entry for another", node: plain(t, current, bind("/var/lib/other")), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
-		{name: "an entry that begins alike", node: plain(t, current, bind("/var/lib/disk")), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
-		{name: "that does not exist", node: plain(t, current).with(reader("-", "-")), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, warning: "Talos makes it"},
-		{name: "a needless entry elsewhere, harmless", node: plain(t, "v1.14.0", bind("/var/mnt/x")), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "below /var/mnt, which Talos mounts itself"},
+		{name: "not visible", node: plain(t, "v1.14.0").with(admin("", hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, message: "no extraMount covers it"},
+		{name: "not listed", node: plain(t, "v1.6.0").with(reader("hdd", "-")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, warning: "before v1.10 does not show a staged configuration"},
+		{name: "not looked at", node: plain(t, current), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
+		{name: "no machine.kubelet", node: plain(t, current).with(func(n *NodeState) { n.Config = Config{} }), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
+		{name: "an entry for another", node: plain(t, current, bind("/var/lib/other")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
+		{name: "an entry that begins alike", node: plain(t, current, bind("/var/lib/disk")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
+		{name: "that does not exist", node: plain(t, current).with(reader("-", "-")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, warning: "Talos makes it"},
+		{name: "a needless entry elsewhere, harmless", node: plain(t, "v1.14.0", bind("/var/mnt/x")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "below /var/mnt, which Talos mounts itself"},
 
-		{name: "an entry below", node: plain(t, current, bind(disks+"/block")), dir: disks, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "holds /var/lib/disks/block of machine.kubelet.extraMounts[0]"},
-		{name: "another entry is twice there", node: plain(t, current, bind("/var/a"), bind("/var/a")), dir: disks, action: ActionRefuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "both mount /var/a"},
-		{name: "other entries nest", node: plain(t, current, bind("/var/a"), bind("/var/a/b")), dir: disks, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "below /var/a of"},
-		{name: "other entries nest, the child first", node: plain(t, current, bind("/var/a/b"), bind("/var/a")), dir: disks, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "extraMounts[0] mounts /var/a/b, below /var/a of machine.kubelet.extraMounts[1]"},
-		{name: "another entry in a shared /var/mnt", node: plain(t, "v1.13.2", bind("/var/mnt/x")), dir: disks, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "each start of the kubelet doubles"},
-		{name: "another entry has no destination", node: plain(t, current, bind("/var/a"), ExtraMount{Type: "bind", Source: "/var/x", Options: []string{"bind"}}), dir: disks, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "machine.kubelet.extraMounts[1] has no destination"},
-		{name: "another entry has a relative destination", node: plain(t, current, ExtraMount{Destination: "disks", Type: "bind", Source: "/var/x", Options: []string{"bind"}}), dir: disks, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `destination "disks", which is not absolute`},
+		{name: "an entry below", node: plain(t, current, bind(disksDir+"/block")), dir: disksDir, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "holds /var/lib/disks/block of machine.kubelet.extraMounts[0]"},
+		{name: "another entry is twice there", node: plain(t, current, bind("/var/a"), bind("/var/a")), dir: disksDir, action: ActionRefuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "both mount /var/a"},
+		{name: "other entries nest", node: plain(t, current, bind("/var/a"), bind("/var/a/b")), dir: disksDir, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "below /var/a of"},
+		{name: "other entries nest, the child first", node: plain(t, current, bind("/var/a/b"), bind("/var/a")), dir: disksDir, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "extraMounts[0] mounts /var/a/b, below /var/a of machine.kubelet.extraMounts[1]"},
+		{name: "another entry in a shared /var/mnt", node: plain(t, "v1.13.2", bind("/var/mnt/x")), dir: disksDir, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "each start of the kubelet doubles"},
+		{name: "another entry has no destination", node: plain(t, current, bind("/var/a"), ExtraMount{Type: "bind", Source: "/var/x", Options: []string{"bind"}}), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "machine.kubelet.extraMounts[1] has no destination"},
+		{name: "another entry has a relative destination", node: plain(t, current, ExtraMount{Destination: "disks", Type: "bind", Source: "/var/x", Options: []string{"bind"}}), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `destination "disks", which is not absolute`},
 
 		// Where no entry may be.
 		{name: "/var", node: plain(t, current), dir: "/var", action: ActionRefuse, reason: ReasonHoldsTalos, visible: disk.Unknown, message: "holds /var/run"},
@@ -135,24 +135,24 @@ func TestDecideOnOneDirectory(t *testing.T) {
 		{name: "like /var", node: plain(t, current), dir: "/variable", action: ActionRefuse, reason: ReasonOffVar, visible: disk.Unknown},
 
 		// The configuration was not read.
-		{name: "a reader sees it", node: plain(t, current).with(unseen).with(reader("hdd", "hdd")), dir: disks, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "same entries as the node"},
-		{name: "a reader does not", node: plain(t, current).with(unseen).with(reader("hdd", "-")), dir: disks, action: ActionSkip, reason: ReasonConfigNotRead, visible: disk.No, message: "is not visible: it does not exist in the kubelet; the configuration was not read: os:admin is needed"},
-		{name: "a reader cannot tell", node: plain(t, current).with(unseen).with(reader("", "")), dir: disks, action: ActionSkip, reason: ReasonConfigNotRead, visible: disk.Unknown, message: "unknown"},
-		{name: "nobody looked", node: plain(t, current).with(unseen), dir: disks, action: ActionSkip, reason: ReasonConfigNotRead, visible: disk.Unknown},
+		{name: "a reader sees it", node: plain(t, current).with(unseen).with(reader("hdd", "hdd")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "same entries as the node"},
+		{name: "a reader does not", node: plain(t, current).with(unseen).with(reader("hdd", "-")), dir: disksDir, action: ActionSkip, reason: ReasonConfigNotRead, visible: disk.No, message: "is not visible: it does not exist in the kubelet; the configuration was not read: os:admin is needed"},
+		{name: "a reader cannot tell", node: plain(t, current).with(unseen).with(reader("", "")), dir: disksDir, action: ActionSkip, reason: ReasonConfigNotRead, visible: disk.Unknown, message: "unknown"},
+		{name: "nobody looked", node: plain(t, current).with(unseen), dir: disksDir, action: ActionSkip, reason: ReasonConfigNotRead, visible: disk.Unknown},
 
 		// A KubeletConfig document.
-		{name: "a KubeletConfig", node: plain(t, "v1.14.0").with(documented), dir: disks, action: ActionRefuse, reason: ReasonKubeletDocument, visible: disk.Unknown, message: "has no extraMounts", hint: "--convert-kubelet-config"},
+		{name: "a KubeletConfig", node: plain(t, "v1.14.0").with(documented), dir: disksDir, action: ActionRefuse, reason: ReasonKubeletDocument, visible: disk.Unknown, message: "has no extraMounts", hint: "--convert-kubelet-config"},
 		// 00.16: links in a directory volume need none.
 		{name: "a KubeletConfig, and /var/mnt", node: plain(t, "v1.14.0").with(documented), dir: "/var/mnt/dir-e", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown},
 
 		// Not now.
-		{name: "staged", node: plain(t, current).with(func(n *NodeState) { n.StagedDiffers = true }), dir: disks, action: ActionRefuse, reason: ReasonStaged, visible: disk.Unknown, message: "staged"},
-		{name: "staged, and nothing to do", node: plain(t, current, bind(disks)).with(func(n *NodeState) { n.StagedDiffers = true }), dir: disks, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown},
-		{name: "not ready", node: plain(t, current).with(func(n *NodeState) { n.Ready, n.NotReady = false, "kubelet stopped posting" }), dir: disks, action: ActionRefuse, reason: ReasonNotReady, visible: disk.Unknown, message: "not ready: kubelet stopped posting", hint: "kubectl describe node w-1"},
-		{name: "a restart unmounts volumes", node: plain(t, "v1.12.4"), dir: disks, action: ActionRefuse, reason: ReasonHazard, visible: disk.Unknown, message: "unmounts all user volumes", hint: "--accept kubelet-restart-hazard"},
-		{name: "a restart unmounts volumes in v1.10", node: plain(t, "v1.10.0"), dir: disks, action: ActionRefuse, reason: ReasonHazard, visible: disk.Unknown, message: "mended in v1.10.5"},
-		{name: "it no longer does", node: plain(t, "v1.12.5"), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "quick succession"},
-		{name: "tokens freeze", node: plain(t, "v1.13.2"), dir: disks, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "projected volumes"},
+		{name: "staged", node: plain(t, current).with(func(n *NodeState) { n.StagedDiffers = true }), dir: disksDir, action: ActionRefuse, reason: ReasonStaged, visible: disk.Unknown, message: "staged"},
+		{name: "staged, and nothing to do", node: plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.StagedDiffers = true }), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown},
+		{name: "not ready", node: plain(t, current).with(func(n *NodeState) { n.Ready, n.NotReady = false, "kubelet stopped posting" }), dir: disksDir, action: ActionRefuse, reason: ReasonNotReady, visible: disk.Unknown, message: "not ready: kubelet stopped posting", hint: "kubectl describe node w-1"},
+		{name: "a restart unmounts volumes", node: plain(t, "v1.12.4"), dir: disksDir, action: ActionRefuse, reason: ReasonHazard, visible: disk.Unknown, message: "unmounts all user volumes", hint: "--accept kubelet-restart-hazard"},
+		{name: "a restart unmounts volumes in v1.10", node: plain(t, "v1.10.0"), dir: disksDir, action: ActionRefuse, reason: ReasonHazard, visible: disk.Unknown, message: "mended in v1.10.5"},
+		{name: "it no longer does", node: plain(t, "v1.12.5"), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "quick succession"},
+		{name: "tokens freeze", node: plain(t, "v1.13.2"), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "projected volumes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Decide(tt.node, ask(tt.dir))
@@ -193,19 +193,19 @@ func TestDecideOnSeveral(t *testing.T) {
 		reason Reason
 		add    string
 	}{
-		{"siblings", plain(t, current), disks + "/a " + disks + "/b/ " + disks + "/c", ActionPatch, ReasonNoEntry, disks},
-		{"siblings, one served", plain(t, current, bind(disks+"/a")), disks + "/a " + disks + "/b " + disks + "/c", ActionPatch, ReasonNoEntry, disks + "/b " + disks + "/c"},
-		{"siblings, all served by the parent", plain(t, current, bind(disks)), disks + "/a " + disks + "/b", ActionUnchanged, ReasonConfigured, ""},
+		{"siblings", plain(t, current), disksDir + "/a " + disksDir + "/b/ " + disksDir + "/c", ActionPatch, ReasonNoEntry, disksDir},
+		{"siblings, one served", plain(t, current, bind(disksDir+"/a")), disksDir + "/a " + disksDir + "/b " + disksDir + "/c", ActionPatch, ReasonNoEntry, disksDir + "/b " + disksDir + "/c"},
+		{"siblings, all served by the parent", plain(t, current, bind(disksDir)), disksDir + "/a " + disksDir + "/b", ActionUnchanged, ReasonConfigured, ""},
 		{"only /var/lib in common", plain(t, current), "/var/lib/a /var/lib/b", ActionPatch, ReasonNoEntry, "/var/lib/a /var/lib/b"},
-		{"some need nothing", plain(t, current), "/dev/disk/by-partlabel /var/mnt " + disks, ActionPatch, ReasonNoEntry, disks},
+		{"some need nothing", plain(t, current), "/dev/disk/by-partlabel /var/mnt " + disksDir, ActionPatch, ReasonNoEntry, disksDir},
 		{"none needs anything", plain(t, current), "/dev/disk/by-partlabel /var/mnt", ActionUnchanged, ReasonVisible, ""},
-		{"one is refused, so is the node", plain(t, current), disks + " /mnt/disks", ActionRefuse, ReasonOffVar, ""},
-		{"refused before skipped", plain(t, current).with(unseen), disks + " /mnt/disks", ActionRefuse, ReasonOffVar, ""},
-		{"nested", plain(t, current), disks + "/a " + disks, ActionPatch, ReasonNoEntry, disks},
+		{"one is refused, so is the node", plain(t, current), disksDir + " /mnt/disks", ActionRefuse, ReasonOffVar, ""},
+		{"refused before skipped", plain(t, current).with(unseen), disksDir + " /mnt/disks", ActionRefuse, ReasonOffVar, ""},
+		{"nested", plain(t, current), disksDir + "/a " + disksDir, ActionPatch, ReasonNoEntry, disksDir},
 		{"nothing", plain(t, current), "", ActionUnchanged, ReasonNothing, ""},
-		{"relative", plain(t, current), disks + " disks", ActionRefuse, ReasonDirectory, ""},
-		{"too old", plain(t, "v1.5.5"), disks, ActionRefuse, ReasonVersion, ""},
-		{"of unknown version", plain(t, current).with(func(n *NodeState) { n.Version = Version{} }), disks, ActionSkip, ReasonVersionUnknown, ""},
+		{"relative", plain(t, current), disksDir + " disks", ActionRefuse, ReasonDirectory, ""},
+		{"too old", plain(t, "v1.5.5"), disksDir, ActionRefuse, ReasonVersion, ""},
+		{"of unknown version", plain(t, current).with(func(n *NodeState) { n.Version = Version{} }), disksDir, ActionSkip, ReasonVersionUnknown, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Decide(tt.node, ask(strings.Fields(tt.dirs)...))
@@ -221,7 +221,7 @@ func TestDecideByRequest(t *testing.T) {
 	for propagation, want := range map[Propagation][]string{
 		"": {"rbind", "rslave", "rw"}, PropagationSlave: {"rbind", "rslave", "rw"}, PropagationShared: {"rbind", "rshared", "rw"}, PropagationPrivate: {"rbind", "rprivate", "rw"},
 	} {
-		p := Decide(node, Request{Required: []string{disks, "/var/openebs"}, Propagation: propagation, AcceptHazard: true})
+		p := Decide(node, Request{Required: []string{disksDir, "/var/openebs"}, Propagation: propagation, AcceptHazard: true})
 		if len(p.Add) != 2 || !slices.Equal(p.Add[0].Options, want) || !slices.Equal(p.Add[1].Options, want) {
 			t.Fatalf("%q: %+v", propagation, p)
 		}
@@ -235,19 +235,19 @@ func TestDecideByRequest(t *testing.T) {
 			t.Errorf("%q: %s", propagation, warnings)
 		}
 	}
-	if p := Decide(node, Request{Required: []string{disks}, Propagation: "slave"}); p.Action != ActionRefuse || p.Reason != ReasonPropagation {
+	if p := Decide(node, Request{Required: []string{disksDir}, Propagation: "slave"}); p.Action != ActionRefuse || p.Reason != ReasonPropagation {
 		t.Errorf("%+v", p)
 	}
 }
 
 func TestDecideConverts(t *testing.T) {
 	node := plain(t, "v1.14.0").with(documented)
-	p := Decide(node, Request{Required: []string{disks}, Convert: true})
-	if p.Action != ActionPatch || !p.Convert || !p.Restarts || !slices.Equal(p.Appear(), []string{disks}) || len(p.Ways) != 0 {
+	p := Decide(node, Request{Required: []string{disksDir}, Convert: true})
+	if p.Action != ActionPatch || !p.Convert || !p.Restarts || !slices.Equal(p.Appear(), []string{disksDir}) || len(p.Ways) != 0 {
 		t.Errorf("%+v", p)
 	}
 	// Nothing to convert, or nothing to convert for.
-	if p := Decide(plain(t, "v1.14.0"), Request{Required: []string{disks}, Convert: true}); p.Action != ActionPatch || p.Convert {
+	if p := Decide(plain(t, "v1.14.0"), Request{Required: []string{disksDir}, Convert: true}); p.Action != ActionPatch || p.Convert {
 		t.Errorf("%+v", p)
 	}
 	if p := Decide(node, Request{Required: []string{"/var/mnt"}, Convert: true}); p.Action != ActionUnchanged || p.Convert {
@@ -255,7 +255,7 @@ func TestDecideConverts(t *testing.T) {
 	}
 	// What holds for any restart holds for this one.
 	node.StagedDiffers = true
-	if p := Decide(node, Request{Required: []string{disks}, Convert: true}); p.Reason != ReasonStaged || p.Convert {
+	if p := Decide(node, Request{Required: []string{disksDir}, Convert: true}); p.Reason != ReasonStaged || p.Convert {
 		t.Errorf("%+v", p)
 	}
 }
@@ -266,12 +266,12 @@ func TestDecideShowsWays(t *testing.T) {
 		dir  string
 		want int
 	}{
-		{plain(t, "v1.14.0").with(documented), disks, 3},
+		{plain(t, "v1.14.0").with(documented), disksDir, 3},
 		{plain(t, "v1.14.0"), "/mnt/disks", 3},
 		{plain(t, "v1.11.0"), "/mnt/disks", 2},
 		{plain(t, "v1.10.5"), "/mnt/disks", 1},
 		{plain(t, "v1.9.0"), "/var/mnt/disks", 0},
-		{plain(t, "v1.14.0", bind(disks+"/a")), disks, 0},
+		{plain(t, "v1.14.0", bind(disksDir+"/a")), disksDir, 0},
 	} {
 		if p := Decide(tt.node, ask(tt.dir)); len(p.Ways) != tt.want || p.Action != ActionRefuse {
 			t.Errorf("%s, %s: %s, %d ways", tt.node.Version, tt.dir, p.Action, len(p.Ways))
@@ -291,26 +291,26 @@ func TestDecideRemoves(t *testing.T) {
 		remove   []int
 		warnings string
 	}{
-		{"one", plain(t, current, other, bind(disks)), disks, ActionPatch, ReasonRemove, []int{1}, ""},
-		{"all duplicates, by any spelling", plain(t, current, bind(disks), other, bind(disks+"/", "bind"), bind("/var//lib/disks")), disks + "/", ActionPatch, ReasonRemove, []int{0, 2, 3}, ""},
-		{"the parent that stood for siblings", plain(t, current, bind(disks)), disks + "/a " + disks + "/b", ActionPatch, ReasonRemove, []int{0}, ""},
-		{"not the parent of one", plain(t, current, bind(disks)), disks + "/a", ActionUnchanged, ReasonNoEntry, nil, ""},
-		{"not a child", plain(t, current, bind(disks+"/a")), disks, ActionUnchanged, ReasonNoEntry, nil, ""},
+		{"one", plain(t, current, other, bind(disksDir)), disksDir, ActionPatch, ReasonRemove, []int{1}, ""},
+		{"all duplicates, by any spelling", plain(t, current, bind(disksDir), other, bind(disksDir+"/", "bind"), bind("/var//lib/disks")), disksDir + "/", ActionPatch, ReasonRemove, []int{0, 2, 3}, ""},
+		{"the parent that stood for siblings", plain(t, current, bind(disksDir)), disksDir + "/a " + disksDir + "/b", ActionPatch, ReasonRemove, []int{0}, ""},
+		{"not the parent of one", plain(t, current, bind(disksDir)), disksDir + "/a", ActionUnchanged, ReasonNoEntry, nil, ""},
+		{"not a child", plain(t, current, bind(disksDir+"/a")), disksDir, ActionUnchanged, ReasonNoEntry, nil, ""},
 		{"a needless one", plain(t, current, bind("/var/mnt/x")), "/var/mnt/x", ActionPatch, ReasonRemove, []int{0}, ""},
 		{"one off /var", plain(t, current, bind("/mnt/disks")), "/mnt/disks", ActionPatch, ReasonRemove, []int{0}, ""},
-		{"one beside an entry without destination", plain(t, current, ExtraMount{Source: "/var/x"}, bind(disks)), disks, ActionPatch, ReasonRemove, []int{1}, ""},
-		{"none", plain(t, current, other), disks, ActionUnchanged, ReasonNoEntry, nil, ""},
-		{"a KubeletConfig", plain(t, "v1.14.0").with(documented), disks, ActionUnchanged, ReasonNoEntry, nil, ""},
-		{"not read", plain(t, current, bind(disks)).with(unseen), disks, ActionSkip, ReasonConfigNotRead, nil, ""},
-		{"staged", plain(t, current, bind(disks)).with(func(n *NodeState) { n.StagedDiffers = true }), disks, ActionRefuse, ReasonStaged, nil, ""},
-		{"not ready", plain(t, current, bind(disks)).with(func(n *NodeState) { n.Ready = false }), disks, ActionRefuse, ReasonNotReady, nil, ""},
-		{"hazard", plain(t, "v1.10.4", bind(disks)), disks, ActionRefuse, ReasonHazard, nil, ""},
-		{"volumes need it", plain(t, current, bind(disks), bind("/var/mnt/x")).with(func(n *NodeState) {
-			n.Volumes = map[string]string{"pv-b": disks + "/vdb", "pv-a": disks, "pv-m": "/var/mnt/x", "pv-o": "/var/lib/disks-2/vdb"}
-		}), disks + " /var/mnt/x", ActionPatch, ReasonRemove, []int{0, 1}, `volume "pv-a" lies at "/var/lib/disks": pods that use it can no longer start; volume "pv-b"`},
-		{"volumes have another entry", plain(t, current, bind(disks), bind(disks+"/hdd")).with(func(n *NodeState) {
-			n.Volumes = map[string]string{"pv": disks + "/hdd/vde"}
-		}), disks, ActionPatch, ReasonRemove, []int{0}, ""},
+		{"one beside an entry without destination", plain(t, current, ExtraMount{Source: "/var/x"}, bind(disksDir)), disksDir, ActionPatch, ReasonRemove, []int{1}, ""},
+		{"none", plain(t, current, other), disksDir, ActionUnchanged, ReasonNoEntry, nil, ""},
+		{"a KubeletConfig", plain(t, "v1.14.0").with(documented), disksDir, ActionUnchanged, ReasonNoEntry, nil, ""},
+		{"not read", plain(t, current, bind(disksDir)).with(unseen), disksDir, ActionSkip, ReasonConfigNotRead, nil, ""},
+		{"staged", plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.StagedDiffers = true }), disksDir, ActionRefuse, ReasonStaged, nil, ""},
+		{"not ready", plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.Ready = false }), disksDir, ActionRefuse, ReasonNotReady, nil, ""},
+		{"hazard", plain(t, "v1.10.4", bind(disksDir)), disksDir, ActionRefuse, ReasonHazard, nil, ""},
+		{"volumes need it", plain(t, current, bind(disksDir), bind("/var/mnt/x")).with(func(n *NodeState) {
+			n.Volumes = map[string]string{"pv-b": disksDir + "/vdb", "pv-a": disksDir, "pv-m": "/var/mnt/x", "pv-o": "/var/lib/disks-2/vdb"}
+		}), disksDir + " /var/mnt/x", ActionPatch, ReasonRemove, []int{0, 1}, `volume "pv-a" lies at "/var/lib/disks": pods that use it can no longer start; volume "pv-b"`},
+		{"volumes have another entry", plain(t, current, bind(disksDir), bind(disksDir+"/hdd")).with(func(n *NodeState) {
+			n.Volumes = map[string]string{"pv": disksDir + "/hdd/vde"}
+		}), disksDir, ActionPatch, ReasonRemove, []int{0}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Decide(tt.node, Request{Required: strings.Fields(tt.dirs), Remove: true})
@@ -336,9 +336,9 @@ func TestDecideRemoves(t *testing.T) {
 func TestDecideIsIdempotent(t *testing.T) {
 	for _, release := range []string{"v1.6.0", "v1.9.9", "v1.11.0", "v1.13.0", "v1.14.0"} {
 		node := plain(t, release, bind("/var/lib/other"))
-		r := ask(disks+"/a", disks+"/b", "/var/lib/c", "/dev/disk/by-id")
+		r := ask(disksDir+"/a", disksDir+"/b", "/var/lib/c", "/dev/disk/by-id")
 		p := Decide(node, r)
-		if !slices.Equal(p.Appear(), []string{"/var/lib/c", disks}) {
+		if !slices.Equal(p.Appear(), []string{"/var/lib/c", disksDir}) {
 			t.Fatalf("%s: %+v", release, p)
 		}
 		node.Config.ExtraMounts = append(node.Config.ExtraMounts, p.Add...)
@@ -356,7 +356,7 @@ func TestDecideIsIdempotent(t *testing.T) {
 }
 
 func TestPlanInJSON(t *testing.T) {
-	b, err := json.Marshal(Decide(plain(t, "v1.13.9"), ask(disks)))
+	b, err := json.Marshal(Decide(plain(t, "v1.13.9"), ask(disksDir)))
 	if err != nil {
 		t.Fatal(err)
 	}

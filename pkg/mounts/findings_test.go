@@ -10,9 +10,9 @@ import (
 
 func TestFindings(t *testing.T) {
 	const current = "v1.13.9"
-	wrong := bind(disks)
+	wrong := bind(disksDir)
 	wrong.Source = "/var/lib/other"
-	shared := bind(disks, "rbind", "rshared", "rw")
+	shared := bind(disksDir, "rbind", "rshared", "rw")
 	local := bind("/var/local-disks", "bind", "rshared", "rw")
 	admin := func(kubelet, host string) func(*NodeState) { return watched(seen(t, kubelet, host)) }
 	const served = slave + "700 305 254:6 /lib/other /var/lib/other rw master:22 - xfs /dev/vda6 rw\n"
@@ -25,33 +25,33 @@ func TestFindings(t *testing.T) {
 		text []string
 	}{
 		{"none", plain(t, current).with(admin("", hostDisk)), "", nil},
-		{"all well", plain(t, current, bind(disks)).with(admin(slave, hostDisk)), "", nil},
-		{"well, twice", plain(t, current, bind(disks), bind("/var/lib/other")).with(admin(served, hostDisk)), "", nil},
-		{"not looked at", plain(t, current, bind(disks)), "unknown /var/lib/disks", []string{"nobody looked"}},
-		{"listed, both empty", plain(t, current, bind(disks)).with(watched(listing(map[string][2]string{disks: {"", ""}}))), "unknown /var/lib/disks", []string{"empty"}},
-		{"not in force", plain(t, current, bind(disks)).with(admin("", hostDisk)), "not-in-force /var/lib/disks", []string{"extraMounts[0] is not in force: no mount"}},
+		{"all well", plain(t, current, bind(disksDir)).with(admin(slave, hostDisk)), "", nil},
+		{"well, twice", plain(t, current, bind(disksDir), bind("/var/lib/other")).with(admin(served, hostDisk)), "", nil},
+		{"not looked at", plain(t, current, bind(disksDir)), "unknown /var/lib/disks", []string{"nobody looked"}},
+		{"listed, both empty", plain(t, current, bind(disksDir)).with(watched(listing(map[string][2]string{disksDir: {"", ""}}))), "unknown /var/lib/disks", []string{"empty"}},
+		{"not in force", plain(t, current, bind(disksDir)).with(admin("", hostDisk)), "not-in-force /var/lib/disks", []string{"extraMounts[0] is not in force: no mount"}},
 		// talos.md 00.14.
-		{"bind masks a disk", plain(t, current, bind(disks, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), "bind-for-rbind /var/lib/disks, hidden /var/lib/disks/hdd/vde", []string{"at /var/lib/disks/hdd/vde when the kubelet starts is hidden", "/dev/vde1"}},
-		{"bind with nothing below", plain(t, current, bind(disks, "bind", "rw")).with(admin(bound, "")), "bind-for-rbind /var/lib/disks", []string{"a disk that is mounted below it"}},
-		{"bind beside machine.disks", plain(t, current, bind(disks, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disks + "/vde"}} }), "bind-for-rbind /var/lib/disks, unknown /var/lib/disks", []string{"at /var/lib/disks/vde"}},
+		{"bind masks a disk", plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), "bind-for-rbind /var/lib/disks, hidden /var/lib/disks/hdd/vde", []string{"at /var/lib/disks/hdd/vde when the kubelet starts is hidden", "/dev/vde1"}},
+		{"bind with nothing below", plain(t, current, bind(disksDir, "bind", "rw")).with(admin(bound, "")), "bind-for-rbind /var/lib/disks", []string{"a disk that is mounted below it"}},
+		{"bind beside machine.disks", plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disksDir + "/vde"}} }), "bind-for-rbind /var/lib/disks, unknown /var/lib/disks", []string{"at /var/lib/disks/vde"}},
 		// 00.3 and 00.15.
 		{"thrice", plain(t, "v1.14.0", local, local, local).with(admin(fourTimes, "")),
 			"bind-for-rbind /var/local-disks, duplicated /var/local-disks, bind-for-rbind /var/local-disks, duplicated /var/local-disks, bind-for-rbind /var/local-disks", []string{"doubles"}},
 		{"twice, leaking", plain(t, current, shared, shared).with(admin(slave, leaked(7)+hostDiskOn(906))), "duplicated /var/lib/disks, leaked /var/lib/disks", []string{"doubles the node's mounts there", "mounted there 7 times"}},
-		{"twice, slave", plain(t, current, bind(disks), bind(disks+"/")).with(admin(slave, hostDisk)), "duplicated /var/lib/disks", []string{"both mount /var/lib/disks"}},
+		{"twice, slave", plain(t, current, bind(disksDir), bind(disksDir+"/")).with(admin(slave, hostDisk)), "duplicated /var/lib/disks", []string{"both mount /var/lib/disks"}},
 		{"leaked, and mended since", plain(t, current).with(admin("", leaked(3))), "leaked /var/lib/disks", []string{"3 times", "until the node reboots"}},
 		{"leaked, and what lies below", plain(t, current).with(admin("", hostDisk+hostDisk+leaked(2))), "leaked /var/lib/disks", []string{"2 times"}},
 		{"mounted over by something else", plain(t, current).with(admin("", hostDisk+"901 384 0:99 / /var/lib/disks/hdd/vde rw - tmpfs tmpfs rw\n")), "", nil},
-		{"nested", plain(t, current, bind(disks), bind(disks+"/block")).with(admin(slave, hostDisk)), "nested /var/lib/disks/block", []string{"below /var/lib/disks of machine.kubelet.extraMounts[0]"}},
-		{"nested, the child first", plain(t, current, bind(disks+"/block"), bind(disks)).with(admin(slave, hostDisk)), "nested /var/lib/disks/block", nil},
+		{"nested", plain(t, current, bind(disksDir), bind(disksDir+"/block")).with(admin(slave, hostDisk)), "nested /var/lib/disks/block", []string{"below /var/lib/disks of machine.kubelet.extraMounts[0]"}},
+		{"nested, the child first", plain(t, current, bind(disksDir+"/block"), bind(disksDir)).with(admin(slave, hostDisk)), "nested /var/lib/disks/block", nil},
 		{"in /var/mnt of v1.12", plain(t, "v1.12.9", bind("/var/mnt/x")).with(admin("", "")), "nested /var/mnt/x", []string{"doubles"}},
 		{"in /var/mnt of v1.13.2", plain(t, "v1.13.2", bind("/var/mnt")).with(admin("", "")), "nested /var/mnt", []string{"which Talos mounts itself: each start"}},
 		{"in /var/mnt of v1.13.3", plain(t, "v1.13.3", bind("/var/mnt/x", "rbind", "ro")).with(admin("", "")), "needless /var/mnt/x", []string{"below /var/mnt, which Talos mounts itself"}},
 		{"in /var/mnt of v1.9", plain(t, "v1.9.9", bind("/var/mnt/x")).with(admin("", "")), "", nil},
-		{"read-only", plain(t, current, bind(disks, "rbind", "rslave", "ro")).with(admin(slave, hostDisk)), "read-only /var/lib/disks", nil},
-		{"private", plain(t, current, bind(disks, "rbind", "rprivate", "rw")).with(admin(slave, hostDisk)), "propagation /var/lib/disks", nil},
+		{"read-only", plain(t, current, bind(disksDir, "rbind", "rslave", "ro")).with(admin(slave, hostDisk)), "read-only /var/lib/disks", nil},
+		{"private", plain(t, current, bind(disksDir, "rbind", "rprivate", "rw")).with(admin(slave, hostDisk)), "propagation /var/lib/disks", nil},
 		{"another source", plain(t, current, wrong).with(admin(slave, hostDisk)), "other-source /var/lib/disks", []string{"mounts /var/lib/other there"}},
-		{"stale", plain(t, current, bind(disks)).with(admin(slave, "")), "stale /var/lib/disks/hdd/vde", []string{"still has /dev/vde1"}},
+		{"stale", plain(t, current, bind(disksDir)).with(admin(slave, "")), "stale /var/lib/disks/hdd/vde", []string{"still has /dev/vde1"}},
 		{"no destination", plain(t, current, ExtraMount{Type: "bind", Source: "/var/x", Options: []string{"bind"}}).with(admin("", "")), "no-destination ", []string{"extraMounts[0] has no destination: the kubelet does not start"}},
 		{"relative", plain(t, current, ExtraMount{Destination: "disks", Source: "/var/x", Options: []string{"bind"}}, ExtraMount{Destination: "/var/a", Source: "b", Options: []string{"bind"}}, bind("/var/b", "rw")),
 			"bad-entry disks, bad-entry /var/a, bad-entry /var/b", []string{"neither bind nor rbind"}},
