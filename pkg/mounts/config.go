@@ -12,7 +12,8 @@ import (
 
 // Config is what matters here of a machine configuration. It holds no key and no token.
 type Config struct {
-	// ExtraMounts is machine.kubelet.extraMounts, in its order. Change counts by it.
+	// ExtraMounts is machine.kubelet.extraMounts, in its order. Change counts by it. A
+	// null among the entries, over which Talos goes, is an empty one here.
 	ExtraMounts []ExtraMount
 	// Kubelet tells that there is a key machine.kubelet, be it null or empty.
 	Kubelet bool
@@ -73,14 +74,20 @@ func (t *text) config() (config Config, err error) {
 		return Config{}, notTalos(err)
 	}
 	var kubelet struct {
-		ExtraMounts []ExtraMount `yaml:"extraMounts"`
+		ExtraMounts []yaml.Node `yaml:"extraMounts"`
 	}
 	if config.Kubelet = typed.Machine.Kubelet.Kind != 0; config.Kubelet {
 		if err := typed.Machine.Kubelet.Decode(&kubelet); err != nil {
 			return Config{}, notTalos(err)
 		}
 	}
-	config.ExtraMounts = kubelet.ExtraMounts
+	for _, entry := range kubelet.ExtraMounts {
+		var mount ExtraMount
+		if err := entry.Decode(&mount); err != nil {
+			return Config{}, notTalos(err)
+		}
+		config.ExtraMounts = append(config.ExtraMounts, mount)
+	}
 	for _, d := range typed.Machine.Disks {
 		for _, p := range d.Partitions {
 			if p.Mountpoint != "" {

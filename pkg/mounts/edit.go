@@ -228,7 +228,7 @@ func (t *text) additions(add []ExtraMount) [][]splice {
 					style.options = options.Column - last.Column
 				}
 			}
-			return [][]splice{{t.insert(t.ownedEnd(t.lineOf(end), column), style.entries(add, column))}}
+			return [][]splice{{t.insert(t.ownedEnd(t.lineOf(max(end-1, 0)), column), style.entries(add, column))}}
 		}
 	}
 	return nil

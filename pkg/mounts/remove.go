@@ -35,15 +35,32 @@ func (t *text) removals(remove []int, many int) ([][]splice, error) {
 	case list.Style&yaml.FlowStyle != 0:
 		return [][]splice{t.flowRemove(list, remove)}, nil
 	case !all:
-		return [][]splice{t.cutEntries(list, remove)}, nil
+		cuts := t.cutEntries(list, remove)
+		return [][]splice{cuts, t.andBlank(cuts)}, nil
 	}
 	key, _ := child(kubelet, mountsPath[2])
 	colon := t.colon(key, kubelet.Column-1, false)
 	emptied := append(t.cutEntries(list, remove), splice{colon, colon, " []"})
 	if t.commented(key) {
-		return [][]splice{emptied}, nil
+		return [][]splice{emptied, t.andBlank(emptied)}, nil
 	}
-	return [][]splice{{t.cutKey()}, emptied}, nil
+	cuts := []splice{t.cutKey()}
+	return [][]splice{cuts, t.andBlank(cuts), emptied}, nil
+}
+
+// andBlank cuts the blank lines below, too: a scalar above that keeps its line breaks would take them for its own.
+func (t *text) andBlank(cuts []splice) []splice {
+	wider := slices.Clone(cuts)
+	for i := range wider {
+		for at := wider[i].to; at < len(t.raw) && at == t.lines[t.lineOf(at)]; {
+			if _, c := t.first(t.lineOf(at)); c != 0 {
+				break
+			}
+			at = t.nextLine(t.lineOf(at))
+			wider[i].to = at
+		}
+	}
+	return wider
 }
 
 // reference is the line of an anchor, an alias or a tag in a node, 0 if there is none.
@@ -63,13 +80,22 @@ func reference(n *yaml.Node) int {
 func (t *text) cutEntries(list *yaml.Node, remove []int) []splice {
 	column := list.Column - 1
 	dashes, end := t.dashes(list)
-	var cuts []splice
+	var ranges [][2]int
 	for _, i := range remove {
 		last := t.lineOf(max(end-1, 0))
 		if i+1 < len(dashes) {
 			last = t.lineOf(t.entryEnd(list, i, dashes[i]))
 		}
-		cuts = append(cuts, t.cut(t.commentsAbove(t.lineOf(dashes[i]), column), t.ownedEnd(last, column)))
+		first, last := t.commentsAbove(t.lineOf(dashes[i]), column), t.ownedEnd(last, column)
+		if n := len(ranges); n > 0 && ranges[n-1][1]+1 >= first {
+			ranges[n-1][1] = last
+			continue
+		}
+		ranges = append(ranges, [2]int{first, last})
+	}
+	cuts := make([]splice, len(ranges))
+	for i, r := range ranges {
+		cuts[i] = t.cut(r[0], r[1])
 	}
 	return cuts
 }
