@@ -94,12 +94,17 @@ type call struct {
 	what string
 	// role is the weakest that may ask.
 	role string
+	// refusal looks why an endpoint hung up.
+	refusal func(ctx context.Context, err error) error
 }
 
 // explain turns the error of a request into one of a kind.
 func (c call) explain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
+	}
+	if c.refusal != nil && hungUp(err) {
+		err = c.refusal(ctx, err)
 	}
 	status := client.Status(err)
 	switch {

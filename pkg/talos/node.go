@@ -26,8 +26,9 @@ func (n *Node) Address() string { return n.address }
 // request on as it is; with several nodes at once it would not pass on COSI's.
 func (n *Node) to(ctx context.Context) context.Context { return client.WithNode(ctx, n.address) }
 
+// call is a request for what, which needs role at least.
 func (n *Node) call(what, role string) call {
-	return call{identity: n.client.config.identity, address: n.address, what: what, role: role}
+	return call{identity: n.client.config.identity, address: n.address, what: what, role: role, refusal: n.client.refusal}
 }
 
 // Verify fails with ErrOtherNode unless the node that answers at the address is the

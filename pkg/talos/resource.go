@@ -7,11 +7,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cosi-project/runtime/pkg/resource"
 	cosiproto "github.com/cosi-project/runtime/pkg/resource/protobuf"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/role"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -55,7 +58,7 @@ func (n *Node) get(ctx context.Context, k kind, id string, spec proto.Message) (
 	pointer := resource.NewMetadata(k.namespace, k.name, id, resource.VersionUndefined)
 	r, err := n.client.talos.COSI.Get(n.to(ctx), pointer, state.WithGetUnmarshalOptions(state.WithSkipProtobufUnmarshal()))
 	if err != nil {
-		return "", n.call(k.noun(), k.role).explain(ctx, err)
+		return "", n.call(k.noun(), k.role).explain(ctx, visible(err))
 	}
 	return r.Metadata().Version().String(), decode(r, k, spec)
 }
@@ -69,7 +72,7 @@ func list[T any, P interface {
 	pointer := resource.NewMetadata(k.namespace, k.name, "", resource.VersionUndefined)
 	all, err := n.client.talos.COSI.List(n.to(ctx), pointer, state.WithListUnmarshalOptions(state.WithSkipProtobufUnmarshal()))
 	if err != nil {
-		return n.call(k.noun(), k.role).explain(ctx, err)
+		return n.call(k.noun(), k.role).explain(ctx, visible(err))
 	}
 	slices.SortFunc(all.Items, func(a, b resource.Resource) int { return cmp.Compare(a.Metadata().ID(), b.Metadata().ID()) })
 	for _, r := range all.Items {
@@ -80,6 +83,15 @@ func list[T any, P interface {
 		each(r.Metadata().ID(), spec)
 	}
 	return nil
+}
+
+// visible gives an error its gRPC code back: COSI's client hides it where nothing was
+// found.
+func visible(err error) error {
+	if state.IsNotFoundError(err) {
+		return status.Error(codes.NotFound, strings.TrimPrefix(err.Error(), "rpc error: code = NotFound desc = "))
+	}
+	return err
 }
 
 func decode(r resource.Resource, k kind, spec proto.Message) error {

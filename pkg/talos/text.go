@@ -12,8 +12,10 @@ import (
 // maxText is how many bytes of a server's text are repeated.
 const maxText = 400
 
-// dumps begin what Talos adds to some messages: content of a machine configuration.
-var dumps = regexp.MustCompile(`(?i)\bdiff:|unknown keys found during decoding:|config diff|cannot (un)?marshal|could not find expected|did not find expected`)
+// dumps begin what Talos adds to some messages, content of a machine configuration:
+// "diff: …", "unknown keys found during decoding: …", and YAML's "cannot construct
+// !!str `LS0tLS1…` into int", whose values are cut short, and so not found by conceal.
+var dumps = regexp.MustCompile(`(?i)\bdiff:|\bunknown keys found during decoding:|\bcannot \w+ !!\w+`)
 
 // brief is what a server said in one line: without what it dumps of a machine
 // configuration, and not more than anybody reads.
@@ -30,7 +32,7 @@ func brief(text string) string {
 			lines = append(lines, line)
 		}
 	}
-	text = strings.Join(lines, "; ")
+	text = strings.ReplaceAll(strings.Join(lines, "; "), ":; ", ": ")
 	if len(text) > maxText {
 		cut := maxText
 		for !utf8.RuneStart(text[cut]) {

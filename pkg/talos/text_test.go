@@ -24,7 +24,7 @@ func TestBrief(t *testing.T) {
 		},
 		"a wrong type": {
 			"yaml: unmarshal errors:\n  line 3: cannot unmarshal !!str `CANARY` into bool",
-			"yaml: unmarshal errors:; line 3: cannot unmarshal (the rest is not shown, as it may hold secrets)",
+			"yaml: unmarshal errors: line 3: cannot unmarshal !!str (the rest is not shown, as it may hold secrets)",
 		},
 		"long": {strings.Repeat("ä", 300), strings.Repeat("ä", 200) + "…"},
 		"none": {"", ""},
