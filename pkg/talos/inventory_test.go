@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/siderolabs/talos/pkg/machinery/resources/block"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
+)
+
+// userVolume gives a node a user volume on vdb, with everything that tells of it.
+func userVolume(t *testing.T, n *talostest.Node) {
+	t.Helper()
+	found := block.NewDiscoveredVolume(block.NamespaceName, "vdb1")
+	*found.TypedSpec() = block.DiscoveredVolumeSpec{DevPath: "/dev/vdb1", Type: "partition", Parent: "vdb", Size: 1 << 30, Name: "luks", PartitionLabel: "u-data"}
+	volume := block.NewVolumeStatus(block.NamespaceName, "u-data")
+	*volume.TypedSpec() = block.VolumeStatusSpec{
+		Phase: block.VolumePhaseProvisioned, Type: block.VolumeTypePartition, Location: "/dev/vdb1", MountLocation: "/dev/dm-0", ParentLocation: "/dev/vdb",
+		Size: 1 << 30, Filesystem: block.FilesystemTypeEXT4, ErrorMessage: "not yet", ConfiguredEncryptionKeys: []string{"CANARY-key"},
+	}
+	directory := block.NewMountStatus(block.NamespaceName, "u-dir")
+	*directory.TypedSpec() = block.MountStatusSpec{Target: "/var/mnt/dir"}
+	mount := block.NewMountStatus(block.NamespaceName, "u-data")
+	*mount.TypedSpec() = block.MountStatusSpec{Source: "/dev/dm-0", Target: "/var/mnt/data", ReadOnly: true, Spec: block.MountRequestSpec{VolumeID: "u-data"}}
+	disk := block.NewDisk(block.NamespaceName, "nvme0n1")
+	*disk.TypedSpec() = block.DiskSpec{DevPath: "/dev/nvme0n1", Size: 4 << 30, Model: "Fast", Serial: " S1 ", WWID: "eui.1  2", Transport: "nvme", SecondaryDisks: []string{"vdc"}}
+	links := block.NewSymlink(block.NamespaceName, "nvme0n1")
+	links.TypedSpec().Paths = []string{"/dev/disk/by-id/nvme-eui.1"}
+	for _, r := range []resource.Resource{found, volume, directory, mount, disk, links} {
+		if err := n.State().Create(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestInventory is what each kind of release tells, to whom.
+func TestInventory(t *testing.T) {
+	for _, profile := range []talostest.Profile{talostest.V16, talostest.V19, talostest.V111, talostest.V113, talostest.V114} {
+		t.Run(string(profile), func(t *testing.T) {
+			n := start(t, talostest.Options{Profile: profile})
+			userVolume(t, n)
+			var last string
+			for _, r := range []role.Role{role.Reader, role.Admin} {
+				told, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{r}}).Inventory(deadline(t), n.Name(), "127.0.0.1")
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkInventory(t, profile, told)
+				text, err := json.Marshal(told)
+				if err != nil || strings.Contains(string(text), "CANARY") {
+					t.Errorf("%s, %v", text, err)
+				}
+				if last != "" && last != string(text) {
+					t.Errorf("%s sees something else:\n%s\n%s", r, text, last)
+				}
+				last = string(text)
+			}
+		})
+	}
+}
+
+func checkInventory(t *testing.T, profile talostest.Profile, told snapshot.Talos) {
+	t.Helper()
+	legacy, early := profile == talostest.V16, profile == talostest.V16 || profile == talostest.V19
+	if told.Legacy != legacy || len(told.Unread()) != 0 {
+		t.Errorf("legacy %v, unread %q", told.Legacy, told.Unread())
+	}
+	if told.Disks.Value == nil || told.System.Value == nil || told.Mounts.Value == nil {
+		t.Fatalf("%+v", told)
+	}
+	names := make([]string, 0, len(*told.Disks.Value))
+	for _, d := range *told.Disks.Value {
+		names = append(names, d.Name)
+	}
+	if want := []string{"loop0", "nvme0n1", "vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg"}; !slices.Equal(names, want) || *told.System.Value != "vda" {
+		t.Fatalf("disks %q, system disk %q", names, *told.System.Value)
+	}
+	d := (*told.Disks.Value)[1]
+	wwid, transport, secondaries := "eui.1 2", "nvme", []string{"vdc"}
+	if legacy {
+		wwid, transport, secondaries = "", "", nil
+	}
+	if d.Size != 4<<30 || d.Model != "Fast" || d.Serial != "S1" || d.WWID != wwid || d.Transport != transport || !slices.Equal(d.Secondaries, secondaries) {
+		t.Errorf("%+v", d)
+	}
+	if want := []string{"/dev/disk/by-id/nvme-eui.1"}; !early && !slices.Equal(d.Symlinks, want) {
+		t.Errorf("names %q", d.Symlinks)
+	}
+	mount := snapshot.TalosMount{Source: "/dev/dm-0", Target: "/var/mnt/data", Volume: "u-data", ReadOnly: true}
+	if early { // /proc/mounts knows no volumes.
+		mount.Volume, mount.ReadOnly = "", false
+	}
+	if !slices.Contains(*told.Mounts.Value, mount) || len(*told.Mounts.Value) != 2 {
+		t.Errorf("mounts %+v", *told.Mounts.Value)
+	}
+	if (told.Links.Value == nil) != early || (told.Volumes.Value == nil) != legacy || (told.Devices.Value == nil) != legacy {
+		t.Fatalf("links %q, volumes %q, devices %q", told.Links.Why(), told.Volumes.Why(), told.Devices.Why())
+	}
+	if legacy {
+		return
+	}
+	want := snapshot.TalosVolume{
+		ID: "u-data", Type: "partition", Phase: "provisioned", Location: "/dev/vdb1", MountLocation: "/dev/dm-0", ParentLocation: "/dev/vdb",
+		Filesystem: "ext4", Size: 1 << 30, Problem: "not yet",
+	}
+	if !slices.Contains(*told.Volumes.Value, want) || len(*told.Volumes.Value) != 4 {
+		t.Errorf("volumes %+v", *told.Volumes.Value)
+	}
+	if want := (snapshot.TalosDevice{Name: "vdb1", Parent: "vdb", Content: "luks", PartitionLabel: "u-data", Size: 1 << 30}); !slices.Contains(*told.Devices.Value, want) {
+		t.Errorf("devices %+v", *told.Devices.Value)
+	}
+}
+
+// TestInventoryInPart is a node that does not tell everything.
+func TestInventoryInPart(t *testing.T) {
+	n := start(t, talostest.Options{})
+	c := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}})
+	n.SetHooks(talostest.Hooks{Before: talostest.Fail(status.Error(codes.Internal, "the state is gone"), "cosi.List")})
+	told, err := c.Inventory(deadline(t), n.Name(), "127.0.0.1")
+	if err != nil || told.Legacy || told.System.Value == nil || told.Disks.Value != nil {
+		t.Fatalf("%+v, %v", told, err)
+	}
+	unread := strings.Join(told.Unread(), "; ")
+	for _, part := range []string{"disks: ", "discovered volumes: ", "volumes: ", "mounts: ", "the state is gone"} {
+		if !strings.Contains(unread, part) {
+			t.Errorf("%q does not say %q", unread, part)
+		}
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	n.SetHooks(talostest.Hooks{Before: talostest.Hang("cosi.List")})
+	if told, err = c.Inventory(ctx, n.Name(), "127.0.0.1"); err == nil && told.Disks.Value != nil {
+		t.Errorf("a node that hangs told %+v", told)
+	}
+
+	n.SetHooks(talostest.Hooks{})
+	if err := n.State().Destroy(t.Context(), block.NewSystemDisk(block.NamespaceName, block.SystemDiskID).Metadata()); err != nil {
+		t.Fatal(err)
+	}
+	told, err = c.Inventory(deadline(t), n.Name(), "127.0.0.1")
+	if err != nil || told.System.Value != nil || told.System.Problem != noSystemDisk || told.Disks.Value == nil {
+		t.Errorf("without a system disk: %+v, %v", told, err)
+	}
+}
+
+// TestInventoryOfNothing is a node of which nothing can be said.
+func TestInventoryOfNothing(t *testing.T) {
+	n := start(t, talostest.Options{})
+	c := connect(t, n.Cluster(), talostest.Access{})
+	if _, err := c.Inventory(deadline(t), "another", "127.0.0.1"); !errors.Is(err, ErrOtherNode) {
+		t.Errorf("another node: %v", err)
+	}
+	n.Cut()
+	if _, err := c.Inventory(deadline(t), n.Name(), "127.0.0.1"); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("a node that is gone: %v", err)
+	}
+}
