@@ -17,8 +17,8 @@ func Fragment(add []ExtraMount) string {
 
 // Diff tells what lies between two machine configurations, for people. It is written
 // from what was read, not from the lines, which may hold keys and tokens next to what
-// changed: of everything but extra mounts it shows at most the name. It is "" if
-// nothing is different.
+// changed: of everything but extra mounts it shows at most the name, and of what Edit
+// and Convert would not do it only says that it is there. It is "" if nothing is different.
 func Diff(before, after []byte) string {
 	if string(before) == string(after) {
 		return ""
@@ -48,6 +48,9 @@ func Diff(before, after []byte) string {
 			kubelet, document = movedLines(doc)
 		}
 	}
+	if !explained {
+		return "(the configurations differ in more than extra mounts; that is not shown)\n"
+	}
 	entries := entryLines(oldConfig.ExtraMounts, newConfig.ExtraMounts)
 	var b strings.Builder
 	if len(kubelet) > 0 || len(entries) > 0 {
@@ -71,10 +74,8 @@ func Diff(before, after []byte) string {
 	for _, l := range document {
 		b.WriteString("-" + l + "\n")
 	}
-	if !explained {
-		b.WriteString("(other parts of the configurations differ and are not shown)\n")
-	} else if b.Len() == 0 {
-		b.WriteString("(only the spelling differs)\n")
+	if b.Len() == 0 {
+		return "(only the spelling differs)\n"
 	}
 	return b.String()
 }

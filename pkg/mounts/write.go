@@ -100,13 +100,14 @@ func (s style) entries(add []ExtraMount, column int) []string {
 	return lines
 }
 
-// scalar writes a string so that YAML reads the same string.
+// scalar writes a string on one line so that YAML reads the same string.
 func scalar(s string) string {
 	out, err := yaml.Marshal(s)
-	if err != nil {
+	text := strings.TrimSuffix(string(out), "\n")
+	if err != nil || strings.Contains(text, "\n") {
 		return jsonText(s)
 	}
-	return strings.TrimSuffix(string(out), "\n")
+	return text
 }
 
 // flowEntry writes an entry in brackets.

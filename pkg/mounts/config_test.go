@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+)
+
+func TestReadConfig(t *testing.T) {
+	entry := ExtraMount{Destination: "/a", Source: "/a"}
+	for name, c := range map[string]struct {
+		raw  string
+		want Config
+	}{
+		"nothing of the kubelet":  {"machine: {}\n", Config{}},
+		"kubelet is null":         {"machine:\n  kubelet:\n", Config{Kubelet: true}},
+		"kubelet is empty":        {"machine: {kubelet: {}}\n", Config{Kubelet: true}},
+		"only a version":          {"version: v1alpha1\n", Config{}},
+		"an empty kind":           {"kind: ''\nversion: v1alpha1\n", Config{}},
+		"empty documents":         {"---\n---\nmachine:\n---\n# nothing\n", Config{}},
+		"entries":                 {"machine: {kubelet: {extraMounts: [{destination: /a, source: /a, uidMappings: []}, {destination: /b, type: bind, options: [rw]}]}}\n", Config{Kubelet: true, ExtraMounts: []ExtraMount{entry, {Destination: "/b", Type: "bind", Options: []string{"rw"}}}}},
+		"a null between them":     {"machine: {kubelet: {extraMounts: [null, {destination: /a, source: /a}]}}\n", Config{Kubelet: true, ExtraMounts: []ExtraMount{{}, entry}}},
+		"entries by an alias":     {"cluster: &a [{destination: /a, source: /a}]\nmachine: {kubelet: {extraMounts: *a}}\n", Config{Kubelet: true, ExtraMounts: []ExtraMount{entry}}},
+		"entries by a merge key":  {"cluster: &a {extraMounts: [{destination: /a, source: /a}]}\nmachine: {kubelet: {<<: *a}}\n", Config{Kubelet: true, ExtraMounts: []ExtraMount{entry}}},
+		"a KubeletConfig":         {"machine: {}\n---\napiVersion: v1alpha1\nkind: KubeletConfig\n", Config{KubeletDocument: true}},
+		"somebody's kubelet":      {"machine: {}\n---\napiVersion: example.org/v1\nkind: KubeletConfig\n", Config{}},
+		"partitions of disks":     {"machine:\n  disks:\n  - device: /dev/sdb\n    partitions:\n    - mountpoint: /var/lib/disks/hdd/sdb\n    - size: 1GB\n  - device: /dev/sdc\n", Config{MachineDisks: []MachineDisk{{"/dev/sdb", "/var/lib/disks/hdd/sdb"}}}},
+		"user volumes in a crowd": {"apiVersion: v1alpha1\nkind: UserVolumeConfig\nname: a\n---\nmachine: {}\n---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: b\nvolumeType: directory\n", Config{UserVolumes: []UserVolume{{"a", "partition"}, {"b", "directory"}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := ReadConfig([]byte(c.raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestReadConfigGenerated(t *testing.T) {
+	for name, want := range map[string]Config{
+		"testdata/generated-1.13.yaml": {Kubelet: true},
+		"testdata/generated-1.14.yaml": {KubeletDocument: true},
+	} {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ReadConfig(raw); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
+// TestSilence breaks configurations everywhere, and holds that no error says what is in them.
+func TestSilence(t *testing.T) {
+	refused := 0
+	for seed := range uint64(150) {
+		w := newWriter(seed)
+		raw := w.config(seed%2 == 0)
+		for range 20 {
+			at := w.IntN(len(raw))
+			cut := at + w.IntN(len(raw)-at)
+			broken := raw[:at] + []string{"*", "&a ", "[", "\t", "'", "\n", "!!int ", "!!binary ", ": ", "<<: ", "\xFF", "%"}[w.IntN(12)] + raw[cut:]
+			for _, err := range []error{
+				second(ReadConfig([]byte(broken))),
+				second(Edit([]byte(broken), Change{Add: []ExtraMount{disks()}, Remove: []int{0}})),
+				second(Convert([]byte(broken), Change{Add: []ExtraMount{disks()}})),
+			} {
+				if err == nil {
+					continue
+				}
+				refused++
+				if text := err.Error() + failure.Hint(err); strings.Contains(text, "CANARY") || strings.Contains(text, "TFMwd") {
+					t.Fatalf("seed %d: %q quotes the configuration", seed, text)
+				}
+			}
+			silent(t, Diff([]byte(raw), []byte(broken)), Diff([]byte(broken), []byte(raw)))
+		}
+	}
+	if refused < 1000 {
+		t.Errorf("only %d were refused", refused)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
