@@ -132,11 +132,7 @@ func (c *configs) perform(ctx context.Context, mode machine.ApplyConfigurationRe
 // reboot boots what is on disk; the lock is held.
 func (c *configs) reboot(ctx context.Context) error {
 	c.reboots++
-	if err := c.load(ctx, c.disk); err != nil {
-		return err
-	}
-	c.node.kubelet.force()
-	return nil
+	return c.load(ctx, c.disk)
 }
 
 // unified is a diff as Talos prints it, keys and tokens included; "" if there is none.

@@ -4,9 +4,7 @@ package talostest
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -151,48 +149,70 @@ func (metal) RequiresInstall() bool { return false }
 func (metal) InContainer() bool     { return false }
 
 // immediate tells whether a release below v1.14 can put a change in force without
-// a reboot (v1alpha1_runtime.go, CanApplyImmediate): all of cluster, and these of
-// machine. Other documents never stand in the way.
+// a reboot (v1alpha1_runtime.go, CanApplyImmediate), and if not, which changes need
+// it. Changes of documents other than v1alpha1 never do.
 func immediate(active, submitted []byte) error {
-	before, err := rebooting(active)
+	before, err := mainOf(active)
 	if err != nil {
 		return err
 	}
-	after, err := rebooting(submitted)
+	after, err := mainOf(submitted)
 	if err != nil {
 		return err
 	}
-	if before == after {
-		return nil
-	}
-	diff, err := unified(before, after)
+	copyKeys(before, after, "cluster", "debug")
+	copyKeys(mapping(before, "machine"), mapping(after, "machine"),
+		"ca", "acceptedCAs", "time", "certSANs", "install", "network", "sysfs", "sysctls", "logging", "controlPlane", "kubelet",
+		"kernel", "registries", "pods", "seccompProfiles", "nodeAnnotations", "nodeLabels", "nodeTaints")
+	copyKeys(mapping(before, "machine", "features"), mapping(after, "machine", "features"),
+		"kubernetesTalosAPIAccess", "kubePrism", "hostDNS", "imageCache", "nodeAddressSortAlgorithm")
+	from, err := yaml.Marshal(before)
 	if err != nil {
+		return err
+	}
+	to, err := yaml.Marshal(after)
+	if err != nil {
+		return err
+	}
+	diff, err := unified(string(from), string(to))
+	if err != nil || diff == "" {
 		return err
 	}
 	return fmt.Errorf("this config change can't be applied in immediate mode\ndiff:\n%s", diff)
 }
 
-// rebooting is the part of a configuration whose changes need a reboot.
-func rebooting(data []byte) (string, error) {
-	var main map[string]any
-	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&main); err != nil && !errors.Is(err, io.EOF) {
-		return "", err
+// mainOf is the v1alpha1 document as a value.
+func mainOf(data []byte) (map[string]any, error) {
+	all, err := documents(data)
+	if err != nil {
+		return nil, err
 	}
-	delete(main, "cluster")
-	delete(main, "debug")
-	if machine, ok := main["machine"].(map[string]any); ok {
-		for _, key := range []string{
-			"time", "certSANs", "network", "sysctls", "sysfs", "logging", "controlPlane", "kubelet", "kernel",
-			"registries", "pods", "seccompProfiles", "nodeLabels", "nodeAnnotations", "nodeTaints", "install", "acceptedCAs", "token", "ca",
-		} {
-			delete(machine, key)
-		}
-		if features, ok := machine["features"].(map[string]any); ok {
-			for _, key := range []string{"kubernetesTalosAPIAccess", "kubePrism", "hostDNS", "imageCache", "nodeAddressSortAlgorithm"} {
-				delete(features, key)
-			}
-		}
+	main := map[string]any{}
+	if d := find(all, ""); d != nil {
+		err = d.node.Decode(&main)
 	}
-	text, err := yaml.Marshal(main)
-	return string(text), err
+	return main, err
+}
+
+// mapping is the one at a path of keys, nil if there is none.
+func mapping(m map[string]any, keys ...string) map[string]any {
+	for _, key := range keys {
+		m, _ = m[key].(map[string]any)
+	}
+	return m
+}
+
+// copyKeys makes these keys of to what they are in from.
+func copyKeys(from, to map[string]any, keys ...string) {
+	if from == nil || to == nil {
+		return
+	}
+	for _, key := range keys {
+		value, ok := from[key]
+		if !ok {
+			delete(to, key)
+			continue
+		}
+		to[key] = value
+	}
 }

@@ -68,6 +68,7 @@ func (c *configs) activate(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
+	anew := c.active == nil
 	c.active = bytes.Clone(data)
 	if err := c.publish(ctx, config.ActiveID, c.active); err != nil {
 		return err
@@ -75,7 +76,7 @@ func (c *configs) activate(ctx context.Context, data []byte) error {
 	if err := put(ctx, c.node.state, resource); err != nil {
 		return err
 	}
-	c.node.kubelet.set(spec)
+	c.node.kubelet.set(spec, anew)
 	return nil
 }
 

@@ -68,10 +68,12 @@ func newKubelet(n *Node) *kubelet {
 	}
 }
 
-// set says what the configuration asks for.
-func (k *kubelet) set(spec kubeletSpec) {
+// set says what the configuration asks for. Anew starts the kubelet also if that is
+// what it has: the node has just booted.
+func (k *kubelet) set(spec kubeletSpec, anew bool) {
 	k.mu.Lock()
 	k.want = spec
+	k.again = k.again || anew
 	k.notify()
 	k.mu.Unlock()
 	k.poke()
@@ -92,15 +94,6 @@ func (k *kubelet) restart(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// force starts it once more, and waits for nothing.
-func (k *kubelet) force() {
-	k.mu.Lock()
-	k.again = true
-	k.notify()
-	k.mu.Unlock()
-	k.poke()
 }
 
 // poke wakes run.

@@ -159,6 +159,7 @@ func (n *Node) start(listener net.Listener, config []byte) error {
 		if err != nil {
 			return err
 		}
+		sim.name = n.options.Name
 		n.machine, n.own = sim, sim
 	}
 	n.files = files{locate: n.machine.Locate}
@@ -195,7 +196,7 @@ func (n *Node) serve(listener net.Listener) error {
 	return nil
 }
 
-// Close ends the node: its API, its kubelet, and the machine if it was made for it.
+// Close ends the node's API, and the machine with its kubelet if it was made for it.
 func (n *Node) Close() error {
 	n.Cut()
 	n.cluster.remove(n)
@@ -203,14 +204,10 @@ func (n *Node) Close() error {
 		n.shutdown()
 	}
 	n.done.Wait()
-	var errs []error
-	if n.machine != nil {
-		errs = append(errs, n.machine.StopKubelet(context.Background()))
+	if n.own == nil {
+		return nil
 	}
-	if n.own != nil {
-		errs = append(errs, n.own.Remove())
-	}
-	return errors.Join(errs...)
+	return errors.Join(n.own.StopKubelet(context.Background()), n.own.Remove())
 }
 
 // Cut makes the node unreachable: open connections break, new ones are refused.

@@ -30,6 +30,8 @@ var errJail = errors.New(`failed to create task: "kubelet": failed to create shi
 type Sim struct {
 	dir     string
 	profile Profile
+	// name is the node's, for the kubelet's command line.
+	name string
 
 	mu   sync.Mutex
 	next int
@@ -56,7 +58,7 @@ func NewSim(dir string, profile Profile) (*Sim, error) {
 		}
 		dir = made
 	}
-	s := &Sim{dir: dir, profile: profile, next: firstPID}
+	s := &Sim{dir: dir, profile: profile, name: "talos-1", next: firstPID}
 	if err := s.build(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -138,7 +140,7 @@ func (s *Sim) Processes(context.Context) ([]Process, error) {
 
 // commandLine is the kubelet's.
 func (s *Sim) commandLine(separator string) string {
-	return strings.Join(append([]string{"/usr/local/bin/kubelet"}, kubeletArgs("talos-1")...), separator)
+	return strings.Join(append([]string{"/usr/local/bin/kubelet"}, kubeletArgs(s.name)...), separator)
 }
 
 // StartKubelet implements Machine.
