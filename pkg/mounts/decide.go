@@ -21,7 +21,7 @@ func Decide(n NodeState, r Request) Plan {
 		if !n.Version.Known() {
 			return p.end(ActionSkip, ReasonVersionUnknown, err.Error(), "")
 		}
-		return p.end(ActionRefuse, ReasonVersion, err.Error(), "upgrade Talos: https://www.talos.dev/latest/talos-guides/upgrading-talos/")
+		return p.end(ActionRefuse, ReasonVersion, err.Error(), fmt.Sprintf("upgrade Talos to v1.%d or later", oldestMinor))
 	}
 	p.warn(n.Version.Newer())
 	dirs, err := cleanDirs(r.Required)
@@ -92,7 +92,7 @@ func Decide(n NodeState, r Request) Plan {
 	if r.Propagation == PropagationPrivate {
 		p.warn("with private propagation the kubelet does not see what is mounted on the node later, until it starts again")
 	}
-	p.Convert, p.Restarts = n.Config.KubeletDocument, true
+	p.Convert, p.Restarts = n.Config.KubeletDocument, !r.Staged
 	return p
 }
 
@@ -164,13 +164,16 @@ func (c conflict) text(entries []ExtraMount) string {
 	return text
 }
 
-// restart refuses what must not be done to this node now: every change restarts its kubelet.
+// restart refuses what must not be done to this node now: every change restarts its
+// kubelet, but for one that is staged.
 func (n NodeState) restart(p *Plan, r Request) *Plan {
 	hazard := n.Version.RestartHazard()
 	var refused Plan
 	switch {
 	case n.StagedDiffers:
 		refused = p.end(ActionRefuse, ReasonStaged, pendingDetail, pendingHint)
+	case r.Staged: // Nothing restarts before the node does.
+		return nil
 	case !n.Ready:
 		message := "the node is not ready"
 		if n.NotReady != "" {

@@ -36,7 +36,7 @@ func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
 	}
 	gone = outer(gone)
 	p.end(ActionPatch, ReasonRemove, "the extraMounts for "+quoted(gone)+" are taken out", "")
-	p.Remove, p.Removed, p.Restarts = remove, removed, true
+	p.Remove, p.Removed, p.Restarts = remove, removed, !r.Staged
 	for _, name := range slices.Sorted(maps.Keys(n.Volumes)) {
 		if dir := n.Volumes[name]; n.loses(dir, gone, left) {
 			p.warn(fmt.Sprintf("volume %q lies at %q: pods that use it can no longer start", name, dir))

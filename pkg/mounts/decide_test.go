@@ -240,6 +240,21 @@ func TestDecideByRequest(t *testing.T) {
 	}
 }
 
+func TestDecideStages(t *testing.T) {
+	node := plain(t, "v1.12.0", bind("/var/lib/other"))
+	node.Ready = false
+	for _, r := range []Request{{Required: []string{disksDir}, Staged: true}, {Required: []string{"/var/lib/other"}, Remove: true, Staged: true}} {
+		if p := Decide(node, r); p.Action != ActionPatch || p.Restarts || len(p.Warnings) != 0 {
+			t.Errorf("%+v", p)
+		}
+		node := node
+		node.StagedDiffers = true
+		if p := Decide(node, r); p.Reason != ReasonStaged {
+			t.Errorf("%+v", p)
+		}
+	}
+}
+
 func TestDecideConverts(t *testing.T) {
 	node := plain(t, "v1.14.0").with(documented)
 	p := Decide(node, Request{Required: []string{disksDir}, Convert: true})

@@ -150,23 +150,23 @@ type leak struct {
 // /var, the uppermost points only: what is mounted below a leaked one leaks along.
 // Nothing in Talos does that on purpose.
 func leaks(host []Mount) []leak {
+	type place struct {
+		point, root string
+		device      disk.Number
+	}
+	times := make(map[place]int, len(host))
 	var found []leak
 	for _, m := range host {
-		same := func(o Mount) bool { return o.Point == m.Point && o.Device == m.Device && o.Root == m.Root }
-		known := slices.ContainsFunc(found, func(l leak) bool { return below(m.Point, l.point) })
-		if known || !below(m.Point, "/var") {
-			continue
-		}
-		times := 0
-		for _, o := range host {
-			if same(o) {
-				times++
-			}
-		}
-		if times > 1 {
-			found = slices.DeleteFunc(found, func(l leak) bool { return below(l.point, m.Point) })
-			found = append(found, leak{point: m.Point, mount: m, times: times})
+		at := place{m.Point, m.Root, m.Device}
+		if times[at]++; times[at] == 2 && below(m.Point, "/var") {
+			found = append(found, leak{point: m.Point, mount: m})
 		}
 	}
-	return found
+	upper := slices.DeleteFunc(slices.Clone(found), func(l leak) bool {
+		return slices.ContainsFunc(found, func(o leak) bool { return o.point != l.point && below(l.point, o.point) })
+	})
+	for i, l := range upper {
+		upper[i].times = times[place{l.point, l.mount.Root, l.mount.Device}]
+	}
+	return upper
 }

@@ -120,12 +120,13 @@ func holds(t *testing.T, what, text string, want ...string) {
 
 // leaked are so many mounts of /var/lib/disks upon each other on the node, with numbers from 900.
 func leaked(times int) string {
-	text, parent := "", 51
+	var text strings.Builder
+	parent := 51
 	for i := range times {
-		text += fmt.Sprintf("%d %d 254:6 /lib/disks /var/lib/disks rw,relatime shared:22 - xfs /dev/vda6 rw,inode64,prjquota\n", 900+i, parent)
+		fmt.Fprintf(&text, "%d %d 254:6 /lib/disks /var/lib/disks rw,relatime shared:22 - xfs /dev/vda6 rw,inode64,prjquota\n", 900+i, parent)
 		parent = 900 + i
 	}
-	return text
+	return text.String()
 }
 
 // hostDiskOn is hostDisk upon another mount than /var.

@@ -3,6 +3,7 @@
 package mounts
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -60,11 +61,7 @@ func (n NodeState) judge(dir string) Directory {
 // See is what the kubelet sees at dir; unknown where nobody looked.
 func (n NodeState) See(dir string) Sighting {
 	if n.View == nil {
-		why := "nobody looked"
-		if n.ViewProblem != "" {
-			why = n.ViewProblem
-		}
-		return Sighting{Path: dir, Visible: disk.Unknown, Why: why, MountPoint: disk.Unknown}
+		return Sighting{Path: dir, Visible: disk.Unknown, Why: cmp.Or(n.ViewProblem, "nobody looked"), MountPoint: disk.Unknown}
 	}
 	return n.View.See(dir)
 }
@@ -139,15 +136,12 @@ func (n NodeState) byEntries(d Directory, s Sighting, serving []int) Directory {
 	}
 }
 
-// diskBelow is where a disk is mounted at or below dir: as the node's mounts show it,
+// diskBelow is where a disk is mounted below dir: as the node's mounts show it,
 // or as its configuration asks for it.
 func (n NodeState) diskBelow(dir string) (string, bool) {
 	if n.View != nil && n.View.HasMounts() {
-		host := newTree(n.View.Host)
-		for _, m := range n.View.Host {
-			if top, ok := host.at(m.Point); ok && top.ID == m.ID && m.Point != dir && below(m.Point, dir) {
-				return m.Point, true
-			}
+		if mounted := newTree(n.View.Host).below(dir); len(mounted) > 0 {
+			return mounted[0].Point, true
 		}
 		return "", false
 	}

@@ -87,7 +87,7 @@ func line(m Mount) string {
 
 func FuzzParseMountinfo(f *testing.F) {
 	for _, text := range []string{kubeletOwn, fourTimes, bound, slave, hostOwn, hostDisk, hostVolume, kubeletVolume,
-		"1 2 0:1 / / rw - a b c\n2 1 0:1 / / rw - a b c\n", `36 35 98:0 /mnt\0401 /mnt2 rw shared:7 master:1 - ext4 /dev/sd\134a rw` + "\n"} {
+		"1 2 0:1 / / rw - a b c\n2 1 0:1 / / rw - a b c\n", "3 0 0:0  /  -   \n3 0 0:0  /0  -   \n", `36 35 98:0 /mnt\0401 /mnt2 rw shared:7 master:1 - ext4 /dev/sd\134a rw` + "\n"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

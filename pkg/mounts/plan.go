@@ -39,6 +39,8 @@ type Request struct {
 	Convert bool
 	// AcceptHazard restarts the kubelet even where that unmounts volumes.
 	AcceptHazard bool
+	// Staged leaves the change for the node's next boot, so that no kubelet restarts now.
+	Staged bool
 }
 
 // Propagation says whether mounts that are made later on the node reach the kubelet.

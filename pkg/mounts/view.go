@@ -53,6 +53,9 @@ func (v View) HasMounts() bool {
 // See is what the kubelet sees at dir. The mounts of both sides prove it; where they
 // could not be read, the listings speak, and may not be able to tell.
 func (v View) See(dir string) Sighting {
+	if !path.IsAbs(dir) {
+		return Sighting{Path: dir, Visible: disk.Unknown, Why: "it is not an absolute path", MountPoint: disk.Unknown}
+	}
 	dir = path.Clean(dir)
 	if !v.HasMounts() {
 		s := Sighting{Path: dir, MountPoint: disk.Unknown}
@@ -80,11 +83,9 @@ func (v View) byMounts(dir string) Sighting {
 			s.Hidden = []Mount{onHost}
 		}
 		s.Visible = disk.No
-		switch {
-		case inKubelet.Point == "/":
+		s.Why = fmt.Sprintf("the kubelet has %s at %s, where the node has %s", inKubelet, inKubelet.Point, onHost)
+		if inKubelet.Point == "/" {
 			s.Why = "no mount of the kubelet's leads there"
-		default:
-			s.Why = fmt.Sprintf("the kubelet has %s at %s, where the node has %s", inKubelet, inKubelet.Point, onHost)
 		}
 		return s
 	}
@@ -95,7 +96,7 @@ func (v View) byMounts(dir string) Sighting {
 			return slices.ContainsFunc(s.Hidden, func(h Mount) bool { return h.Point == m.Point })
 		})
 	}
-	sight, listed := v.Dirs[dir]
+	sight, listed := v.sight(dir)
 	switch {
 	case len(s.Hidden) > 0:
 		s.Visible, s.Why = disk.No, hiddenText(s.Hidden)
@@ -133,7 +134,8 @@ func (v View) byListing(dir string) (disk.Answer, string) {
 	if answer != disk.Yes {
 		return answer, why
 	}
-	for _, other := range slices.Sorted(maps.Keys(v.Dirs)) {
+	for _, asked := range slices.Sorted(maps.Keys(v.Dirs)) {
+		other := path.Clean(asked)
 		if other == dir || !below(other, dir) {
 			continue
 		}
@@ -148,8 +150,18 @@ func (v View) byListing(dir string) (disk.Answer, string) {
 	return disk.Yes, why + "; mounts were not compared: " + problem
 }
 
+// sight is what was listed of a clean path, however it was written when asked for.
+func (v View) sight(dir string) (Sight, bool) {
+	for asked, sight := range v.Dirs {
+		if path.Clean(asked) == dir {
+			return sight, true
+		}
+	}
+	return Sight{}, false
+}
+
 func (v View) listed(dir string) (disk.Answer, string) {
-	sight, ok := v.Dirs[dir]
+	sight, ok := v.sight(dir)
 	host, kubelet := sight.Host, sight.Kubelet
 	switch {
 	case !ok:
@@ -241,12 +253,18 @@ func (m Mount) place(p string) string {
 // later hides it.
 type tree struct {
 	mounts []Mount
-	root   int // Index, or -1.
-	on     map[int][]int
+	root   int // Position in mounts, or -1.
+	on     map[spot]int
+}
+
+// spot is a path in a mount, where another one can be.
+type spot struct {
+	parent int
+	point  string
 }
 
 func newTree(mounts []Mount) tree {
-	t := tree{mounts: mounts, root: -1, on: make(map[int][]int, len(mounts))}
+	t := tree{mounts: mounts, root: -1, on: make(map[spot]int, len(mounts))}
 	ids := make(map[int]bool, len(mounts))
 	for _, m := range mounts {
 		ids[m.ID] = true
@@ -254,7 +272,7 @@ func newTree(mounts []Mount) tree {
 	for i, m := range mounts {
 		switch {
 		case m.Parent != m.ID && ids[m.Parent]:
-			t.on[m.Parent] = append(t.on[m.Parent], i)
+			t.on[spot{m.Parent, m.Point}] = i
 		case m.Point == "/" && t.root < 0: // The root's parent is out of sight.
 			t.root = i
 		}
@@ -264,52 +282,62 @@ func newTree(mounts []Mount) tree {
 
 // at is the mount that a walk to a clean, absolute path ends in.
 func (t tree) at(p string) (Mount, bool) {
-	if t.root < 0 {
+	i := t.position(p)
+	if i < 0 {
 		return Mount{}, false
 	}
-	current, steps := t.root, 0
-	step := func(prefix string) {
+	return t.mounts[i], true
+}
+
+// position is that mount's in the list, or -1 where there is no root to walk from.
+func (t tree) position(p string) int {
+	if t.root < 0 {
+		return -1
+	}
+	current, climbed := t.root, 0
+	climb := func(point string) {
 		for {
-			next := -1
-			for _, i := range t.on[t.mounts[current].ID] {
-				if t.mounts[i].Point == prefix {
-					next = i
-				}
-			}
-			// More steps than mounts: a file that was made up goes in circles.
-			if steps++; next < 0 || steps > 2*len(t.mounts)+strings.Count(p, "/") {
+			next, ok := t.on[spot{t.mounts[current].ID, point}]
+			// More mounts than there are: a file that was made up goes in circles.
+			if climbed++; !ok || climbed > len(t.mounts)+len(p)+1 {
 				return
 			}
 			current = next
 		}
 	}
-	step("/")
+	climb("/")
 	for i := 1; i < len(p); i++ {
 		if p[i] == '/' {
-			step(p[:i])
+			climb(p[:i])
 		}
 	}
 	if p != "/" {
-		step(p)
+		climb(p)
 	}
-	return t.mounts[current], true
+	return current
 }
 
-// differs are the mounts strictly below dir, each the one on top, at whose point
-// the other side has another place.
-func (t tree) differs(dir string, other tree) []Mount {
+// below are the mounts strictly below dir that can be reached, the topmost of each
+// point only: thousands may lie upon each other.
+func (t tree) below(dir string) []Mount {
 	var found []Mount
+	looked := make(map[string]bool)
 	for _, m := range t.mounts {
-		if m.Point == dir || !below(m.Point, dir) {
+		if m.Point == dir || !below(m.Point, dir) || looked[m.Point] {
 			continue
 		}
-		top, ok := t.at(m.Point)
-		if !ok || top.ID != m.ID {
-			continue
-		}
-		if there, ok := other.at(m.Point); ok && !samePlace(m, there, m.Point) {
-			found = append(found, m)
+		looked[m.Point] = true
+		if top, ok := t.at(m.Point); ok && top.Point == m.Point {
+			found = append(found, top)
 		}
 	}
 	return found
+}
+
+// differs are the mounts strictly below dir at whose point the other side has another place.
+func (t tree) differs(dir string, other tree) []Mount {
+	return slices.DeleteFunc(t.below(dir), func(m Mount) bool {
+		there, ok := other.at(m.Point)
+		return !ok || samePlace(m, there, m.Point)
+	})
 }

@@ -3,6 +3,8 @@
 package mounts
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
@@ -116,6 +118,40 @@ func TestSeeByBoth(t *testing.T) {
 			t.Errorf("%q: %s: %s", tt.sides, answer, why)
 		} else {
 			holds(t, "why", why, tt.why)
+		}
+	}
+}
+
+// A node that leaks has thousands of mounts, and is to be told so in time.
+func TestSeeThousands(t *testing.T) {
+	const times = 1 << 15
+	var host strings.Builder
+	host.WriteString(leaked(times))
+	parent := 900 + times - 1
+	for i := range times {
+		fmt.Fprintf(&host, "%d %d 254:65 / /var/lib/disks/hdd/vde rw shared:51 - xfs /dev/vde1 rw\n", 900+times+i, parent)
+		parent = 900 + times + i
+	}
+	n := NodeState{Version: version(t, "v1.12.9"), View: seen(t, slave, host.String()), Config: Config{ExtraMounts: []ExtraMount{bind(disksDir, "bind")}}}
+	if s := n.See(disksDir); s.Visible != disk.Yes || s.OnHost != times {
+		t.Errorf("%+v", s)
+	}
+	found := Findings(n)
+	if len(found) != 2 || found[1].Flag != FlagLeaked {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestSeeHowItIsWritten(t *testing.T) {
+	v := listing(map[string][2]string{"/var/lib/disks/": {"hdd", "hdd"}, "/var/lib//disks/hdd": {"vde", ""}})
+	if answer, why := v.Visible("/var/lib/disks"); answer != disk.No {
+		t.Errorf("%s: %s", answer, why)
+	}
+	for _, dir := range []string{"", "disks", "."} {
+		for _, v := range []*View{v, seen(t, slave, hostDisk)} {
+			if s := v.See(dir); s.Visible != disk.Unknown || s.Path != dir {
+				t.Errorf("%q: %+v", dir, s)
+			}
 		}
 	}
 }
