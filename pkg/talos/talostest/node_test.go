@@ -203,6 +203,4 @@ func TestNativeConfigurationServes(t *testing.T) {
 	if got := n.Kubelet().Starts; got != 1 {
 		t.Errorf("%d kubelet starts", got)
 	}
-	names, err := list(t, c, "/var")
-	t.Log(names, err)
 }
