@@ -218,17 +218,17 @@ func (t *text) additions(add []ExtraMount) [][]splice {
 		default:
 			style := t.style()
 			last := value.Content[len(value.Content)-1]
-			dashes, end := t.dashes(value)
-			column := value.Column - 1
+			items := t.items(value)
+			item, column := items[len(items)-1], value.Column-1
 			if last.Kind == yaml.MappingNode && last.Style&yaml.FlowStyle != 0 {
 				style.flow = true
-			} else if last.Kind == yaml.MappingNode && t.lineOf(dashes[len(dashes)-1]) == last.Line-1 {
+			} else if last.Kind == yaml.MappingNode && t.lineOf(item.dash) == last.Line-1 {
 				style.dash = last.Column - value.Column
 				if _, options := child(last, "options"); options != nil && options.Kind == yaml.SequenceNode && options.Style&yaml.FlowStyle == 0 {
 					style.options = options.Column - last.Column
 				}
 			}
-			return [][]splice{{t.insert(t.ownedEnd(t.lineOf(max(end-1, 0)), column), style.entries(add, column))}}
+			return [][]splice{{t.insert(t.ownedEnd(t.last(item), column), style.entries(add, column))}}
 		}
 	}
 	return nil

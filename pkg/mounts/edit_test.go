@@ -80,6 +80,13 @@ func TestEditAdds(t *testing.T) {
 			`{"machine":{"kubelet":{"image":"x"}}}`,
 			`{"machine":{"kubelet":{"image":"x", "extraMounts": [{"destination":"/var/lib/disks","type":"bind","source":"/var/lib/disks","options":["rbind","rslave","rw"]}]}}}`,
 		},
+		"anchors, aliases and tags elsewhere": {
+			"machine:\n  ca: &a !!map {crt: x}\n  kubelet:\n    image: x\ncluster:\n  <<: *a\n  ca: *a\n",
+			"machine:\n  ca: &a !!map {crt: x}\n  kubelet:\n    image: x\n    extraMounts:\n" + block("      ") + "cluster:\n  <<: *a\n  ca: *a\n",
+		},
+		"an alias as the last entry": {
+			"machine:\n  kubelet:\n    extraMounts:\n      - &a {destination: /a}\n      - *a\n", "machine:\n  kubelet:\n    extraMounts:\n      - &a {destination: /a}\n      - *a\n" + block("      "),
+		},
 		"no line break at the end": {
 			"machine:\n  kubelet:\n    image: x", "machine:\n  kubelet:\n    image: x\n    extraMounts:\n" + strings.TrimSuffix(block("      "), "\n"),
 		},
@@ -129,6 +136,7 @@ func TestEditRemoves(t *testing.T) {
 		"from brackets":     {"machine: {kubelet: {image: x, extraMounts: [a: , {destination: /b}, # 2\n {destination: /c}]}}\n", "machine: {kubelet: {image: x, extraMounts: [a: , {destination: /b}]}}\n", []int{2}},
 		"from the front":    {"machine: {kubelet: {extraMounts: [{destination: /b}, {destination: /c}, ]}}\n", "machine: {kubelet: {extraMounts: [{destination: /c}, ]}}\n", []int{0}},
 		"all from brackets": {"machine: {kubelet: {extraMounts: [{destination: /b}, ], image: x}}\n", "machine: {kubelet: {image: x}}\n", []int{0}},
+		"below quotes":      {"machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n    - destination: /b\n", "machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n", []int{1}},
 		"without a break":   {"machine:\n  kubelet:\n    extraMounts:\n    - destination: /a\n    - destination: /b", "machine:\n  kubelet:\n    extraMounts:\n    - destination: /a", []int{1}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
 
-const cases = 2000
+// cases is how many configurations are generated for a property.
+const cases = 1500
 
 // decode reads all documents, and takes the extra mounts out of the one that has them.
 func decode(t *testing.T, raw []byte) (docs []map[string]any, mounts []any) {

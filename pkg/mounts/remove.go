@@ -78,15 +78,14 @@ func reference(n *yaml.Node) int {
 
 // cutEntries takes entries out of a list with dashes, each with the comments above it.
 func (t *text) cutEntries(list *yaml.Node, remove []int) []splice {
-	column := list.Column - 1
-	dashes, end := t.dashes(list)
+	column, items := list.Column-1, t.items(list)
 	var ranges [][2]int
 	for _, i := range remove {
-		last := t.lineOf(max(end-1, 0))
-		if i+1 < len(dashes) {
-			last = t.lineOf(t.entryEnd(list, i, dashes[i]))
+		first, last := t.commentsAbove(t.lineOf(items[i].dash), column), t.ownedEnd(t.last(items[i]), column)
+		if i > 0 {
+			// What looks like a comment may be in quotes that begin further up.
+			first = max(first, t.last(items[i-1])+1)
 		}
-		first, last := t.commentsAbove(t.lineOf(dashes[i]), column), t.ownedEnd(last, column)
 		if n := len(ranges); n > 0 && ranges[n-1][1]+1 >= first {
 			ranges[n-1][1] = last
 			continue
@@ -98,14 +97,6 @@ func (t *text) cutEntries(list *yaml.Node, remove []int) []splice {
 		cuts[i] = t.cut(r[0], r[1])
 	}
 	return cuts
-}
-
-// entryEnd is the offset of an entry's last character.
-func (t *text) entryEnd(list *yaml.Node, i, dash int) int {
-	if isEmpty(list.Content[i]) {
-		return dash
-	}
-	return max(t.end(list.Content[i], list.Column-1, false)-1, dash)
 }
 
 // commented tells whether somebody wrote something about a key: above it or on its line.

@@ -191,8 +191,10 @@ func (t *text) end(n *yaml.Node, indent int, flow bool) int {
 	case n.Style&yaml.FlowStyle != 0 || flow:
 		return t.flowEnd(n, at, indent)
 	case n.Kind == yaml.SequenceNode:
-		_, end := t.dashes(n)
-		return end
+		if items := t.items(n); len(items) > 0 {
+			return items[len(items)-1].end
+		}
+		return at
 	}
 	own := n.Column - 1
 	for i := len(n.Content) - 1; i > 0; i -= 2 {
@@ -248,24 +250,31 @@ func (t *text) skipSpace(at int) int {
 	return at
 }
 
-// dashes are the offsets of a block sequence's dashes, and its end.
-func (t *text) dashes(n *yaml.Node) (at []int, end int) {
-	end = t.start(n)
+// item is an entry of a block sequence: from its dash to its end.
+type item struct{ dash, end int }
+
+// last is the line of an item's last character.
+func (t *text) last(i item) int { return t.lineOf(max(i.end-1, i.dash)) }
+
+// items are the entries of a block sequence.
+func (t *text) items(n *yaml.Node) []item {
+	end := t.start(n)
 	if n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
 		end, _ = t.skipProperties(end)
 	}
-	for _, entry := range n.Content {
+	items := make([]item, len(n.Content))
+	for i, entry := range n.Content {
 		dash := t.skipSpace(end)
 		if dash >= len(t.raw) || t.raw[dash] != '-' {
 			dash = min(t.start(entry), len(t.raw))
 		}
-		at = append(at, dash)
 		end = min(dash+1, len(t.raw))
 		if !isEmpty(entry) {
 			end = t.end(entry, n.Column-1, false)
 		}
+		items[i] = item{dash, end}
 	}
-	return at, end
+	return items
 }
 
 // flowEnd is the offset after a flow collection's closing bracket. A pair in a flow
