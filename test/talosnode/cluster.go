@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
@@ -36,6 +37,10 @@ type Node struct {
 	Below   *cluster.Node
 	machine *machine
 }
+
+// Spoil changes the extra mounts with which the kubelet is started from now on. What
+// the configuration says stays as it is.
+func (n *Node) Spoil(change func([]specs.Mount) []specs.Mount) { n.machine.spoil.Store(&change) }
 
 // Start serves the API for a cluster's nodes. Kubelets that run as the configurations
 // say go on.

@@ -21,6 +21,8 @@ import (
 type machine struct {
 	node  *cluster.Node
 	talos talostest.Profile
+	// spoil, if set, changes what runc is handed.
+	spoil atomic.Pointer[func([]specs.Mount) []specs.Mount]
 	// left tells that the Talos API has ended, which leaves the kubelet alone.
 	left atomic.Bool
 }
@@ -40,6 +42,9 @@ func (m *machine) StartKubelet(ctx context.Context, extra []mounts.ExtraMount) (
 	for _, e := range extra {
 		container.ExtraMounts = append(container.ExtraMounts,
 			specs.Mount{Destination: e.Destination, Type: e.Type, Source: e.Source, Options: e.Options})
+	}
+	if spoil := m.spoil.Load(); spoil != nil {
+		container.ExtraMounts = (*spoil)(container.ExtraMounts)
 	}
 	if pid, err := m.node.KubeletIn(ctx, container); pid != 0 || err != nil {
 		return pid, err
