@@ -109,16 +109,16 @@ func (c call) explain(ctx context.Context, err error) error {
 	status := client.Status(err)
 	switch {
 	case ctx.Err() != nil:
-		return failure.Wrap(context.Cause(ctx), "the Talos API gave no answer", "")
+		return c.ended(context.Cause(ctx))
 	case status == nil:
 		return fail(ErrAnswer, c.what+" could not be read", brief(err.Error()), "")
 	}
 	text := status.Message()
 	switch status.Code() {
 	case codes.DeadlineExceeded: // The server counts the same deadline, and may be first.
-		return failure.Wrap(context.DeadlineExceeded, "the Talos API gave no answer", "")
+		return c.ended(context.DeadlineExceeded)
 	case codes.Canceled:
-		return failure.Wrap(context.Canceled, "the Talos API gave no answer", "")
+		return c.ended(context.Canceled)
 	case codes.Unavailable:
 		if errors.As(err, new(unsent)) {
 			return c.unreachable(transport(text))
@@ -148,6 +148,11 @@ func (c call) explain(ctx context.Context, err error) error {
 		}
 	}
 	return fail(ErrAnswer, "Talos did not give "+c.what, brief(text), "")
+}
+
+// ended is a request whose answer was not waited for any longer.
+func (c call) ended(cause error) error {
+	return failure.Wrap(cause, fmt.Sprintf("asking the Talos API at %s for %s", alternatives(c.identity.Endpoints), c.what), "")
 }
 
 // denied is an answer PermissionDenied, which has three meanings.

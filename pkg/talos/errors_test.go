@@ -81,7 +81,7 @@ func TestExplain(t *testing.T) {
 		"unknown":      {status.Error(codes.Unauthenticated, "who is that"), ErrDenied, []string{`who context "prod" is`}},
 		"another":      {status.Error(codes.Internal, "oops"), ErrAnswer, []string{"Talos did not give the machine configuration: oops"}},
 		"not gRPC's":   {errors.New("oops"), ErrAnswer, []string{"oops"}},
-		"late":         {status.Error(codes.DeadlineExceeded, "context deadline exceeded"), context.DeadlineExceeded, []string{"gave no answer"}},
+		"late":         {status.Error(codes.DeadlineExceeded, "context deadline exceeded"), context.DeadlineExceeded, []string{"asking the Talos API at"}},
 		"interrupted":  {status.Error(codes.Canceled, "context canceled"), context.Canceled, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

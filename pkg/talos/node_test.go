@@ -645,7 +645,7 @@ func TestEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			is(t, call(ctx), context.DeadlineExceeded, n.Config(), "gave no answer")
+			is(t, call(ctx), context.DeadlineExceeded, n.Config(), "asking the Talos API at")
 			ctx, cancel = context.WithCancel(t.Context())
 			cancel()
 			is(t, call(ctx), context.Canceled, n.Config())

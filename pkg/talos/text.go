@@ -68,6 +68,12 @@ func transport(text string) string {
 	for _, prefix := range []string{"transport: ", "Error while dialing: ", "authentication handshake failed: ", "error reading server preface: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
+	switch {
+	case text == "context deadline exceeded": // The connection's, not the request's.
+		text = "no connection within " + connectTimeout.String()
+	case strings.HasSuffix(text, "produced zero addresses"):
+		text = "the name has no address"
+	}
 	return brief(userinfo.ReplaceAllString(text, "//"))
 }
 

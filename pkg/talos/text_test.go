@@ -43,7 +43,8 @@ func TestTransport(t *testing.T) {
 		{`last connection error: connection error: desc = "transport: authentication handshake failed: tls: first record does not look like a TLS handshake"`, "tls: first record does not look like a TLS handshake"},
 		{`connection error: desc = "error reading server preface: remote error: tls: expired certificate"`, "remote error: tls: expired certificate"},
 		{`connection error: desc = "transport: Error while dialing: invalid proxy \"http://me:CANARY@proxy:3128\""`, `invalid proxy "http://proxy:3128"`},
-		{"name resolver error: produced zero addresses", "name resolver error: produced zero addresses"},
+		{"name resolver error: produced zero addresses", "the name has no address"},
+		{`connection error: desc = "transport: authentication handshake failed: context deadline exceeded"`, "no connection within 5s"},
 	} {
 		if got := transport(c.text); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
