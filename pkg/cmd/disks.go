@@ -179,7 +179,10 @@ func disksTable(s *snapshot.Snapshot, disks []link.DiskUse) *metav1.Table {
 	t := newTable("Node", "Disk", "Size", "Type", "Use", "Linkable", "Link", "PV", "Status", "Claim", "Pod")
 	addWide(t, "Model", "Serial", "WWID", "Transport", "By-ID", "By-Path", "Talos")
 	for _, u := range disks {
-		volume, status, claim, pod := "-", "-", "-", "-"
+		links, volume, status, claim, pod := orNone(u.Links), "-", "-", "-", "-"
+		if !slices.Contains(u.SeenBy, link.SeenByPod) {
+			links, volume = string(disk.Unknown), string(disk.Unknown)
+		}
 		if len(u.Volumes) > 0 {
 			v := u.Volumes[0]
 			volume, status, claim = v.Name, v.Phase, cmp.Or(v.Claim, "-")
@@ -188,7 +191,7 @@ func disksTable(s *snapshot.Snapshot, disks []link.DiskUse) *metav1.Table {
 				pod = string(disk.Unknown)
 			}
 		}
-		addRow(t, u.Node, u.Name, output.Size(u.Size), typeOf(u.Disk), useOf(u), linkable(u), orNone(u.Links), volume, status, claim, pod,
+		addRow(t, u.Node, u.Name, output.Size(u.Size), typeOf(u.Disk), useOf(u), linkable(u), links, volume, status, claim, pod,
 			cmp.Or(u.Model, "-"), cmp.Or(u.Serial, "-"), cmp.Or(u.WWID, "-"), cmp.Or(u.Transport, "-"), orNone(u.ByID), orNone(u.ByPath), toldBy(s, u))
 	}
 	return t

@@ -51,8 +51,8 @@ func TestDrift(t *testing.T) {
 			r = run(t, "disks", a.Name, b.Name, "--nodes", n.Name()).wantCode(t, 0)
 			r.wantStderr(t, "warning: "+n.Name()+"/"+a.Name+": volume "+pvName(a.Name, n.Name(), "block-storage")+" was made for another disk")
 			for _, row := range table(r.stdout)[1:] {
-				if row[4] != "identity-changed" {
-					t.Errorf("%s is linkable %q", row[1], row[4])
+				if row[5] != "identity-changed" {
+					t.Errorf("%s is linkable %q", row[1], row[5])
 				}
 			}
 			if after := state(t); !slices.Equal(before, after) {

@@ -205,14 +205,14 @@ func (s *story) unchanged(t *testing.T) {
 func (s *story) disks(t *testing.T) {
 	r := run(t, "disks", "vdf", "vda").wantCode(t, 0)
 	rows := table(r.stdout)
-	if want := []string{"NODE", "DISK", "SIZE", "TYPE", "LINKABLE", "LINK", "PV", "STATUS", "CLAIM", "POD"}; !slices.Equal(rows[0], want) {
+	if want := []string{"NODE", "DISK", "SIZE", "TYPE", "USE", "LINKABLE", "LINK", "PV", "STATUS", "CLAIM", "POD"}; !slices.Equal(rows[0], want) {
 		t.Errorf("head %q, want %q", rows[0], want)
 	}
-	want := []string{"worker-1", "vdf", "12Gi", "loop", "linked", "/var/lib/disks/block/vdf", pvName("vdf", "worker-1", "block-storage"), "Available", "-", "-"}
+	want := []string{"worker-1", "vdf", "12Gi", "loop", "-", "linked", "/var/lib/disks/block/vdf", pvName("vdf", "worker-1", "block-storage"), "Available", "-", "-"}
 	if !slices.ContainsFunc(rows, func(row []string) bool { return slices.Equal(row, want) }) {
 		t.Errorf("no row %q\n%s", want, r)
 	}
-	if !slices.ContainsFunc(rows, func(row []string) bool { return row[1] == "vda" && strings.Contains(row[4], "system-disk") }) {
+	if !slices.ContainsFunc(rows, func(row []string) bool { return row[1] == "vda" && row[4] == "system" && strings.Contains(row[5], "system-disk") }) {
 		t.Errorf("vda is not told to be the system disk\n%s", r)
 	}
 }
@@ -221,7 +221,7 @@ func (s *story) disks(t *testing.T) {
 func (s *story) throughKubectl(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), theCluster.KubectlPath(), "talosdisk", "disks", "vdg", "-o", "name")
 	cmd.Env = append(os.Environ(), "PATH="+pluginDir+":"+os.Getenv("PATH"), "KUBECONFIG="+theCluster.Kubeconfig())
-	out, err := cmd.CombinedOutput()
+	out, err := cmd.Output() // What it says of itself goes to stderr.
 	if err != nil {
 		t.Fatalf("%s: %s", err, out)
 	}
@@ -259,8 +259,8 @@ func (s *story) podReads(t *testing.T) {
 		t.Errorf("the pod reads %.40q, want %q", got, marker)
 	}
 	r := run(t, "disks", "vdf", "--nodes", s.node.Name()).wantCode(t, 0)
-	if row := table(r.stdout)[1]; !slices.Equal(row[7:], []string{"Bound", "default/claim", "reader"}) {
-		t.Errorf("the row ends with %q\n%s", row[7:], r)
+	if row := table(r.stdout)[1]; !slices.Equal(row[8:], []string{"Bound", "default/claim", "reader"}) {
+		t.Errorf("the row ends with %q\n%s", row[8:], r)
 	}
 }
 

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
+)
+
+// observed is a cluster of three nodes: one that its pod and its Talos API told of, one whose Talos API gave no answer,
+// and a control plane where no pod is.
+func observed() *snapshot.Snapshot {
+	seen := func(name string, minor uint32, c disk.Content) disk.Disk {
+		return disk.Disk{
+			Name: name, Kernel: name, Number: disk.Number{Major: 254, Minor: minor}, Kind: disk.KindDisk, Size: 10 << 30, Serial: "serial-" + name,
+			ByID: []string{"virtio-serial-" + name}, Content: &c,
+		}
+	}
+	told := func(name, serial string) snapshot.TalosDisk {
+		return snapshot.TalosDisk{Name: name, Size: 10 << 30, Serial: serial, Transport: "virtio", Symlinks: []string{"/dev/disk/by-id/virtio-" + serial}}
+	}
+	free := disk.Content{Signed: disk.No, Busy: disk.No}
+	xfs := disk.Content{Signed: disk.Yes, Signature: disk.Signature{Type: "xfs", Usage: "filesystem"}, Busy: disk.No}
+	open := disk.Content{Signed: disk.No, Busy: disk.Yes}
+	pods := snapshot.PodView{
+		Disks:   []disk.Disk{seen("vda", 0, open), seen("vdb", 16, xfs), seen("vdc", 32, free), seen("vdd", 48, open), seen("vde", 64, xfs), seen("vdf", 80, disk.Content{})},
+		Beneath: map[disk.Number]string{{Major: 254}: "holds /mnt/block"},
+		Dirs: map[string]snapshot.Dir{"block": {Exists: true, MountPoint: true, Writable: true, Entries: []provisioner.Entry{
+			{Name: "vdd", Kind: provisioner.Link, Target: "/dev/disk/by-id/virtio-serial-vdd", Device: "254:48"},
+		}}},
+	}
+	volume := func(id, device, disk string) snapshot.TalosVolume {
+		return snapshot.TalosVolume{ID: id, Phase: "ready", Location: "/dev/" + device, MountLocation: "/dev/" + device, ParentLocation: "/dev/" + disk}
+	}
+	worker := snapshot.Talos{
+		Disks:   snapshot.Read([]snapshot.TalosDisk{told("vda", "serial-vda"), told("vdb", "serial-vdb"), told("vdc", "another"), told("vdd", "serial-vdd"), told("vde", "serial-vde"), told("vdf", "serial-vdf")}),
+		System:  snapshot.Read("vda"),
+		Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "vdb", Content: "gpt"}, {Name: "vdb1", Parent: "vdb", Content: "xfs"}, {Name: "vde", Content: "xfs", Label: "old"}}),
+		Volumes: snapshot.Read([]snapshot.TalosVolume{volume("EPHEMERAL", "vda6", "vda"), volume("u-a", "vdb1", "vdb"), volume("u-b", "vdb2", "vdb"), volume("r-c", "vdb3", "vdb")}),
+		Mounts:  snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda6", Target: "/var", Volume: "EPHEMERAL"}, {Source: "/dev/vdb1", Target: "/var/mnt/a", Volume: "u-a"}}),
+	}
+	plane := snapshot.Talos{
+		Disks:   snapshot.Read([]snapshot.TalosDisk{told("vda", "plane-a"), told("vdb", "plane-b"), told("vdc", "plane-c")}),
+		System:  snapshot.Read("vda"),
+		Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "vdb", Content: "lvm2-pv"}}),
+		Volumes: snapshot.Read([]snapshot.TalosVolume{}),
+		Mounts:  snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vdc1", Target: "/var/lib/disks/hdd/vdc"}}),
+	}
+	alone := pods
+	alone.Disks = pods.Disks[:3]
+	alone.Dirs = map[string]snapshot.Dir{"block": {Exists: true, MountPoint: true, Writable: true}}
+	return &snapshot.Snapshot{
+		Install: provisioner.Install{Classes: []provisioner.Class{{Name: "block", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block", Mode: provisioner.Block}}},
+		Users:   snapshot.Read(map[snapshot.ClaimRef][]string{{Namespace: "ns", Name: "c"}: {"pod-1"}}),
+		Volumes: []snapshot.Volume{{
+			Name: provisioner.PVName("vdd", "w-1", "block"), Path: "/var/lib/disks/block/vdd", Node: "w-1", Phase: "Bound", Claim: &snapshot.ClaimRef{Namespace: "ns", Name: "c"},
+		}},
+		Nodes: []snapshot.Node{
+			{Name: "cp-1", View: snapshot.Unread[snapshot.PodView]("a taint keeps the DaemonSet away"), Talos: snapshot.Read(plane)},
+			{Name: "w-1", Wanted: true, View: snapshot.Read(pods), Talos: snapshot.Read(worker)},
+			{Name: "w-2", Wanted: true, View: snapshot.Read(alone), Talos: snapshot.Unread[snapshot.Talos]("no answer")},
+		},
+	}
+}
+
+func TestDisksTable(t *testing.T) {
+	s := observed()
+	disks := link.Inventory(s)
+	for name, format := range map[string]string{"disks": "", "disks-wide": "wide"} {
+		flags := output.NewFlags()
+		flags.Format = format
+		printer, err := flags.ToPrinter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, errOut bytes.Buffer
+		o := &disksOptions{shared: &shared{IOStreams: genericiooptions.IOStreams{ErrOut: &errOut}}}
+		o.warn(&cluster{shared: o.shared}, s, disks)
+		if err := printer.Print(&out, diskList{Items: disks}, func() *metav1.Table { return disksTable(s, disks) }); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name, result{out.String(), errOut.String(), 0})
+	}
+}
+
+// The Talos API is used where it is at hand. Only who asked for it is told by an error that it is not.
+func TestTalosIsOptional(t *testing.T) {
+	dir := t.TempDir()
+	empty, broken := filepath.Join(dir, "empty"), filepath.Join(dir, "broken")
+	if err := errors.Join(os.WriteFile(empty, []byte("context: ''\ncontexts: {}\n"), 0o600), os.WriteFile(broken, []byte("context: x\ncontexts: {y: {}}\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		env     string
+		options talos.Options
+		err     string // empty: there is none
+		why     string
+		missing bool
+	}{
+		"nothing":             {why: "no talosconfig was found", missing: true},
+		"of the environment":  {env: broken, why: "it has no context \"x\""},
+		"named":               {options: talos.Options{Path: broken}, err: "it has no context \"x\""},
+		"named, missing":      {options: talos.Options{Path: filepath.Join(dir, "none")}, err: "no such file"},
+		"named, empty":        {options: talos.Options{Path: empty}, err: "it has no contexts"},
+		"a context asked for": {options: talos.Options{Context: "x"}, err: "no talosconfig was found"},
+		"endpoints asked for": {options: talos.Options{Endpoints: []string{"10.0.0.1"}}, err: "no talosconfig was found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("HOME", dir)
+			t.Setenv("TALOS_HOME", "")
+			t.Setenv("TALOSCONFIG", c.env)
+			var cl cluster
+			err := cl.askTalos(t.Context(), talosOptions{c.options})
+			if (err != nil) != (c.err != "") || err != nil && (!strings.Contains(err.Error(), c.err) || failure.Hint(err) == "") {
+				t.Errorf("error %v, want %q", err, c.err)
+			}
+			if !strings.Contains(cl.noTalos, c.why) || (cl.noTalos != "") != (c.why != "") || cl.talosMissing != c.missing || cl.talos != nil {
+				t.Errorf("%+v", cl)
+			}
+		})
+	}
+}
+
+func TestNodesOfWhichTalosAloneTells(t *testing.T) {
+	s := observed()
+	c := &cluster{shared: &shared{IOStreams: genericiooptions.IOStreams{ErrOut: &bytes.Buffer{}}}}
+	s.Nodes = append(s.Nodes, snapshot.Node{Name: "cp-2", View: snapshot.Unread[snapshot.PodView]("a taint"), Talos: snapshot.Unread[snapshot.Talos]("no answer")})
+	if err := c.leaveOut(s); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, n := range s.Nodes {
+		names = append(names, n.Name)
+	}
+	if got := strings.Join(names, " "); got != "cp-1 w-1 w-2" {
+		t.Errorf("kept %s", got)
+	}
+	if parts := unlooked(s); len(parts) != 0 {
+		t.Errorf("%v", parts)
+	}
+	s.Nodes[0].Wanted = true
+	if parts := unlooked(s); len(parts) != 1 || parts[0].Subject != "node cp-1" {
+		t.Errorf("a node that should have a pod: %v", parts)
+	}
+	if parts := talosUnread(s); len(parts) != 1 || parts[0].Subject != "the Talos API of node w-2" {
+		t.Errorf("%v", parts)
+	}
+	var errOut bytes.Buffer
+	c.shared.ErrOut, s.NoTalos = &errOut, "no talosconfig was found"
+	(&disksOptions{shared: c.shared}).warn(c, s, nil)
+	if want := "note: without the Talos API: no talosconfig was found; disks that Talos uses are told only by what the pods see\n"; !strings.HasSuffix(errOut.String(), want) || strings.Contains(errOut.String(), "warning") {
+		t.Errorf("said %q, want %q", errOut.String(), want)
+	}
+	if got := some([]string{"a", "b", "c", "d", "e", "f", "g"}); got != "nodes a, b, c, d, e and 2 more" {
+		t.Error(got)
+	}
+}
