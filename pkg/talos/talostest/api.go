@@ -65,7 +65,7 @@ func (machineAPI) Processes(ctx context.Context, _ *emptypb.Empty) (*machine.Pro
 			Command: p.Command, Executable: p.Executable, Args: p.Args,
 		}
 		// The label is there since v1.8.
-		if n.options.Profile.from(1, 8, 0) {
+		if n.options.Profile.from(8, 0) {
 			info.Label = p.Label
 		}
 		list.Processes = append(list.Processes, info)

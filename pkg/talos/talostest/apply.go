@@ -28,7 +28,7 @@ const (
 // then refused too.
 func (machineAPI) ApplyConfiguration(ctx context.Context, req *machine.ApplyConfigurationRequest) (*machine.ApplyConfigurationResponse, error) {
 	n := callOf(ctx).node
-	if n.options.Profile.from(1, 14, 0) {
+	if n.options.Profile.from(14, 0) {
 		if !n.configs.applying.TryLock() {
 			return nil, status.Error(codes.FailedPrecondition, "another apply configuration is already in progress")
 		}
@@ -83,9 +83,12 @@ func (c *configs) apply(ctx context.Context, req *machine.ApplyConfigurationRequ
 
 // effective is what AUTO comes to, and what the answer says of it.
 func (c *configs) effective(mode machine.ApplyConfigurationRequest_Mode, data []byte) (machine.ApplyConfigurationRequest_Mode, string, error) {
-	var needs error
+	why := ""
 	if c.node.options.Profile.reboots() {
-		needs = immediate(c.active, data)
+		var err error
+		if why, err = needsReboot(c.active, data); err != nil {
+			return mode, "", err
+		}
 	}
 	switch mode {
 	case machine.ApplyConfigurationRequest_STAGED:
@@ -93,13 +96,13 @@ func (c *configs) effective(mode machine.ApplyConfigurationRequest_Mode, data []
 	case machine.ApplyConfigurationRequest_REBOOT:
 		return mode, withReboot, nil
 	case machine.ApplyConfigurationRequest_AUTO:
-		if needs != nil {
-			return machine.ApplyConfigurationRequest_REBOOT, withReboot + ": " + needs.Error(), nil
+		if why != "" {
+			return machine.ApplyConfigurationRequest_REBOOT, withReboot + ": " + why, nil
 		}
 		return machine.ApplyConfigurationRequest_NO_REBOOT, withoutReboot, nil
 	case machine.ApplyConfigurationRequest_NO_REBOOT, machine.ApplyConfigurationRequest_TRY:
-		if needs != nil {
-			return mode, "", status.Error(codes.InvalidArgument, needs.Error())
+		if why != "" {
+			return mode, "", status.Error(codes.InvalidArgument, why)
 		}
 		return mode, withoutReboot, nil
 	}

@@ -66,14 +66,14 @@ func check(profile Profile, data []byte) error {
 		minor, known := since(d.kind)
 		switch {
 		case d.kind == "":
-		case known && !profile.from(1, minor, 0):
+		case known && !profile.from(minor, 0):
 			return refuse(d, fmt.Sprintf("%q %q: not registered", d.kind, d.version))
 		case minor == 14:
 			if err := check14(d); err != nil {
 				return err
 			}
 			continue
-		case profile.from(1, 14, 0) && grown(d.kind):
+		case profile.from(14, 0) && grown(d.kind):
 			continue
 		}
 		if err := loads(d); err != nil {
@@ -83,7 +83,7 @@ func check(profile Profile, data []byte) error {
 	}
 	main := find(all, "")
 	if main == nil {
-		if profile.from(1, 11, 0) {
+		if profile.from(11, 0) {
 			return status.Error(codes.InvalidArgument, "the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?")
 		}
 		return status.Error(codes.InvalidArgument, "new config is not v1alpha1")
@@ -148,17 +148,17 @@ func (metal) String() string        { return "metal" }
 func (metal) RequiresInstall() bool { return false }
 func (metal) InContainer() bool     { return false }
 
-// immediate tells whether a release below v1.14 can put a change in force without
-// a reboot (v1alpha1_runtime.go, CanApplyImmediate), and if not, which changes need
-// it. Changes of documents other than v1alpha1 never do.
-func immediate(active, submitted []byte) error {
+// needsReboot is why a release below v1.14 cannot put a change in force without a
+// reboot (v1alpha1_runtime.go, CanApplyImmediate), or "". Changes of documents other
+// than v1alpha1 never need one.
+func needsReboot(active, submitted []byte) (string, error) {
 	before, err := mainOf(active)
 	if err != nil {
-		return err
+		return "", err
 	}
 	after, err := mainOf(submitted)
 	if err != nil {
-		return err
+		return "", err
 	}
 	copyKeys(before, after, "cluster", "debug")
 	copyKeys(mapping(before, "machine"), mapping(after, "machine"),
@@ -168,17 +168,17 @@ func immediate(active, submitted []byte) error {
 		"kubernetesTalosAPIAccess", "kubePrism", "hostDNS", "imageCache", "nodeAddressSortAlgorithm")
 	from, err := yaml.Marshal(before)
 	if err != nil {
-		return err
+		return "", err
 	}
 	to, err := yaml.Marshal(after)
 	if err != nil {
-		return err
+		return "", err
 	}
 	diff, err := unified(string(from), string(to))
 	if err != nil || diff == "" {
-		return err
+		return "", err
 	}
-	return fmt.Errorf("this config change can't be applied in immediate mode\ndiff:\n%s", diff)
+	return "this config change can't be applied in immediate mode\ndiff:\n" + diff, nil
 }
 
 // mainOf is the v1alpha1 document as a value.

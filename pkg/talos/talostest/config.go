@@ -28,7 +28,7 @@ const kubernetesVersion = "1.29.0"
 // upgraded cluster has.
 func (c *Cluster) Config(profile Profile, worker, native bool) ([]byte, error) {
 	contract := string(profile)
-	if profile.from(1, 14, 0) {
+	if profile.from(14, 0) {
 		contract = string(V113)
 	}
 	version, err := config.ParseContractFromVersion(contract)

@@ -13,7 +13,7 @@ import (
 // are left out: nobody looks for volumes there.
 func defaultMounts(p Profile) []mounts.ExtraMount {
 	// v1.13.0 dropped the propagation, v1.13.3 gave some of it back.
-	bare, mended := p.from(1, 13, 0), p.from(1, 13, 3)
+	bare, mended := p.from(13, 0), p.from(13, 3)
 	pick := func(old, dropped, now string) []string {
 		switch {
 		case mended:
@@ -39,7 +39,7 @@ func defaultMounts(p Profile) []mounts.ExtraMount {
 		{Destination: "/var/log/pods", Source: "/var/log/pods", Options: pick(all, "bind rw", "bind rw")},
 		{Destination: "/var/mnt", Source: "/var/mnt", Options: pick("rbind rshared ro", "rbind ro", "rbind rslave ro")},
 	}
-	if !p.from(1, 10, 0) {
+	if !p.from(10, 0) {
 		list = drop(list, "/var/mnt")
 		for i := range list {
 			if list[i].Destination == "/usr/lib/modules" {
@@ -47,7 +47,7 @@ func defaultMounts(p Profile) []mounts.ExtraMount {
 			}
 		}
 	}
-	if p.from(1, 14, 0) {
+	if p.from(14, 0) {
 		list = drop(list, "/usr/libexec/kubernetes")
 	}
 	for i := range list {

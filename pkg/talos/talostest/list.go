@@ -148,7 +148,7 @@ func (f files) read(profile Profile, name string, stream grpc.ServerStreamingSer
 	at, err := f.resolve(name, true)
 	if err != nil {
 		failed := &fs.PathError{Op: "stat", Path: name, Err: err}
-		if errors.Is(err, fs.ErrNotExist) && profile.from(1, 9, 0) {
+		if errors.Is(err, fs.ErrNotExist) && profile.from(9, 0) {
 			return status.Error(codes.NotFound, failed.Error())
 		}
 		return failed

@@ -34,14 +34,14 @@ func (p Profile) valid() error {
 	return err
 }
 
-// from tells whether the release is the given one, one of its candidates, or later.
-func (p Profile) from(major, minor, patch uint) bool {
+// from tells whether the release is v1.MINOR.PATCH, one of its candidates, or later.
+func (p Profile) from(minor, patch uint) bool {
 	v, err := version.ParseSemantic(string(p))
 	if err != nil {
 		return false
 	}
-	if v.Major() != major {
-		return v.Major() > major
+	if v.Major() != 1 {
+		return v.Major() > 1
 	}
 	if v.Minor() != minor {
 		return v.Minor() > minor
@@ -51,7 +51,7 @@ func (p Profile) from(major, minor, patch uint) bool {
 
 // minor tells whether the release is of the given v1 minor.
 func (p Profile) minor(minor uint) bool {
-	return p.from(1, minor, 0) && !p.from(1, minor+1, 0)
+	return p.from(minor, 0) && !p.from(minor+1, 0)
 }
 
 // sensitive tells for each resource type that the node's API knows whether only
@@ -61,18 +61,18 @@ func (p Profile) sensitive() map[resource.Type]bool {
 		config.MachineConfigType: true,
 		k8s.NodenameType:         false,
 		// Talos 166854959: sensitive since v1.12.9, v1.13.4, v1.14.
-		k8s.KubeletSpecType: p.minor(12) && p.from(1, 12, 9) || p.from(1, 13, 4),
+		k8s.KubeletSpecType: p.minor(12) && p.from(12, 9) || p.from(13, 4),
 	}
-	if p.from(1, 7, 0) {
+	if p.from(7, 0) {
 		types[block.DiscoveredVolumeType] = false
 	}
-	if p.from(1, 8, 0) {
+	if p.from(8, 0) {
 		types[block.DiskType] = false
 		types[block.SystemDiskType] = false
 		types[block.VolumeStatusType] = false
 		types[block.VolumeConfigType] = true
 	}
-	if p.from(1, 10, 0) {
+	if p.from(10, 0) {
 		types[block.MountStatusType] = false
 		types[block.SymlinkType] = false
 	}
@@ -80,11 +80,11 @@ func (p Profile) sensitive() map[resource.Type]bool {
 }
 
 // persists tells whether the configuration on disk is a resource of its own.
-func (p Profile) persists() bool { return p.from(1, 10, 0) }
+func (p Profile) persists() bool { return p.from(10, 0) }
 
 // reboots tells whether a configuration can ask for a reboot.
-func (p Profile) reboots() bool { return !p.from(1, 14, 0) }
+func (p Profile) reboots() bool { return !p.from(14, 0) }
 
 // isolates tells whether new clusters run the kubelet in a PID namespace of its
 // own, so that the service's events count differently from the node.
-func (p Profile) isolates() bool { return p.from(1, 14, 0) }
+func (p Profile) isolates() bool { return p.from(14, 0) }

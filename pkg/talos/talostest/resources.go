@@ -118,7 +118,7 @@ type machineConfig struct {
 func newMachineConfig(id resource.ID, data []byte, profile Profile) *machineConfig {
 	r := &machineConfig{
 		md:   resource.NewMetadata(config.NamespaceName, config.MachineConfigType, id, resource.VersionUndefined),
-		spec: configSpec{data: bytes.Clone(data), text: profile.from(1, 12, 0)},
+		spec: configSpec{data: bytes.Clone(data), text: profile.from(12, 0)},
 	}
 	if r.spec.text {
 		r.md.Annotations().Set("talos.dev/yaml-spec", "1")

@@ -38,7 +38,7 @@ func (storageAPI) Disks(ctx context.Context, _ *emptypb.Empty) (*storage.DisksRe
 			Type: diskType(spec), BusPath: spec.BusPath, Subsystem: spec.SubSystem, Readonly: spec.Readonly,
 			SystemDisk: r.Metadata().ID() == system,
 		}
-		if n.options.Profile.from(1, 8, 0) {
+		if n.options.Profile.from(8, 0) {
 			d.Wwid, d.Uuid = spec.WWID, spec.UUID
 		}
 		list.Disks = append(list.Disks, d)
