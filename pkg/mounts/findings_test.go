@@ -39,6 +39,8 @@ func TestFindings(t *testing.T) {
 			"bind-for-rbind /var/local-disks, duplicated /var/local-disks, bind-for-rbind /var/local-disks, duplicated /var/local-disks, bind-for-rbind /var/local-disks", []string{"doubles"}},
 		{"twice, leaking", plain(t, current, shared, shared).with(admin(slave, leaked(7)+hostDiskOn(906))), "duplicated /var/lib/disks, leaked /var/lib/disks", []string{"doubles the node's mounts there", "mounted there 7 times"}},
 		{"twice, slave", plain(t, current, bind(disksDir), bind(disksDir+"/")).with(admin(slave, hostDisk)), "duplicated /var/lib/disks", []string{"both mount /var/lib/disks"}},
+		{"not in force, for a disk's own mount point", plain(t, current, bind(disksDir+"/hdd/vde")).with(admin("", hostDisk)), "not-in-force /var/lib/disks/hdd/vde", nil},
+		{"twice elsewhere", plain(t, current).with(admin("", "905 30 0:40 / /run/x rw - tmpfs tmpfs rw\n906 905 0:40 / /run/x rw - tmpfs tmpfs rw\n")), "", nil},
 		{"leaked, and mended since", plain(t, current).with(admin("", leaked(3))), "leaked /var/lib/disks", []string{"3 times", "until the node reboots"}},
 		{"leaked, and what lies below", plain(t, current).with(admin("", hostDisk+hostDisk+leaked(2))), "leaked /var/lib/disks", []string{"2 times"}},
 		{"mounted over by something else", plain(t, current).with(admin("", hostDisk+"901 384 0:99 / /var/lib/disks/hdd/vde rw - tmpfs tmpfs rw\n")), "", nil},
@@ -67,5 +69,33 @@ func TestFindings(t *testing.T) {
 			}
 			holds(t, "text", strings.Join(text, "\n"), tt.text...)
 		})
+	}
+}
+
+// What is below decides whether the node's mounts double (measured with runc 1.1.5).
+func TestConflictsLeak(t *testing.T) {
+	shared := []string{"rbind", "rshared", "rw"}
+	slaved := []string{"rbind", "rslave", "rw"}
+	for _, tt := range []struct {
+		name          string
+		version       string
+		first, second ExtraMount
+		want          bool
+	}{
+		{"twice shared", "v1.14.0", bind("/var/a", shared...), bind("/var/a", shared...), true},
+		{"twice without a word", "v1.14.0", bind("/var/a", "rbind"), bind("/var/a", "rbind"), true},
+		{"twice slave", "v1.14.0", bind("/var/a", slaved...), bind("/var/a", slaved...), false},
+		{"slave upon shared", "v1.14.0", bind("/var/a", shared...), bind("/var/a", slaved...), true},
+		{"shared upon slave", "v1.14.0", bind("/var/a", slaved...), bind("/var/a", shared...), false},
+		{"child in shared", "v1.14.0", bind("/var/a", shared...), bind("/var/a/b", slaved...), true},
+		{"child in slave", "v1.14.0", bind("/var/a", slaved...), bind("/var/a/b", shared...), false},
+		{"child first", "v1.14.0", bind("/var/a/b", shared...), bind("/var/a", shared...), false},
+		{"slave in /var/mnt", "v1.12.9", bind("/var/z", slaved...), bind("/var/mnt/a", slaved...), true},
+		{"slave in /var/mnt, mended", "v1.13.3", bind("/var/z", slaved...), bind("/var/mnt/a", shared...), false},
+	} {
+		found := conflicts(version(t, tt.version), []ExtraMount{tt.first, tt.second})
+		if len(found) != 1 || found[0].leaks != tt.want {
+			t.Errorf("%s: %+v", tt.name, found)
+		}
 	}
 }

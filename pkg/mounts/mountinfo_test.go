@@ -104,7 +104,7 @@ func FuzzParseMountinfo(f *testing.F) {
 		}
 		// Whatever it says, a walk through it ends.
 		view := View{Kubelet: mounts, Host: mounts}
-		for _, m := range mounts {
+		for _, m := range mounts[:min(len(mounts), 50)] {
 			if s := view.See(m.Point); s.Visible == disk.No {
 				t.Fatalf("a namespace differs from itself at %q: %s", m.Point, s.Why)
 			}

@@ -74,7 +74,7 @@ func parentOfSeveral(v Version, dirs, taken []string) (string, bool) {
 		_, holds := v.inside(parent)
 		nests := slices.ContainsFunc(taken, func(t string) bool { return below(t, parent) })
 		switch {
-		case covered, holds, nests, parent == "/var", parent == "/var/lib", !below(parent, "/var"), below(parent, varMnt):
+		case covered, holds, nests, !below(parent, "/var"), below(parent, varMnt):
 		default:
 			return parent, true
 		}

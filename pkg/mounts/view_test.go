@@ -51,6 +51,7 @@ func TestSeeByMounts(t *testing.T) {
 		{"another directory there", "622 305 254:6 /lib/other /var/lib/disks rw - xfs /dev/vda6 rw\n", "", "/var/lib/disks", disk.No, "the kubelet has /dev/vda6 (/lib/other) at /var/lib/disks", disk.Yes, "private", 1, 0, 0, 0},
 		// A mount over a parent hides what is mounted below it.
 		{"covered on the host", slave, hostDisk + "900 51 0:99 / /var/lib/disks rw - tmpfs tmpfs rw\n", "/var/lib/disks", disk.No, "where the node has tmpfs", disk.Yes, "slave", 1, 1, 1, 0},
+		{"another disk there", strings.Replace(slave, "254:65", "254:81", 1), hostDisk, "/var/lib/disks/hdd/vde", disk.No, "where the node has /dev/vde1", disk.Yes, "slave", 1, 1, 1, 0},
 		{"a name that begins alike", "623 305 254:6 /lib/disk /var/lib/disk rw - xfs /dev/vda6 rw\n", "", "/var/lib/disks", disk.No, "no mount", disk.No, "private", 0, 0, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,6 +120,27 @@ func TestSeeByBoth(t *testing.T) {
 		} else {
 			holds(t, "why", why, tt.why)
 		}
+	}
+}
+
+func TestWalk(t *testing.T) {
+	const over = `900 51 0:98 / /var/lib/disks/hdd rw - tmpfs tmpfs rw
+901 900 0:99 / /var/lib/disks/hdd rw - tmpfs tmpfs rw
+902 30 7:1 / / ro - squashfs /dev/loop1 ro
+903 51 0:97 / /var/lib/disks/a rw - tmpfs tmpfs rw
+`
+	// Of mounts upon each other the last counts; a disk below what was mounted over its parent cannot be reached.
+	host := newTree(lines(t, hostOwn+hostDisk+over))
+	if root, ok := host.at("/"); !ok || root.ID != 902 {
+		t.Errorf("root is %+v", root)
+	}
+	host = newTree(lines(t, hostOwn+hostDisk+strings.Replace(over, "902 30 7:1 / / ", "902 30 7:1 / /opt ", 1)))
+	var points []string
+	for _, m := range host.below("/var/lib/disks") {
+		points = append(points, fmt.Sprintf("%d %s", m.ID, m.Point))
+	}
+	if got := strings.Join(points, ", "); got != "901 /var/lib/disks/hdd, 903 /var/lib/disks/a" {
+		t.Errorf("got %s", got)
 	}
 }
 
