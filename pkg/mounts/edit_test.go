@@ -136,8 +136,11 @@ func TestEditRemoves(t *testing.T) {
 		"from brackets":     {"machine: {kubelet: {image: x, extraMounts: [a: , {destination: /b}, # 2\n {destination: /c}]}}\n", "machine: {kubelet: {image: x, extraMounts: [a: , {destination: /b}]}}\n", []int{2}},
 		"from the front":    {"machine: {kubelet: {extraMounts: [{destination: /b}, {destination: /c}, ]}}\n", "machine: {kubelet: {extraMounts: [{destination: /c}, ]}}\n", []int{0}},
 		"all from brackets": {"machine: {kubelet: {extraMounts: [{destination: /b}, ], image: x}}\n", "machine: {kubelet: {image: x}}\n", []int{0}},
-		"below quotes":      {"machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n    - destination: /b\n", "machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n", []int{1}},
-		"without a break":   {"machine:\n  kubelet:\n    extraMounts:\n    - destination: /a\n    - destination: /b", "machine:\n  kubelet:\n    extraMounts:\n    - destination: /a", []int{1}},
+		"all there is":      {"machine:\n  kubelet:\n    extraMounts:\n" + a, "machine:\n", []int{0}},
+		"below a comment":   {"machine:\n  type: worker\n  kubelet:\n        # deep\n    extraMounts:\n" + a, "machine:\n  type: worker\n  kubelet:\n        # deep\n", []int{0}},
+		"below a scalar that keeps its line breaks": {"machine:\n  kubelet:\n    extraMounts:\n    - destination: |+\n        a\n    - destination: /b\n\n    image: x\n", "machine:\n  kubelet:\n    extraMounts:\n    - destination: |+\n        a\n    image: x\n", []int{1}},
+		"below quotes":    {"machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n    - destination: /b\n", "machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n", []int{1}},
+		"without a break": {"machine:\n  kubelet:\n    extraMounts:\n    - destination: /a\n    - destination: /b", "machine:\n  kubelet:\n    extraMounts:\n    - destination: /a", []int{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Edit([]byte(test.before), Change{Remove: test.remove})
@@ -270,5 +273,42 @@ func TestEditRefuses(t *testing.T) {
 	}
 	if _, err := Edit([]byte("machine: {}"), Change{Add: []ExtraMount{{Destination: "/a\n/b"}}}); err == nil {
 		t.Error("a line break in a path is taken")
+	}
+}
+
+// TestEdited holds that the comparison sees what an edit must not do.
+func TestEdited(t *testing.T) {
+	const before = "machine: {type: worker, kubelet: {image: x, extraMounts: [{destination: /a, uidMappings: []}]}}\n---\nkind: A\na: b\n"
+	after := strings.Replace(before, "[]}]", "[]}, "+disksFlow+"]", 1)
+	for name, c := range map[string]struct {
+		after string
+		want  bool
+	}{
+		"what it shall":          {after, true},
+		"nothing":                {before, false},
+		"another value":          {strings.Replace(after, "worker", "controlplane", 1), false},
+		"another image":          {strings.Replace(after, "image: x", "image: y", 1), false},
+		"a string for a number":  {strings.Replace(after, "worker", "'worker'", 1), false},
+		"a key more":             {strings.Replace(after, "image: x", "image: x, clusterDNS: []", 1), false},
+		"another entry":          {strings.Replace(after, "/a", "/b", 1), false},
+		"an entry that lost":     {strings.Replace(after, ", uidMappings: []", "", 1), false},
+		"another option":         {strings.Replace(after, "rslave", "rshared", 1), false},
+		"another document":       {strings.Replace(after, "a: b", "a: c", 1), false},
+		"a document more":        {after + "---\nkind: B\n", false},
+		"no document of its own": {"kind: A\n---\nkind: A\na: b\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			was, err := parseText([]byte(before))
+			if err != nil {
+				t.Fatal(err)
+			}
+			now, err := parseText([]byte(c.after))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := edited(was, now, Change{Add: []ExtraMount{disks()}}); got != c.want {
+				t.Errorf("got %v", got)
+			}
+		})
 	}
 }

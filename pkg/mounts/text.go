@@ -179,10 +179,13 @@ func (t *text) end(n *yaml.Node, indent int, flow bool) int {
 		return min(at+1+len(n.Value), len(t.raw))
 	}
 	if n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
-		properties := at
+		var properties int
 		at, properties = t.skipProperties(at)
 		if n.Kind == yaml.ScalarNode && n.Value == "" && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
 			return properties
+		}
+		if at >= len(t.raw) {
+			return len(t.raw)
 		}
 	}
 	switch {
@@ -196,14 +199,14 @@ func (t *text) end(n *yaml.Node, indent int, flow bool) int {
 		}
 		return at
 	}
-	own := n.Column - 1
-	for i := len(n.Content) - 1; i > 0; i -= 2 {
-		if value := n.Content[i]; !isEmpty(value) {
-			return t.end(value, own, false)
-		}
-		return t.colon(n.Content[i-1], own, false)
+	last := len(n.Content) - 1
+	if last < 1 {
+		return at
 	}
-	return at
+	if isEmpty(n.Content[last]) {
+		return t.colon(n.Content[last-1], n.Column-1, false)
+	}
+	return t.end(n.Content[last], n.Column-1, false)
 }
 
 // isEmpty tells a null that has no text.
@@ -366,13 +369,13 @@ func (t *text) plainEnd(at, indent int, flow bool) int {
 func (t *text) blockScalarEnd(at, indent int) int {
 	line := t.lineOf(at)
 	own, keep := 0, false
-	for _, c := range t.raw[at+1 : t.lineEnd(line)] {
-		if c >= '1' && c <= '9' {
+	// At most two characters follow the first: how deep the text is, and what becomes of its last breaks.
+	for _, c := range t.raw[at+1 : max(at+1, min(at+3, t.lineEnd(line)))] {
+		switch {
+		case c >= '1' && c <= '9':
 			own = max(indent, 0) + int(c-'0')
-		} else if c == '+' {
+		case c == '+':
 			keep = true
-		} else if c != '-' {
-			break
 		}
 	}
 	end := t.lineEnd(line)
