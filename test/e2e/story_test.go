@@ -212,7 +212,9 @@ func (s *story) disks(t *testing.T) {
 	if !slices.ContainsFunc(rows, func(row []string) bool { return slices.Equal(row, want) }) {
 		t.Errorf("no row %q\n%s", want, r)
 	}
-	if !slices.ContainsFunc(rows, func(row []string) bool { return row[1] == "vda" && row[4] == "system" && strings.Contains(row[5], "system-disk") }) {
+	if !slices.ContainsFunc(rows, func(row []string) bool {
+		return row[1] == "vda" && row[4] == "system" && strings.Contains(row[5], "system-disk")
+	}) {
 		t.Errorf("vda is not told to be the system disk\n%s", r)
 	}
 }
