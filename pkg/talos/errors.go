@@ -123,6 +123,9 @@ func (c call) explain(ctx context.Context, err error) error {
 		if errors.As(err, new(unsent)) {
 			return c.unreachable(transport(text))
 		}
+		if !strings.Contains(text, "connection error: ") { // It was there, and was lost: who knows where.
+			return fail(ErrUnreachable, fmt.Sprintf("the connection to the node at %q, through the Talos API at %s, broke", c.address, alternatives(c.identity.Endpoints)), transport(text), "try again")
+		}
 		return fail(ErrUnreachable, fmt.Sprintf("the Talos API endpoint %s does not reach the node at %q", alternatives(c.identity.Endpoints), c.address), transport(text),
 			"look whether the node answers by itself: talosctl -e "+quote(c.address)+" -n "+quote(c.address)+" version")
 	case codes.PermissionDenied:

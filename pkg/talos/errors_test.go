@@ -37,6 +37,10 @@ func TestExplain(t *testing.T) {
 			status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.7:50000: i/o timeout"`),
 			ErrUnreachable, []string{`does not reach the node at "10.0.0.7"`, "i/o timeout", "talosctl -e 10.0.0.7 -n 10.0.0.7 version"},
 		},
+		"lost": {
+			status.Error(codes.Unavailable, "error reading from server: EOF"),
+			ErrUnreachable, []string{`the connection to the node at "10.0.0.7", through the Talos API at "10.0.0.2" or "10.0.0.3", broke: error reading from server: EOF`},
+		},
 		"another CA": {
 			handshake("tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of \"x509: Ed25519 verification failure\" while trying to verify candidate authority certificate \"talos\")"),
 			ErrTLS, []string{`certificate of another CA than context "prod"`, "--talos-context"},
