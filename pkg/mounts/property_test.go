@@ -18,7 +18,7 @@ import (
 )
 
 // cases is how many configurations are generated for a property.
-const cases = 1500
+const cases = 1000
 
 // decode reads all documents, and takes the extra mounts out of the one that has them.
 func decode(t *testing.T, raw []byte) (docs []map[string]any, mounts []any) {
