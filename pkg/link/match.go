@@ -43,8 +43,11 @@ func matching(disks []snapshot.TalosDisk, d disk.Disk) match {
 		}
 	}
 	// Under another name it is the same disk only if an identifier says so: the two
-	// looks are not one moment, and a /dev can be made by hand.
-	if i := slices.IndexFunc(disks, func(t snapshot.TalosDisk) bool { return sameDevice(t.Disk().Identity(), d.Identity()) == disk.Yes }); i >= 0 {
+	// looks are not one moment, and a /dev can be made by hand. Serial numbers of cheap
+	// hardware repeat, so its size must be the same too.
+	if i := slices.IndexFunc(disks, func(t snapshot.TalosDisk) bool {
+		return t.Size == d.Size && sameDevice(t.Disk().Identity(), d.Identity()) == disk.Yes
+	}); i >= 0 {
 		m.disk, m.sure = &disks[i], true
 	}
 	return m

@@ -301,8 +301,9 @@ func TestMatching(t *testing.T) {
 		"by other names":                 {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/wwn-2"}}}, "", false, true},
 		"by name and size":               {[]snapshot.TalosDisk{{Name: "sdb", Size: 10}}, "sdb", false, false},
 		"by name, another size":          {[]snapshot.TalosDisk{{Name: "sdb", Size: 11}}, "", false, true},
-		"under another name":             {[]snapshot.TalosDisk{{Name: "sda", Size: 10}, {Name: "sdc", WWID: "naa.1 x"}}, "sdc", true, false},
-		"two that changed places":        {[]snapshot.TalosDisk{{Name: "sdb", WWID: "naa.2"}, {Name: "sdc", WWID: "naa.1 x"}}, "sdc", true, true},
+		"under another name":             {[]snapshot.TalosDisk{{Name: "sda", Size: 10}, {Name: "sdc", Size: 10, WWID: "naa.1 x"}}, "sdc", true, false},
+		"two that changed places":        {[]snapshot.TalosDisk{{Name: "sdb", WWID: "naa.2"}, {Name: "sdc", Size: 10, WWID: "naa.1 x"}}, "sdc", true, true},
+		"another name, another size":     {[]snapshot.TalosDisk{{Name: "sdc", Size: 11, Serial: "AB-1"}}, "", false, false},
 		"another name, the same size":    {[]snapshot.TalosDisk{{Name: "sdc", Size: 10}}, "", false, false},
 		"nothing":                        {nil, "", false, false},
 	} {
