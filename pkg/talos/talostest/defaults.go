@@ -26,7 +26,8 @@ func defaultMounts(p Profile) []mounts.ExtraMount {
 	const all = "rbind rshared rw"
 	list := []mounts.ExtraMount{
 		{Destination: "/dev", Source: "/dev", Options: pick(all, "bind rw", "bind rw")},
-		{Destination: "/sys", Source: "/sys", Options: strings.Fields("bind ro")},
+		// Talos asks for ro; what was recorded on v1.14 is rw.
+		{Destination: "/sys", Source: "/sys", Options: strings.Fields("bind rw")},
 		{Destination: "/sys/fs/cgroup", Source: "/sys/fs/cgroup", Options: pick(all, "bind rw", "bind rw")},
 		{Destination: "/usr/lib/modules", Source: "/usr/lib/modules", Options: strings.Fields("bind ro")},
 		{Destination: "/etc/kubernetes", Source: "/etc/kubernetes", Options: pick("bind rshared rw", "bind rw", "bind rw")},

@@ -87,7 +87,8 @@ func field(node *yaml.Node, keys ...string) *yaml.Node {
 	return node
 }
 
-// kubeletPart is what of a configuration reaches the kubelet.
+// kubeletPart is what a configuration says of the kubelet itself. What reaches it from
+// elsewhere, such as cluster.network.dnsDomain, is left out: here it restarts nothing.
 type kubeletPart struct {
 	Image       string              `yaml:"image"`
 	ExtraArgs   map[string]any      `yaml:"extraArgs"`
