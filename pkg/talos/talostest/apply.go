@@ -138,7 +138,8 @@ func (c *configs) reboot(ctx context.Context) error {
 	return c.load(ctx, c.disk)
 }
 
-// unified is a diff as Talos prints it, keys and tokens included; "" if there is none.
+// unified is a diff as Talos prints it since v1.8, keys and tokens included; "" if
+// there is none. Older releases print one of Go values; here they print this too.
 func unified(a, b string) (string, error) {
 	if a == b {
 		return "", nil

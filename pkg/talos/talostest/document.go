@@ -90,14 +90,14 @@ func field(node *yaml.Node, keys ...string) *yaml.Node {
 // kubeletPart is what a configuration says of the kubelet itself. What reaches it from
 // elsewhere, such as cluster.network.dnsDomain, is left out: here it restarts nothing.
 type kubeletPart struct {
-	Image       string              `yaml:"image"`
-	ExtraArgs   map[string]any      `yaml:"extraArgs"`
-	ExtraConfig map[string]any      `yaml:"extraConfig"`
-	Config      map[string]any      `yaml:"config"`
-	ClusterDNS  []string            `yaml:"clusterDNS"`
-	ExtraMounts []mounts.ExtraMount `yaml:"extraMounts"`
+	Image       string              `yaml:"image" json:",omitempty"`
+	ExtraArgs   map[string]any      `yaml:"extraArgs" json:",omitempty"`
+	ExtraConfig map[string]any      `yaml:"extraConfig" json:",omitempty"`
+	Config      map[string]any      `yaml:"config" json:",omitempty"`
+	ClusterDNS  []string            `yaml:"clusterDNS" json:",omitempty"`
+	ExtraMounts []mounts.ExtraMount `yaml:"extraMounts" json:",omitempty"`
 	// Rest is everything else of it.
-	Rest map[string]any `yaml:",inline"`
+	Rest map[string]any `yaml:",inline" json:",omitempty"`
 }
 
 // kubeletSpecOf is what the kubelet is told by a configuration, as the node starts

@@ -107,6 +107,14 @@ func TestKubeletRestartsOnlyForItsOwnSpec(t *testing.T) {
 	if got := n.Kubelet().Starts; got != 1 {
 		t.Errorf("%d kubelet starts after an unrelated change", got)
 	}
+	empty := []byte(strings.Replace(string(base), "    kubelet:\n", "    kubelet:\n        extraMounts: []\n", 1))
+	if _, err := apply(t, c, empty, noReboot, false); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, n)
+	if got := n.Kubelet().Starts; got != 1 {
+		t.Errorf("%d kubelet starts after an empty list", got)
+	}
 	before := n.Kubelet().PID
 	if _, err := apply(t, c, with(t, base, disks), noReboot, false); err != nil {
 		t.Fatal(err)
