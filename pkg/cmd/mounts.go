@@ -168,6 +168,7 @@ func (f *mountsFlags) ToOptions(s *shared) (*mountsOptions, error) {
 	case f.Remove && f.Convert:
 		return nil, failure.New("--remove and --convert-kubelet-config do not go together", "")
 	}
+	o.request.Staged = f.Mode == string(mounts.Staged)
 	o.rollOut = mounts.RollOut{
 		Mode: mounts.Mode(f.Mode), MaxUnavailable: f.MaxUnavailable, Rollback: f.TryTimeout, Settle: f.TryTimeout / 2,
 		Call: min(f.TryTimeout/8, 15*time.Second),
