@@ -14,29 +14,29 @@ import (
 type Config struct {
 	// ExtraMounts is machine.kubelet.extraMounts, in its order. Change counts by it. A
 	// null among the entries, over which Talos goes, is an empty one here.
-	ExtraMounts []ExtraMount
+	ExtraMounts []ExtraMount `json:"extraMounts,omitempty"`
 	// Kubelet tells that there is a key machine.kubelet, be it null or empty.
-	Kubelet bool
+	Kubelet bool `json:"kubelet,omitempty"`
 	// KubeletDocument tells that there is a KubeletConfig document, as Talos v1.14
 	// generates it. It knows no extra mounts, and Talos takes no machine.kubelet beside it.
-	KubeletDocument bool
+	KubeletDocument bool `json:"kubeletDocument,omitempty"`
 	// UserVolumes are the UserVolumeConfig documents, in their order.
-	UserVolumes []UserVolume
+	UserVolumes []UserVolume `json:"userVolumes,omitempty"`
 	// MachineDisks are the partitions of machine.disks that are mounted.
-	MachineDisks []MachineDisk
+	MachineDisks []MachineDisk `json:"machineDisks,omitempty"`
 }
 
 // UserVolume is mounted at /var/mnt/NAME since Talos v1.10.
 type UserVolume struct {
-	Name string
+	Name string `json:"name"`
 	// Type is partition, disk or directory; the last two since Talos v1.12.
-	Type string
+	Type string `json:"type"`
 }
 
 // MachineDisk is one partition of machine.disks.
 type MachineDisk struct {
-	Device     string
-	Mountpoint string
+	Device     string `json:"device"`
+	Mountpoint string `json:"mountpoint"`
 }
 
 // ReadConfig reads a machine configuration of one or several documents. Errors name

@@ -7,23 +7,23 @@ import "github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 // NodeState is what is known of one node when its mounts are decided on.
 type NodeState struct {
 	// Node is the node's name, Address what talosctl -n takes.
-	Node    string
-	Address string
-	Version Version
+	Node    string  `json:"node"`
+	Address string  `json:"address,omitempty"`
+	Version Version `json:"version"`
 	// Config is what the configuration in force says of the kubelet. ConfigProblem
 	// tells why it could not be read (only os:admin may), and Config counts for nothing.
-	Config        Config
-	ConfigProblem string
+	Config        Config `json:"config,omitzero"`
+	ConfigProblem string `json:"configProblem,omitempty"`
 	// StagedDiffers: the configuration on disk is not the one in force.
-	StagedDiffers bool
+	StagedDiffers bool `json:"stagedDiffers,omitempty"`
 	// View is what the kubelet sees. Nil: ViewProblem says why it is not known.
-	View        *View
-	ViewProblem string
+	View        *View  `json:"view,omitempty"`
+	ViewProblem string `json:"viewProblem,omitempty"`
 	// Ready is the node's condition; NotReady its message where it is not.
-	Ready    bool
-	NotReady string
+	Ready    bool   `json:"ready"`
+	NotReady string `json:"notReady,omitempty"`
 	// Volumes are the local volumes (PersistentVolumes) of this node: path by name.
-	Volumes map[string]string
+	Volumes map[string]string `json:"volumes,omitempty"`
 }
 
 // Request is what a person asks for.

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
@@ -69,6 +70,22 @@ type Snapshot struct {
 	NoTalos string `json:"noTalos,omitempty"`
 	// Nodes are the chosen ones, sorted by name.
 	Nodes []Node `json:"nodes"`
+
+	// What follows is read to diagnose only.
+
+	// Version is that of this format, which a file holds.
+	Version int `json:"version,omitempty"`
+	// Kubernetes is the API server's version.
+	Kubernetes string `json:"kubernetes,omitempty"`
+	// Unread tells which of the parts above could not be read, by their names here
+	// in JSON, and why.
+	Unread map[string]string `json:"unread,omitempty"`
+	// Targets are what is to be diagnosed; none: everything.
+	Targets     []Ref                     `json:"targets,omitempty"`
+	Claims      Section[[]Claim]          `json:"claims,omitzero"`
+	Pods        Section[[]UserPod]        `json:"pods,omitzero"`
+	Events      Section[[]Event]          `json:"events,omitzero"`
+	Provisioner Section[ProvisionerState] `json:"provisioner,omitzero"`
 }
 
 // Node is one node, and what its provisioner pod and its Talos API see.
@@ -89,6 +106,13 @@ type Node struct {
 	Wanted bool `json:"wanted"`
 	// View is what that pod sees.
 	View Section[PodView] `json:"view"`
+	// OSImage and KubeletVersion are what the kubelet reports.
+	OSImage        string `json:"osImage,omitempty"`
+	KubeletVersion string `json:"kubeletVersion,omitempty"`
+	// Kubelet is what its configuration asks for and what it sees, Stats the file
+	// systems of its pods' claims. Both are read to diagnose only.
+	Kubelet Section[mounts.NodeState] `json:"kubelet,omitzero"`
+	Stats   Section[[]VolumeStat]     `json:"stats,omitzero"`
 	// Talos is what the node's Talos API tells of its disks.
 	Talos Section[Talos] `json:"talos,omitzero"`
 }
@@ -192,6 +216,14 @@ type Volume struct {
 	Phase         string    `json:"phase"`
 	ReclaimPolicy string    `json:"reclaimPolicy"`
 	Claim         *ClaimRef `json:"claim,omitempty"`
+	// ClaimUID is that of the claim that it is bound to.
+	ClaimUID    types.UID         `json:"claimUID,omitempty"`
+	AccessModes []string          `json:"accessModes,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	// Message is why the volume is in its phase, where the cluster says so.
+	Message string `json:"message,omitempty"`
+	// ProvisionedBy is the provisioner's annotation, which ends in the node's UID.
+	ProvisionedBy string `json:"provisionedBy,omitempty"`
 	// Identity is the disk that the volume was made for, from its annotations.
 	Identity *disk.ID `json:"identity,omitempty"`
 }

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+)
+
+// Ref names an object of Kubernetes.
+type Ref struct {
+	// Kind is kubectl's word: pod, pvc, pv, node, daemonset, storageclass.
+	Kind      string    `json:"kind"`
+	Namespace string    `json:"namespace,omitempty"`
+	Name      string    `json:"name"`
+	UID       types.UID `json:"uid,omitempty"`
+}
+
+// String is what kubectl takes, "pod/nginx"; the namespace is not in it.
+func (r Ref) String() string { return r.Kind + "/" + r.Name }
+
+// Event is an event of Kubernetes, with those that say the same counted.
+type Event struct {
+	About Ref `json:"about"`
+	// Type is Normal or Warning.
+	Type    string `json:"type"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	// From is the component that reports it, Host its node, where it has one.
+	From  string    `json:"from,omitempty"`
+	Host  string    `json:"host,omitempty"`
+	Count int       `json:"count"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+}
+
+// Claim is a PersistentVolumeClaim.
+type Claim struct {
+	ClaimRef
+	UID     types.UID `json:"uid"`
+	Created time.Time `json:"created"`
+	// Class is nil where the claim names none, which is not the same as "".
+	Class       *string          `json:"class,omitempty"`
+	Mode        provisioner.Mode `json:"mode"`
+	AccessModes []string         `json:"accessModes,omitempty"`
+	// Request in bytes.
+	Request int64 `json:"request"`
+	// Selector is the label selector in kubectl's syntax; empty if there is none.
+	Selector string `json:"selector,omitempty"`
+	// Volume is the one that the claim is, or asks to be, bound to.
+	Volume   string `json:"volume,omitempty"`
+	Phase    string `json:"phase"`
+	Deleting bool   `json:"deleting,omitempty"`
+}
+
+// UserPod is a pod as far as its volumes are concerned.
+type UserPod struct {
+	Namespace string    `json:"namespace"`
+	Name      string    `json:"name"`
+	UID       types.UID `json:"uid"`
+	Created   time.Time `json:"created"`
+	Deleting  bool      `json:"deleting,omitempty"`
+	// Node is empty until the pod is scheduled.
+	Node  string `json:"node,omitempty"`
+	Phase string `json:"phase"`
+	Ready bool   `json:"ready"`
+	// Unscheduled is the message of the PodScheduled condition where it is not true.
+	Unscheduled string      `json:"unscheduled,omitempty"`
+	Volumes     []PodVolume `json:"volumes,omitempty"`
+	// Waiting are containers that do not run, and why.
+	Waiting      []Waiting           `json:"waiting,omitempty"`
+	NodeSelector map[string]string   `json:"nodeSelector,omitempty"`
+	Tolerations  []corev1.Toleration `json:"tolerations,omitempty"`
+}
+
+// PodVolume is one of a pod's volumes: a claim or a directory of the node.
+type PodVolume struct {
+	Name  string `json:"name"`
+	Claim string `json:"claim,omitempty"`
+	// HostPath and HostPathType are those of a hostPath volume.
+	HostPath     string `json:"hostPath,omitempty"`
+	HostPathType string `json:"hostPathType,omitempty"`
+	ReadOnly     bool   `json:"readOnly,omitempty"`
+	// Mounted and Device tell whether a container has it among its volumeMounts,
+	// and among its volumeDevices.
+	Mounted bool `json:"mounted,omitempty"`
+	Device  bool `json:"device,omitempty"`
+}
+
+// Waiting is a container that does not run.
+type Waiting struct {
+	Container string `json:"container"`
+	Reason    string `json:"reason"`
+	Message   string `json:"message,omitempty"`
+}
+
+// ProvisionerState is how the provisioner itself does.
+type ProvisionerState struct {
+	// Desired is on how many nodes the DaemonSet wants a pod, Ready on how many one is.
+	Desired int `json:"desired"`
+	Ready   int `json:"ready"`
+	// PodSecurity is the level that its namespace enforces; empty: no label says.
+	PodSecurity string `json:"podSecurity,omitempty"`
+	// Log are the last lines of each pod's log that tell of an error, by node.
+	Log map[string][]string `json:"log,omitempty"`
+	// LogProblem is why logs could not be read, by node.
+	LogProblem map[string]string `json:"logProblem,omitempty"`
+}
+
+// VolumeStat is a claim's file system as the kubelet measures it in a running pod
+// (stats/summary; statfs on the pod's mount).
+type VolumeStat struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Claim     string `json:"claim"`
+	// Capacity in bytes.
+	Capacity int64 `json:"capacity"`
+}
