@@ -17,6 +17,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/test/image"
+	"github.com/talosdisk/kubectl-talosdisk/test/talosnode"
 )
 
 // The one cluster of all tests, and the plugin under test.
@@ -93,7 +94,7 @@ func start(ctx context.Context, reuse bool, progress io.Writer) (*cluster.Cluste
 			return nil, err
 		}
 	}
-	return cluster.Up(ctx, cluster.Options{Images: []string{archive}, OSImage: "Talos (v1.13.9)", Detach: reuse, Progress: progress})
+	return cluster.Up(ctx, cluster.Options{Images: []string{archive}, OSImage: talosnode.OSImage, Detach: reuse, Progress: progress})
 }
 
 // buildPlugin builds the program as a release is built, but for the version.

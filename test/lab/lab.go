@@ -8,6 +8,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,9 +19,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/test/image"
 	"github.com/talosdisk/kubectl-talosdisk/test/manifests"
+	"github.com/talosdisk/kubectl-talosdisk/test/talosnode"
 )
 
 // Lab is a cluster, and a directory with the programs to use it by.
@@ -28,6 +31,8 @@ type Lab struct {
 	*cluster.Cluster
 	// Bin holds kubectl and kubectl-talosdisk.
 	Bin string
+	// Talos is the nodes' Talos API, once it is served.
+	Talos *talosnode.Cluster
 }
 
 // Up builds the plugin, the images and a cluster that ends with this process.
@@ -52,7 +57,7 @@ func Up(ctx context.Context, progress io.Writer) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := cluster.Up(ctx, cluster.Options{Images: []string{archive}, Progress: progress})
+	c, err := cluster.Up(ctx, cluster.Options{Images: []string{archive}, OSImage: talosnode.OSImage, Progress: progress})
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +67,26 @@ func Up(ctx context.Context, progress io.Writer) (_ *Lab, err error) {
 	return &Lab{Cluster: c, Bin: bin}, nil
 }
 
+// ServeTalos gives the nodes the Talos API. Commands are its administrator's from
+// then on.
+func (l *Lab) ServeTalos(ctx context.Context) error {
+	t, err := talosnode.Start(ctx, l.Cluster, talosnode.Options{})
+	if err != nil {
+		return err
+	}
+	l.Talos = t
+	return t.Talosconfig(l.talosconfig(), talostest.Access{})
+}
+
+func (l *Lab) talosconfig() string { return filepath.Join(l.Bin, "talosconfig") }
+
 // Down ends the cluster. It works although ctx is done.
-func (l *Lab) Down(ctx context.Context) error {
+func (l *Lab) Down(ctx context.Context) (err error) {
 	defer os.RemoveAll(l.Bin)
-	return l.Cluster.Down(context.WithoutCancel(ctx))
+	if l.Talos != nil {
+		err = l.Talos.Leave()
+	}
+	return errors.Join(err, l.Cluster.Down(context.WithoutCancel(ctx)))
 }
 
 // buildPlugin compiles the plugin of the tree that this module lies in.
@@ -92,7 +113,11 @@ func (l *Lab) Command(ctx context.Context, argv ...string) *exec.Cmd {
 		program = path
 	}
 	cmd := exec.CommandContext(ctx, program, argv[1:]...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig(), "PATH="+l.Bin+":"+os.Getenv("PATH"))
+	// What the machine's owner has at home is another cluster's.
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig(), "PATH="+l.Bin+":"+os.Getenv("PATH"), "HOME="+l.Bin, "TALOS_HOME=", "TALOSCONFIG=")
+	if l.Talos != nil {
+		cmd.Env = append(cmd.Env, "TALOSCONFIG="+l.talosconfig())
+	}
 	return cmd
 }
 
@@ -126,17 +151,6 @@ func (l *Lab) Install(ctx context.Context, p manifests.Provisioner) error {
 	}
 	_, err := l.Output(ctx, "kubectl", "-n", p.Namespace, "rollout", "status", "daemonset/"+p.FullName(), "--timeout=120s")
 	return err
-}
-
-// ShowDisks lets every kubelet see the directory that the disks are linked in, as
-// machine.kubelet.extraMounts does on Talos.
-func (l *Lab) ShowDisks(ctx context.Context) error {
-	for _, n := range l.Nodes() {
-		if err := n.StartKubelet(ctx, cluster.Mount{Source: "/var/lib/disks", Destination: "/var/lib/disks"}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Eventually tries until it works or a minute is over.

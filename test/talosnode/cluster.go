@@ -14,6 +14,9 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
 )
 
+// OSImage is what nodes of the default release say they run.
+const OSImage = "Talos (" + string(talostest.V113) + ")"
+
 // Options of the Talos API.
 type Options struct {
 	// Profile is the release of all nodes; V113 if it is empty.
@@ -95,12 +98,17 @@ func (c *Cluster) Node(name string) (*Node, error) {
 // Nodes returns all nodes, by name.
 func (c *Cluster) Nodes() []*Node { return c.nodes }
 
-// Close ends the API. The kubelets run on, or again, without extra mounts.
-func (c *Cluster) Close(ctx context.Context) error {
+// Leave ends the API, and lets the kubelets go on as they are.
+func (c *Cluster) Leave() error {
 	for _, n := range c.nodes {
 		n.machine.left.Store(true)
 	}
-	err := c.Cluster.Close()
+	return c.Cluster.Close()
+}
+
+// Close ends the API. The kubelets run on, or again, without extra mounts.
+func (c *Cluster) Close(ctx context.Context) error {
+	err := c.Leave()
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, n := range c.nodes {
 		group.Go(func() error {

@@ -45,7 +45,7 @@ func run(ctx context.Context) (err error) {
 		err = errors.Join(err, l.Down(ctx))
 	}()
 	d := demo{ctx: ctx, Lab: l}
-	for _, step := range []func() error{d.nodes, d.provisioner, d.disks, d.link, d.pod, d.unlink} {
+	for _, step := range []func() error{d.nodes, d.provisioner, d.disks, d.link, d.pod, d.mounts, d.read, d.unlink} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -88,7 +88,10 @@ func typed(argv []string) string {
 }
 
 func (d demo) nodes() error {
-	say("The nodes. Their kubelets run in mount namespaces of their own, like those of Talos.")
+	say("The nodes. Their kubelets run in mount namespaces of their own, like those of Talos, and each has the Talos API.")
+	if err := d.ServeTalos(d.ctx); err != nil {
+		return err
+	}
 	if err := d.show(0, "kubectl", "get", "nodes", "-o", "wide"); err != nil {
 		return err
 	}
@@ -111,8 +114,12 @@ func (d demo) nodes() error {
 	if _, err := n.Exec(d.ctx, "mkfs.ext4", "-q", "-L", "data", "/dev/vdf"); err != nil {
 		return err
 	}
-	// On Talos this is what machine.kubelet.extraMounts does.
-	return d.ShowDisks(d.ctx)
+	for _, n := range d.Talos.Nodes() {
+		if err := n.SyncDisks(d.ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d demo) provisioner() error {
@@ -143,11 +150,41 @@ func (d demo) link() error {
 }
 
 func (d demo) pod() error {
-	say("A pod that claims a raw disk, and reads what is written at its beginning.")
+	say("A pod that claims a raw disk. It cannot start: its kubelet, in its container, does not see the directory with the links.")
 	claim := manifests.Claim("default", "raw-claim", "block-storage", corev1.PersistentVolumeBlock, resource.MustParse("50Gi"))
 	if err := d.Apply(d.ctx, claim, manifests.BlockPod("default", "reader", "raw-claim")); err != nil {
 		return err
 	}
+	failed := []string{"kubectl", "get", "events", "--field-selector", "reason=FailedMapVolume", "-o", "custom-columns=REASON:.reason,MESSAGE:.message"}
+	err := lab.Eventually(d.ctx, func() error {
+		out, err := d.Output(d.ctx, failed...)
+		if err == nil && !strings.Contains(out, "/var/lib/disks") {
+			err = errors.New("the pod has no event FailedMapVolume")
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return d.show(0, failed...)
+}
+
+func (d demo) mounts() error {
+	say("What do the kubelets see?")
+	if err := d.show(0, "kubectl", "talosdisk", "mounts", "list"); err != nil {
+		return err
+	}
+	say("Let them see it. One node at a time: try the new machine configuration, look whether kubelet, node and directory are")
+	fmt.Println("# well, keep it. Were this interrupted, Talos would take it back by itself.")
+	if err := d.show(0, "kubectl", "talosdisk", "mounts", "--yes"); err != nil {
+		return err
+	}
+	say("Asking again changes nothing, and restarts no kubelet.")
+	return d.show(0, "kubectl", "talosdisk", "mounts")
+}
+
+func (d demo) read() error {
+	say("The pod runs now, and reads what is written at the beginning of its disk.")
 	if err := d.show(0, "kubectl", "wait", "--for=condition=Ready", "pod/reader", "--timeout=90s"); err != nil {
 		return err
 	}
