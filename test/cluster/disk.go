@@ -40,6 +40,12 @@ type Disk struct {
 	ReadOnly bool `json:"readOnly,omitempty"`
 }
 
+// SystemDisk is the disk that every node has besides, with its /var on it.
+const (
+	SystemDisk       = nodeinit.SystemDisk
+	SystemDiskSerial = nodeinit.SystemDiskSerial
+)
+
 // NoPathID is the PathID of a disk without a link in /dev/disk/by-path.
 const NoPathID = "none"
 

@@ -97,7 +97,7 @@ func testDisks(t *testing.T, c *cluster.Cluster) {
 	if err := node.RemoveDisk("vdc"); err != nil {
 		t.Fatal(err)
 	}
-	expectOutput(t, node, "/dev/disk/by-id/virtio-two", "find", "/dev/disk/by-id", "-type", "l")
+	expectOutput(t, node, "/dev/disk/by-id/virtio-two", "find", "/dev/disk/by-id", "-type", "l", "!", "-name", "virtio-system")
 	if err := node.AddDisk(cluster.Disk{Name: "vdb", Size: 1 << 20}); err == nil {
 		t.Error("a second disk of the same name was added")
 	}
@@ -328,7 +328,7 @@ func expectReset(t *testing.T, c *cluster.Cluster) {
 		t.Errorf("%d objects are left", n)
 	}
 	for _, node := range c.Nodes() {
-		expectOutput(t, node, "", "find", "/var/lib/disks", "/dev/disk", "-mindepth", "2")
+		expectOutput(t, node, "", "find", "/var/lib/disks", "/dev/disk", "-mindepth", "2", "!", "-name", "virtio-system")
 		expectOutput(t, node, "", "find", "/dev", "-name", "vd[b-z]")
 		running, err := node.KubeletRunning(t.Context())
 		if err != nil {

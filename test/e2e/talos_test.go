@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -156,5 +157,21 @@ func TestTalosNode(t *testing.T) {
 		if pid != 0 && sees(t, n.Below, "/var/lib/disks") != step.sees {
 			t.Errorf("the kubelet sees /var/lib/disks: %t, want %t", !step.sees, step.sees)
 		}
+	}
+}
+
+// TestTalosDisks lists disks that both the pods and Talos see: each is one disk.
+func TestTalosDisks(t *testing.T) {
+	begin(t, manifests.Default())
+	n := node(t, "worker-1")
+	d := addDisk(t, n, cluster.Disk{})
+	talos := startTalos(t, talosnode.Options{})
+	r := talos.run("disks", "--nodes", n.Name()).wantCode(t, 0)
+	uses := map[string][]string{}
+	for _, row := range table(r.stdout)[1:] {
+		uses[row[1]] = append(uses[row[1]], row[4])
+	}
+	if want := map[string][]string{cluster.SystemDisk: {"system"}, d.Name: {"-"}}; !reflect.DeepEqual(uses, want) {
+		t.Errorf("uses %v, want %v\n%s", uses, want, r)
 	}
 }

@@ -19,9 +19,6 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
 )
 
-// systemDisk is what every node of a test cluster has as such.
-const systemDisk = "vda"
-
 // disk is what a node tells of one of its disks.
 type disk struct {
 	name, serial string
@@ -78,7 +75,7 @@ func destroyAll(ctx context.Context, st state.State, kind resource.Type) error {
 // which has no partitions here.
 func resources(disks []disk) []resource.Resource {
 	system := block.NewSystemDisk(block.NamespaceName, block.SystemDiskID)
-	system.TypedSpec().DiskID, system.TypedSpec().DevPath = systemDisk, "/dev/"+systemDisk
+	system.TypedSpec().DiskID, system.TypedSpec().DevPath = cluster.SystemDisk, "/dev/"+cluster.SystemDisk
 	all := []resource.Resource{system}
 	for _, d := range disks {
 		device := block.NewDisk(block.NamespaceName, d.name)
@@ -111,7 +108,7 @@ func resources(disks []disk) []resource.Resource {
 // mounted is the volume on a disk: EPHEMERAL, or as one of machine.disks.
 func mounted(d disk) []resource.Resource {
 	id := d.path() + "-1"
-	if d.name == systemDisk {
+	if d.name == cluster.SystemDisk {
 		id = "EPHEMERAL"
 	}
 	status := block.NewMountStatus(block.NamespaceName, id)
@@ -141,7 +138,7 @@ func findDisks(ctx context.Context, n *cluster.Node) ([]disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	argv, serials := []string{"sh", "-euc", look, "sh", systemDisk}, map[string]string{}
+	argv, serials := []string{"sh", "-euc", look, "sh", cluster.SystemDisk}, map[string]string{cluster.SystemDisk: cluster.SystemDiskSerial}
 	for _, d := range added {
 		argv = append(argv, d.Name)
 		serials[d.Name] = d.Serial

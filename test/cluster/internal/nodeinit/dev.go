@@ -58,6 +58,10 @@ func makeDev(dev string) error {
 			return err
 		}
 	}
+	// The kernel's name for it is that of a loop device: by this one it is known.
+	if err := os.Symlink("../../"+SystemDisk, filepath.Join(dev, "disk/by-id/virtio-"+SystemDiskSerial)); err != nil {
+		return err
+	}
 	if err := mount("devpts", filepath.Join(dev, "pts"), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620"); err != nil {
 		return err
 	}

@@ -18,8 +18,12 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/loop"
 )
 
-// SystemDisk is what a node calls the disk that its /var lies on.
-const SystemDisk = "vda"
+const (
+	// SystemDisk is what a node calls the disk that its /var lies on.
+	SystemDisk = "vda"
+	// SystemDiskSerial is its serial number.
+	SystemDiskSerial = "system"
+)
 
 // buildRoot makes the node's file system and moves into it.
 //
