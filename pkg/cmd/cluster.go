@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -100,7 +101,8 @@ func (c *cluster) close() {
 // them.
 func (c *cluster) observe(ctx context.Context, r collect.Request) (*snapshot.Snapshot, error) {
 	r.Nodes, r.Selector = c.options.nodes.Patterns, c.options.nodes.Selector
-	r.Namespace, r.DaemonSet = c.options.provisioner.Namespace, c.options.provisioner.DaemonSet
+	// -n is kubectl's: where to look for what the command works with. The context's own namespace is not where provisioners are.
+	r.Namespace, r.DaemonSet = cmp.Or(c.options.provisioner.Namespace, *c.shared.Kube.Namespace), c.options.provisioner.DaemonSet
 	collector := collect.Collector{
 		Client: c.client, Pods: c.pods, NoTalos: c.noTalos,
 		Progress: func(nodes int) func() { return c.progress.Count("looked at %d/%d nodes", nodes) },

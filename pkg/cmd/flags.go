@@ -119,7 +119,7 @@ type provisionerFlags struct {
 
 // AddFlags adds --provisioner-namespace and --provisioner.
 func (f *provisionerFlags) AddFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&f.Namespace, "provisioner-namespace", f.Namespace, "Namespace of the local volume static provisioner. Found by itself if not set.")
+	fs.StringVar(&f.Namespace, "provisioner-namespace", f.Namespace, "Namespace of the local volume static provisioner, as is -n. Found by itself if not set.")
 	fs.StringVar(&f.DaemonSet, "provisioner", f.DaemonSet, "Name of the provisioner's DaemonSet. Found by its image or its ConfigMap if not set.")
 }
 

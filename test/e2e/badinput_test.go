@@ -205,7 +205,7 @@ func severalProvisioners(t *testing.T, name string) {
 	wantNoOutput(t, run(t, "link", name, "--accept", "loop", "--yes").wantError(t,
 		`several provisioners: "kube-system/lvp", "local-storage/local-static-provisioner"`, "--provisioner-namespace kube-system --provisioner lvp"))
 	run(t, "link", name, "--provisioner-namespace", "kube-system").wantError(t, "no provisioner pod on any of the chosen nodes", "nodeSelector asks for no=such-node")
-	run(t, "link", name, "--provisioner-namespace", "local-storage", "--accept", "loop", "--yes", "--dry-run=server").wantCode(t, 0)
+	run(t, "link", name, "-n", "local-storage", "--accept", "loop", "--yes", "--dry-run=server").wantCode(t, 0)
 	run(t, "disks", name, "--provisioner", "local-static-provisioner").wantCode(t, 0)
 }
 
