@@ -37,6 +37,9 @@ func (s *Snapshot) NodeByHostname(hostname string) string {
 type Section[T any] struct {
 	Value   *T     `json:"value,omitempty"`
 	Problem string `json:"problem,omitempty"`
+	// Kind is what sort of problem it is, in the words of talos.Kind; empty where
+	// whoever read the section tells none apart.
+	Kind string `json:"kind,omitempty"`
 }
 
 // Read is a section with a value.

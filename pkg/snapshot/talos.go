@@ -30,6 +30,17 @@ type Talos struct {
 	Mounts Section[[]TalosMount] `json:"mounts,omitzero"`
 	// Links are udev's names of disks and partitions, by device name: BlockSymlink (v1.10).
 	Links Section[map[string][]string] `json:"links,omitzero"`
+	// Diagnostics are what Talos itself warns of: the resources
+	// Diagnostics.runtime.talos.dev (v1.9). Read to diagnose only.
+	Diagnostics Section[[]TalosDiagnostic] `json:"diagnostics,omitzero"`
+}
+
+// TalosDiagnostic is one of Talos's own warnings. Its page is
+// https://talos.dev/diagnostic/ID.
+type TalosDiagnostic struct {
+	ID      string   `json:"id"`
+	Message string   `json:"message"`
+	Details []string `json:"details,omitempty"`
 }
 
 // TalosDisk is a whole device. Names are the kernel's, without /dev/.
