@@ -26,6 +26,10 @@ const (
 	annotationSize   = "talosdisk.dev/size"
 )
 
+// annotationProvisionedBy names who made a PersistentVolume
+// (sig-storage-lib-external-provisioner, controller/controller.go).
+const annotationProvisionedBy = "pv.kubernetes.io/provisioned-by"
+
 // annotations of an identity. Lists are joined by commas, which udev puts into
 // no name.
 func annotations(id disk.ID) map[string]string {
@@ -81,13 +85,20 @@ func VolumeOf(pv *corev1.PersistentVolume) (snapshot.Volume, bool) {
 		Node:            nodeOf(pv),
 		Phase:           string(pv.Status.Phase),
 		ReclaimPolicy:   string(pv.Spec.PersistentVolumeReclaimPolicy),
+		Labels:          pv.Labels,
+		Message:         pv.Status.Message,
+		ProvisionedBy:   pv.Annotations[annotationProvisionedBy],
 		Identity:        identity(pv.Annotations),
+	}
+	for _, m := range pv.Spec.AccessModes {
+		v.AccessModes = append(v.AccessModes, string(m))
 	}
 	if pv.Spec.VolumeMode != nil {
 		v.Mode = provisioner.Mode(*pv.Spec.VolumeMode)
 	}
 	if ref := pv.Spec.ClaimRef; ref != nil {
 		v.Claim = &snapshot.ClaimRef{Namespace: ref.Namespace, Name: ref.Name}
+		v.ClaimUID = ref.UID
 	}
 	return v, true
 }

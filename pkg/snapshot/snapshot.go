@@ -8,7 +8,9 @@
 package snapshot
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,7 +35,8 @@ func (s *Snapshot) NodeByHostname(hostname string) string {
 
 // Section is a part of a snapshot in one of three states: read (Value), could
 // not be read (Problem says why), not asked for (neither). Whoever decides takes
-// the last two for unknown.
+// the last two for unknown. A Problem beside a Value, which events only have, tells
+// that there may be more.
 type Section[T any] struct {
 	Value   *T     `json:"value,omitempty"`
 	Problem string `json:"problem,omitempty"`
@@ -80,9 +83,12 @@ type Snapshot struct {
 	Version int `json:"version,omitempty"`
 	// Kubernetes is the API server's version.
 	Kubernetes string `json:"kubernetes,omitempty"`
-	// Unread tells which of the parts above could not be read, by their names here
-	// in JSON, and why.
+	// Unread tells which of the parts above could not be read, all or some of it, and
+	// why, by the names that the Part constants are.
 	Unread map[string]string `json:"unread,omitempty"`
+	// AllVolumes tells that Volumes are all that the cluster has, and not only those
+	// that belong to the targets.
+	AllVolumes bool `json:"allVolumes,omitempty"`
 	// Targets are what is to be diagnosed; none: everything.
 	Targets     []Ref                     `json:"targets,omitempty"`
 	Claims      Section[[]Claim]          `json:"claims,omitzero"`
@@ -91,6 +97,15 @@ type Snapshot struct {
 	Provisioner Section[ProvisionerState] `json:"provisioner,omitzero"`
 }
 
+// Keys of Snapshot.Unread.
+const (
+	PartNodes          = "nodes"
+	PartInstall        = "install"
+	PartClasses        = "install.classes"
+	PartVolumes        = "volumes"
+	PartStorageClasses = "storageClasses"
+)
+
 // Node is one node, and what its provisioner pod and its Talos API see.
 type Node struct {
 	Name    string    `json:"name"`
@@ -98,10 +113,12 @@ type Node struct {
 	Address string    `json:"address,omitempty"`
 	Ready   bool      `json:"ready"`
 	// NotReady is why it is not Ready.
-	NotReady      string            `json:"notReady,omitempty"`
-	Unschedulable bool              `json:"unschedulable,omitempty"`
-	Labels        map[string]string `json:"labels,omitempty"`
-	Taints        []corev1.Taint    `json:"taints,omitempty"`
+	NotReady      string `json:"notReady,omitempty"`
+	Unschedulable bool   `json:"unschedulable,omitempty"`
+	// Labels are, in a snapshot to diagnose, the hostname and those that a node
+	// selector of the provisioner or of a pod here asks for.
+	Labels map[string]string `json:"labels,omitempty"`
+	Taints []corev1.Taint    `json:"taints,omitempty"`
 	// Pod is the provisioner's pod whose container runs; Problem tells why there is none.
 	Pod Section[Pod] `json:"pod"`
 	// Wanted tells whether the DaemonSet is meant to have a pod there: neither a
@@ -116,6 +133,12 @@ type Node struct {
 	// systems of its pods' claims. Both are read to diagnose only.
 	Kubelet Section[mounts.NodeState] `json:"kubelet,omitzero"`
 	Stats   Section[[]VolumeStat]     `json:"stats,omitzero"`
+	// KubeletStarted is when the kubelet last said that it started; nil: not within
+	// the time that events are kept.
+	KubeletStarted *time.Time `json:"kubeletStarted,omitempty"`
+	// Aside tells that nothing of what is diagnosed lies on the node. It was not looked
+	// at: it is here to tell why a claim finds no volume.
+	Aside bool `json:"aside,omitempty"`
 	// Talos is what the node's Talos API tells of its disks.
 	Talos Section[Talos] `json:"talos,omitzero"`
 }
@@ -198,6 +221,16 @@ type ClaimRef struct {
 // MarshalText makes the reference a key in JSON and YAML.
 func (c ClaimRef) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
+// UnmarshalText is the inverse of MarshalText.
+func (c *ClaimRef) UnmarshalText(b []byte) error {
+	namespace, name, ok := strings.Cut(string(b), "/")
+	if !ok || namespace == "" || name == "" {
+		return fmt.Errorf("claim %q is not NAMESPACE/NAME", b)
+	}
+	*c = ClaimRef{Namespace: namespace, Name: name}
+	return nil
+}
+
 // String is "namespace/name".
 func (c ClaimRef) String() string { return c.Namespace + "/" + c.Name }
 
@@ -220,9 +253,10 @@ type Volume struct {
 	ReclaimPolicy string    `json:"reclaimPolicy"`
 	Claim         *ClaimRef `json:"claim,omitempty"`
 	// ClaimUID is that of the claim that it is bound to.
-	ClaimUID    types.UID         `json:"claimUID,omitempty"`
-	AccessModes []string          `json:"accessModes,omitempty"`
-	Labels      map[string]string `json:"labels,omitempty"`
+	ClaimUID    types.UID `json:"claimUID,omitempty"`
+	AccessModes []string  `json:"accessModes,omitempty"`
+	// Labels are those that the selector of a claim here asks for.
+	Labels map[string]string `json:"labels,omitempty"`
 	// Message is why the volume is in its phase, where the cluster says so.
 	Message string `json:"message,omitempty"`
 	// ProvisionedBy is the provisioner's annotation, which ends in the node's UID.

@@ -55,9 +55,16 @@ type Claim struct {
 	Volume   string `json:"volume,omitempty"`
 	Phase    string `json:"phase"`
 	Deleting bool   `json:"deleting,omitempty"`
+	// NotLocal is what provides the claim's volume where that is not a local one: the
+	// StorageClass's provisioner or the kind of volume. Such a volume is not among
+	// Snapshot.Volumes.
+	NotLocal string `json:"notLocal,omitempty"`
 }
 
 // UserPod is a pod as far as its volumes are concerned.
+//
+// Of a pod that is here for its claims and is no target itself, only the volumes are
+// told that made it be here.
 type UserPod struct {
 	Namespace string    `json:"namespace"`
 	Name      string    `json:"name"`
@@ -72,8 +79,11 @@ type UserPod struct {
 	Unscheduled string      `json:"unscheduled,omitempty"`
 	Volumes     []PodVolume `json:"volumes,omitempty"`
 	// Waiting are containers that do not run, and why.
-	Waiting      []Waiting           `json:"waiting,omitempty"`
-	NodeSelector map[string]string   `json:"nodeSelector,omitempty"`
+	Waiting      []Waiting         `json:"waiting,omitempty"`
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	// NodeAffinity are the terms of the required one, any of which a node has to meet:
+	// selectors in kubectl's syntax, with the node's name as metadata.name.
+	NodeAffinity []string            `json:"nodeAffinity,omitempty"`
 	Tolerations  []corev1.Toleration `json:"tolerations,omitempty"`
 }
 
@@ -100,15 +110,39 @@ type Waiting struct {
 
 // ProvisionerState is how the provisioner itself does.
 type ProvisionerState struct {
+	// Missing tells that there is no provisioner, and where it was looked for.
+	// Everything else is empty then.
+	Missing string `json:"missing,omitempty"`
+	// UID is the DaemonSet's.
+	UID types.UID `json:"uid,omitempty"`
 	// Desired is on how many nodes the DaemonSet wants a pod, Ready on how many one is.
 	Desired int `json:"desired"`
 	Ready   int `json:"ready"`
 	// PodSecurity is the level that its namespace enforces; empty: no label says.
 	PodSecurity string `json:"podSecurity,omitempty"`
+	// PodSecurityProblem is why that could not be read.
+	PodSecurityProblem string `json:"podSecurityProblem,omitempty"`
+	// Pods are its pods on the nodes that were looked at, whatever their state.
+	// PodsProblem is why they could not be read.
+	Pods        []ProvisionerPod `json:"pods,omitempty"`
+	PodsProblem string           `json:"podsProblem,omitempty"`
 	// Log are the last lines of each pod's log that tell of an error, by node.
 	Log map[string][]string `json:"log,omitempty"`
 	// LogProblem is why logs could not be read, by node.
 	LogProblem map[string]string `json:"logProblem,omitempty"`
+}
+
+// ProvisionerPod is a pod of the provisioner's DaemonSet.
+type ProvisionerPod struct {
+	Name     string    `json:"name"`
+	UID      types.UID `json:"uid"`
+	Node     string    `json:"node"`
+	Phase    string    `json:"phase"`
+	Ready    bool      `json:"ready"`
+	Deleting bool      `json:"deleting,omitempty"`
+	// Restarts of its containers, all together.
+	Restarts int       `json:"restarts,omitempty"`
+	Waiting  []Waiting `json:"waiting,omitempty"`
 }
 
 // VolumeStat is a claim's file system as the kubelet measures it in a running pod
