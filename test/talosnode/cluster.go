@@ -69,14 +69,14 @@ func Start(ctx context.Context, c *cluster.Cluster, o Options) (_ *Cluster, err 
 			Machine: m, Bare: true,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("Talos API of node %q: %w", below.Name(), err)
+			return nil, fmt.Errorf("node %q: Talos API: %w", below.Name(), err)
 		}
 		n := &Node{Node: node, Below: below, machine: m}
 		t.nodes = append(t.nodes, n)
 	}
 	for _, n := range t.nodes {
 		if err := n.Settle(ctx); err != nil {
-			return nil, fmt.Errorf("Talos API of node %q: %w", n.Below.Name(), err)
+			return nil, fmt.Errorf("node %q: Talos API: %w", n.Below.Name(), err)
 		}
 		if err := n.SyncDisks(ctx); err != nil {
 			return nil, err
