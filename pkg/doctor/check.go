@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Check is one question.
+type Check struct {
+	Code Code
+	// Title is the thing that is wrong, in a few words.
+	Title    string
+	Severity Severity
+	Stage    Stage
+	// About is what it is asked about.
+	About Kind
+	// Needs are the parts of a snapshot without which the answer is unknown.
+	Needs []Need
+	// Applies tells whether there is a question at all; nil: always. It is asked once
+	// the cluster's parts among Needs are known to be there, before the node's are.
+	Applies func(*Subject) bool
+	// Run answers, from what is there.
+	Run func(*Subject) Verdict
+}
+
+// Verdict is an answer: what is wrong; or nothing; or why neither can be told.
+type Verdict struct {
+	Findings []Finding
+	Unknown  string
+}
+
+func found(f ...Finding) Verdict { return Verdict{Findings: f} }
+
+func fine() Verdict { return Verdict{} }
+
+func unknown(format string, args ...any) Verdict {
+	return Verdict{Unknown: fmt.Sprintf(format, args...)}
+}
+
+// Checks are all of them, in the order of their codes.
+func Checks() []Check {
+	all := slices.Concat(linkChecks(), volumeChecks(), podChecks())
+	slices.SortStableFunc(all, func(a, b Check) int { return strings.Compare(string(a.Code), string(b.Code)) })
+	return all
+}
+
+// Kind is what a check is asked about.
+type Kind string
+
+// The kinds of subject.
+const (
+	OfCluster Kind = "cluster"
+	OfNode    Kind = "node"
+	// OfChain: a pod's claim, down to the disk; or as much of it as there is.
+	OfChain Kind = "chain"
+)
+
+// Need is a part of the snapshot that a check's answer rests on.
+type Need string
+
+// Parts of the cluster's.
+const (
+	NeedNodes          Need = "nodes"
+	NeedInstall        Need = "install"
+	NeedVolumes        Need = "volumes"
+	NeedStorageClasses Need = "storageClasses"
+	NeedClaims         Need = "claims"
+	NeedPods           Need = "pods"
+	NeedEvents         Need = "events"
+	NeedProvisioner    Need = "provisioner"
+)
+
+// Parts of a node's.
+const (
+	// NeedView is what the provisioner's pod sees.
+	NeedView Need = "view"
+	// NeedKubelet is what Talos tells of the kubelet at all, NeedKubeletView what it sees,
+	// NeedKubeletMounts its mounts, NeedKubeletConfig what the configuration says of it.
+	NeedKubelet       Need = "kubelet"
+	NeedKubeletView   Need = "kubelet.view"
+	NeedKubeletMounts Need = "kubelet.mounts"
+	NeedKubeletConfig Need = "kubelet.config"
+	NeedStats         Need = "stats"
+	NeedTalos         Need = "talos"
+	NeedTalosDisks    Need = "talos.disks"
+	NeedTalosVolumes  Need = "talos.volumes"
+	NeedTalosMounts   Need = "talos.mounts"
+)
+
+// ofNode tells the parts that each node has for itself.
+func (n Need) ofNode() bool {
+	switch n {
+	case NeedNodes, NeedInstall, NeedVolumes, NeedStorageClasses, NeedClaims, NeedPods, NeedEvents, NeedProvisioner:
+		return false
+	}
+	return true
+}
+
+// missing is why the part is not there for the subject; empty if it is.
+func (n Need) missing(s *Subject) string {
+	if n.ofNode() {
+		if s.Node == nil {
+			return "its node was not looked at"
+		}
+		return n.missingOfNode(s)
+	}
+	switch n {
+	case NeedClaims:
+		return s.Snapshot.Claims.Why()
+	case NeedPods:
+		return s.Snapshot.Pods.Why()
+	case NeedEvents:
+		return s.Snapshot.Events.Why()
+	case NeedProvisioner:
+		return s.Snapshot.Provisioner.Why()
+	}
+	return s.Snapshot.Unread[string(n)]
+}
+
+func (n Need) missingOfNode(s *Subject) string {
+	node := s.Node
+	switch n {
+	case NeedView:
+		return node.View.Why()
+	case NeedStats:
+		return node.Stats.Why()
+	case NeedKubelet, NeedKubeletView, NeedKubeletMounts, NeedKubeletConfig:
+		if node.Kubelet.Value == nil {
+			return orElse(s.Snapshot.NoTalos, node.Kubelet.Why())
+		}
+		state := node.Kubelet.Value
+		switch {
+		case n == NeedKubeletConfig:
+			return state.ConfigProblem
+		case n == NeedKubelet:
+			return ""
+		case state.View == nil:
+			return orElse(state.ViewProblem, "nobody looked")
+		case n == NeedKubeletMounts && !state.View.HasMounts():
+			return orElse(state.View.MountsProblem, "its mounts were not read")
+		}
+		return ""
+	}
+	if node.Talos.Value == nil {
+		return orElse(s.Snapshot.NoTalos, node.Talos.Why())
+	}
+	switch told := node.Talos.Value; n {
+	case NeedTalosDisks:
+		return told.Disks.Why()
+	case NeedTalosVolumes:
+		return told.Volumes.Why()
+	case NeedTalosMounts:
+		return told.Mounts.Why()
+	}
+	return ""
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

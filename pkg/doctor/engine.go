@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// Options choose among the checks.
+type Options struct {
+	// Only are the checks to run; none: all. Skip are those not to run.
+	Only, Skip []Code
+}
+
+func (o Options) wants(c Code) bool {
+	return (len(o.Only) == 0 || slices.Contains(o.Only, c)) && !slices.Contains(o.Skip, c)
+}
+
+// allNodes stands in a finding's texts for the names of the nodes that it is about,
+// so that the same cause on several nodes is one finding: in a command they are
+// joined by commas, in a sentence as a person would.
+const allNodes = "{nodes}"
+
+// answer is one check's on one subject.
+type answer struct {
+	subject *Subject
+	check   Check
+	outcome Outcome
+	why     string
+	found   []Finding
+	masked  []bool
+}
+
+// Run diagnoses what the snapshot's targets are. The same snapshot makes the same report.
+func Run(s *snapshot.Snapshot, o Options) Report { return run(s, o, Checks()) }
+
+func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
+	x := newIndex(s)
+	subjects, missing := x.subjects()
+	var answers []*answer
+	for _, subject := range subjects {
+		for _, check := range checks {
+			if check.About == subject.Kind && o.wants(check.Code) {
+				answers = append(answers, ask(check, subject))
+			}
+		}
+	}
+	mask(answers)
+	r := Report{Missing: missing}
+	var causes, symptoms []placed
+	for _, a := range answers {
+		r.Results = append(r.Results, Result{Code: a.check.Code, Subject: a.subject.Name, Outcome: a.outcome, Why: a.why})
+		for i, f := range a.found {
+			if a.masked[i] {
+				symptoms = append(symptoms, placed{a.subject, f})
+			} else {
+				causes = append(causes, placed{a.subject, f})
+			}
+		}
+	}
+	r.Findings, r.Masked = group(causes), group(symptoms)
+	r.Chains = chains(subjects, answers)
+	return r
+}
+
+// ask is the only place where a missing part makes a check unknown.
+func ask(c Check, s *Subject) *answer {
+	a := &answer{subject: s, check: c}
+	need := func(ofNode bool) bool {
+		for _, n := range c.Needs {
+			if why := n.missing(s); n.ofNode() == ofNode && why != "" {
+				a.outcome, a.why = OutcomeUnknown, why
+				return false
+			}
+		}
+		return true
+	}
+	if !need(false) {
+		return a
+	}
+	if c.Applies != nil && !c.Applies(s) {
+		a.outcome = OutcomeNone
+		return a
+	}
+	if !need(true) {
+		return a
+	}
+	v := c.Run(s)
+	switch {
+	case len(v.Findings) > 0:
+		a.outcome = OutcomeFinding
+	case v.Unknown != "":
+		a.outcome, a.why = OutcomeUnknown, v.Unknown
+	default:
+		a.outcome = OutcomeOK
+	}
+	for _, f := range v.Findings {
+		a.found = append(a.found, complete(f, c, s))
+	}
+	a.masked = make([]bool, len(a.found))
+	return a
+}
+
+// complete fills what a check leaves to the engine.
+func complete(f Finding, c Check, s *Subject) Finding {
+	f.Code, f.stage = c.Code, c.Stage
+	f.Severity = cmp.Or(f.Severity, c.Severity)
+	if len(f.Objects) == 0 {
+		f.Objects = s.refs()
+	}
+	if len(f.Nodes) == 0 && s.NodeName != "" {
+		f.Nodes = []string{s.NodeName}
+	}
+	return f
+}
+
+// mask hides symptoms: findings that another one about the same chain, about its
+// node or about the cluster explains.
+func mask(answers []*answer) {
+	type cause struct {
+		subject *Subject
+		finding Finding
+	}
+	byCode := make(map[Code][]cause)
+	for _, a := range answers {
+		for _, f := range a.found {
+			for _, code := range f.Masks {
+				byCode[code] = append(byCode[code], cause{a.subject, f})
+			}
+		}
+	}
+	for _, a := range answers {
+		all := len(a.found) > 0
+		for i, f := range a.found {
+			for _, c := range byCode[a.check.Code] {
+				if c.finding.Code != f.Code && covers(c.subject, c.finding, a.subject) {
+					a.masked[i], a.why = true, "explained by "+string(c.finding.Code)
+					break
+				}
+			}
+			all = all && a.masked[i]
+		}
+		if all {
+			a.outcome = OutcomeMasked
+		} else if a.outcome == OutcomeFinding {
+			a.why = ""
+		}
+	}
+}
+
+// covers tells whether a finding about one subject can be the cause of one about another.
+func covers(of *Subject, f Finding, other *Subject) bool {
+	if f.Path != "" && other.Volume != nil && !within(other.Volume.Path, f.Path) {
+		return false
+	}
+	switch of.Kind {
+	case OfCluster:
+		return true
+	case OfNode:
+		return other.Kind != OfCluster && slices.Contains(f.Nodes, other.NodeName)
+	}
+	return of == other
+}
+
+// placed is a finding with what it was found on.
+type placed struct {
+	subject *Subject
+	finding Finding
+}
+
+// mostEvidence is how many lines one finding shows: of a thousand pods with
+// the same cause a few tell.
+const mostEvidence = 5
+
+// group makes one finding of the same cause on several subjects, the worst first.
+func group(all []placed) []Finding {
+	type key struct {
+		code             Code
+		severity         Severity
+		summary, because string
+	}
+	var order []key
+	groups := make(map[key]*Finding)
+	for _, p := range all {
+		f := p.finding
+		k := key{f.Code, f.Severity, f.Summary, f.Because}
+		g, ok := groups[k]
+		if !ok {
+			g = &f
+			g.Objects, g.Nodes, g.Evidence = slices.Clone(f.Objects), slices.Clone(f.Nodes), slices.Clone(f.Evidence)
+			g.Fix, g.Masks = slices.Clone(f.Fix), slices.Clone(f.Masks)
+			groups[k], order = g, append(order, k)
+			continue
+		}
+		g.Objects = appendNew(g.Objects, f.Objects)
+		g.Nodes = appendNew(g.Nodes, f.Nodes)
+		g.Evidence = appendNew(g.Evidence, f.Evidence)
+		g.Fix = appendNew(g.Fix, f.Fix)
+		g.Masks = appendNew(g.Masks, f.Masks)
+		if g.Path != f.Path {
+			g.Path = ""
+		}
+	}
+	findings := make([]Finding, 0, len(order))
+	for _, k := range order {
+		findings = append(findings, groups[k].settled())
+	}
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(
+			slices.Index(Severities(), a.Severity)-slices.Index(Severities(), b.Severity),
+			slices.Index(Stages(), a.stage)-slices.Index(Stages(), b.stage),
+			cmp.Compare(a.Code, b.Code), cmp.Compare(a.Summary, b.Summary),
+		)
+	})
+	return slices.Clip(findings)
+}
+
+func appendNew[T comparable](all, more []T) []T {
+	have := make(map[T]bool, len(all))
+	for _, one := range all {
+		have[one] = true
+	}
+	for _, one := range more {
+		if !have[one] {
+			have[one] = true
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// settled names the nodes in the texts and keeps the evidence short.
+func (f *Finding) settled() Finding {
+	slices.Sort(f.Nodes)
+	slices.Sort(f.Masks)
+	sentence, list := enumerate(f.Nodes), strings.Join(f.Nodes, ",")
+	in := func(text string) string { return strings.ReplaceAll(text, allNodes, sentence) }
+	f.Summary, f.Because = in(f.Summary), in(f.Because)
+	for i, e := range f.Evidence {
+		f.Evidence[i] = in(e)
+	}
+	if more := len(f.Evidence) - mostEvidence; more > 0 {
+		f.Evidence = append(f.Evidence[:mostEvidence:mostEvidence], fmt.Sprintf("and %d more like it", more))
+	}
+	for i, step := range f.Fix {
+		f.Fix[i] = Step{Text: in(step.Text), Command: strings.ReplaceAll(step.Command, allNodes, list)}
+	}
+	return *f
+}
+
+// enumerate lists names as a sentence does; of many, the first few.
+func enumerate(names []string) string {
+	const few = 4
+	switch n := len(names); {
+	case n == 0:
+		return "its node"
+	case n == 1:
+		return names[0]
+	case n <= few:
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	default:
+		return fmt.Sprintf("%s and %d more nodes", strings.Join(names[:few-1], ", "), n-few+1)
+	}
+}
+
+// within tells whether a path is dir or lies in it.
+func within(p, dir string) bool {
+	p, dir = clean(p), clean(dir)
+	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// freshFor is how old the last event of a trouble that goes on can be: a kubelet tries
+// again every two minutes at the latest, and of many events about one object the
+// API server gets one in five minutes (client-go, tools/record, events_cache.go).
+const freshFor = 15 * time.Minute
+
+// Trouble is an event with what it says.
+type Trouble struct {
+	Event snapshot.Event
+	Cause MountCause
+}
+
+// String is the event as evidence: `FailedMount 4 times in 3s, last 20s ago: …`.
+func (t Trouble) String() string { return eventText(t.Event, t.Cause.Detail, time.Time{}) }
+
+// mountTroubles are what the kubelet says now of the subject's volume in its pod, the
+// latest first. What it said before it started again, or before the pod had its
+// volumes, proves nothing.
+func (s *Subject) mountTroubles() []Trouble {
+	if s.Pod == nil || hasVolumes(*s.Pod) {
+		return nil
+	}
+	var troubles []Trouble
+	for _, e := range s.events("pod", s.Pod.Namespace, s.Pod.Name) {
+		if e.About.UID != "" && s.Pod.UID != "" && e.About.UID != s.Pod.UID || !s.fresh(*e) {
+			continue
+		}
+		if !slices.Contains([]string{"FailedMount", "FailedMapVolume", "Failed", "AlreadyMountedVolume"}, e.Reason) {
+			continue
+		}
+		if c, ok := ParseMount(e.Message); ok && s.concerns(c) {
+			troubles = append(troubles, Trouble{*e, c})
+		}
+	}
+	slices.SortStableFunc(troubles, func(a, b Trouble) int {
+		return cmp.Or(b.Event.Last.Compare(a.Event.Last), cmp.Compare(a.Event.Message, b.Event.Message))
+	})
+	return troubles
+}
+
+// concerns tells whether a message is about the subject's volume. One that names none
+// is about all.
+func (s *Subject) concerns(c MountCause) bool {
+	names := []string{s.PodVolume.Name}
+	if s.Volume != nil {
+		names = append(names, s.Volume.Name)
+	} else if s.Claim != nil && s.Claim.Volume != "" {
+		names = append(names, s.Claim.Volume)
+	}
+	switch {
+	case c.Volume != "":
+		return slices.Contains(names, c.Volume)
+	case len(c.Volumes) > 0:
+		return slices.ContainsFunc(c.Volumes, func(v string) bool { return slices.Contains(names, v) })
+	}
+	return true
+}
+
+// events are those about an object, in the order in which they were read.
+func (s *Subject) events(kind, namespace, name string) []*snapshot.Event {
+	return s.index.events[snapshot.Ref{Kind: kind, Namespace: namespace, Name: name}]
+}
+
+// fresh tells whether an event can be about how things are now.
+func (s *Subject) fresh(e snapshot.Event) bool {
+	if e.Last.IsZero() {
+		return true
+	}
+	if started := s.kubeletStarted(); e.From == "kubelet" && !started.IsZero() && e.Last.Before(started) {
+		return false
+	}
+	return s.Snapshot.Time.IsZero() || s.Snapshot.Time.Sub(e.Last) <= freshFor
+}
+
+// kubeletStarted is when the kubelet of the pod's node last said that it starts; zero:
+// no event tells.
+func (s *Subject) kubeletStarted() time.Time {
+	node := s.NodeName
+	if s.Pod != nil && s.Pod.Node != "" {
+		node = s.Pod.Node
+	}
+	var last time.Time
+	for _, e := range s.events("node", "", node) {
+		if e.Reason == "Starting" && strings.Contains(e.Message, "kubelet") && e.Last.After(last) {
+			last = e.Last
+		}
+	}
+	return last
+}
+
+// hasVolumes tells a pod that has its volumes, and one that is past needing them: a
+// container is made only once all of them are mounted.
+func hasVolumes(p snapshot.UserPod) bool {
+	switch {
+	case p.Ready, p.Phase == "Succeeded", p.Phase == "Failed":
+		return true
+	case p.Phase != "Running":
+		return false
+	}
+	return !slices.ContainsFunc(p.Waiting, func(w snapshot.Waiting) bool {
+		return w.Reason == "ContainerCreating" || w.Reason == "PodInitializing"
+	})
+}
+
+// eventText is an event as evidence. With now, its age is told.
+func eventText(e snapshot.Event, message string, now time.Time) string {
+	text := e.Reason
+	if e.Count > 1 {
+		text += fmt.Sprintf(" %d times", e.Count)
+		if over := e.Last.Sub(e.First); over > 0 && !e.First.IsZero() {
+			text += " in " + duration(over)
+		}
+	}
+	if !now.IsZero() && !e.Last.IsZero() && !e.Last.After(now) {
+		text += ", last " + duration(now.Sub(e.Last)) + " ago"
+	}
+	return text + ": " + oneLine(message)
+}
+
+// duration is as long as a person wants to know it: 3s, 5m, 2h, 4d.
+func duration(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// oneLine makes a message one line of a bearable length.
+func oneLine(message string) string {
+	const longest = 400
+	text := strings.Join(strings.Fields(message), " ")
+	if runes := []rune(text); len(runes) > longest {
+		return string(runes[:longest]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"slices"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// Code names a check: "TD0401". A code is never given to another check.
+type Code string
+
+// Severity is how bad a finding is.
+type Severity string
+
+// The severities, the worst first.
+const (
+	Error   Severity = "error"
+	Warning Severity = "warning"
+	Info    Severity = "info"
+)
+
+// Severities are all of them, the worst first.
+func Severities() []Severity { return []Severity{Error, Warning, Info} }
+
+// AtLeast tells whether s is as bad as o, or worse.
+func (s Severity) AtLeast(o Severity) bool {
+	return slices.Index(Severities(), s) <= slices.Index(Severities(), o)
+}
+
+// Stage is the part of the chain that a check is about.
+type Stage string
+
+// The stages. A cause is looked for in this order.
+const (
+	StageAccess      Stage = "access"
+	StageClaim       Stage = "claim"
+	StageVolume      Stage = "volume"
+	StageProvisioner Stage = "provisioner"
+	StageHost        Stage = "host"
+	StageKubelet     Stage = "kubelet"
+	StageLink        Stage = "link"
+	StagePod         Stage = "pod"
+)
+
+// Stages are all of them, in order.
+func Stages() []Stage {
+	return []Stage{StageAccess, StageClaim, StageVolume, StageProvisioner, StageHost, StageKubelet, StageLink, StagePod}
+}
+
+// Step is one thing to do: a command to paste, or words where no command can do it.
+type Step struct {
+	Text    string `json:"text,omitempty"`
+	Command string `json:"command,omitempty"`
+}
+
+// Finding is one thing that is wrong, on however many objects. Texts are without
+// capitals at their beginning and without a full stop.
+type Finding struct {
+	Code     Code     `json:"code"`
+	Severity Severity `json:"severity"`
+	// Summary is one sentence.
+	Summary string `json:"summary"`
+	// Because is why, Evidence what was seen that proves it.
+	Because  string   `json:"because,omitempty"`
+	Evidence []string `json:"evidence,omitempty"`
+	Fix      []Step   `json:"fix,omitempty"`
+	// Objects are what is affected, Nodes where.
+	Objects []snapshot.Ref `json:"objects,omitempty"`
+	Nodes   []string       `json:"nodes,omitempty"`
+	// Path is the directory of the node that it is about.
+	Path string `json:"path,omitempty"`
+	// Masks are what this one explains: findings with these codes about the same
+	// chain, or the same node, are symptoms. With a Path, only those of volumes in it.
+	Masks []Code `json:"masks,omitempty"`
+
+	stage Stage
+}
+
+// Mark says how a link of a chain is.
+type Mark string
+
+// The marks.
+const (
+	MarkOK      Mark = "ok"
+	MarkBroken  Mark = "broken"
+	MarkUnknown Mark = "unknown"
+	// MarkSkipped: it does not matter, for a link before it is broken.
+	MarkSkipped Mark = "skipped"
+)
+
+// Link is one link of a chain.
+type Link struct {
+	Name string `json:"name"`
+	Mark Mark   `json:"mark"`
+	Text string `json:"text"`
+}
+
+// Chain is one way from a pod to a disk.
+type Chain struct {
+	// Target is the object that the chain begins with, Title the same for a person:
+	// "pod/nginx in default, on worker-4".
+	Target snapshot.Ref `json:"target"`
+	Title  string       `json:"title"`
+	// Claim, Volume, Node and Path are as far as they are known.
+	Claim  string `json:"claim,omitempty"`
+	Volume string `json:"volume,omitempty"`
+	Node   string `json:"node,omitempty"`
+	Path   string `json:"path,omitempty"`
+	Links  []Link `json:"links"`
+	// Codes are those of the findings about it that are no symptoms of others.
+	Codes []Code `json:"codes,omitempty"`
+}
+
+// Outcome is what came of one check on one subject.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeOK      Outcome = "ok"
+	OutcomeFinding Outcome = "finding"
+	// OutcomeMasked: there is a finding, and another one explains it.
+	OutcomeMasked Outcome = "masked"
+	// OutcomeUnknown: what it needs could not be read.
+	OutcomeUnknown Outcome = "unknown"
+	// OutcomeNone: the check has nothing to do with the subject.
+	OutcomeNone Outcome = "not-applicable"
+)
+
+// Result is what came of one check on one subject, and why.
+type Result struct {
+	Code    Code    `json:"code"`
+	Subject string  `json:"subject"`
+	Outcome Outcome `json:"outcome"`
+	Why     string  `json:"why,omitempty"`
+}
+
+// Report is all that a diagnosis says.
+type Report struct {
+	Chains []Chain `json:"chains,omitempty"`
+	// Findings are the causes, the worst first.
+	Findings []Finding `json:"findings,omitempty"`
+	// Masked are the symptoms that the causes explain.
+	Masked []Finding `json:"masked,omitempty"`
+	// Missing are the targets that are not there.
+	Missing []snapshot.Ref `json:"missing,omitempty"`
+	Results []Result       `json:"results,omitempty"`
+}
+
+// Problems counts the findings as bad as s, or worse.
+func (r Report) Problems(s Severity) int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Severity.AtLeast(s) {
+			n++
+		}
+	}
+	return n
+}
+
+// Unknown are the results that could not be found out.
+func (r Report) Unknown() []Result {
+	var unknown []Result
+	for _, result := range r.Results {
+		if result.Outcome == OutcomeUnknown {
+			unknown = append(unknown, result)
+		}
+	}
+	return unknown
+}

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"cmp"
+	"maps"
+	"path"
+	"slices"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// Subject is what checks are asked about: the cluster, a node, or a chain from a
+// pod to a disk. Of a chain there is as much as is known; the rest is nil.
+type Subject struct {
+	Kind Kind
+	// Name is unique in a report: "cluster", "node/w-1", "pod/default/nginx:data".
+	Name     string
+	Snapshot *snapshot.Snapshot
+
+	Pod       *snapshot.UserPod
+	PodVolume *snapshot.PodVolume
+	// ClaimRef names the claim, be it there or not.
+	ClaimRef *snapshot.ClaimRef
+	Claim    *snapshot.Claim
+	Volume   *snapshot.Volume
+	// ClassName is the claim's or the volume's; Class that of the provisioner,
+	// StorageClass that of Kubernetes.
+	ClassName    string
+	Class        *provisioner.Class
+	StorageClass *snapshot.StorageClass
+	// Entry is what lies in the class directory, as the provisioner's pod sees it.
+	Entry *provisioner.Entry
+	Node  *snapshot.Node
+	// NodeName is the node's, be it in the snapshot or not.
+	NodeName string
+	// Path is the volume's path as the node, the provisioner and the kubelet see it.
+	Path ThreeWay
+
+	index *index
+}
+
+// index finds the parts of a snapshot that belong together.
+type index struct {
+	s       *snapshot.Snapshot
+	claims  map[snapshot.ClaimRef]*snapshot.Claim
+	pods    map[snapshot.ClaimRef][]*snapshot.UserPod
+	volumes map[string]*snapshot.Volume
+	bound   map[snapshot.ClaimRef]*snapshot.Volume
+	nodes   map[string]*snapshot.Node
+	// paths are volumes by node and path.
+	paths   map[[2]string]*snapshot.Volume
+	events  map[snapshot.Ref][]*snapshot.Event
+	classes map[string]*provisioner.Class
+}
+
+func newIndex(s *snapshot.Snapshot) *index {
+	x := &index{
+		s: s, claims: make(map[snapshot.ClaimRef]*snapshot.Claim), pods: make(map[snapshot.ClaimRef][]*snapshot.UserPod),
+		volumes: make(map[string]*snapshot.Volume), bound: make(map[snapshot.ClaimRef]*snapshot.Volume),
+		nodes: make(map[string]*snapshot.Node), paths: make(map[[2]string]*snapshot.Volume),
+		events: make(map[snapshot.Ref][]*snapshot.Event), classes: make(map[string]*provisioner.Class),
+	}
+	for i := range s.Nodes {
+		x.nodes[s.Nodes[i].Name] = &s.Nodes[i]
+	}
+	for i := range s.Install.Classes {
+		x.classes[s.Install.Classes[i].Name] = &s.Install.Classes[i]
+	}
+	for i := range s.Volumes {
+		v := &s.Volumes[i]
+		x.volumes[v.Name] = v
+		x.paths[[2]string{v.Node, path.Clean(v.Path)}] = v
+		if v.Claim != nil {
+			x.bound[*v.Claim] = v
+		}
+	}
+	for i := range value(s.Claims) {
+		c := &value(s.Claims)[i]
+		x.claims[c.ClaimRef] = c
+	}
+	for i := range value(s.Pods) {
+		p := &value(s.Pods)[i]
+		for _, v := range p.Volumes {
+			if ref := (snapshot.ClaimRef{Namespace: p.Namespace, Name: v.Claim}); v.Claim != "" && !slices.Contains(x.pods[ref], p) {
+				x.pods[ref] = append(x.pods[ref], p)
+			}
+		}
+	}
+	for i := range value(s.Events) {
+		e := &value(s.Events)[i]
+		about := e.About
+		about.UID = ""
+		x.events[about] = append(x.events[about], e)
+	}
+	return x
+}
+
+// value is a section's, or the zero value.
+func value[T any](s snapshot.Section[T]) T {
+	if s.Value == nil {
+		var zero T
+		return zero
+	}
+	return *s.Value
+}
+
+// subjects are what a diagnosis of the snapshot's targets looks at, in a fixed
+// order: the cluster, the nodes, the chains. missing are targets that are not there.
+func (x *index) subjects() (all []*Subject, missing []snapshot.Ref) {
+	var chains []*Subject
+	if len(x.s.Targets) == 0 {
+		chains = x.everything()
+	}
+	nodes := make(map[string]bool)
+	for _, target := range x.s.Targets {
+		of, there := x.chainsOf(target)
+		if !there {
+			missing = append(missing, target)
+		}
+		chains = append(chains, of...)
+		if target.Kind == "node" {
+			nodes[target.Name] = true
+		}
+	}
+	chains = unique(chains)
+	all = append(all, &Subject{Kind: OfCluster, Name: string(OfCluster), Snapshot: x.s, index: x})
+	every := len(x.s.Targets) == 0
+	for _, c := range chains {
+		nodes[c.NodeName] = true
+		// A claim that waits could get a volume of any node.
+		every = every || c.NodeName == ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.nodes)) {
+		if every || nodes[name] {
+			all = append(all, &Subject{Kind: OfNode, Name: "node/" + name, Snapshot: x.s, Node: x.nodes[name], NodeName: name, index: x})
+		}
+	}
+	slices.SortFunc(chains, func(a, b *Subject) int { return cmp.Compare(a.Name, b.Name) })
+	return append(all, chains...), missing
+}
+
+func unique(chains []*Subject) []*Subject {
+	seen := make(map[string]bool, len(chains))
+	return slices.DeleteFunc(chains, func(s *Subject) bool {
+		before := seen[s.Name]
+		seen[s.Name] = true
+		return before
+	})
+}
+
+// everything is each chain of the cluster: those of pods, then of claims without a
+// pod, of volumes without a claim, of entries without a volume.
+func (x *index) everything() []*Subject {
+	var chains []*Subject
+	for i := range value(x.s.Pods) {
+		chains = append(chains, x.podChains(&value(x.s.Pods)[i])...)
+	}
+	for i := range value(x.s.Claims) {
+		if c := &value(x.s.Claims)[i]; len(x.pods[c.ClaimRef]) == 0 {
+			chains = append(chains, x.claimChain(c.ClaimRef))
+		}
+	}
+	chains = slices.DeleteFunc(chains, func(s *Subject) bool { return !s.ours() })
+	for i := range x.s.Volumes {
+		v := &x.s.Volumes[i]
+		if v.Claim == nil || x.claims[*v.Claim] == nil {
+			chains = append(chains, x.volumeChain(v))
+		}
+	}
+	for i := range x.s.Nodes {
+		chains = append(chains, x.entryChains(&x.s.Nodes[i])...)
+	}
+	return chains
+}
+
+// ours tells a chain that has to do with local volumes. Claims of other storage are not
+// for this program, unless a person asks for one by name.
+func (s *Subject) ours() bool {
+	switch {
+	case s.Volume != nil, s.Class != nil:
+		return true
+	case s.Claim == nil:
+		return s.ClaimRef != nil || s.hostPathTrouble()
+	case s.Claim.Volume != "" && s.Claim.Phase != "Lost":
+		return false
+	case s.StorageClass != nil:
+		return s.StorageClass.Provisioner == noProvisioner
+	}
+	return true
+}
+
+// noProvisioner is what classes of volumes say that nothing makes on demand.
+const noProvisioner = "kubernetes.io/no-provisioner"
+
+// chainsOf are the chains of a target; false if it is not there.
+func (x *index) chainsOf(target snapshot.Ref) ([]*Subject, bool) {
+	switch target.Kind {
+	case "pod":
+		for i := range value(x.s.Pods) {
+			if p := &value(x.s.Pods)[i]; p.Namespace == target.Namespace && p.Name == target.Name {
+				return x.podChains(p), true
+			}
+		}
+		return nil, x.s.Pods.Value == nil
+	case "pvc":
+		ref := snapshot.ClaimRef{Namespace: target.Namespace, Name: target.Name}
+		if x.claims[ref] == nil && x.s.Claims.Value != nil {
+			return nil, false
+		}
+		return x.claimChains(ref), true
+	case "pv":
+		v := x.volumes[target.Name]
+		switch {
+		case v == nil:
+			return nil, x.s.Unread["volumes"] != ""
+		case v.Claim != nil && x.claims[*v.Claim] != nil:
+			return x.claimChains(*v.Claim), true
+		}
+		return []*Subject{x.volumeChain(v)}, true
+	case "node":
+		n := x.nodes[target.Name]
+		if n == nil {
+			return nil, x.s.Unread["nodes"] != ""
+		}
+		return slices.DeleteFunc(x.everything(), func(s *Subject) bool { return s.NodeName != target.Name }), true
+	}
+	return nil, false
+}
+
+func (x *index) claimChains(ref snapshot.ClaimRef) []*Subject {
+	var chains []*Subject
+	for _, p := range x.pods[ref] {
+		for _, s := range x.podChains(p) {
+			if s.ClaimRef != nil && *s.ClaimRef == ref {
+				chains = append(chains, s)
+			}
+		}
+	}
+	if len(chains) == 0 {
+		chains = append(chains, x.claimChain(ref))
+	}
+	return chains
+}
+
+func (x *index) podChains(p *snapshot.UserPod) []*Subject {
+	var chains []*Subject
+	for i := range p.Volumes {
+		v := &p.Volumes[i]
+		s := &Subject{Kind: OfChain, Name: "pod/" + p.Namespace + "/" + p.Name + ":" + v.Name, Snapshot: x.s, Pod: p, PodVolume: v, index: x}
+		if v.Claim != "" {
+			x.fromClaim(s, snapshot.ClaimRef{Namespace: p.Namespace, Name: v.Claim})
+			chains = append(chains, s)
+			continue
+		}
+		// A directory of the node is none of ours unless it is what fails.
+		x.atNode(s, p.Node)
+		if s.hostPathTrouble() {
+			chains = append(chains, s)
+		}
+	}
+	return chains
+}
+
+// hostPathTrouble tells a chain of a hostPath volume that the kubelet complains about.
+func (s *Subject) hostPathTrouble() bool {
+	return s.PodVolume != nil && s.PodVolume.HostPath != "" && len(s.mountTroubles()) > 0
+}
+
+func (x *index) claimChain(ref snapshot.ClaimRef) *Subject {
+	s := &Subject{Kind: OfChain, Name: "pvc/" + ref.String(), Snapshot: x.s, index: x}
+	x.fromClaim(s, ref)
+	return s
+}
+
+func (x *index) volumeChain(v *snapshot.Volume) *Subject {
+	s := &Subject{Kind: OfChain, Name: "pv/" + v.Name, Snapshot: x.s, ClaimRef: v.Claim, index: x}
+	x.fromVolume(s, v)
+	return s
+}
+
+// entryChains are those of what lies in a node's class directories and is no volume's.
+func (x *index) entryChains(n *snapshot.Node) []*Subject {
+	var chains []*Subject
+	view := value(n.View)
+	for i := range x.s.Install.Classes {
+		c := &x.s.Install.Classes[i]
+		for _, e := range view.Dirs[c.Name].Entries {
+			if x.paths[[2]string{n.Name, c.VolumePath(e.Name)}] != nil || !c.Publishes(e.Name) {
+				continue
+			}
+			s := &Subject{Kind: OfChain, Name: "entry/" + n.Name + c.VolumePath(e.Name), Snapshot: x.s, Class: c, ClassName: c.Name, Entry: &e, index: x}
+			x.atNode(s, n.Name)
+			chains = append(chains, s)
+		}
+	}
+	return chains
+}
+
+func (x *index) fromClaim(s *Subject, ref snapshot.ClaimRef) {
+	s.ClaimRef, s.Claim = &ref, x.claims[ref]
+	var v *snapshot.Volume
+	if s.Claim != nil {
+		v = x.volumes[s.Claim.Volume]
+		if s.Claim.Class != nil {
+			s.ClassName = *s.Claim.Class
+		}
+	}
+	if v == nil && (s.Claim == nil || s.Claim.Volume == "") {
+		v = x.bound[ref]
+	}
+	if v != nil {
+		x.fromVolume(s, v)
+		return
+	}
+	x.ofClass(s)
+	node := ""
+	if s.Pod != nil {
+		node = s.Pod.Node
+	}
+	x.atNode(s, node)
+}
+
+func (x *index) fromVolume(s *Subject, v *snapshot.Volume) {
+	s.Volume, s.ClassName = v, v.Class
+	x.ofClass(s)
+	x.atNode(s, v.Node)
+	if s.Node != nil && s.Class != nil && path.Dir(path.Clean(v.Path)) == s.Class.HostDir {
+		if e, ok := value(s.Node.View).Dirs[s.Class.Name].Entry(path.Base(v.Path)); ok {
+			s.Entry = &e
+		}
+	}
+	s.Path = compare(s)
+}
+
+func (x *index) ofClass(s *Subject) {
+	s.Class = x.classes[s.ClassName]
+	if c, ok := x.s.StorageClasses[s.ClassName]; ok {
+		s.StorageClass = &c
+	}
+}
+
+func (x *index) atNode(s *Subject, name string) {
+	s.NodeName, s.Node = name, x.nodes[name]
+}
+
+// refs are the objects of a chain, the one that suffers first.
+func (s *Subject) refs() []snapshot.Ref {
+	switch {
+	case s.Pod != nil:
+		return []snapshot.Ref{{Kind: "pod", Namespace: s.Pod.Namespace, Name: s.Pod.Name, UID: s.Pod.UID}}
+	case s.ClaimRef != nil && s.Claim != nil:
+		return []snapshot.Ref{{Kind: "pvc", Namespace: s.ClaimRef.Namespace, Name: s.ClaimRef.Name, UID: s.Claim.UID}}
+	case s.Volume != nil:
+		return []snapshot.Ref{{Kind: "pv", Name: s.Volume.Name, UID: s.Volume.UID}}
+	case s.Node != nil:
+		return []snapshot.Ref{{Kind: "node", Name: s.Node.Name, UID: s.Node.UID}}
+	}
+	return nil
+}
