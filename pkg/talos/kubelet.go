@@ -14,8 +14,13 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 )
 
-// Kubelet is the node's kubelet: the service, and the process.
+// Kubelet is the node's kubelet: the process, and then the service, so that the health
+// is never that of a process before this one.
 func (n *Node) Kubelet(ctx context.Context) (mounts.Kubelet, error) {
+	pid, err := n.kubeletPID(ctx)
+	if err != nil {
+		return mounts.Kubelet{}, err
+	}
 	resp, err := n.client.talos.ServiceList(n.to(ctx))
 	if err != nil {
 		return mounts.Kubelet{}, n.call("the list of services", reader).explain(ctx, err)
@@ -25,8 +30,8 @@ func (n *Node) Kubelet(ctx context.Context) (mounts.Kubelet, error) {
 		services = append(services, m.GetServices()...)
 	}
 	kubelet := kubeletService(services)
-	kubelet.PID, err = n.kubeletPID(ctx)
-	return kubelet, err
+	kubelet.PID = pid
+	return kubelet, nil
 }
 
 // kubeletService finds the kubelet's service. While Talos makes it anew there is none.

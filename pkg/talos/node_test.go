@@ -514,6 +514,27 @@ func TestViewRestart(t *testing.T) {
 	}
 }
 
+// A kubelet that restarts while it is asked for is not the new process with the
+// health of the old one.
+func TestKubeletRestart(t *testing.T) {
+	n := start(t, talostest.Options{})
+	before := n.Kubelet().PID
+	var calls atomic.Int32
+	n.SetHooks(talostest.Hooks{After: func(ctx context.Context, method string) error {
+		if method != "Processes" && method != "ServiceList" || calls.Add(1) > 1 {
+			return nil
+		}
+		if err := n.Machine().StopKubelet(ctx); err != nil {
+			return err
+		}
+		_, err := n.Machine().StartKubelet(ctx, nil)
+		return err
+	}})
+	if k, err := asAdmin(t, n).Kubelet(deadline(t)); err != nil || k.PID != before {
+		t.Errorf("%+v, %v: want process %d", k, err, before)
+	}
+}
+
 // An inventory asks for kinds of resources that older releases do not have.
 func TestUnsupported(t *testing.T) {
 	n := start(t, talostest.Options{Profile: talostest.V16})
