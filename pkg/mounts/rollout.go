@@ -11,8 +11,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// Error tells errors of a Node apart: errors.Is(err, ErrNotTaken).
+type Error string
+
+// ErrNotTaken is every error of Apply after which the node's configuration surely
+// stays as it is. After any other the request may be under way, and take effect later.
+const ErrNotTaken Error = "not taken"
+
+// Error is the error's name.
+func (e Error) Error() string { return string(e) }
+
 // Node is what a roll-out needs done on one node.
 type Node interface {
+	// Verify fails unless the node that answers is the one of that name in Kubernetes.
+	Verify(ctx context.Context) error
 	// Configs reads the configurations as they are now.
 	Configs(ctx context.Context) (Configs, error)
 	// Apply puts a configuration in force. With Try, Talos takes it back by itself
@@ -78,6 +90,9 @@ type RollOut struct {
 	Progress func(node, stage string)
 }
 
+// endedBefore is why nothing was done to a node.
+const endedBefore = "the run ended before it began"
+
 // interval is how often a node is asked whether it is there yet.
 const interval = time.Second
 
@@ -97,7 +112,7 @@ func (r RollOut) Run(ctx context.Context, steps []Step, node func(Step) Node) []
 			case why != "":
 				outcomes[i] = Outcome{Result: ResultNotDone, Detail: why}
 			case ctx.Err() != nil:
-				outcomes[i] = Outcome{Result: ResultNotDone, Detail: "the run ended before it began"}
+				outcomes[i] = Outcome{Result: ResultNotDone, Detail: endedBefore}
 			default:
 				outcomes[i] = r.one(ctx, s, node(s))
 			}

@@ -33,6 +33,13 @@ type talos struct {
 	trial    *time.Timer
 	applied  []string
 
+	// stop is how long the old kubelet goes on as if nothing were after a change.
+	stop time.Duration
+	// late is how long after the answer is lost a request takes effect.
+	late time.Duration
+	// verified fails where the address is another node's by now.
+	verified error
+
 	// onApply is called before each request; it may refuse it, or answer nothing
 	// although the request is carried out.
 	onApply func(mode Mode) (refuse, lose error)
@@ -48,12 +55,38 @@ func newTalos() *talos {
 func (n *talos) set(config []byte) {
 	n.active = config
 	n.version++
+	if n.stop > 0 {
+		time.AfterFunc(n.stop, func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.restart(config)
+		})
+		return
+	}
+	n.restart(config)
+}
+
+func (n *talos) restart(config []byte) {
 	n.pid++
 	n.up = time.Now().Add(12 * time.Second)
 	if bytes.Equal(config, n.broken) {
 		n.up = time.Now().Add(1000 * time.Hour)
 	}
 }
+
+// reboot starts the node with what is on its disk.
+func (n *talos) reboot() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.trial != nil {
+		n.trial.Stop()
+	}
+	disk := n.persistent
+	n.persistent = nil
+	n.set(disk)
+}
+
+func (n *talos) Verify(context.Context) error { return n.verified }
 
 func (n *talos) Configs(ctx context.Context) (Configs, error) {
 	n.mu.Lock()
@@ -80,6 +113,19 @@ func (n *talos) Apply(ctx context.Context, config []byte, mode Mode, rollback ti
 	if err := errors.Join(refuse, ctx.Err()); err != nil {
 		return err
 	}
+	if n.late > 0 && lose != nil {
+		time.AfterFunc(n.late, func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.take(config, mode, rollback)
+		})
+		return lose
+	}
+	n.take(config, mode, rollback)
+	return lose
+}
+
+func (n *talos) take(config []byte, mode Mode, rollback time.Duration) {
 	old := n.active
 	if n.persistent == nil {
 		n.persistent = old
@@ -100,7 +146,6 @@ func (n *talos) Apply(ctx context.Context, config []byte, mode Mode, rollback ti
 			n.set(old)
 		})
 	}
-	return lose
 }
 
 func (n *talos) Kubelet(ctx context.Context) (Kubelet, error) {
@@ -148,7 +193,7 @@ func rollOut(mode Mode) RollOut {
 }
 
 func TestRollOut(t *testing.T) {
-	refused := errors.New("refused")
+	refused := fmt.Errorf("refused%.0w", ErrNotTaken)
 	lost := errors.New("the connection broke")
 	// only answers one mode.
 	only := func(m Mode, refuse, lose error) func(Mode) (error, error) {
@@ -194,7 +239,7 @@ func TestRollOut(t *testing.T) {
 			}
 		}, 0, ResultUnknown, "whether the configuration is being tried is unknown: the connection broke; if it is, Talos takes it back within 4m0s", []string{"try new"}, "old", "old"},
 		"to keep it is refused": {Try, func(n *talos) { n.onApply = only(NoReboot, refused, nil) }, 0,
-			ResultUnknown, "in force, and not kept over a reboot: refused", []string{"try new", "no-reboot new"}, "new", "old"},
+			ResultUnknown, "in force, and not kept over a reboot: refused", []string{"try new", "no-reboot new", "no-reboot new", "no-reboot new"}, "new", "old"},
 		"no answer when it is kept": {Try, func(n *talos) { n.onApply = only(NoReboot, nil, lost) }, 0,
 			ResultPatched, "", []string{"try new", "no-reboot new"}, "new", "new"},
 		"interrupted in the trial": {Try, nil, 5 * time.Second,

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 )
 
 // Kind tells errors apart: errors.Is(err, talos.ErrDenied).
@@ -69,8 +70,20 @@ func (e *Error) Error() string { return e.err.Error() }
 // Unwrap leads to the sentence's hint and cause.
 func (e *Error) Unwrap() error { return e.err }
 
-// Is tells whether target is the error's kind.
-func (e *Error) Is(target error) bool { return target == e.Kind }
+// Is tells whether target is the error's kind, or what a roll-out has to know of it.
+func (e *Error) Is(target error) bool {
+	return target == e.Kind || target == mounts.ErrNotTaken && e.Kind.notTaken()
+}
+
+// notTaken tells whether a request that ended so changed nothing, and will not. An
+// endpoint that broke off may have passed it on before.
+func (k Kind) notTaken() bool {
+	switch k {
+	case ErrBusy, ErrRefused, ErrDenied, ErrForwarding, ErrUnsupported, ErrTLS, ErrExpired:
+		return true
+	}
+	return false
+}
 
 // fail is an error of a kind; cause may be empty.
 func fail(kind Kind, message, cause, hint string) error {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 )
 
 func TestExplain(t *testing.T) {
@@ -108,6 +109,27 @@ func TestExplain(t *testing.T) {
 	}
 	if err := c.explain(t.Context(), nil); err != nil {
 		t.Errorf("nothing became %v", err)
+	}
+}
+
+// A roll-out has to know whether a request that failed may take effect all the same.
+func TestNotTaken(t *testing.T) {
+	for text, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"refused":             {status.Error(codes.InvalidArgument, "no"), true},
+		"two at once":         {status.Error(codes.FailedPrecondition, "another apply configuration is already in progress"), true},
+		"a weak role":         {status.Error(codes.PermissionDenied, "not authorized"), true},
+		"an unknown method":   {status.Error(codes.Unimplemented, "unknown"), true},
+		"lost":                {status.Error(codes.Unavailable, "error reading from server: EOF"), false},
+		"late":                {status.Error(codes.DeadlineExceeded, "context deadline exceeded"), false},
+		"another":             {status.Error(codes.Internal, "oops"), false},
+		"another, of no kind": {errors.New("oops"), false},
+	} {
+		if err := (call{}).explain(t.Context(), c.err); errors.Is(err, mounts.ErrNotTaken) != c.want {
+			t.Errorf("%s: %v: not taken is %t", text, err, !c.want)
+		}
 	}
 }
 

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+)
+
+// left is what a run leaves behind that ends during a trial.
+func (a attempt) left(deadline time.Time, last string) Outcome {
+	if time.Now().After(deadline) {
+		return Outcome{Result: ResultUnknown, Detail: "the run ended before whether Talos took the configuration back was seen: " + last, Hint: a.listHint()}
+	}
+	return Outcome{Result: ResultTried, Detail: fmt.Sprintf("the run ended during the trial: Talos takes the configuration back by itself within %s", time.Until(deadline).Round(time.Second))}
+}
+
+// awaitRollback watches Talos take a tried configuration back. It never sends
+// the old one: a request that is refused would end the trial for good.
+func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing string) Outcome {
+	a.say("waiting for Talos to take it back")
+	detail := func(end string) string { return missing + "; " + end }
+	wctx, cancel := context.WithDeadline(ctx, deadline.Add(a.Settle))
+	defer cancel()
+	restored, changed := false, false
+	var tried state // The kubelet with the tried configuration; what comes back is another one.
+	last := "not seen"
+	poll(wctx, func() bool {
+		configs, err := a.configs(wctx)
+		if err != nil {
+			last = told(wctx, "its configuration could not be read", err, last)
+			return false
+		}
+		if bytes.Equal(configs.Active, a.step.After) {
+			if now, err := a.look(wctx); err == nil {
+				tried = now
+			}
+			last = "the tried configuration is still in force"
+			return false
+		}
+		if changed = !bytes.Equal(configs.Active, a.step.Before.Active); changed {
+			return true
+		}
+		restored = true
+		now, err := a.look(wctx)
+		if err != nil {
+			last = told(wctx, "the kubelet was not seen", err, last)
+			return false
+		}
+		last = gate(tried, now, nil)
+		return last == ""
+	})
+	switch {
+	case changed:
+		outcome := a.changed()
+		outcome.Detail = detail(outcome.Detail)
+		return outcome
+	case last == "":
+		return Outcome{Result: ResultRolledBack, Detail: detail("Talos took the configuration back, and the kubelet is healthy"), Hint: a.listHint()}
+	case restored:
+		return Outcome{Result: ResultRolledBack, Detail: detail("Talos took the configuration back, but the kubelet is not as before: " + last), Hint: a.listHint()}
+	case ctx.Err() != nil:
+		return a.left(deadline, last)
+	}
+	return Outcome{Result: ResultUnknown, Detail: detail("whether Talos took the configuration back is unknown: " + last), Hint: a.listHint()}
+}
+
+// takeBack applies the old configuration, unless somebody changed it meanwhile.
+func (a attempt) takeBack(ctx context.Context, missing string) Outcome {
+	detail := func(end string) string { return missing + "; " + end }
+	const hint = "take the entry out: talosctl -n NODE edit machineconfig --mode no-reboot"
+	tried, _ := a.look(ctx) // Not seen: then any kubelet is another one.
+	restored := func(c Configs) bool { return bytes.Equal(c.Active, a.step.Before.Active) }
+	switch configs, err := a.lookAfter(ctx, nil, nil); {
+	case err != nil:
+		return Outcome{Result: ResultFailed, Detail: detail(fmt.Sprintf("the configuration is left in force, as it could not be read again: %s", err)), Hint: hint}
+	case !bytes.Equal(configs.Active, a.step.After) || configs.Pending():
+		return Outcome{Result: ResultUnknown, Detail: detail("somebody else changed the configuration meanwhile, so it is not taken back"), Hint: a.listHint()}
+	}
+	if err := a.applyOnce(ctx, a.step.Before.Active, NoReboot); err != nil {
+		if configs, lookErr := a.lookAfter(ctx, err, restored); lookErr != nil || !restored(configs) {
+			return Outcome{Result: ResultFailed, Detail: detail(fmt.Sprintf("taking the configuration back failed: %s", err)), Hint: hint}
+		}
+	}
+	if again := a.wait(ctx, tried, nil); again != "" {
+		return Outcome{Result: ResultRolledBack, Detail: detail("the configuration was taken back, but " + again)}
+	}
+	return Outcome{Result: ResultRolledBack, Detail: detail("the configuration was taken back, and the kubelet is healthy")}
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What others do to a node, and what networks do to requests, at the worst moment.
+func TestRollOutRaces(t *testing.T) {
+	lost := errors.New("the connection broke")
+	after := func(n *talos, d time.Duration, do func()) {
+		time.AfterFunc(d, func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			do()
+		})
+	}
+	// other is somebody else's request, which ends a trial.
+	other := func(n *talos, mode Mode, config string) func() {
+		return func() {
+			if n.trial != nil {
+				n.trial.Stop()
+			}
+			n.take([]byte(config), mode, 0)
+		}
+	}
+	once := func(n *talos, mode Mode, err error) {
+		n.onApply = func(m Mode) (error, error) {
+			if m == mode && err != nil {
+				lose := err
+				err = nil
+				if errors.Is(lose, ErrNotTaken) {
+					return lose, nil
+				}
+				return nil, lose
+			}
+			return nil, nil
+		}
+	}
+	for name, c := range map[string]struct {
+		mode   Mode
+		step   func(*Step)
+		change func(n *talos, end context.CancelFunc)
+		want   Result
+		detail string
+		// What is in force, and on disk, long afterwards; on disk "-" is nothing.
+		active, persistent string
+		applied            []string
+	}{
+		"somebody keeps another configuration during the trial": {mode: Try, change: func(n *talos, _ context.CancelFunc) {
+			after(n, 3*time.Second, other(n, NoReboot, "theirs"))
+		}, step: nothingAppears, want: ResultUnknown, detail: "somebody else changed the configuration", active: "theirs", persistent: "theirs", applied: []string{"try new"}},
+		"somebody stages another configuration during the trial": {mode: Try, change: func(n *talos, _ context.CancelFunc) {
+			after(n, 3*time.Second, other(n, Staged, "theirs"))
+		}, want: ResultUnknown, detail: "somebody else staged another configuration", active: "new", persistent: "theirs", applied: []string{"try new"}},
+		"the node reboots during the trial": {mode: Try, change: func(n *talos, _ context.CancelFunc) {
+			time.AfterFunc(3*time.Second, n.reboot)
+		}, step: nothingAppears, want: ResultRolledBack, detail: "the trial ended", active: "old", persistent: "-", applied: []string{"try new"}},
+		"the trial begins late": {mode: Try, change: func(n *talos, _ context.CancelFunc) {
+			n.late = 4 * time.Second
+			once(n, Try, lost)
+		}, want: ResultPatched, active: "new", persistent: "new", applied: []string{"try new", "no-reboot new"}},
+		"the trial begins later than anybody waits for": {mode: Try, change: func(n *talos, _ context.CancelFunc) {
+			n.late = time.Minute
+			once(n, Try, lost)
+		}, want: ResultUnknown, detail: "may yet be tried", active: "old", persistent: "old", applied: []string{"try new"}},
+		"at once, and later than anybody waits for": {mode: NoReboot, change: func(n *talos, _ context.CancelFunc) {
+			n.late = time.Minute
+			once(n, NoReboot, lost)
+		}, want: ResultUnknown, detail: "may yet be in force", active: "new", persistent: "new", applied: []string{"no-reboot new"}},
+		"staged later than anybody waits for": {mode: Staged, change: func(n *talos, _ context.CancelFunc) {
+			n.late = time.Minute
+			once(n, Staged, lost)
+		}, want: ResultUnknown, detail: "whether the configuration was staged is unknown", active: "old", persistent: "new", applied: []string{"staged new"}},
+		"another is being applied when it is kept": {mode: Try, change: func(n *talos, _ context.CancelFunc) {
+			once(n, NoReboot, errors.Join(ErrNotTaken, errors.New("busy")))
+		}, want: ResultPatched, active: "new", persistent: "new", applied: []string{"try new", "no-reboot new", "no-reboot new"}},
+		"interrupted as the trial is asked for": {mode: Try, change: func(n *talos, end context.CancelFunc) {
+			n.onApply = func(Mode) (error, error) { end(); return nil, nil }
+		}, want: ResultTried, detail: "by itself within 4m0s", active: "old", persistent: "old", applied: []string{"try new"}},
+		"interrupted before it is kept": {mode: Try, change: func(n *talos, end context.CancelFunc) {
+			time.AfterFunc(12*time.Second-time.Millisecond, end)
+			n.stop = 0
+		}, want: ResultTried, detail: "by itself within 3m48s", active: "old", persistent: "old", applied: []string{"try new"}},
+		"interrupted while it is looked at again": {mode: Try, change: func(n *talos, end context.CancelFunc) {
+			n.onConfigs = func() error { end(); return context.Canceled }
+		}, want: ResultNotDone, detail: "the run ended before it began", active: "old", persistent: "-"},
+		"interrupted when it should be back already": {mode: Try, change: func(n *talos, end context.CancelFunc) {
+			n.broken = []byte("new")
+			time.AfterFunc(3*time.Minute, func() { n.trial.Stop() })
+			time.AfterFunc(5*time.Minute, end)
+		}, want: ResultUnknown, detail: "whether Talos took the configuration back was seen: the tried configuration is still in force", active: "new", persistent: "old", applied: []string{"try new"}},
+		"the address is another node's by now": {mode: Try, change: func(n *talos, _ context.CancelFunc) {
+			n.verified = errors.New("it calls itself w-2")
+		}, want: ResultRefused, detail: "calls itself w-2", active: "old", persistent: "-"},
+		"somebody stages while it is looked at": {mode: Try, change: func(n *talos, _ context.CancelFunc) {
+			n.onLook = func() error { n.persistent = []byte("theirs"); return nil }
+		}, want: ResultRefused, detail: "another configuration is staged", active: "old", persistent: "theirs"},
+		"somebody changes it when it is to be taken back": {mode: NoReboot, change: func(n *talos, _ context.CancelFunc) {
+			n.broken = []byte("new")
+			after(n, time.Minute, other(n, NoReboot, "theirs"))
+			after(n, time.Minute+time.Second, func() { n.up = time.Now().Add(time.Hour) })
+		}, want: ResultUnknown, detail: "somebody else changed the configuration", active: "theirs", persistent: "theirs", applied: []string{"no-reboot new"}},
+		"somebody stages when it is to be taken back": {mode: NoReboot, change: func(n *talos, _ context.CancelFunc) {
+			n.broken = []byte("new")
+			after(n, time.Minute, other(n, Staged, "theirs"))
+		}, want: ResultUnknown, detail: "somebody else", active: "new", persistent: "theirs", applied: []string{"no-reboot new"}},
+		"no answer when it is taken back": {mode: NoReboot, change: func(n *talos, _ context.CancelFunc) {
+			n.broken = []byte("new")
+			n.onApply = func(Mode) (error, error) {
+				if len(n.applied) == 2 {
+					return nil, lost
+				}
+				return nil, nil
+			}
+		}, want: ResultRolledBack, detail: "the configuration was taken back, and the kubelet is healthy", active: "old", persistent: "old", applied: []string{"no-reboot new", "no-reboot old"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newTalos()
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				s := step("w-1")
+				if c.step != nil {
+					c.step(&s)
+				}
+				c.change(n, cancel)
+				got := rollOut(c.mode).Run(ctx, []Step{s}, func(Step) Node { return n })[0]
+				if got.Result != c.want || !strings.Contains(got.Detail, c.detail) || (got.Detail == "") != (c.detail == "") {
+					t.Errorf("%s: %q", got.Result, got.Detail)
+				}
+				if !slices.Equal(n.applied, c.applied) {
+					t.Errorf("applied %q", n.applied)
+				}
+				time.Sleep(time.Hour)
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				disk := string(n.persistent)
+				if n.persistent == nil {
+					disk = "-"
+				}
+				if string(n.active) != c.active || disk != c.persistent {
+					t.Errorf("an hour later %q is in force, %q on disk", n.active, disk)
+				}
+			})
+		})
+	}
+}
+
+// nothingAppears is a step that takes entries out.
+func nothingAppears(s *Step) { s.Appear = nil }
+
+// A kubelet that has not stopped yet is not one that came back.
+func TestRollOutSeesTheKubeletComeBack(t *testing.T) {
+	for _, mode := range []Mode{Try, NoReboot} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newTalos()
+			n.blind, n.stop = []byte("new"), 3*time.Second
+			got := rollOut(mode).Run(t.Context(), []Step{step("w-1")}, func(Step) Node { return n })[0]
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if got.Result != ResultRolledBack || !strings.Contains(got.Detail, "and the kubelet is healthy") {
+				t.Errorf("%s: %s: %q", mode, got.Result, got.Detail)
+			}
+			if n.pid != 102 || time.Now().Before(n.up) || !bytes.Equal(n.active, []byte("old")) {
+				t.Errorf("%s: said so of process %d, which is healthy in %s", mode, n.pid, time.Until(n.up))
+			}
+		})
+	}
+}
+
+// restless has a kubelet that ends while it is looked through.
+type restless struct {
+	*talos
+	times int
+}
+
+func (r *restless) View(ctx context.Context, dirs []string) (View, error) {
+	r.mu.Lock()
+	if r.times++; r.times == 1 {
+		r.restart(r.active)
+	}
+	r.mu.Unlock()
+	return r.talos.View(ctx, dirs)
+}
+
+// The directory has to be seen by the kubelet that is healthy, not by the next one.
+func TestRollOutKubeletRestartsTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &restless{talos: newTalos()}
+		got := rollOut(Try).Run(t.Context(), []Step{step("w-1")}, func(Step) Node { return n })[0]
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if got.Result != ResultPatched || n.times < 2 || time.Now().Before(n.up) {
+			t.Errorf("%s: %q, looked %d times, healthy in %s", got.Result, got.Detail, n.times, time.Until(n.up))
+		}
+	})
+}
+
+// With two that fail, each other node is told of one that did, and none is counted twice.
+func TestRollOutTwoFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := map[string]*talos{"w-1": newTalos(), "w-2": newTalos(), "w-3": newTalos(), "w-4": newTalos()}
+		nodes["w-1"].broken, nodes["w-2"].broken = []byte("new"), []byte("new")
+		r := rollOut(Try)
+		r.MaxUnavailable = 3
+		got := r.Run(t.Context(), []Step{step("w-1"), step("w-2"), step("w-3"), step("w-4")}, func(s Step) Node { return nodes[s.Node] })
+		want := []Result{ResultRolledBack, ResultRolledBack, ResultPatched, ResultPatched}
+		for i, o := range got {
+			if o.Result != want[i] {
+				t.Errorf("w-%d: %s: %s", i+1, o.Result, o.Detail)
+			}
+		}
+	})
+}
