@@ -58,9 +58,13 @@ func Decide(n NodeState, r Request) Plan {
 	}
 	if len(need) == 0 {
 		n.oddities(&p)
+		n.unkept(&p)
 		reason := ReasonVisible
-		if slices.ContainsFunc(p.Directories, func(d Directory) bool { return d.Reason == ReasonConfigured }) {
-			reason = ReasonConfigured
+		for _, d := range p.Directories {
+			if d.Reason == ReasonConfigured {
+				reason = ReasonConfigured
+				p.warn(fmt.Sprintf("%q %s", d.Path, d.Message))
+			}
 		}
 		return p.end(ActionUnchanged, reason, sentence(p.Directories), "")
 	}
@@ -84,8 +88,11 @@ func Decide(n NodeState, r Request) Plan {
 	adds := join(n.Version, need, taken)
 	p.end(ActionPatch, ReasonNoEntry, sentence(p.of(ActionPatch)), "")
 	for _, dir := range adds {
+		if host := n.host(dir); host.Exists == disk.No && host.Problem != "" {
+			return p.end(ActionRefuse, ReasonDirectory, host.Problem+" on the node: the kubelet would not start with a mount of it", "give the provisioner another directory, such as /var/lib/disks")
+		}
 		p.Add = append(p.Add, ExtraMount{Destination: dir, Type: "bind", Source: dir, Options: slices.Clone(options)})
-		if n.View != nil && n.View.Dirs[dir].Host.Exists == disk.No {
+		if n.host(dir).Exists == disk.No {
 			p.warn(fmt.Sprintf("%q does not exist on the node: Talos makes it", dir))
 		}
 	}
@@ -94,6 +101,14 @@ func Decide(n NodeState, r Request) Plan {
 	}
 	p.Convert, p.Restarts = n.Config.KubeletDocument, !r.Staged
 	return p
+}
+
+// host is what the node has at dir; nothing where nobody looked.
+func (n NodeState) host(dir string) Listing {
+	if n.View == nil {
+		return Listing{}
+	}
+	return n.View.Dirs[dir].Host
 }
 
 // options are an entry's. Only rbind takes what is mounted already along.
@@ -173,6 +188,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 	case n.StagedDiffers:
 		refused = p.end(ActionRefuse, ReasonStaged, pendingDetail, pendingHint)
 	case r.Staged: // Nothing restarts before the node does.
+		n.unshown(p)
 		return nil
 	case !n.Ready:
 		message := "the node is not ready"
@@ -187,12 +203,24 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 		for _, caution := range n.Version.restartCautions() {
 			p.warn(caution)
 		}
-		if !n.Version.ShowsPersistent() {
-			p.warn("Talos before v1.10 does not show a staged configuration: if there is one, it is lost")
-		}
+		n.unshown(p)
 		return nil
 	}
 	return &refused
+}
+
+// unshown warns that a staged configuration cannot be seen.
+func (n NodeState) unshown(p *Plan) {
+	if !n.Version.ShowsPersistent() {
+		p.warn("Talos before v1.10 does not show a staged configuration: if there is one, it is lost")
+	}
+}
+
+// unkept warns that what is well now may end: nothing is done about it.
+func (n NodeState) unkept(p *Plan) {
+	if n.StagedDiffers {
+		p.warn("the configuration in force is not the one on its disk: another one is staged, or this one is being tried or was not kept; look again after the node's next reboot")
+	}
 }
 
 // ways are those around the directories that no entry can serve.

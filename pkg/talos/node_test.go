@@ -438,7 +438,7 @@ func TestView(t *testing.T) {
 	if err := s.WriteFile("/var/lib/only-host/file", ""); err != nil {
 		t.Fatal(err)
 	}
-	view, err := node.View(ctx, []string{"/var/mnt/disks", "/var/mnt/in", "/var/mnt/out", "/var/lib/only-host", "/var/none", "/"})
+	view, err := node.View(ctx, []string{"/var/mnt/disks", "/var/mnt/in", "/var/mnt/out", "/var/lib/only-host", "/var/lib/only-host/file", "/var/none", "/"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -454,6 +454,10 @@ func TestView(t *testing.T) {
 		"/var/mnt/out":       {Host: yes("file"), Kubelet: no},
 		"/var/lib/only-host": {Host: yes("file"), Kubelet: no},
 		"/var/none":          {Host: no, Kubelet: no},
+		"/var/lib/only-host/file": {
+			Host:    mounts.Listing{Exists: disk.No, Problem: `"/var/lib/only-host/file" is not a directory`},
+			Kubelet: no,
+		},
 	} {
 		if got := view.Dirs[dir]; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %+v", dir, got, want)

@@ -62,6 +62,8 @@ func (n *Node) look(ctx context.Context, dirs []string) (mounts.View, error) {
 func (n *Node) listing(ctx context.Context, dir string) (mounts.Listing, error) {
 	files, err := n.List(ctx, dir, 1)
 	switch {
+	case errors.Is(err, ErrNotFound) && strings.HasSuffix(err.Error(), "not a directory"):
+		return mounts.Listing{Exists: disk.No, Problem: fmt.Sprintf("%q is not a directory", dir)}, nil
 	case errors.Is(err, ErrNotFound):
 		return mounts.Listing{Exists: disk.No}, nil
 	case err != nil:

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mounts
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+)
+
+// What is as it should be now, and may not stay so, or was not seen, is told.
+func TestDecideWarnsOfWhatMayNotBeSo(t *testing.T) {
+	pending := func(n *NodeState) { n.StagedDiffers = true }
+	listed := watched(listing(map[string][2]string{disksDir: {"hdd", "hdd"}}))
+	lost := func(n *NodeState) { n.ViewProblem = "the connection broke" }
+	for name, c := range map[string]struct {
+		node    NodeState
+		request Request
+		action  Action
+		warning string
+	}{
+		"seen, and something is staged or tried":          {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(pending), ask(disksDir), ActionUnchanged, "not the one on its disk"},
+		"seen":                                            {plain(t, "v1.13.9", bind(disksDir)).with(listed), ask(disksDir), ActionUnchanged, ""},
+		"nothing to remove, and something is staged":      {plain(t, "v1.13.9").with(pending), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, "not the one on its disk"},
+		"nothing to remove":                               {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, ""},
+		"asked for, and not seen":                         {plain(t, "v1.13.9", bind(disksDir)).with(lost), ask(disksDir), ActionUnchanged, "is unknown: the connection broke"},
+		"to be staged where a staged one is not shown":    {plain(t, "v1.9.6"), Request{Required: []string{disksDir}, Staged: true}, ActionPatch, "if there is one, it is lost"},
+		"to be staged where a staged one is shown":        {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Staged: true}, ActionPatch, ""},
+		"to be changed where a staged one is not shown":   {plain(t, "v1.9.6"), ask(disksDir), ActionPatch, "if there is one, it is lost"},
+		"to be taken out where a staged one is not shown": {plain(t, "v1.9.6", bind(disksDir)), Request{Required: []string{disksDir}, Remove: true, Staged: true}, ActionPatch, "if there is one, it is lost"},
+	} {
+		p := Decide(c.node, c.request)
+		warnings := strings.Join(p.Warnings, "\n")
+		if p.Action != c.action || !strings.Contains(warnings, c.warning) || (c.warning == "") != (warnings == "") {
+			t.Errorf("%s: %s, warnings %q", name, p.Action, p.Warnings)
+		}
+	}
+}
+
+// A mount whose source is a file leaves the node without a kubelet.
+func TestDecideRefusesAFile(t *testing.T) {
+	file := Listing{Exists: disk.No, Problem: `"/var/lib/disks" is not a directory`}
+	view := &View{PID: 1, Dirs: map[string]Sight{disksDir: {Host: file, Kubelet: Listing{Exists: disk.No}}}}
+	for _, staged := range []bool{false, true} {
+		p := Decide(plain(t, "v1.13.9").with(watched(view)), Request{Required: []string{disksDir}, Staged: staged})
+		if p.Action != ActionRefuse || p.Reason != ReasonDirectory || !strings.Contains(p.Message, "is not a directory") {
+			t.Errorf("%s %s: %s", p.Action, p.Reason, p.Message)
+		}
+	}
+}
