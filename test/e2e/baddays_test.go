@@ -315,13 +315,34 @@ func diesAtWork(t *testing.T) {
 	release := holdLock(t, n, disks[n.Name()])
 	p := command{args: linkArgs(name, "--wait=false")}.start(t)
 	waitsForLock(t, p, n, 9)
+	began := restarts(t, n)
 	provisionerProcess(t, n, "KILL")
 	r := p.wait().wantError(t, "worker-2/"+name+": ")
 	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "unknown|not done", "worker-3": "created"})
 	release()
-	// The kubelet starts it again, after a while; the next test needs it.
-	// The kubelet starts it again after a while, and the next test needs it.
+	// The kubelet starts it again after a while, and the next test needs it. Until it
+	// does, the pod may still be told to be ready.
+	eventually(t, 30*time.Second, func() string {
+		if restarts(t, n) == began {
+			return "the container has not been started again"
+		}
+		return ""
+	})
 	waitRunning(t, manifests.Default())
+}
+
+// restarts is how often the container of a node's provisioner pod was started again.
+func restarts(t *testing.T, n *cluster.Node) int32 {
+	t.Helper()
+	p := manifests.Default()
+	pods, err := kube().CoreV1().Pods(p.Namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.Name()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pods.Items) != 1 || len(pods.Items[0].Status.ContainerStatuses) != 1 {
+		t.Fatalf("%d provisioner pods on %s", len(pods.Items), n.Name())
+	}
+	return pods.Items[0].Status.ContainerStatuses[0].RestartCount
 }
 
 // Only the exec's stream is cut, by the death of the kubelet; the script goes
