@@ -163,8 +163,8 @@ func (s *Subject) claimLink() (Mark, string) {
 		return MarkUnknown, fmt.Sprintf("%s: %s", name, s.Snapshot.Claims.Why())
 	case s.Claim == nil:
 		return MarkBroken, name + " does not exist"
-	case s.Claim.Phase == "Bound" && s.Volume == nil && s.Claim.Volume != "":
-		return MarkOK, fmt.Sprintf("%s is Bound to %s, which is no local volume, or is gone", name, s.Claim.Volume)
+	case s.Claim.NotLocal != "":
+		return MarkOK, fmt.Sprintf("%s is %s, and no local volume: %s", name, s.Claim.Phase, s.Claim.NotLocal)
 	case s.Claim.Phase == "Bound":
 		return MarkOK, fmt.Sprintf("%s is Bound to %s", name, s.Claim.Volume)
 	case s.Claim.Phase == "Pending":

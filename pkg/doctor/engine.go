@@ -122,32 +122,40 @@ func complete(f Finding, c Check, s *Subject) Finding {
 // mask hides symptoms: findings that another one about the same chain, about its
 // node or about the cluster explains.
 func mask(answers []*answer) {
-	type cause struct {
+	type about struct {
+		code    Code
 		subject *Subject
-		finding Finding
 	}
-	byCode := make(map[Code][]cause)
+	// Those about nodes and the cluster are few; those about chains only cover their own.
+	wide, own := make(map[Code][]placed), make(map[about][]placed)
 	for _, a := range answers {
 		for _, f := range a.found {
 			for _, code := range f.Masks {
-				byCode[code] = append(byCode[code], cause{a.subject, f})
+				if a.subject.Kind == OfChain {
+					own[about{code, a.subject}] = append(own[about{code, a.subject}], placed{a.subject, f})
+				} else {
+					wide[code] = append(wide[code], placed{a.subject, f})
+				}
 			}
 		}
 	}
 	for _, a := range answers {
-		all := len(a.found) > 0
+		if len(a.found) == 0 {
+			continue
+		}
+		a.outcome, a.why = OutcomeMasked, ""
 		for i, f := range a.found {
-			for _, c := range byCode[a.check.Code] {
-				if c.finding.Code != f.Code && covers(c.subject, c.finding, a.subject) {
-					a.masked[i], a.why = true, "explained by "+string(c.finding.Code)
+			for _, cause := range slices.Concat(own[about{f.Code, a.subject}], wide[f.Code]) {
+				if cause.finding.Code != f.Code && covers(cause.subject, cause.finding, a.subject) {
+					a.masked[i], a.why = true, "explained by "+string(cause.finding.Code)
 					break
 				}
 			}
-			all = all && a.masked[i]
+			if !a.masked[i] {
+				a.outcome = OutcomeFinding
+			}
 		}
-		if all {
-			a.outcome = OutcomeMasked
-		} else if a.outcome == OutcomeFinding {
+		if a.outcome == OutcomeFinding {
 			a.why = ""
 		}
 	}
@@ -197,11 +205,8 @@ func group(all []placed) []Finding {
 			groups[k], order = g, append(order, k)
 			continue
 		}
-		g.Objects = appendNew(g.Objects, f.Objects)
-		g.Nodes = appendNew(g.Nodes, f.Nodes)
-		g.Evidence = appendNew(g.Evidence, f.Evidence)
-		g.Fix = appendNew(g.Fix, f.Fix)
-		g.Masks = appendNew(g.Masks, f.Masks)
+		g.Objects, g.Nodes = append(g.Objects, f.Objects...), append(g.Nodes, f.Nodes...)
+		g.Evidence, g.Fix, g.Masks = append(g.Evidence, f.Evidence...), append(g.Fix, f.Fix...), append(g.Masks, f.Masks...)
 		if g.Path != f.Path {
 			g.Path = ""
 		}
@@ -220,22 +225,19 @@ func group(all []placed) []Finding {
 	return slices.Clip(findings)
 }
 
-func appendNew[T comparable](all, more []T) []T {
+// once keeps the first of each.
+func once[T comparable](all []T) []T {
 	have := make(map[T]bool, len(all))
-	for _, one := range all {
+	return slices.DeleteFunc(all, func(one T) bool {
+		before := have[one]
 		have[one] = true
-	}
-	for _, one := range more {
-		if !have[one] {
-			have[one] = true
-			all = append(all, one)
-		}
-	}
-	return all
+		return before
+	})
 }
 
 // settled names the nodes in the texts and keeps the evidence short.
 func (f *Finding) settled() Finding {
+	f.Objects, f.Nodes, f.Evidence, f.Fix, f.Masks = once(f.Objects), once(f.Nodes), once(f.Evidence), once(f.Fix), once(f.Masks)
 	slices.Sort(f.Nodes)
 	slices.Sort(f.Masks)
 	sentence, list := enumerate(f.Nodes), strings.Join(f.Nodes, ",")

@@ -21,16 +21,25 @@ const freshFor = 15 * time.Minute
 type Trouble struct {
 	Event snapshot.Event
 	Cause MountCause
+
+	at time.Time
 }
 
-// String is the event as evidence: `FailedMount 4 times in 3s, last 20s ago: …`.
-func (t Trouble) String() string { return eventText(t.Event, t.Cause.Detail, time.Time{}) }
+// String is the event as evidence: `FailedMount 4 times in 3s: …`.
+func (t Trouble) String() string { return eventText(t.Event, t.Cause.Detail, t.at) }
 
 // mountTroubles are what the kubelet says now of the subject's volume in its pod, the
 // latest first. What it said before it started again, or before the pod had its
 // volumes, proves nothing.
 func (s *Subject) mountTroubles() []Trouble {
-	if s.Pod == nil || hasVolumes(*s.Pod) {
+	if !s.asked {
+		s.asked, s.troubles = true, s.findTroubles()
+	}
+	return s.troubles
+}
+
+func (s *Subject) findTroubles() []Trouble {
+	if s.Pod == nil || s.PodVolume == nil || hasVolumes(*s.Pod) {
 		return nil
 	}
 	var troubles []Trouble
@@ -42,7 +51,7 @@ func (s *Subject) mountTroubles() []Trouble {
 			continue
 		}
 		if c, ok := ParseMount(e.Message); ok && s.concerns(c) {
-			troubles = append(troubles, Trouble{*e, c})
+			troubles = append(troubles, Trouble{*e, c, s.Snapshot.Time})
 		}
 	}
 	slices.SortStableFunc(troubles, func(a, b Trouble) int {
@@ -85,20 +94,17 @@ func (s *Subject) fresh(e snapshot.Event) bool {
 	return s.Snapshot.Time.IsZero() || s.Snapshot.Time.Sub(e.Last) <= freshFor
 }
 
-// kubeletStarted is when the kubelet of the pod's node last said that it starts; zero:
-// no event tells.
+// kubeletStarted is when the kubelet of the pod's node last said that it started; zero:
+// nothing tells.
 func (s *Subject) kubeletStarted() time.Time {
-	node := s.NodeName
+	node := s.Node
 	if s.Pod != nil && s.Pod.Node != "" {
-		node = s.Pod.Node
+		node = s.index.nodes[s.Pod.Node]
 	}
-	var last time.Time
-	for _, e := range s.events("node", "", node) {
-		if e.Reason == "Starting" && strings.Contains(e.Message, "kubelet") && e.Last.After(last) {
-			last = e.Last
-		}
+	if node == nil || node.KubeletStarted == nil {
+		return time.Time{}
 	}
-	return last
+	return *node.KubeletStarted
 }
 
 // hasVolumes tells a pod that has its volumes, and one that is past needing them: a
@@ -115,7 +121,7 @@ func hasVolumes(p snapshot.UserPod) bool {
 	})
 }
 
-// eventText is an event as evidence. With now, its age is told.
+// eventText is an event as evidence. Its age is told where it is not of just now.
 func eventText(e snapshot.Event, message string, now time.Time) string {
 	text := e.Reason
 	if e.Count > 1 {
@@ -124,8 +130,8 @@ func eventText(e snapshot.Event, message string, now time.Time) string {
 			text += " in " + duration(over)
 		}
 	}
-	if !now.IsZero() && !e.Last.IsZero() && !e.Last.After(now) {
-		text += ", last " + duration(now.Sub(e.Last)) + " ago"
+	if age := now.Sub(e.Last); !now.IsZero() && !e.Last.IsZero() && age >= time.Minute {
+		text += ", last " + duration(age) + " ago"
 	}
 	return text + ": " + oneLine(message)
 }

@@ -40,6 +40,9 @@ type Subject struct {
 	Path ThreeWay
 
 	index *index
+	// troubles are what mountTroubles found, once asked.
+	troubles []Trouble
+	asked    bool
 }
 
 // index finds the parts of a snapshot that belong together.
@@ -134,7 +137,7 @@ func (x *index) subjects() (all []*Subject, missing []snapshot.Ref) {
 		every = every || c.NodeName == ""
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.nodes)) {
-		if every || nodes[name] {
+		if (every || nodes[name]) && !x.nodes[name].Aside {
 			all = append(all, &Subject{Kind: OfNode, Name: "node/" + name, Snapshot: x.s, Node: x.nodes[name], NodeName: name, index: x})
 		}
 	}
@@ -180,6 +183,8 @@ func (x *index) everything() []*Subject {
 // for this program, unless a person asks for one by name.
 func (s *Subject) ours() bool {
 	switch {
+	case s.Claim != nil && s.Claim.NotLocal != "":
+		return false
 	case s.Volume != nil, s.Class != nil:
 		return true
 	case s.Claim == nil:
