@@ -115,6 +115,9 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 		{Message: "Kubelets:", Commands: []*cobra.Command{
 			newMounts(s),
 		}},
+		{Message: "Diagnosis:", Commands: []*cobra.Command{
+			newExplain(s),
+		}},
 		{Message: "Settings and Help:", Commands: []*cobra.Command{
 			newCompletion(s),
 			newVersion(s),
