@@ -42,7 +42,7 @@ func unknown(format string, args ...any) Verdict {
 
 // Checks are all of them, in the order of their codes.
 func Checks() []Check {
-	all := slices.Concat(linkChecks(), volumeChecks(), podChecks())
+	all := slices.Concat(accessChecks(), provisionerChecks(), hostChecks(), kubeletChecks(), linkChecks(), volumeChecks(), podChecks(), talosChecks())
 	slices.SortStableFunc(all, func(a, b Check) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	return all
 }

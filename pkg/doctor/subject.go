@@ -43,6 +43,8 @@ type Subject struct {
 	// troubles are what mountTroubles found, once asked.
 	troubles []Trouble
 	asked    bool
+	// kubelet is what judgeKubelet found, once asked.
+	kubelet *kubeletReport
 }
 
 // index finds the parts of a snapshot that belong together.

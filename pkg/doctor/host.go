@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// hostChecks are those of the node's own directories, mounts and Talos volumes.
+func hostChecks() []Check {
+	return []Check{
+		{Code: "TD0301", Title: "the path is missing on the node", Severity: Error, Stage: StageHost, About: OfNode, Needs: []Need{NeedVolumes}, Applies: hasVolumesHere, Run: pathMissing},
+		{Code: "TD0302", Title: "the path is there and is no mount point", Severity: Error, Stage: StageHost, About: OfNode, Needs: []Need{NeedVolumes}, Applies: hasFilesystems, Run: notMounted},
+		{Code: "TD0303", Title: "a Talos volume failed", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedTalosVolumes}, Run: talosVolumeFailed},
+		{Code: "TD0304", Title: "two entries of machine.disks have one mountpoint", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedKubeletConfig}, Run: sameMountpoint},
+		{Code: "TD0305", Title: "a device of machine.disks is missing", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedKubeletConfig, NeedTalosDisks}, Run: deviceMissing},
+		{Code: "TD0306", Title: "/var/mnt/u-NAME for /var/mnt/NAME", Severity: Error, Stage: StageHost, About: OfNode, Applies: namesVolumeByID, Run: volumeByID},
+		{Code: "TD0307", Title: "a staged configuration is pending", Severity: Warning, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedKubeletConfig}, Run: stagedPending},
+	}
+}
+
+// volumesHere are the local volumes of the node.
+func (s *Subject) volumesHere() []snapshot.Volume {
+	var here []snapshot.Volume
+	for _, v := range s.Snapshot.Volumes {
+		if v.Node == s.NodeName && v.Path != "" && !v.Deleting {
+			here = append(here, v)
+		}
+	}
+	return here
+}
+
+func hasVolumesHere(s *Subject) bool { return len(s.volumesHere()) > 0 }
+
+// hasFilesystems tells a node with volumes that must be mount points.
+func hasFilesystems(s *Subject) bool {
+	return slices.ContainsFunc(s.volumesHere(), func(v snapshot.Volume) bool { return v.Mode == provisioner.Filesystem })
+}
+
+// refsOf are those who suffer from what is wrong at one path.
+func (s *Subject) refsOf(v snapshot.Volume) []snapshot.Ref { return s.affected(v.Path) }
+
+// pathMissing leaves out links that are gone from a directory that is there, which are
+// TD0508, and volumes whose Talos volume failed, which is TD0303.
+func pathMissing(s *Subject) Verdict {
+	var verdict Verdict
+	for _, v := range s.volumesHere() {
+		t := CompareViews(s.Node, s.Snapshot.Install, v)
+		switch {
+		case t.Host.Answer == disk.Yes || t.Verdict == PathDangling:
+		case t.Host.Answer != disk.No:
+			verdict.Unknown = fmt.Sprintf("%s: %s", v.Path, t.Host.Why)
+		case v.Mode == provisioner.Block && !within(v.Path, "/dev") && !strings.Contains(t.Host.Why, "does not exist"):
+		case s.failedAt(v.Path):
+		default:
+			f := Finding{
+				Summary:  fmt.Sprintf("%q of volume %q is not on %s", v.Path, v.Name, allNodes),
+				Because:  "the volume goes on saying where its data was; the directory went with the disk, its mount, or the EPHEMERAL partition that it lay on",
+				Evidence: []string{fmt.Sprintf("%s: %s", s.Node.Name, t.Host.Why)},
+				Objects:  s.refsOf(v), Path: clean(v.Path), Masks: []Code{"TD0508", "TD0711"},
+				Fix: []Step{
+					{Text: "see which disks are there, and what they hold:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
+					{Text: "mount the disk there again, under the same path; if its data is not needed any more, delete the volume:", Command: "kubectl delete pv " + v.Name},
+				},
+			}
+			if within(v.Path, "/dev") {
+				f.Because = "the device, or the raw volume that had this name, is gone"
+			}
+			verdict.Findings = append(verdict.Findings, f)
+		}
+	}
+	return verdict
+}
+
+// notMounted: without the disk mounted, what pods write goes to the disk beneath. A
+// directory that somebody made a volume of by hand may be meant to be one.
+func notMounted(s *Subject) Verdict {
+	var verdict Verdict
+	for _, v := range s.volumesHere() {
+		if v.Mode != provisioner.Filesystem || within(v.Path, "/dev") {
+			continue
+		}
+		t := CompareViews(s.Node, s.Snapshot.Install, v)
+		if e, ok := s.entryAt(v); ok && e.Kind != provisioner.Directory {
+			continue // A device, which the kubelet mounts itself.
+		}
+		meant := v.ProvisionedBy != "" || s.meantMount(v.Path) != ""
+		switch {
+		case t.Mounted == disk.Yes || t.Host.Answer == disk.No || s.failedAt(v.Path):
+		case t.Host.Answer != disk.Yes:
+			verdict.Unknown = fmt.Sprintf("%s: %s", v.Path, t.Host.Why)
+		case t.Mounted != disk.No || s.isDirectoryVolume(v.Path):
+			if t.Mounted != disk.No {
+				verdict.Unknown = fmt.Sprintf("whether %s is a mount point was not seen: no mounts of the node were read", v.Path)
+			}
+		case meant:
+			verdict.Findings = append(verdict.Findings, Finding{
+				Summary:  fmt.Sprintf("nothing is mounted at %q of volume %q on %s", v.Path, v.Name, allNodes),
+				Because:  "the directory is there without its disk: a pod would write to the system disk, and find none of its data",
+				Evidence: nonEmpty(fmt.Sprintf("%s: %s, and is not among the node's mounts", s.Node.Name, t.Host.Why), s.meantMount(v.Path)),
+				Objects:  s.refsOf(v), Path: clean(v.Path), Masks: []Code{"TD0703", "TD0708"},
+				Fix: []Step{
+					{Text: "stop its pods before they write there; see what became of the disk:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
+					{Text: "and of its volume in Talos:", Command: fmt.Sprintf("talosctl -n %s get volumestatus", address(s.Node))},
+				},
+			})
+		}
+	}
+	return verdict
+}
+
+// entryAt is the entry of a volume, as the provisioner's pod sees it.
+func (s *Subject) entryAt(v snapshot.Volume) (provisioner.Entry, bool) {
+	c, ok := s.Snapshot.Install.ClassOf(v.Class)
+	return entryOf(s.Node, c, ok && parent(v.Path) == c.HostDir, clean(v.Path))
+}
+
+// meantMount is what says that a disk is to be mounted at a path; empty if nothing does.
+func (s *Subject) meantMount(p string) string {
+	state := value(s.Node.Kubelet)
+	for _, d := range state.Config.MachineDisks {
+		if clean(d.Mountpoint) == clean(p) {
+			return fmt.Sprintf("machine.disks mounts %s there", d.Device)
+		}
+	}
+	if path.Dir(clean(p)) == varMnt {
+		return "user volumes of Talos are mounted in " + varMnt
+	}
+	return ""
+}
+
+// isDirectoryVolume tells a user volume that is a directory: Talos tells no device
+// of it, so it is not among the mounts of block devices.
+func (s *Subject) isDirectoryVolume(p string) bool {
+	talos := value(s.Node.Talos)
+	return slices.ContainsFunc(value(talos.Volumes), func(v snapshot.TalosVolume) bool {
+		return v.Type == "directory" && v.Phase == "ready" && s.mountOf(v) == clean(p)
+	})
+}
+
+// failedAt tells whether a Talos volume that failed would be mounted at a path.
+func (s *Subject) failedAt(p string) bool {
+	talos := value(s.Node.Talos)
+	return slices.ContainsFunc(value(talos.Volumes), func(v snapshot.TalosVolume) bool {
+		return unready(v) && s.mountOf(v) == clean(p)
+	})
+}
+
+// unready tells a volume that has not come to be.
+func unready(v snapshot.TalosVolume) bool {
+	return slices.Contains([]string{"failed", "waiting", "missing"}, v.Phase)
+}
+
+// varMnt is where Talos mounts user, existing and external volumes (Talos v1.10).
+const varMnt = "/var/mnt"
+
+// mountOf is where a Talos volume is mounted, or what pods know it by; empty if that is not known.
+func (s *Subject) mountOf(v snapshot.TalosVolume) string {
+	for _, prefix := range []string{"u-", "e-", "x-"} {
+		if name, ok := strings.CutPrefix(v.ID, prefix); ok {
+			return path.Join(varMnt, name)
+		}
+	}
+	if strings.HasPrefix(v.ID, "r-") {
+		return "/dev/disk/by-partlabel/" + v.ID
+	}
+	state := value(s.Node.Kubelet)
+	count := make(map[string]int)
+	for _, d := range state.Config.MachineDisks {
+		count[d.Device]++ // The volumes of machine.disks are DEVICE-1, DEVICE-2, ….
+		if fmt.Sprintf("%s-%d", d.Device, count[d.Device]) == v.ID {
+			return clean(d.Mountpoint)
+		}
+	}
+	return ""
+}
+
+// forPods tells Talos's volumes that hold pods' data from those of the system.
+func forPods(v snapshot.TalosVolume) bool {
+	return slices.ContainsFunc([]string{"u-", "r-", "e-", "x-", "/dev/"}, func(p string) bool { return strings.HasPrefix(v.ID, p) })
+}
+
+func talosVolumeFailed(s *Subject) Verdict {
+	var all []Finding
+	for _, v := range value(value(s.Node.Talos).Volumes) {
+		if !unready(v) || v.Phase != "failed" && !forPods(v) {
+			continue
+		}
+		f := Finding{
+			Summary:  fmt.Sprintf("Talos volume %q on %s is %s", v.ID, allNodes, v.Phase),
+			Because:  orElse(v.Problem, "Talos does not say why; a minSize that no disk has room for looks like this"),
+			Evidence: []string{fmt.Sprintf("%s: VolumeStatus %s: phase %s %s", s.Node.Name, v.ID, v.Phase, v.Problem)},
+			Path:     s.mountOf(v), Masks: []Code{"TD0508", "TD0711", "TD0703", "TD0708"},
+			Fix: []Step{
+				{Text: "compare what its document asks for with the disks that there are:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
+				{Text: "mend the document; that needs no reboot:", Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode no-reboot", address(s.Node))},
+			},
+		}
+		f.Evidence[0] = strings.TrimSpace(f.Evidence[0])
+		if f.Path != "" {
+			f.Objects = s.affected(f.Path)
+		} else {
+			f.Masks = nil // Which volumes of pods it would have held is not known.
+		}
+		switch {
+		case strings.Contains(v.Problem, "filesystem type mismatch"), strings.Contains(v.Problem, "partition size must be greater"):
+			f.Fix = append(f.Fix, Step{Text: "something else lies on the disk: only if its data is not needed, wipe it:", Command: fmt.Sprintf("talosctl -n %s wipe disk DISK", address(s.Node))})
+		}
+		if v.Phase != "failed" || !forPods(v) {
+			f.Severity = Warning
+		}
+		all = append(all, f)
+	}
+	return found(all...)
+}
+
+func sameMountpoint(s *Subject) Verdict {
+	devices := make(map[string][]string)
+	for _, d := range s.Node.Kubelet.Value.Config.MachineDisks {
+		devices[clean(d.Mountpoint)] = append(devices[clean(d.Mountpoint)], d.Device)
+	}
+	var all []Finding
+	for _, point := range slices.Sorted(maps.Keys(devices)) {
+		if len(devices[point]) < 2 {
+			continue
+		}
+		all = append(all, Finding{
+			Summary:  fmt.Sprintf("machine.disks mounts %d partitions at %q on %s", len(devices[point]), point, allNodes),
+			Because:  "Talos does not check it: which one pods write to depends on the order in which they are mounted",
+			Evidence: []string{fmt.Sprintf("%s: %s", s.Node.Name, strings.Join(devices[point], ", "))},
+			Objects:  s.affected(point), Path: point,
+			Fix: []Step{{Text: "give each a mountpoint of its own; before Talos v1.14 that takes a reboot:", Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode staged", address(s.Node))}},
+		})
+	}
+	return found(all...)
+}
+
+// deviceMissing compares machine.disks with the disks that there are. Talos v1.8 and
+// later waits for it at boot, and starts no kubelet.
+func deviceMissing(s *Subject) Verdict {
+	var verdict Verdict
+	talos := value(s.Node.Talos)
+	seen := make(map[string]bool)
+	names := false // udev's names are known at all: since Talos v1.10.
+	for _, d := range value(talos.Disks) {
+		names = names || len(d.Symlinks) > 0
+	}
+	for _, m := range s.Node.Kubelet.Value.Config.MachineDisks {
+		if seen[m.Device] {
+			continue
+		}
+		seen[m.Device] = true
+		there := slices.ContainsFunc(value(talos.Disks), func(d snapshot.TalosDisk) bool {
+			return d.Path() == m.Device || slices.Contains(d.Symlinks, m.Device)
+		})
+		switch {
+		case there:
+		case strings.HasPrefix(m.Device, "/dev/disk/") && !names:
+			verdict.Unknown = fmt.Sprintf("whether %s is there: udev's names of the disks were not read", m.Device)
+		default:
+			verdict.Findings = append(verdict.Findings, Finding{
+				Summary:  fmt.Sprintf("%q of machine.disks is no disk of %s", m.Device, allNodes),
+				Because:  "the disk is gone, or the kernel calls it by another name since the last boot: /dev/vdX and /dev/sdX are given in the order in which disks are found; at the next boot Talos waits for it, and starts no kubelet",
+				Evidence: []string{fmt.Sprintf("%s: disks %s", s.Node.Name, diskNames(value(talos.Disks)))},
+				Objects:  s.affected(m.Mountpoint), Path: clean(m.Mountpoint),
+				Fix: []Step{
+					{Text: "see which disks there are, and their names that last:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
+					{Text: "name the disk below /dev/disk/by-id in machine.disks, before the node boots again:", Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode staged", address(s.Node))},
+				},
+			})
+		}
+	}
+	return verdict
+}
+
+func diskNames(disks []snapshot.TalosDisk) string {
+	var names []string
+	for _, d := range disks {
+		if !d.Virtual() {
+			names = append(names, d.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// byID are the directories of classes and volumes that are called by a user volume's ID.
+func (s *Subject) byID() map[string]string {
+	found := make(map[string]string)
+	add := func(p, whose string) {
+		rest, ok := strings.CutPrefix(clean(p), varMnt+"/u-")
+		if name, _, _ := strings.Cut(rest, "/"); ok && name != "" && found[name] == "" {
+			found[name] = whose
+		}
+	}
+	for _, c := range s.Snapshot.Install.Classes {
+		add(c.HostDir, fmt.Sprintf("hostDir %q of class %q", c.HostDir, c.Name))
+	}
+	for _, v := range s.volumesHere() {
+		add(v.Path, fmt.Sprintf("path %q of volume %q", v.Path, v.Name))
+	}
+	return found
+}
+
+func namesVolumeByID(s *Subject) bool { return runsTalos(s) && len(s.byID()) > 0 }
+
+// volumeByID: a page of Talos's documentation says /var/mnt/u-NAME, and Talos mounts
+// /var/mnt/NAME (Talos v1.10, block/internal/volumes/volumeconfig/user_volumes.go).
+func volumeByID(s *Subject) Verdict {
+	volumes := value(s.Node.Talos).Volumes
+	state := s.Node.Kubelet.Value
+	configured := state != nil && state.ConfigProblem == ""
+	if volumes.Value == nil && !configured {
+		return unknown("which user volumes there are: %s", orElse(s.Snapshot.NoTalos, orElse(volumes.Problem, s.Node.Talos.Why())))
+	}
+	has := func(name string) bool {
+		if configured {
+			for _, v := range state.Config.UserVolumes {
+				if v.Name == name {
+					return true
+				}
+			}
+		}
+		return slices.ContainsFunc(value(volumes), func(v snapshot.TalosVolume) bool { return v.ID == "u-"+name })
+	}
+	wrong := s.byID()
+	var all []Finding
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		if !has(name) || has("u-"+name) {
+			continue
+		}
+		all = append(all, Finding{
+			Summary:  fmt.Sprintf("user volume %q is mounted at %q, not at %q", name, path.Join(varMnt, name), path.Join(varMnt, "u-"+name)),
+			Because:  "u- begins the volume's ID and the label of its partition, and is no part of its directory",
+			Evidence: []string{wrong[name]},
+			Path:     path.Join(varMnt, "u-"+name),
+			Fix: []Step{
+				{Text: fmt.Sprintf("set the right directory in the values of the chart, for hostDir and mountDir: %s", path.Join(varMnt, name)), Command: configMap(s.Snapshot.Install)},
+				restart(s.Snapshot.Install),
+			},
+		})
+	}
+	return found(all...)
+}
+
+func stagedPending(s *Subject) Verdict {
+	if !s.Node.Kubelet.Value.StagedDiffers {
+		return fine()
+	}
+	return found(Finding{
+		Summary:  fmt.Sprintf("another machine configuration waits on the disk of %s", allNodes),
+		Because:  "it is staged for the next boot, or the one in force is being tried; a change that is made now throws it away",
+		Evidence: []string{s.Node.Name + ": the MachineConfig resources v1alpha1 and persistent differ"},
+		Fix: []Step{
+			{Text: "see what it changes; it holds the keys of the node:", Command: fmt.Sprintf("talosctl -n %s get machineconfig persistent -o yaml", address(s.Node))},
+			{Text: "a tried one rolls back by itself in some minutes; for a staged one reboot the node:", Command: fmt.Sprintf("talosctl -n %s reboot", address(s.Node))},
+		},
+	})
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// kubeletChecks are those of what the kubelet sees. Package mounts judges; here its
+// judgement is put in relation to the volumes that suffer.
+func kubeletChecks() []Check {
+	check := func(code Code, title string, severity Severity, needs ...Need) Check {
+		return Check{
+			Code: code, Title: title, Severity: severity, Stage: StageKubelet, About: OfNode, Needs: needs, Applies: runsTalos,
+			Run: func(s *Subject) Verdict { return judgeKubelet(s).verdict(code) },
+		}
+	}
+	return []Check{
+		check("TD0401", "the kubelet does not see the directory", Error, NeedInstall, NeedVolumes),
+		check("TD0402", "a mount is configured and not in force", Error, NeedKubeletConfig),
+		check("TD0403", "bind where rbind is needed", Error, NeedKubeletConfig),
+		check("TD0404", "propagation hides later mounts", Error, NeedKubeletConfig),
+		check("TD0405", "entries upon each other leak mounts", Error, NeedKubeletConfig),
+		check("TD0406", "source and destination of an entry differ", Error, NeedKubeletConfig),
+		check("TD0407", "a KubeletConfig document has no extraMounts", Error, NeedInstall, NeedVolumes, NeedKubeletConfig),
+		check("TD0408", "a directory is read-only in the kubelet", Error, NeedKubeletConfig),
+		check("TD0409", "an entry is needless", Info, NeedKubeletConfig),
+		check("TD0410", "an entry keeps the kubelet down", Error, NeedKubeletConfig),
+		check("TD0411", "a release on which a kubelet restart is dangerous", Info, NeedKubelet),
+	}
+}
+
+// kubeletReport is all that is wrong with what one node's kubelet sees.
+type kubeletReport struct {
+	findings []Finding
+	// unknown is why a code can be told neither way.
+	unknown map[Code]string
+}
+
+func (r *kubeletReport) verdict(code Code) Verdict {
+	v := Verdict{Unknown: r.unknown[code]}
+	for _, f := range r.findings {
+		if f.Code == code {
+			v.Findings = append(v.Findings, f)
+		}
+	}
+	return v
+}
+
+// add takes a finding in, or what it says as more evidence for the one about the
+// same directory.
+func (r *kubeletReport) add(f Finding) {
+	for i, have := range r.findings {
+		if have.Code == f.Code && (within(f.Path, have.Path) || within(have.Path, f.Path)) {
+			r.findings[i].Evidence = once(slices.Concat(have.Evidence, f.Evidence))
+			return
+		}
+	}
+	r.findings = append(r.findings, f)
+}
+
+func (r *kubeletReport) cannotTell(why string, codes ...Code) {
+	for _, code := range codes {
+		if r.unknown[code] == "" {
+			r.unknown[code] = why
+		}
+	}
+}
+
+// judgeKubelet looks at one node once; all checks of the room pick from it.
+func judgeKubelet(s *Subject) *kubeletReport {
+	if s.kubelet != nil {
+		return s.kubelet
+	}
+	j := kubeletJudge{s: s, node: s.Node, report: &kubeletReport{unknown: make(map[Code]string)}, byDir: make(map[Code][]hiddenDir)}
+	if s.Node.Kubelet.Value != nil {
+		j.state, j.told = *s.Node.Kubelet.Value, true
+	}
+	for _, dir := range s.localDirs() {
+		j.dir(dir)
+	}
+	j.hidden("TD0401")
+	j.hidden("TD0407")
+	if j.told {
+		j.entries()
+		j.hazard()
+	}
+	s.kubelet = j.report
+	return s.kubelet
+}
+
+// localDirs are the directories of the node that its kubelet must see: of the
+// classes, where the provisioner is meant to run, and of local volumes that lie elsewhere.
+func (s *Subject) localDirs() []string {
+	var dirs []string
+	if s.Node.Wanted {
+		dirs = s.Snapshot.Install.HostDirs()
+	}
+	for _, v := range s.Snapshot.Volumes {
+		if v.Node != s.NodeName || v.Path == "" || slices.ContainsFunc(dirs, func(dir string) bool { return within(v.Path, dir) }) {
+			continue
+		}
+		dirs = append(dirs, parent(v.Path))
+	}
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
+// affected are those who suffer from what is wrong with a directory of the node: pods,
+// of volumes without pods the volumes, and where there are none the node.
+func (s *Subject) affected(dir string) []snapshot.Ref {
+	var refs []snapshot.Ref
+	for _, v := range s.Snapshot.Volumes {
+		if v.Node != s.NodeName || !within(v.Path, dir) {
+			continue
+		}
+		var pods []*snapshot.UserPod
+		if v.Claim != nil {
+			pods = s.index.pods[*v.Claim]
+		}
+		for _, p := range pods {
+			refs = append(refs, snapshot.Ref{Kind: "pod", Namespace: p.Namespace, Name: p.Name, UID: p.UID})
+		}
+		if len(pods) == 0 {
+			refs = append(refs, snapshot.Ref{Kind: "pv", Name: v.Name, UID: v.UID})
+		}
+	}
+	if len(refs) == 0 {
+		return []snapshot.Ref{{Kind: "node", Name: s.Node.Name, UID: s.Node.UID}}
+	}
+	return once(refs)
+}
+
+// chainsIn are the chains of pods on the node whose volumes lie in a directory.
+func (s *Subject) chainsIn(dir string) []*Subject {
+	var chains []*Subject
+	for _, v := range s.Snapshot.Volumes {
+		if v.Node != s.NodeName || v.Claim == nil || !within(v.Path, dir) {
+			continue
+		}
+		for _, p := range s.index.pods[*v.Claim] {
+			for _, c := range s.index.podChains(p) {
+				if c.Volume != nil && c.Volume.Name == v.Name {
+					chains = append(chains, c)
+				}
+			}
+		}
+	}
+	return chains
+}
+
+// edit is the step of changing the machine configuration by hand. No patch is
+// offered: Talos's merge appends to the list of extraMounts.
+func edit(n *snapshot.Node, what string) Step {
+	return Step{Text: what, Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode no-reboot", address(n))}
+}
+
+// restartKubelet are the steps that put in force what is configured already.
+func restartKubelet(n *snapshot.Node, v mounts.Version) []Step {
+	steps := []Step{{Text: "restart the kubelet; pods go on:", Command: fmt.Sprintf("talosctl -n %s service kubelet restart", address(n))}}
+	if hazard := v.RestartHazard(); hazard != "" {
+		steps = append([]Step{{Text: "upgrade Talos first: " + hazard}}, steps...)
+	}
+	return steps
+}

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// kubeletJudge looks at one node.
+type kubeletJudge struct {
+	s      *Subject
+	node   *snapshot.Node
+	report *kubeletReport
+	// state is what Talos tells of the kubelet, if told.
+	state mounts.NodeState
+	told  bool
+	// byDir are the directories that no mount brings to the kubelet, by code; siblings
+	// become one finding.
+	byDir    map[Code][]hiddenDir
+	restarts bool
+}
+
+// hiddenDir is a directory that the kubelet does not see.
+type hiddenDir struct {
+	path, because string
+	evidence      []string
+	plan          mounts.Plan
+}
+
+// dir judges one directory that the kubelet must see.
+func (j *kubeletJudge) dir(dir string) {
+	if !j.told {
+		j.byEvents(dir)
+		return
+	}
+	plan := mounts.Decide(j.state, mounts.Request{Required: []string{dir}})
+	if len(plan.Directories) == 0 { // Its release is not known, or not one that is known here.
+		j.bySight(dir, plan)
+		return
+	}
+	d := plan.Directories[0]
+	is := fmt.Sprintf("%s %s", dir, d.Message)
+	switch d.Reason {
+	case mounts.ReasonVisible:
+	case mounts.ReasonNoEntry:
+		code := Code("TD0401")
+		because := "the kubelet runs in its own mount namespace, and no extraMount covers the directory"
+		if j.state.Config.KubeletDocument {
+			code, because = "TD0407", "the configuration has a KubeletConfig document, as Talos generates it since v1.14, which knows no extraMounts"
+		}
+		j.hides(code, hiddenDir{dir, because, j.views(dir, d.Visible), plan})
+	case mounts.ReasonOffVar, mounts.ReasonVarMnt, mounts.ReasonHoldsTalos:
+		j.hides("TD0401", hiddenDir{dir, is, j.views(dir, d.Visible), plan})
+	case mounts.ReasonConfigNotRead, mounts.ReasonConfigured, mounts.ReasonNotSeen:
+		if d.Visible == disk.No {
+			j.hides("TD0401", hiddenDir{dir, "the kubelet runs in its own mount namespace; which extraMounts are configured could not be read", j.views(dir, d.Visible), plan})
+		} else {
+			j.byEvents(dir)
+		}
+	default:
+		j.byEntry(dir, is, d)
+	}
+}
+
+func (j *kubeletJudge) bySight(dir string, plan mounts.Plan) {
+	switch s := j.state.See(dir); s.Visible {
+	case disk.No:
+		j.hides("TD0401", hiddenDir{dir, "the kubelet runs in its own mount namespace: " + s.Why, j.views(dir, disk.No), plan})
+	case disk.Yes:
+	default:
+		j.byEvents(dir)
+	}
+}
+
+// byEvents goes by what the kubelet says of pods, where nobody looked through its eyes. It
+// is proof only together with somebody who has seen the path on the node.
+func (j *kubeletJudge) byEvents(dir string) {
+	var evidence []string
+	seen, why := false, ""
+	for _, c := range j.s.chainsIn(dir) {
+		switch t := c.Path; {
+		case t.Kubelet.Answer == disk.Yes:
+			seen = true
+		case t.Kubelet.Answer != disk.No:
+		case t.Host.Answer == disk.Yes:
+			evidence = append(evidence, j.troubles(c)...)
+			evidence = append(evidence, t.Host.Why)
+		case t.Host.Answer != disk.No:
+			why = fmt.Sprintf("the kubelet does not see %s, and whether the node has it is not known: %s", t.Path, t.Host.Why)
+		}
+	}
+	switch {
+	case len(evidence) > 0:
+		j.hides("TD0401", hiddenDir{path: dir, because: "the kubelet runs in its own mount namespace, in which the directory is not; which extraMounts are configured was not read", evidence: once(evidence)})
+	case why != "":
+		j.report.cannotTell(why, "TD0401")
+	case !seen:
+		why := orElse(j.s.Snapshot.NoTalos, j.node.Kubelet.Why())
+		if j.told {
+			why = j.state.See(dir).Why
+		}
+		j.report.cannotTell(fmt.Sprintf("%s was not looked at through the kubelet's eyes: %s", dir, why), "TD0401")
+	}
+}
+
+// troubles are what the kubelet says of a chain, as evidence.
+func (j *kubeletJudge) troubles(c *Subject) []string {
+	var lines []string
+	for _, t := range c.mountTroubles() {
+		if t.Cause.Kind == CausePathMissing {
+			lines = append(lines, eventText(t.Event, t.Cause.Detail, j.s.Snapshot.Time))
+		}
+	}
+	return lines
+}
+
+// views is the directory in the three views, and what the kubelet says of pods.
+func (j *kubeletJudge) views(dir string, kubelet disk.Answer) []string {
+	node, pod := disk.Unknown, disk.Unknown
+	if j.state.View != nil {
+		node = sight(*j.state.View, dir).Host.Exists
+	}
+	for _, c := range j.s.Snapshot.Install.Classes {
+		if d, ok := value(j.node.View).Dirs[c.Name]; ok && c.HostDir == dir {
+			pod = disk.No
+			if d.Exists && d.MountPoint {
+				pod = disk.Yes
+			}
+		}
+	}
+	word := func(a disk.Answer) string { return orElse(string(a), string(disk.Unknown)) }
+	lines := []string{fmt.Sprintf("%s: who sees %s: the node %s, the provisioner's pod %s, the kubelet %s", j.node.Name, dir, word(node), word(pod), word(kubelet))}
+	for _, c := range j.s.chainsIn(dir) {
+		lines = append(lines, j.troubles(c)...)
+	}
+	return once(lines)
+}
+
+func (j *kubeletJudge) hides(code Code, h hiddenDir) { j.byDir[code] = append(j.byDir[code], h) }
+
+// hidden makes one finding of the directories that one mount would show.
+func (j *kubeletJudge) hidden(code Code) {
+	all := j.byDir[code]
+	var dirs []string
+	for _, h := range all {
+		dirs = append(dirs, h.path)
+	}
+	required, err := mounts.Require(j.state.Version, dirs)
+	if err != nil {
+		required = dirs
+	}
+	for _, dir := range required {
+		f := Finding{
+			Code: code, Severity: Error, Path: dir, Objects: j.s.affected(dir), Masks: []Code{"TD0711"},
+			Summary: fmt.Sprintf("the kubelet on %s cannot see %q", allNodes, dir),
+		}
+		first := slices.IndexFunc(all, func(h hiddenDir) bool { return within(h.path, dir) })
+		f.Because = all[first].because
+		for _, h := range all {
+			if within(h.path, dir) {
+				f.Evidence = once(append(f.Evidence, h.evidence...))
+			}
+		}
+		if code == "TD0407" {
+			f.Summary += ", and its configuration has no place for it"
+		}
+		f.Fix = j.mend(dir, all[first].plan)
+		j.report.findings = append(j.report.findings, f)
+	}
+	if code == "TD0401" && len(all) > 0 {
+		j.restarts = true
+	}
+}
+
+// mend are the steps that show a directory to the kubelet.
+func (j *kubeletJudge) mend(dir string, plan mounts.Plan) []Step {
+	var steps []Step
+	if len(plan.Ways) > 0 {
+		for _, way := range plan.Ways {
+			steps = append(steps, Step{Text: strings.TrimSuffix(way.String(), "\n")})
+		}
+		if plan.Reason == mounts.ReasonKubeletDocument {
+			steps = append(steps, Step{Text: "or have machine.kubelet back, which has extraMounts:", Command: "kubectl talosdisk mounts --nodes " + allNodes + " --convert-kubelet-config"})
+		}
+		return steps
+	}
+	switch plan.Reason {
+	case mounts.ReasonHazard, mounts.ReasonStaged, mounts.ReasonNotReady, mounts.ReasonVersion:
+		steps = append(steps, Step{Text: fmt.Sprintf("first: %s (%s)", plan.Hint, plan.Message)})
+	case mounts.ReasonBadEntry, mounts.ReasonDuplicate, mounts.ReasonNested:
+		steps = append(steps, edit(j.node, "first mend the entries that are there: "+plan.Message+":"))
+	}
+	if slices.ContainsFunc(j.s.Snapshot.Install.HostDirs(), func(h string) bool { return within(h, dir) }) {
+		return append(steps, Step{Command: "kubectl talosdisk mounts --nodes " + allNodes})
+	}
+	return append(steps, edit(j.node, fmt.Sprintf("no class of the provisioner has the directory, so add the entry by hand:\nmachine:\n  kubelet:\n    extraMounts:\n    - destination: %s\n      type: bind\n      source: %s\n      options: [rbind, rslave, rw]", dir, dir)))
+}
+
+// byEntry: an entry is for the directory, and does not serve.
+func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
+	if d.Reason == mounts.ReasonBindForRbind && j.state.View != nil && j.state.View.HasMounts() && d.Visible == disk.Yes {
+		return // The disk that bind hides lies in another directory than this one.
+	}
+	f := Finding{Severity: Error, Path: dir, Because: is, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{"TD0711"}}
+	switch d.Reason {
+	case mounts.ReasonNotInForce:
+		f.Code, f.Summary = "TD0402", fmt.Sprintf("the mount of %q is configured on %s and not in force", dir, allNodes)
+		f.Fix = restartKubelet(j.node, j.state.Version)
+		j.restarts = true
+	case mounts.ReasonHidden:
+		f.Code, f.Summary = "TD0404", fmt.Sprintf("%q lies in what Talos mounts into the kubelet on %s, and does not reach it", dir, allNodes)
+		f.Fix = restartKubelet(j.node, j.state.Version)
+		j.restarts = true
+	case mounts.ReasonBindForRbind:
+		j.bind(&f, dir)
+	case mounts.ReasonDuplicate, mounts.ReasonNested:
+		f.Code, f.Summary = "TD0405", fmt.Sprintf("%q is mounted into the kubelet on %s more than once", dir, allNodes)
+		f.Fix = leaveOne(j.node)
+	case mounts.ReasonOtherSource:
+		f.Code, f.Summary = "TD0406", fmt.Sprintf("%q is another directory in the kubelet on %s", dir, allNodes)
+		f.Fix = []Step{edit(j.node, "make source and destination of the entry the same:")}
+	case mounts.ReasonReadOnly:
+		f.Code, f.Summary = "TD0408", fmt.Sprintf("%q is read-only in the kubelet on %s", dir, allNodes)
+		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
+		if c, ok := j.classAt(dir); ok && c.Mode == provisioner.Block {
+			f.Severity = Warning // A pod gets the device; nothing is written beside it.
+		}
+	case mounts.ReasonBadEntry:
+		f.Code, f.Summary = "TD0410", fmt.Sprintf("an entry for %q keeps the kubelet on %s from starting", dir, allNodes)
+		f.Fix = []Step{edit(j.node, "mend the entry, or take it out:")}
+	default:
+		return
+	}
+	j.report.add(f)
+}
+
+// bind words a finding about disks that stay hidden beneath a bind.
+func (j *kubeletJudge) bind(f *Finding, dir string) {
+	f.Code = "TD0403"
+	f.Summary = fmt.Sprintf("pods on %s write to the system disk instead of the disks in %q", allNodes, dir)
+	f.Fix = []Step{
+		edit(j.node, "replace bind by rbind among the options of the entry:"),
+		{Text: "then start the pods again: those that run keep what they have, and what they wrote lies on the system disk, in the directory beneath"},
+	}
+	f.Masks = []Code{"TD0703", "TD0708"}
+}
+
+func (j *kubeletJudge) classAt(dir string) (provisioner.Class, bool) {
+	for _, c := range j.s.Snapshot.Install.Classes {
+		if c.HostDir == dir {
+			return c, true
+		}
+	}
+	return provisioner.Class{}, false
+}
+
+func leaveOne(n *snapshot.Node) []Step {
+	return []Step{
+		edit(n, "leave one entry for the directory, with the options rbind, rslave and rw:"),
+		{Text: "mounts that have leaked already stay until the node reboots"},
+	}
+}
+
+// entries looks at the extraMounts themselves, whoever needs them.
+func (j *kubeletJudge) entries() {
+	all := mounts.Findings(j.state)
+	var binds []string
+	for _, f := range all {
+		if f.Flag == mounts.FlagBindForRbind {
+			binds = append(binds, f.Path)
+		}
+	}
+	if j.state.View == nil || !j.state.View.HasMounts() {
+		why := orElse(j.state.ViewProblem, "nobody looked")
+		if j.state.View != nil {
+			why = orElse(j.state.View.MountsProblem, "the mounts were not read")
+		}
+		j.report.cannotTell(why, "TD0404", "TD0405")
+	}
+	for _, f := range all {
+		if f.Flag == mounts.FlagUnknown {
+			j.report.cannotTell(f.Message, "TD0402")
+			continue
+		}
+		j.entry(f, slices.ContainsFunc(binds, func(b string) bool { return within(f.Path, b) }))
+	}
+}
+
+// matters tells a path that volumes of this program have to do with.
+func (j *kubeletJudge) matters(p string) bool {
+	return slices.ContainsFunc(j.s.localDirs(), func(dir string) bool { return within(dir, p) || within(p, dir) })
+}
+
+// entry turns a flag of package mounts into a finding.
+func (j *kubeletJudge) entry(m mounts.Finding, bound bool) {
+	f := Finding{Severity: Warning, Path: m.Path, Evidence: []string{j.node.Name + ": " + m.Message}, Objects: j.s.affected(m.Path)}
+	switch m.Flag {
+	case mounts.FlagNoDestination, mounts.FlagBadEntry:
+		f.Code, f.Severity, f.Path = "TD0410", Error, path.Join("/", m.Path)
+		f.Summary = fmt.Sprintf("an entry of machine.kubelet.extraMounts keeps the kubelet on %s from starting", allNodes)
+		f.Because = "Talos checks nothing in an entry, and the container runtime cannot make this mount"
+		f.Fix = []Step{edit(j.node, "mend the entry, or take it out:")}
+		f.Objects, f.Masks = nil, []Code{"TD0107"}
+	case mounts.FlagDuplicated, mounts.FlagNested, mounts.FlagLeaked:
+		f.Code = "TD0405"
+		f.Summary = fmt.Sprintf("entries for %q lie upon each other on %s", m.Path, allNodes)
+		f.Because = "two mounts upon each other show the kubelet the upper one only, and serve nobody"
+		f.Fix = leaveOne(j.node)
+		switch {
+		case m.Flag == mounts.FlagLeaked:
+			f.Summary = fmt.Sprintf("mounts of %q have leaked on %s", m.Path, allNodes)
+			f.Because = "each start of a kubelet with two entries upon each other doubles them, until none can be made any more and the kubelet stays down"
+		case strings.Contains(m.Message, "doubles"):
+			f.Severity = Error
+			f.Because = "each start of the kubelet doubles the node's own mounts, until none can be made any more and the kubelet stays down"
+		}
+	case mounts.FlagNeedless:
+		f.Code, f.Severity = "TD0409", Info
+		f.Summary = fmt.Sprintf("an entry for %q is needless on %s", m.Path, allNodes)
+		f.Because = "Talos mounts it into the kubelet by itself"
+		f.Fix = []Step{edit(j.node, "take the entry out when the configuration is changed for another reason; that restarts the kubelet:")}
+		f.Objects = nil
+	case mounts.FlagOtherSource:
+		f.Code = "TD0406"
+		f.Summary = fmt.Sprintf("%q is another directory in the kubelet on %s", m.Path, allNodes)
+		f.Because = "volumes carry the node's path, under which the kubelet finds something else"
+		f.Fix = []Step{edit(j.node, "make source and destination of the entry the same:")}
+	case mounts.FlagReadOnly:
+		f.Code = "TD0408"
+		f.Summary = fmt.Sprintf("%q is read-only in the kubelet on %s", m.Path, allNodes)
+		f.Because = "pods cannot write to directories in it"
+		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
+	case mounts.FlagBindForRbind:
+		f.Code = "TD0403"
+		f.Summary = fmt.Sprintf("the entry for %q on %s would hide disks that are mounted below it", m.Path, allNodes)
+		f.Because = "bind leaves out what is mounted below when the kubelet starts: pods would write to the system disk, and nothing would say so"
+		f.Fix = []Step{edit(j.node, "replace bind by rbind among the options of the entry:")}
+		if j.hides403(m.Path) {
+			j.bind(&f, m.Path)
+			f.Severity = Error
+			f.Because = "the entry has bind, which leaves out what is mounted below when the kubelet starts: the kubelet has the directory beneath, and no event says so"
+		}
+	case mounts.FlagHidden:
+		f.Code, f.Severity = "TD0404", Error
+		f.Summary = fmt.Sprintf("the kubelet on %s does not see what is mounted at %q", allNodes, m.Path)
+		f.Because = "it was mounted after the kubelet started, and does not propagate: pods would write to the directory beneath"
+		f.Fix = append(restartKubelet(j.node, j.state.Version), edit(j.node, "and for good, give the entry the options rbind, rslave and rw:"))
+		f.Masks = []Code{"TD0703", "TD0708"}
+		if bound {
+			j.bind(&f, m.Path)
+			f.Because = "the entry has bind, which leaves out what is mounted below when the kubelet starts: the kubelet has the directory beneath, and no event says so"
+		} else if !j.matters(m.Path) {
+			f.Severity = Warning
+		}
+		j.restarts = true
+	case mounts.FlagPropagation, mounts.FlagStale:
+		f.Code = "TD0404"
+		f.Summary = fmt.Sprintf("mounts below %q do not reach the kubelet on %s as they come and go", m.Path, allNodes)
+		f.Because = "the entry is private: only a restart of the kubelet brings what was mounted meanwhile"
+		f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw:")}, restartKubelet(j.node, j.state.Version)...)
+		if m.Flag == mounts.FlagStale {
+			f.Because = "the kubelet holds a mount that the node has no longer, and pods would use it"
+		}
+	case mounts.FlagNotInForce:
+		f.Code = "TD0402"
+		f.Summary = fmt.Sprintf("the mount of %q is configured on %s and not in force", m.Path, allNodes)
+		f.Because = "the kubelet has not been started with it"
+		f.Fix = restartKubelet(j.node, j.state.Version)
+		j.restarts = true
+	default:
+		return
+	}
+	j.report.add(f)
+}
+
+// hides403 tells whether a disk below an entry is hidden from the kubelet as things are.
+func (j *kubeletJudge) hides403(dir string) bool {
+	s := j.state.See(dir)
+	return j.matters(dir) && s.MountPoint == disk.Yes && len(s.Hidden) > 0
+}
+
+// hazard is told of where a restart is to come, and as a note everywhere else.
+func (j *kubeletJudge) hazard() {
+	text := j.state.Version.RestartHazard()
+	if !j.state.Version.Known() {
+		j.report.cannotTell("its release of Talos is not known", "TD0411")
+		return
+	}
+	if text == "" {
+		return
+	}
+	f := Finding{
+		Code: "TD0411", Severity: Info,
+		Summary:  fmt.Sprintf("on %s a restart of the kubelet unmounts the user volumes", allNodes),
+		Because:  text,
+		Evidence: []string{fmt.Sprintf("%s runs Talos %s", j.node.Name, j.state.Version)},
+		Fix:      []Step{{Text: "upgrade Talos before anything restarts the kubelet:", Command: "talosctl -n " + address(j.node) + " version"}},
+	}
+	if j.restarts {
+		f.Severity = Warning
+		f.Because = "what mends the directories above restarts the kubelet, and " + text
+	}
+	j.report.findings = append(j.report.findings, f)
+}
+
+func parent(p string) string { return path.Dir(clean(p)) }

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+)
+
+// logRule is what a line of the provisioner's log means.
+type logRule struct {
+	like    *regexp.Regexp
+	meaning string
+	fix     string
+}
+
+// logRules are tried in order (sig-storage-local-static-provisioner v2.9, pkg/discovery,
+// pkg/deleter and pkg/common).
+func logRules() []logRule {
+	r := func(pattern, meaning, fix string) logRule { return logRule{regexp.MustCompile(pattern), meaning, fix} }
+	return []logRule{
+		r(`failed to get ReclaimPolicy from storage class|unsupported ReclaimPolicy`,
+			"a class has no StorageClass, or one whose reclaim policy it does not know", "make the StorageClass, with reclaimPolicy Delete or Retain"),
+		r(`error reading directory: open`,
+			"the directory of a class is not there in its container", "see that the DaemonSet mounts the class's hostDir at its mountDir"),
+		r(`is not a valid mount point`,
+			"a directory in a Filesystem class is no mount point in its container", "mount the disk there on the node; if it is mounted, mount hostDir into the pod with HostToContainer"),
+		r(`of filesystem mode cannot be used to create block volume|requires block mode but path .* was in fs mode`,
+			"a directory lies in the directory of a Block class", "take the directory away, or make the class Filesystem"),
+		r(`not a directory nor block device`,
+			"a file that is neither a directory nor a block device lies in the directory of a class", "take it away; if it is a link, see that /dev is mounted into the pod"),
+		r(`(Directory|Block device) check for .* failed|block stats error`,
+			"an entry of a class leads nowhere", "kubectl talosdisk disks shows where links lead"),
+		r(`Volume path already in use`,
+			"two classes, or two installations, publish the same path", "let one of them publish it"),
+		r(`error creating PV .* already exists`,
+			"a volume of the same name is another's: the node was made again with a new UID", "delete the old volume once its data is not needed"),
+		r(`is misconfigured, missing HostDir or MountDir`,
+			"a class lacks hostDir or mountDir", "complete the class in the provisioner's ConfigMap"),
+		r(`Invalid empty block cleaner command`,
+			"a Block class has no blockCleanerCommand", "give the class one"),
+		r(`Error cleaning PV|failed to get volume mode of path|Unknown storage class name|Unexpected error pv`,
+			"a released volume cannot be cleaned", "see whether its disk is still there under the same path"),
+		r(`is forbidden`,
+			"its service account lacks rights in Kubernetes", "deploy the chart's RBAC objects again"),
+	}
+}
+
+// logErrors explains the lines that package collect kept: one finding for each meaning.
+func logErrors(s *Subject) Verdict {
+	state := s.Snapshot.Provisioner.Value
+	lines, node := state.Log[s.Node.Name], s.Node.Name
+	if _, read := state.Log[node]; !read {
+		if why := state.LogProblem[node]; why != "" {
+			return unknown("%s", why)
+		}
+		if s.Node.Pod.Value == nil {
+			return fine() // There is no log; another check says why no pod runs.
+		}
+		if state.Log == nil {
+			return unknown("no log was read")
+		}
+		return fine()
+	}
+	const other = "something that is not known here"
+	rules := logRules()
+	evidence, fixes := make(map[string][]string), make(map[string]string)
+	for _, line := range lines {
+		meaning := other
+		if i := slices.IndexFunc(rules, func(r logRule) bool { return r.like.MatchString(line) }); i >= 0 {
+			meaning, fixes[rules[i].meaning] = rules[i].meaning, rules[i].fix
+		}
+		if text := oneLine(line); !slices.Contains(evidence[meaning], text) {
+			evidence[meaning] = append(evidence[meaning], text)
+		}
+	}
+	var all []Finding
+	for _, meaning := range slices.Sorted(maps.Keys(evidence)) {
+		f := Finding{
+			Summary: "the provisioner on " + allNodes + " logs errors: " + meaning,
+			Because: "as long as it lasts, what it is about is not published or not cleaned",
+			Fix: []Step{{Text: fixes[meaning], Command: fmt.Sprintf("kubectl -n %s logs daemonset/%s -c %s --tail=50",
+				s.Snapshot.Install.Namespace, s.Snapshot.Install.Name, s.Snapshot.Install.Container)}},
+		}
+		if s.Node.Pod.Value != nil {
+			f.Fix[0].Command = fmt.Sprintf("kubectl -n %s logs %s -c %s --tail=50", s.Snapshot.Install.Namespace, s.Node.Pod.Value.Name, s.Snapshot.Install.Container)
+		}
+		for _, text := range evidence[meaning] {
+			f.Evidence = append(f.Evidence, s.Node.Name+": "+text)
+		}
+		if meaning == other {
+			f.Because = ""
+		}
+		all = append(all, f)
+	}
+	return found(all...)
+}

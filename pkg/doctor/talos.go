@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// talosChecks relay what Talos warns of by itself.
+func talosChecks() []Check {
+	return []Check{
+		{Code: "TD0901", Title: "Talos warns by itself", Severity: Warning, Stage: StageHost, About: OfNode, Needs: []Need{NeedTalos}, Applies: runsTalos, Run: diagnostics},
+	}
+}
+
+func diagnostics(s *Subject) Verdict {
+	told := s.Node.Talos.Value.Diagnostics
+	if told.Value == nil {
+		return unknown("%s", told.Why())
+	}
+	var all []Finding
+	for _, d := range *told.Value {
+		f := Finding{
+			Summary: fmt.Sprintf("Talos on %s warns: %s", allNodes, oneLine(d.Message)),
+			Because: "Talos itself found it; it need not have to do with volumes",
+			Fix: []Step{
+				{Text: "its page: https://talos.dev/diagnostic/" + d.ID, Command: fmt.Sprintf("talosctl -n %s get diagnostics", address(s.Node))},
+			},
+			Objects: []snapshot.Ref{{Kind: "node", Name: s.Node.Name, UID: s.Node.UID}},
+		}
+		for _, detail := range d.Details {
+			f.Evidence = append(f.Evidence, s.Node.Name+": "+oneLine(detail))
+		}
+		all = append(all, f)
+	}
+	return found(all...)
+}
