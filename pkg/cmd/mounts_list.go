@@ -84,6 +84,8 @@ type kubeletMounts struct {
 	Problem string `json:"problem,omitempty"`
 
 	err error
+	// unread: the configuration is not known.
+	unread bool
 }
 
 // kubeletMount is one directory: required, configured or both.
@@ -137,7 +139,10 @@ func (o *mountsListOptions) run(ctx context.Context) error {
 func kubeletMountsOf(k collect.Kubelet, required []string) kubeletMounts {
 	n := kubeletMounts{
 		Kind: "KubeletMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Version,
-		Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem), err: k.Err,
+		Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem), err: k.Err, unread: k.State.ConfigProblem != "",
+	}
+	if n.err == nil && k.State.ViewProblem != "" {
+		n.err = failure.New("what its kubelet sees is unknown: "+k.State.ViewProblem, "try again")
 	}
 	see := func(m kubeletMount, dir string) {
 		m.Sighting = k.State.See(dir)
@@ -169,7 +174,7 @@ func kubeletMountsTable(nodes []kubeletMounts) *metav1.Table {
 			switch {
 			case m.Entry != nil:
 				configured = strings.Join(m.Entry.Options, ",")
-			case n.err != nil:
+			case n.unread:
 				configured = "unknown"
 			}
 			if m.Mount != nil && m.Mount.Point != "/" {

@@ -127,6 +127,9 @@ func (n nodeMounts) would() string {
 	case mounts.ActionUnchanged:
 		return string(mounts.ResultUnchanged)
 	case mounts.ActionPatch:
+		if !n.Restarts {
+			return string(mounts.ResultStaged)
+		}
 		return string(mounts.ResultPatched)
 	case mounts.ActionRefuse:
 		return string(mounts.ResultRefused)

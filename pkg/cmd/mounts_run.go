@@ -4,6 +4,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
@@ -133,8 +135,14 @@ func (n *nodeMounts) refuse(err error) {
 	n.after, n.Restarts = nil, false
 }
 
-// check lets Talos look at the new configurations. A node on which another one is being
-// tried has none: a dry run there would make that one stay.
+// unsure is a node of which Talos did not say whether it takes the configuration.
+func (n *nodeMounts) unsure(err error) {
+	n.Action, n.Reason, n.Message, n.Hint = mounts.ActionSkip, mounts.ReasonNotSeen, "whether Talos takes the configuration is unknown: "+err.Error(), failure.Hint(err)
+	n.err, n.after, n.Restarts = nil, nil, false
+}
+
+// check lets Talos look at the new configurations, as if they were to be tried: a dry
+// run in any other mode would end somebody's trial that began since the plan was made.
 func (o *mountsOptions) check(ctx context.Context, nodes []nodeMounts) {
 	var changed []*nodeMounts
 	for i := range nodes {
@@ -144,8 +152,11 @@ func (o *mountsOptions) check(ctx context.Context, nodes []nodeMounts) {
 	}
 	run := o.cluster.run
 	exec.Each(ctx, changed, run.Concurrency, run.NodeTimeout, func(ctx context.Context, n *nodeMounts) error {
-		if err := n.talos.DryRun(ctx, n.after, o.rollOut.Mode); err != nil {
+		switch err := n.talos.DryRun(ctx, n.after, mounts.Try); {
+		case errors.Is(err, talos.ErrRefused):
 			n.refuse(err)
+		case err != nil:
+			n.unsure(err)
 		}
 		return nil
 	})
@@ -214,7 +225,20 @@ func (o *mountsOptions) perform(ctx context.Context, c *cluster, nodes []nodeMou
 	})
 	c.progress.Clear()
 	for i, outcome := range outcomes {
-		of[i].Result, of[i].Detail, of[i].hint = outcome.Result, outcome.Detail, strings.ReplaceAll(outcome.Hint, "NODE", of[i].talos.Address())
+		of[i].end(outcome)
+	}
+}
+
+// end takes over what came of a node.
+func (n *nodeMounts) end(outcome mounts.Outcome) {
+	n.Result, n.Detail, n.hint = outcome.Result, outcome.Detail, strings.ReplaceAll(outcome.Hint, "NODE", n.talos.Address())
+	if n.Result != mounts.ResultPatched {
+		return
+	}
+	for i := range n.Directories {
+		if d := &n.Directories[i]; d.Action == mounts.ActionPatch { // The roll-out has seen it.
+			d.Visible, d.Message = disk.Yes, "is visible since the change"
+		}
 	}
 }
 

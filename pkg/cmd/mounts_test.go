@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
+)
+
+// aNode is a Talos node, and a client for it.
+func aNode(t *testing.T) (*talostest.Node, *talos.Node) {
+	t.Helper()
+	n, err := talostest.New(talostest.Options{Name: "w-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	path := filepath.Join(t.TempDir(), "talosconfig")
+	if err := n.Cluster().Talosconfig(path, talostest.Access{}); err != nil {
+		t.Fatal(err)
+	}
+	config, err := talos.Load(talos.Options{Path: path}, func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := talos.New(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { api.Close() })
+	return n, api.Node("w-1", "127.0.0.1")
+}
+
+// A dry run changes nothing, nor does it end a trial that somebody began meanwhile.
+func TestMountsCheck(t *testing.T) {
+	for _, mode := range modes() {
+		n, api := aNode(t)
+		if err := n.Try(t.Context(), append(n.Config(), "# theirs\n"...)); err != nil {
+			t.Fatal(err)
+		}
+		var o mountsOptions
+		o.cluster.run = runOptions{Concurrency: 1, NodeTimeout: time.Minute}
+		o.rollOut.Mode = mode
+		good := nodeMounts{Plan: mounts.Plan{Action: mounts.ActionPatch}, after: append(n.Config(), "# ours\n"...), talos: api}
+		bad := nodeMounts{Plan: mounts.Plan{Action: mounts.ActionPatch}, after: []byte("version: v1alpha1\nnonsense: 1\n"), talos: api}
+		nodes := []nodeMounts{good, bad}
+		o.check(t.Context(), nodes)
+		if nodes[0].Action != mounts.ActionPatch || nodes[1].Action != mounts.ActionRefuse || nodes[1].Reason != mounts.ReasonConfig {
+			t.Errorf("%s: %s and %s: %s", mode, nodes[0].Action, nodes[1].Action, nodes[1].Message)
+		}
+		if !n.RollbackPending() {
+			t.Errorf("%s: the trial was ended", mode)
+		}
+		// Not asked is not refused.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		nodes = []nodeMounts{good}
+		o.check(ctx, nodes)
+		if word, text, _ := nodes[0].trouble(); word != string(mounts.ResultUnknown) || !strings.Contains(text, "whether Talos takes the configuration is unknown: ") || nodes[0].after != nil {
+			t.Errorf("%s: %s: %s", mode, word, text)
+		}
+	}
+}
+
+func TestMountsTableTellsWhatIsNow(t *testing.T) {
+	_, api := aNode(t)
+	planned := func(restarts bool) nodeMounts {
+		return nodeMounts{talos: api, Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Restarts: restarts, Directories: []mounts.Directory{
+			{Path: "/dev", Action: mounts.ActionUnchanged, Visible: disk.Unknown, Message: "is visible"},
+			{Path: "/var/lib/disks", Action: mounts.ActionPatch, Visible: disk.No, Message: "is not visible"},
+		}}}
+	}
+	for name, c := range map[string]struct {
+		run      dryRun
+		restarts bool
+		outcome  mounts.Outcome
+		visible  disk.Answer
+		result   string
+	}{
+		"patched":          {dryRunNone, true, mounts.Outcome{Result: mounts.ResultPatched}, disk.Yes, "patched"},
+		"rolled back":      {dryRunNone, true, mounts.Outcome{Result: mounts.ResultRolledBack, Detail: "x", Hint: "talosctl -n NODE x"}, disk.No, "rolled back"},
+		"staged":           {dryRunNone, false, mounts.Outcome{Result: mounts.ResultStaged}, disk.No, "staged"},
+		"would be patched": {dryRunClient, true, mounts.Outcome{}, disk.No, "patched (dry run)"},
+		"would be staged":  {dryRunServer, false, mounts.Outcome{}, disk.No, "staged (server dry run)"},
+	} {
+		n := planned(c.restarts)
+		if c.run == dryRunNone {
+			n.end(c.outcome)
+		}
+		table := mountsTable([]nodeMounts{n}, c.run)
+		if got := table.Rows[1].Cells; got[3] != string(c.visible) || got[4] != c.result || table.Rows[0].Cells[3] != "unknown" {
+			t.Errorf("%s: %v", name, got)
+		}
+		if strings.Contains(n.hint, "NODE") {
+			t.Errorf("%s: %s", name, n.hint)
+		}
+	}
+}
+
+// A kubelet that nobody saw is a node that could not be looked at in full.
+func TestMountsListTellsWhatWasNotSeen(t *testing.T) {
+	version, err := mounts.ParseVersion("v1.13.9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := mounts.NodeState{Node: "w-1", Version: version}
+	for name, c := range map[string]struct {
+		kubelet    collect.Kubelet
+		err        string
+		configured string
+	}{
+		"all seen":         {collect.Kubelet{State: with(state, func(s *mounts.NodeState) { s.View = &mounts.View{} })}, "", "-"},
+		"no view":          {collect.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ViewProblem = "it broke" })}, "what its kubelet sees is unknown: it broke", "-"},
+		"no configuration": {collect.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ConfigProblem = "no role" }), Err: errors.New("no role")}, "no role", "unknown"},
+	} {
+		n := kubeletMountsOf(c.kubelet, []string{"/var/lib/disks"})
+		if got := failed(n.err); got != c.err {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := kubeletMountsTable([]kubeletMounts{n}).Rows[0].Cells[3]; got != c.configured {
+			t.Errorf("%s: configured %q", name, got)
+		}
+	}
+}
+
+func with(s mounts.NodeState, change func(*mounts.NodeState)) mounts.NodeState {
+	change(&s)
+	return s
+}
+
+func failed(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// No part of a configuration is in what is printed for machines.
+func TestMountsPrintsNoConfiguration(t *testing.T) {
+	n, api := aNode(t)
+	node := nodeMounts{before: mounts.Configs{Active: n.Config()}, after: append(n.Config(), "# ours\n"...), talos: api, Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch}}
+	var out bytes.Buffer
+	flags := output.NewFlags()
+	flags.Format = "json"
+	printer, err := flags.ToPrinter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := printer.Print(&out, mountsList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "NodeMountsList"}, Items: []nodeMounts{node}}, nil); err != nil || !strings.Contains(out.String(), `"patch"`) {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	for line := range strings.Lines(string(n.Config())) {
+		if line = strings.TrimSpace(line); len(line) > 30 && strings.Contains(out.String(), line) {
+			t.Fatalf("it has %q", line)
+		}
+	}
+}
