@@ -22,7 +22,8 @@ func (a attempt) left(deadline time.Time, last string) Outcome {
 func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing string) Outcome {
 	a.say("waiting for Talos to take it back")
 	detail := func(end string) string { return missing + "; " + end }
-	wctx, cancel := context.WithDeadline(ctx, deadline.Add(a.Settle))
+	// Talos counts from when it got the request; then a kubelet has to come back.
+	wctx, cancel := context.WithDeadline(ctx, deadline.Add(a.Call+max(a.Settle, time.Minute)))
 	defer cancel()
 	restored, changed := false, false
 	var tried state // The kubelet with the tried configuration; what comes back is another one.
