@@ -37,15 +37,16 @@ func Kubelets(ctx context.Context, s *snapshot.Snapshot, limit int, timeout time
 		if done != nil {
 			defer done()
 		}
-		return kubeletOf(ctx, s, n, node(n))
+		return kubeletOf(ctx, s.Volumes, n, s.Install.HostDirs(), node(n))
 	})
 }
 
-func kubeletOf(ctx context.Context, s *snapshot.Snapshot, n snapshot.Node, talos TalosNode) Kubelet {
+// kubeletOf looks at a node's kubelet, at dirs and at what else is of interest there.
+func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, dirs []string, talos TalosNode) Kubelet {
 	k := Kubelet{State: mounts.NodeState{
 		Node: n.Name, Address: n.Address, Ready: n.Ready, NotReady: n.NotReady, Volumes: make(map[string]string),
 	}}
-	for _, v := range s.Volumes {
+	for _, v := range volumes {
 		if v.Node == n.Name {
 			k.State.Volumes[v.Name] = v.Path
 		}
@@ -73,7 +74,7 @@ func kubeletOf(ctx context.Context, s *snapshot.Snapshot, n snapshot.Node, talos
 	if err != nil {
 		k.Err, k.State.ConfigProblem = err, err.Error()
 	}
-	view, err := talos.View(ctx, look(k.State, s.Install.HostDirs()))
+	view, err := talos.View(ctx, look(k.State, dirs))
 	if err != nil {
 		k.State.ViewProblem = err.Error()
 	} else {

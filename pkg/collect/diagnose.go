@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/version"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// The kinds of a snapshot.Ref.
+const (
+	kindPod       = "pod"
+	kindClaim     = "pvc"
+	kindVolume    = "pv"
+	kindNode      = "node"
+	kindDaemonSet = "daemonset"
+)
+
+// DiagnoseRequest is what to diagnose, and how to look at it.
+type DiagnoseRequest struct {
+	// Targets are pods, claims (pvc), volumes (pv) and nodes. With neither targets nor a
+	// selector the whole cluster is diagnosed: every claim of a local class, and what
+	// belongs to it.
+	Targets []snapshot.Ref
+	// Selector chooses pods, in Namespace or in all. Nil or empty: it chooses none.
+	Selector      labels.Selector
+	Namespace     string
+	AllNamespaces bool
+	// ProvisionerNamespace and DaemonSet of the provisioner; empty: to be found.
+	ProvisionerNamespace, DaemonSet string
+	// Exec looks at nodes through the provisioner's pods.
+	Exec bool
+	// Kubelet, if set, connects to a node's Talos API, to ask it about the kubelet. If it
+	// is not set where it would be, the Collector's NoTalos says why.
+	Kubelet func(node, address string) TalosNode
+	// Limit is how many nodes are looked at, and how many requests are made, at once; 0
+	// is no limit. Timeout is each look's own; 0 is none.
+	Limit   int
+	Timeout time.Duration
+}
+
+// diagnosis is a snapshot being filled to diagnose.
+type diagnosis struct {
+	*Collector
+	request DiagnoseRequest
+	s       *snapshot.Snapshot
+	// whole: there is no target.
+	whole bool
+
+	objects objects
+	// own are the provisioner's pods on the nodes that belong to what is diagnosed.
+	own []corev1.Pod
+}
+
+// Diagnose fills a snapshot with everything that there is to know about the targets.
+// For one pod the number of requests does not depend on the size of the cluster.
+//
+// What cannot be read is said in the snapshot. An error means that there is nothing to
+// diagnose: the API server does not answer, a target does not exist, or it is not
+// clear which provisioner is meant.
+func (c *Collector) Diagnose(ctx context.Context, r DiagnoseRequest) (*snapshot.Snapshot, error) {
+	d := &diagnosis{
+		Collector: c, request: r,
+		s:       &snapshot.Snapshot{Version: snapshot.FormatVersion, Unread: make(map[string]string), NoTalos: c.NoTalos, Targets: slices.Clone(r.Targets)},
+		whole:   len(r.Targets) == 0 && (r.Selector == nil || r.Selector.Empty()),
+		objects: newObjects(),
+	}
+	if err := d.read(ctx); err != nil {
+		return nil, cmp.Or(context.Cause(ctx), err)
+	}
+	d.look(ctx)
+	d.finish()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return d.s, nil
+}
+
+// read reads the API server's objects.
+func (d *diagnosis) read(ctx context.Context) error {
+	if err := d.server(ctx); err != nil {
+		return err
+	}
+	d.classes(ctx)
+	var candidates []candidate
+	var candidatesErr error
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { candidates, candidatesErr = d.candidates(gctx); return nil })
+	g.Go(func() error {
+		if d.whole {
+			d.readAll(gctx)
+			return nil
+		}
+		return d.readTargets(gctx)
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if candidatesErr != nil {
+		d.noInstall(candidatesErr)
+		d.s.Provisioner = snapshot.Unread[snapshot.ProvisionerState](candidatesErr.Error())
+	} else if err := d.provisioner(ctx, candidates); err != nil {
+		return err
+	}
+	d.readOwnPods(ctx)
+	if d.whole {
+		d.keepLocal()
+	}
+	d.nodes()
+	return nil
+}
+
+// server asks for the API server's version. Everybody may, so that no answer means
+// that there will be none to anything else.
+func (d *diagnosis) server(ctx context.Context) error {
+	body, err := d.Client.Discovery().RESTClient().Get().AbsPath("/version").DoRaw(ctx)
+	var status apierrors.APIStatus
+	switch {
+	case err == nil:
+		var info version.Info
+		if err := json.Unmarshal(body, &info); err == nil {
+			d.s.Kubernetes = info.GitVersion
+		}
+	case apierrors.IsUnauthorized(err), !errors.As(err, &status):
+		return err
+	}
+	return nil
+}
+
+// classes reads the StorageClasses, all of them: they are few.
+func (d *diagnosis) classes(ctx context.Context) {
+	var err error
+	if d.s.StorageClasses, err = d.storageClasses(ctx); err != nil {
+		d.unread(snapshot.PartStorageClasses, err)
+	}
+}
+
+// unread says why a part could not be read.
+func (d *diagnosis) unread(part string, err error) { d.s.Unread[part] = err.Error() }
+
+// nodes puts the nodes and the provisioner's pods on them together.
+func (d *diagnosis) nodes() {
+	o := &d.objects
+	for name := range o.wantedNodes {
+		if _, ok := o.nodes[name]; !ok && d.s.Unread[snapshot.PartNodes] != "" {
+			// That it is there is known from its pods, and that is all.
+			stub := corev1.Node{}
+			stub.Name = name
+			o.nodes[name] = stub
+		}
+	}
+	all := make([]corev1.Node, 0, len(o.nodes))
+	for _, n := range o.nodes {
+		all = append(all, n)
+	}
+	d.s.Nodes = join(d.s.Install, all, d.own)
+	s := d.s
+	for name, v := range o.volumes {
+		v.Node = s.NodeByHostname(v.Node)
+		o.volumes[name] = v
+	}
+	busy := make(map[string]bool)
+	for _, v := range o.volumes {
+		busy[v.Node] = true
+	}
+	for _, p := range o.pods {
+		busy[p.Node] = true
+	}
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		if s.Unread[snapshot.PartInstall] != "" {
+			n.Pod = snapshot.Unread[snapshot.Pod](s.Unread[snapshot.PartInstall])
+		} else if p := s.Provisioner.Value; p != nil && p.PodsProblem != "" {
+			n.Pod = snapshot.Unread[snapshot.Pod](p.PodsProblem)
+		}
+		if d.whole {
+			n.Aside = !n.Wanted && !busy[n.Name]
+		} else {
+			n.Aside = !o.wantedNodes[n.Name]
+		}
+	}
+}
+
+// finish puts what was read into the snapshot, without the labels that nobody asks for.
+func (d *diagnosis) finish() {
+	s, o := d.s, &d.objects
+	s.Time = time.Now()
+	s.Volumes = sorted(o.volumes)
+	switch {
+	case o.claimsProblem != "":
+		s.Claims = snapshot.Unread[[]snapshot.Claim](o.claimsProblem)
+	case o.podsProblem != "" && len(o.claims) == 0: // It is not known which to read.
+	default:
+		s.Claims = snapshot.Read(sorted(o.claims))
+	}
+	if o.podsProblem != "" {
+		s.Pods = snapshot.Unread[[]snapshot.UserPod](o.podsProblem)
+	} else {
+		s.Pods = snapshot.Read(sorted(o.pods))
+	}
+	for i, t := range s.Targets {
+		switch t.Kind {
+		case kindPod:
+			s.Targets[i].UID = o.pods[key(t.Namespace, t.Name)].UID
+		case kindClaim:
+			s.Targets[i].UID = o.claims[key(t.Namespace, t.Name)].UID
+		case kindVolume:
+			s.Targets[i].UID = o.volumes[t.Name].UID
+		case kindNode:
+			s.Targets[i].UID = o.nodes[t.Name].UID
+		}
+	}
+	if len(s.Unread) == 0 {
+		s.Unread = nil
+	}
+	forgetLabels(s)
+}
+
+// forgetLabels leaves the labels that a selector in the snapshot asks for. Others are
+// nobody's business.
+func forgetLabels(s *snapshot.Snapshot) {
+	ofNodes := map[string]bool{corev1.LabelHostname: true}
+	for k := range s.Install.NodeSelector {
+		ofNodes[k] = true
+	}
+	if s.Pods.Value != nil {
+		for _, p := range *s.Pods.Value {
+			for k := range p.NodeSelector {
+				ofNodes[k] = true
+			}
+			for _, term := range p.NodeAffinity {
+				addKeys(ofNodes, term)
+			}
+		}
+	}
+	ofVolumes := make(map[string]bool)
+	if s.Claims.Value != nil {
+		for _, c := range *s.Claims.Value {
+			addKeys(ofVolumes, c.Selector)
+		}
+	}
+	for i := range s.Nodes {
+		s.Nodes[i].Labels = only(s.Nodes[i].Labels, ofNodes)
+	}
+	for i := range s.Volumes {
+		s.Volumes[i].Labels = only(s.Volumes[i].Labels, ofVolumes)
+	}
+}
+
+// addKeys adds the labels that a selector asks for.
+func addKeys(keys map[string]bool, selector string) {
+	parsed, err := labels.Parse(selector)
+	if err != nil {
+		return
+	}
+	requirements, _ := parsed.Requirements()
+	for _, r := range requirements {
+		keys[r.Key()] = true
+	}
+}
+
+func only(all map[string]string, keys map[string]bool) map[string]string {
+	kept := make(map[string]string)
+	for k, v := range all {
+		if keys[k] {
+			kept[k] = v
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return kept
+}
+
+// key names an object of a namespace.
+func key(namespace, name string) string { return namespace + "/" + name }
+
+// notThere is the error about targets that do not exist.
+func notThere(refs []snapshot.Ref) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	var parts []failure.Part
+	for _, r := range refs {
+		text, hint := "it does not exist", "kubectl get "+r.Kind
+		if r.Namespace != "" {
+			text, hint = "it does not exist in namespace \""+r.Namespace+"\"", "kubectl -n "+r.Namespace+" get "+r.Kind
+		}
+		if len(refs) == 1 {
+			return failure.New("\""+r.String()+"\" "+strings.TrimPrefix(text, "it "), hint)
+		}
+		parts = append(parts, failure.Part{Subject: r.String(), Err: failure.New(text, hint)})
+	}
+	return failure.Several("not all targets exist", parts)
+}
+
+// classNames are the classes of what is diagnosed.
+func (d *diagnosis) classNames() []string {
+	var names []string
+	for _, c := range d.objects.claims {
+		if c.Class != nil && c.NotLocal == "" {
+			names = append(names, *c.Class)
+		}
+	}
+	for _, v := range d.objects.volumes {
+		names = append(names, v.Class)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// local tells whether a StorageClass is one of local volumes.
+func local(s *snapshot.Snapshot, class string) bool {
+	_, ours := s.Install.ClassOf(class)
+	return ours || s.StorageClasses[class].Provisioner == noProvisioner
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// look looks at the nodes that belong to what is diagnosed, and reads what was
+// reported of it: everything at once.
+func (d *diagnosis) look(ctx context.Context) {
+	var nodes []*snapshot.Node
+	for i := range d.s.Nodes {
+		if !d.s.Nodes[i].Aside {
+			nodes = append(nodes, &d.s.Nodes[i])
+		}
+	}
+	if d.Pods != nil {
+		d.Pods.Targets, d.Pods.Classes = kube.Targets(d.s), d.s.Install.Classes
+	}
+	var step func()
+	if d.Progress != nil && len(nodes) > 0 {
+		step = d.Progress(len(nodes))
+	}
+	var ways sync.WaitGroup
+	ways.Go(func() { d.readEvents(ctx) })
+	ways.Go(func() { d.readLogs(ctx) })
+	ways.Go(func() {
+		exec.Each(ctx, nodes, d.request.Limit, 0, func(ctx context.Context, n *snapshot.Node) error {
+			d.lookAt(ctx, n)
+			if step != nil {
+				step()
+			}
+			return nil
+		})
+	})
+	ways.Wait()
+	for _, n := range nodes {
+		if d.s.Events.Value != nil {
+			n.KubeletStarted = kubeletStart(n.Name, *d.s.Events.Value)
+		}
+	}
+}
+
+// lookAt looks at one node in every way that there is, each in its own time.
+func (d *diagnosis) lookAt(ctx context.Context, n *snapshot.Node) {
+	was := *n // What is filled in beside does not matter to the others.
+	within := func(f func(context.Context)) func() {
+		return func() {
+			ctx, cancel := exec.WithTimeout(ctx, d.request.Timeout)
+			defer cancel()
+			f(ctx)
+		}
+	}
+	var ways sync.WaitGroup
+	ways.Go(within(func(ctx context.Context) { n.View = d.viewOf(ctx, was) }))
+	ways.Go(within(func(ctx context.Context) { n.Talos = d.talosOf(ctx, was) }))
+	ways.Go(within(func(ctx context.Context) { n.Kubelet = d.kubeletOf(ctx, was) }))
+	ways.Go(within(func(ctx context.Context) { n.Stats = d.statsOf(ctx, was) }))
+	ways.Wait()
+}
+
+// viewOf is what the node's provisioner pod sees.
+func (d *diagnosis) viewOf(ctx context.Context, n snapshot.Node) snapshot.Section[snapshot.PodView] {
+	switch {
+	case !d.request.Exec || d.Pods == nil:
+		return snapshot.Section[snapshot.PodView]{}
+	case n.Pod.Value == nil:
+		return snapshot.Unread[snapshot.PodView](n.Pod.Why())
+	case d.s.Unread[snapshot.PartClasses] != "":
+		return snapshot.Unread[snapshot.PodView](d.s.Unread[snapshot.PartClasses])
+	}
+	return viewOf(d.Pods.Observe(ctx, []string{n.Name}, closely(d.s, sorted(d.objects.volumes), n.Name), false, nil)[0])
+}
+
+// closely are the entries of the node's volumes, as its provisioner pod sees them: the
+// disks behind them are read and opened.
+func closely(s *snapshot.Snapshot, volumes []snapshot.Volume, node string) []string {
+	var paths []string
+	for _, v := range volumes {
+		class, ok := s.Install.ClassOf(v.Class)
+		if !ok || v.Node != node || path.Dir(v.Path) != class.HostDir {
+			continue
+		}
+		// The script splits words at blanks, and reads patterns.
+		if entry := class.EntryPath(path.Base(v.Path)); !strings.ContainsAny(entry, " \t\n*?[]\\") {
+			paths = append(paths, entry)
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// talosOf is what the node's Talos API tells of its disks.
+func (d *diagnosis) talosOf(ctx context.Context, n snapshot.Node) snapshot.Section[snapshot.Talos] {
+	if d.Talos == nil {
+		return snapshot.Section[snapshot.Talos]{Problem: d.NoTalos}
+	}
+	if n.Address == "" {
+		return snapshot.Unread[snapshot.Talos](noAddress)
+	}
+	told, err := d.Talos.Inventory(ctx, n.Name, n.Address)
+	if err != nil {
+		return snapshot.Unread[snapshot.Talos](err.Error())
+	}
+	return snapshot.Read(told)
+}
+
+// kubeletOf is what the configuration says of the node's kubelet, and what that sees.
+func (d *diagnosis) kubeletOf(ctx context.Context, n snapshot.Node) snapshot.Section[mounts.NodeState] {
+	if d.request.Kubelet == nil {
+		return snapshot.Section[mounts.NodeState]{Problem: d.NoTalos}
+	}
+	if n.Address == "" {
+		return snapshot.Unread[mounts.NodeState](noAddress)
+	}
+	volumes := sorted(d.objects.volumes)
+	k := kubeletOf(ctx, volumes, n, d.dirs(volumes, n.Name), d.request.Kubelet(n.Name, n.Address))
+	if k.Err != nil && !k.State.Version.Known() {
+		return snapshot.Unread[mounts.NodeState](k.Err.Error())
+	}
+	return snapshot.Read(k.State)
+}
+
+const noAddress = "the node's status has no InternalIP to reach Talos by"
+
+// dirs are the directories to look at on a node: the classes', those of its volumes,
+// and those that the pods there have of the node.
+func (d *diagnosis) dirs(volumes []snapshot.Volume, node string) []string {
+	dirs := d.s.Install.HostDirs()
+	for _, v := range volumes {
+		if v.Node == node {
+			dirs = append(dirs, path.Dir(v.Path))
+		}
+	}
+	for _, p := range d.objects.pods {
+		for _, v := range p.Volumes {
+			if p.Node == node && v.HostPath != "" {
+				dirs = append(dirs, path.Dir(path.Clean(v.HostPath)))
+			}
+		}
+	}
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
+// statsOf are the file systems of the claims of the node's pods, if such pods run.
+func (d *diagnosis) statsOf(ctx context.Context, n snapshot.Node) snapshot.Section[[]snapshot.VolumeStat] {
+	running := false
+	for _, p := range d.objects.pods {
+		running = running || p.Node == n.Name && p.Phase == string(corev1.PodRunning) && len(claimsOf(p)) > 0
+	}
+	if !running {
+		return snapshot.Section[[]snapshot.VolumeStat]{}
+	}
+	stats, err := d.readStats(ctx, n.Name)
+	if err != nil {
+		return snapshot.Unread[[]snapshot.VolumeStat](err.Error())
+	}
+	// What other pods have is nobody's business.
+	stats = slices.DeleteFunc(stats, func(v snapshot.VolumeStat) bool { _, ok := d.objects.pods[key(v.Namespace, v.Pod)]; return !ok })
+	return snapshot.Read(stats)
+}
+
+// readLogs reads the logs of the provisioner's pods on the nodes.
+func (d *diagnosis) readLogs(ctx context.Context) {
+	state := d.s.Provisioner.Value
+	if state == nil {
+		return
+	}
+	type log struct {
+		lines []string
+		err   error
+	}
+	pods := slices.DeleteFunc(slices.Clone(state.Pods), func(p snapshot.ProvisionerPod) bool { return p.Node == "" })
+	logs := exec.Each(ctx, pods, d.request.Limit, d.request.Timeout, func(ctx context.Context, p snapshot.ProvisionerPod) log {
+		lines, err := d.readLog(ctx, p)
+		return log{lines, err}
+	})
+	state.Log, state.LogProblem = make(map[string][]string), make(map[string]string)
+	for i, p := range pods {
+		if logs[i].err != nil {
+			state.LogProblem[p.Node] = logs[i].err.Error()
+		} else if len(logs[i].lines) > 0 {
+			state.Log[p.Node] = append(state.Log[p.Node], logs[i].lines...)
+		}
+	}
+}
+
+// readEvents reads the events about everything that is diagnosed.
+func (d *diagnosis) readEvents(ctx context.Context) {
+	about := d.subjects()
+	wanted := make(map[snapshot.Ref]bool, len(about))
+	for _, r := range about {
+		wanted[identity(r)] = true
+	}
+	lists := eventLists(about, d.whole)
+	var mu sync.Mutex
+	var events []snapshot.Event
+	problems := exec.Each(ctx, lists, d.request.Limit, d.request.Timeout, func(ctx context.Context, l eventList) string {
+		err := d.listEvents(ctx, l, func(e snapshot.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			if wanted[identity(e.About)] {
+				events = append(events, e)
+			}
+		})
+		if err != nil {
+			return fmt.Sprintf("%s: %s", l.of, err)
+		}
+		return ""
+	})
+	problems = slices.DeleteFunc(problems, func(p string) bool { return p == "" })
+	slices.Sort(problems)
+	d.s.Events = snapshot.Section[[]snapshot.Event]{Problem: strings.Join(slices.Compact(problems), "; ")}
+	if len(problems) < max(1, len(lists)) {
+		d.s.Events.Value = new(merged(events))
+	}
+}
+
+// identity is a reference as far as it tells one object from another.
+func identity(r snapshot.Ref) snapshot.Ref {
+	if r.Kind == kindNode {
+		return snapshot.Ref{Kind: kindNode, Name: r.Name}
+	}
+	return snapshot.Ref{Kind: r.Kind, UID: r.UID}
+}
+
+// subjects are the objects whose events count.
+func (d *diagnosis) subjects() []snapshot.Ref {
+	o := &d.objects
+	var refs []snapshot.Ref
+	for _, p := range sorted(o.pods) {
+		refs = append(refs, snapshot.Ref{Kind: kindPod, Namespace: p.Namespace, Name: p.Name, UID: p.UID})
+	}
+	for _, c := range sorted(o.claims) {
+		refs = append(refs, snapshot.Ref{Kind: kindClaim, Namespace: c.Namespace, Name: c.Name, UID: c.UID})
+	}
+	for _, v := range sorted(o.volumes) {
+		if d.whole || o.wantedVolumes[v.Name] {
+			refs = append(refs, snapshot.Ref{Kind: kindVolume, Name: v.Name, UID: v.UID})
+		}
+	}
+	for _, n := range d.s.Nodes {
+		if !n.Aside {
+			refs = append(refs, snapshot.Ref{Kind: kindNode, Name: n.Name})
+		}
+	}
+	if p := d.s.Provisioner.Value; p != nil && p.Missing == "" {
+		i := d.s.Install
+		refs = append(refs, snapshot.Ref{Kind: kindDaemonSet, Namespace: i.Namespace, Name: i.Name, UID: p.UID})
+		for _, pod := range p.Pods {
+			if len(pod.Waiting) > 0 || !pod.Ready {
+				refs = append(refs, snapshot.Ref{Kind: kindPod, Namespace: i.Namespace, Name: pod.Name, UID: pod.UID})
+			}
+		}
+	}
+	return refs
+}
