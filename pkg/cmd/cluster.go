@@ -103,19 +103,24 @@ func (c *cluster) observe(ctx context.Context, r collect.Request) (*snapshot.Sna
 	r.Nodes, r.Selector = c.options.nodes.Patterns, c.options.nodes.Selector
 	// -n is kubectl's: where to look for what the command works with. The context's own namespace is not where provisioners are.
 	r.Namespace, r.DaemonSet = cmp.Or(c.options.provisioner.Namespace, *c.shared.Kube.Namespace), c.options.provisioner.DaemonSet
-	collector := collect.Collector{
+	s, err := c.collector().Observe(ctx, r)
+	c.progress.Clear()
+	if err != nil {
+		return nil, err
+	}
+	return s, c.leaveOut(s)
+}
+
+// collector looks at the cluster, and at its nodes' Talos API if that is asked.
+func (c *cluster) collector() *collect.Collector {
+	collector := &collect.Collector{
 		Client: c.client, Pods: c.pods, NoTalos: c.noTalos,
 		Progress: func(nodes int) func() { return c.progress.Count("looked at %d/%d nodes", nodes) },
 	}
 	if c.talos != nil {
 		collector.Talos = c.talos
 	}
-	s, err := collector.Observe(ctx, r)
-	c.progress.Clear()
-	if err != nil {
-		return nil, err
-	}
-	return s, c.leaveOut(s)
+	return collector
 }
 
 func (c *cluster) leaveOut(s *snapshot.Snapshot) error {

@@ -24,7 +24,15 @@ import (
 const (
 	exitDone   = 0
 	exitFailed = 1 // could not, or not on every node, or usage
+	// exitFound and exitUnknown are doctor's: it found problems; it found none, but could not look everywhere.
+	exitFound   = 2
+	exitUnknown = 3
 )
+
+// exitCode ends the program with a code other than 1. All that is to be said was said.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // usageError is a command line that makes no sense.
 type usageError struct {
@@ -47,6 +55,10 @@ func usage(cmd *cobra.Command, err error) error {
 func (s *shared) report(err error) int {
 	if err == nil {
 		return exitDone
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
 	}
 	fmt.Fprint(s.ErrOut, s.render(err))
 	return exitFailed

@@ -116,6 +116,8 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 			newMounts(s),
 		}},
 		{Message: "Diagnosis:", Commands: []*cobra.Command{
+			newDoctor(s),
+			newStatus(s),
 			newExplain(s),
 		}},
 		{Message: "Settings and Help:", Commands: []*cobra.Command{

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// doctorReport is what doctor prints.
+type doctorReport struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        metav1.ObjectMeta `json:"metadata"`
+	Time            time.Time         `json:"time"`
+	doctor.Report
+}
+
+func (o *doctorOptions) print(s *snapshot.Snapshot, r doctor.Report) error {
+	if !o.printer.IsTable() {
+		return o.printer.Print(o.Out, doctorReport{
+			TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "Diagnosis"}, Metadata: metav1.ObjectMeta{Name: "cluster"}, Time: s.Time, Report: r,
+		}, nil)
+	}
+	p := reportText{w: &strings.Builder{}, style: o.Colour.Style(o.Out)}
+	if o.short {
+		p.short(r)
+	} else {
+		p.full(s, r)
+	}
+	_, err := io.WriteString(o.Out, p.w.String())
+	return err
+}
+
+// reportText writes a report for people.
+type reportText struct {
+	w     *strings.Builder
+	style output.Style
+}
+
+func (p reportText) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+
+// mostChains is how many chains are printed. Of a whole cluster, or of more, the
+// causes are: a thousand pods with one cause are one thing to mend.
+const mostChains = 10
+
+func (p reportText) full(s *snapshot.Snapshot, r doctor.Report) {
+	if len(s.Targets) > 0 && len(r.Chains) <= mostChains {
+		for _, c := range r.Chains {
+			p.chain(c)
+		}
+	}
+	for _, f := range r.Findings {
+		p.finding(f)
+	}
+	p.end(r)
+}
+
+// chain is its title, and each link with a mark and a word.
+func (p reportText) chain(c doctor.Chain) {
+	p.line("%s", c.Title)
+	width := 0
+	for _, l := range c.Links {
+		width = max(width, len(l.Name))
+	}
+	for _, l := range c.Links {
+		p.line("  %s %-*s  %s", p.mark(l.Mark), width, l.Name, l.Text)
+	}
+}
+
+func (p reportText) mark(m doctor.Mark) string {
+	switch m {
+	case doctor.MarkOK:
+		return p.style.Good("✓")
+	case doctor.MarkBroken:
+		return p.style.Error("✗")
+	case doctor.MarkUnknown:
+		return p.style.Warning("?")
+	}
+	return "-"
+}
+
+func (p reportText) head(f doctor.Finding) string {
+	head := fmt.Sprintf("%s[%s]:", f.Severity, f.Code)
+	switch f.Severity {
+	case doctor.Error:
+		return p.style.Error(head)
+	case doctor.Warning:
+		return p.style.Warning(head)
+	}
+	return p.style.Hint(head)
+}
+
+func (p reportText) finding(f doctor.Finding) {
+	p.line("%s %s", p.head(f), f.Summary)
+	field := func(name, text string) {
+		if text != "" {
+			p.line("  %-9s %s", name+":", strings.ReplaceAll(text, "\n", "\n            "))
+		}
+	}
+	if len(f.Objects) > 1 {
+		field("affects", objects(f.Objects))
+	}
+	field("because", f.Because)
+	for _, e := range f.Evidence {
+		field("evidence", e)
+	}
+	for _, step := range f.Fix {
+		text := step.Text
+		switch {
+		case text == "":
+			text = step.Command
+		case step.Command != "":
+			text += "\n" + step.Command
+		}
+		field("fix", text)
+	}
+	field("more", "kubectl talosdisk explain "+string(f.Code))
+}
+
+// objects counts them by kind and names the first.
+func objects(refs []snapshot.Ref) string {
+	const most = 4
+	var names []string
+	for _, r := range refs[:min(most, len(refs))] {
+		name := r.String()
+		if r.Namespace != "" {
+			name = r.Kind + "/" + r.Name + " in " + r.Namespace
+		}
+		names = append(names, name)
+	}
+	text := strings.Join(names, ", ")
+	if more := len(refs) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+func (p reportText) short(r doctor.Report) {
+	for _, f := range r.Findings {
+		text := f.Summary
+		if n := len(f.Objects); n > 1 {
+			text += fmt.Sprintf(" (%d objects)", n)
+		}
+		p.line("%s %s", p.head(f), text)
+	}
+	p.end(r)
+}
+
+// end says what could not be looked at; and, where nothing was found, what that means.
+func (p reportText) end(r doctor.Report) {
+	unknown := r.Unknown()
+	if len(r.Findings) == 0 && len(r.Missing) == 0 {
+		if len(unknown) == 0 {
+			p.line("No problems found.")
+		} else {
+			p.line("No problems found in what could be looked at.")
+		}
+	}
+	if len(unknown) == 0 {
+		return
+	}
+	type reason struct {
+		why   string
+		codes []string
+	}
+	var reasons []reason
+	for _, u := range unknown {
+		i := slices.IndexFunc(reasons, func(r reason) bool { return r.why == u.Why })
+		if i < 0 {
+			reasons = append(reasons, reason{why: u.Why})
+			i = len(reasons) - 1
+		}
+		if code := string(u.Code); !slices.Contains(reasons[i].codes, code) {
+			reasons[i].codes = append(reasons[i].codes, code)
+		}
+	}
+	p.line("%s not everything could be looked at", p.style.Warning("unknown:"))
+	for _, r := range reasons {
+		p.line("  %s (%s)", r.why, codes(r.codes))
+	}
+}
+
+// codes names the first few.
+func codes(all []string) string {
+	const most = 6
+	text := strings.Join(all[:min(most, len(all))], ", ")
+	if more := len(all) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}

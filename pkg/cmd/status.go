@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubectl/pkg/util/templates"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+)
+
+// statusFlags are the flags of status.
+type statusFlags struct {
+	run         *runFlags
+	provisioner provisionerFlags
+	talosFlags
+	output *output.Flags
+}
+
+func newStatus(s *shared) *cobra.Command {
+	flags := &statusFlags{run: newRunFlags(), output: output.NewFlags()}
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "List every local volume, and where its chain is broken",
+		Long: templates.LongDesc(`
+			List every local volume with its claim and pod, and whether the node, the provisioner's pod and the kubelet see its
+			path. What is wrong has a code; doctor says more, and what mends it. Nothing is changed.
+
+			Needs the same rights as doctor.`),
+		Example: templates.Examples(`
+			# Every volume
+			kubectl talosdisk status
+
+			# With what is known of each link
+			kubectl talosdisk status -o wide`),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o := &statusOptions{doctorOptions{shared: s, talos: flags.talosFlags.ToOptions()}}
+			var err error
+			if o.cluster.run, err = flags.run.ToOptions(); err != nil {
+				return usage(cmd, err)
+			}
+			if o.printer, err = flags.output.ToPrinter(); err != nil {
+				return usage(cmd, err)
+			}
+			o.cluster.provisioner = flags.provisioner.ToOptions()
+			return o.run(cmd.Context())
+		},
+	}
+	flags.run.AddFlags(cmd.Flags())
+	flags.provisioner.AddFlags(cmd.Flags())
+	flags.talosFlags.AddFlags(cmd.Flags())
+	flags.output.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// statusOptions are what status needs to run. It sees what doctor sees.
+type statusOptions struct{ doctorOptions }
+
+// volumeStatus is one chain as status prints it.
+type volumeStatus struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	doctor.Chain
+}
+
+// volumeStatusList is what status prints.
+type volumeStatusList struct {
+	metav1.TypeMeta `json:",inline"`
+	Items           []volumeStatus `json:"items"`
+}
+
+func (o *statusOptions) run(ctx context.Context) error {
+	ctx, cancel := o.cluster.run.Context(ctx)
+	defer cancel()
+	o.request = collect.DiagnoseRequest{
+		ProvisionerNamespace: cmp.Or(o.cluster.provisioner.Namespace, *o.Kube.Namespace), DaemonSet: o.cluster.provisioner.DaemonSet,
+		Limit: o.cluster.run.Concurrency, Timeout: o.cluster.run.NodeTimeout, Exec: true,
+	}
+	s, err := o.look(ctx)
+	if err != nil {
+		return err
+	}
+	list := volumeStatusList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "VolumeStatusList"}}
+	for _, c := range doctor.Run(s, doctor.Options{}).Chains {
+		name := cmp.Or(c.Volume, c.Path, c.Claim)
+		list.Items = append(list.Items, volumeStatus{metav1.ObjectMeta{Name: strings.Trim(c.Node+"/"+name, "/")}, c})
+	}
+	slices.SortStableFunc(list.Items, func(a, b volumeStatus) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Path, b.Path))
+	})
+	return o.printer.Print(o.Out, list, func() *metav1.Table { return statusTable(list.Items) })
+}
+
+// statusTable is one row a chain.
+func statusTable(all []volumeStatus) *metav1.Table {
+	t := newTable("Node", "Path", "PV", "Claim", "Pod", "Host", "Provisioner", "Kubelet", "Problem")
+	addWide(t, "Why")
+	for _, c := range all {
+		pod := "-"
+		if c.Target.Kind == "pod" {
+			pod = c.Target.Name
+		}
+		var why []string
+		for _, l := range c.Links {
+			if l.Mark == doctor.MarkBroken || l.Mark == doctor.MarkUnknown {
+				why = append(why, l.Name+": "+l.Text)
+			}
+		}
+		addRow(t, cmp.Or(c.Node, "-"), cmp.Or(c.Path, "-"), cmp.Or(c.Volume, "-"), cmp.Or(c.Claim, "-"), pod,
+			c.at(doctor.StageHost), c.at(doctor.StageProvisioner), c.at(doctor.StageKubelet), orNone(words(c.Codes)), cmp.Or(strings.Join(why, "; "), "-"))
+	}
+	return t
+}
+
+// at is the mark of one link of the chain.
+func (c volumeStatus) at(stage doctor.Stage) string {
+	for _, l := range c.Links {
+		if l.Name == string(stage) {
+			return string(l.Mark)
+		}
+	}
+	return "-"
+}
