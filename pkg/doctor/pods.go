@@ -2,15 +2,338 @@
 
 package doctor
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
 
 // podChecks are those of pods.
 func podChecks() []Check {
-	return []Check{
-		{Code: "TD0709", Title: "claim not found", Severity: Error, Stage: StageClaim, About: OfChain,
-			Needs:   []Need{NeedClaims},
-			Applies: func(s *Subject) bool { return s.Pod != nil && s.ClaimRef != nil }, Run: claimNotThere},
+	ofPod := func(s *Subject) bool { return s.Pod != nil && s.PodVolume != nil }
+	events := []Need{NeedPods, NeedEvents}
+	told := func(code Code, title string, explain func(*Subject, Trouble) Finding, kinds ...CauseKind) Check {
+		return Check{Code: code, Title: title, Severity: Error, Stage: StagePod, About: OfChain, Needs: events, Applies: ofPod,
+			Run: func(s *Subject) Verdict { return ofTroubles(s, explain, kinds...) }}
 	}
+	return []Check{
+		{Code: "TD0701", Title: "volumeMounts and volumeDevices are mixed up", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs:   []Need{NeedPods, NeedClaims},
+			Applies: func(s *Subject) bool { return ofPod(s) && (s.Claim != nil || s.Volume != nil) }, Run: mixedUp},
+		{Code: "TD0702", Title: "the pod cannot go where its volume is", Severity: Error, Stage: StagePod, About: OfChain, Needs: []Need{NeedPods, NeedVolumes},
+			Applies: func(s *Subject) bool { return ofPod(s) && s.Volume != nil }, Run: affinityConflict},
+		told("TD0703", "the disk has another filesystem than its class", wrongFilesystem, CauseFilesystem),
+		told("TD0704", "making the filesystem failed", formatFailed, CauseFormat, CauseUnformatted),
+		told("TD0705", "the kubelet has no mkfs for the filesystem", noMkfs, CauseNoMkfs),
+		told("TD0706", "a hostPath's type check fails in the kubelet", hostPathType, CauseHostPathType),
+		{Code: "TD0707", Title: "a ReadWriteOncePod volume is in use", Severity: Error, Stage: StagePod, About: OfChain, Needs: events,
+			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil }, Run: usedByOther},
+		{Code: "TD0708", Title: "the pod has another disk than its volume", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs: []Need{NeedPods, NeedVolumes, NeedStats},
+			Applies: func(s *Subject) bool {
+				return ofPod(s) && s.Volume != nil && s.Volume.Mode == provisioner.Filesystem && s.PodVolume.Mounted && s.Pod.Phase == "Running" && hasVolumes(*s.Pod)
+			}, Run: otherCapacity},
+		{Code: "TD0709", Title: "the pod's claim does not exist", Severity: Error, Stage: StageClaim, About: OfChain, Needs: []Need{NeedPods, NeedClaims},
+			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil }, Run: claimNotThere},
+		told("TD0710", "the disk has errors", diskErrors, CauseIO, CauseFsck, CauseProbe),
+		told("TD0711", "mounting failed", mountFailed, CauseOther, CausePathMissing, CauseWrongKind, CauseDenied, CauseAffinity, CauseDeviceMissing, CauseBusy, CauseNotBound,
+			CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath, CauseTimeout),
+	}
+}
+
+// podName is the pod as texts call it.
+func (s *Subject) podName() string { return s.Pod.Namespace + "/" + s.Pod.Name }
+
+// ofTroubles is a finding for the kubelet's latest complaint of one of the kinds, with
+// all of them as evidence.
+func ofTroubles(s *Subject, explain func(*Subject, Trouble) Finding, kinds ...CauseKind) Verdict {
+	troubles := slices.DeleteFunc(slices.Clone(s.mountTroubles()), func(t Trouble) bool { return !slices.Contains(kinds, t.Cause.Kind) })
+	if len(troubles) == 0 {
+		return fine()
+	}
+	f := explain(s, troubles[0])
+	for _, t := range troubles {
+		f.Evidence = append(f.Evidence, t.String())
+	}
+	f.Evidence = once(f.Evidence)
+	return found(f)
+}
+
+func mixedUp(s *Subject) Verdict {
+	mode, what := provisioner.Filesystem, ""
+	switch {
+	case s.Claim != nil:
+		mode, what = s.Claim.Mode, fmt.Sprintf("claim %q", s.ClaimRef.Name)
+	default:
+		mode, what = s.Volume.Mode, fmt.Sprintf("volume %q", s.Volume.Name)
+	}
+	f := Finding{Masks: []Code{"TD0711"}}
+	switch v := s.PodVolume; {
+	case mode == provisioner.Block && v.Mounted:
+		f.Summary = fmt.Sprintf("pod %q has %s, a block device, among its volumeMounts", s.podName(), what)
+		f.Because = "a volume of volumeMode Block has no filesystem to mount: the container gets it as a device"
+		f.Fix = []Step{{Text: "in the pod's template replace its volumeMounts entry by\nvolumeDevices:\n- name: " + v.Name + "\n  devicePath: /dev/" + v.Name}}
+	case mode == provisioner.Filesystem && v.Device:
+		f.Summary = fmt.Sprintf("pod %q has %s, a filesystem, among its volumeDevices", s.podName(), what)
+		f.Because = "a volume of volumeMode Filesystem is a directory, and no device"
+		f.Fix = []Step{{Text: "in the pod's template replace its volumeDevices entry by\nvolumeMounts:\n- name: " + v.Name + "\n  mountPath: /data\nor make the claim with volumeMode: Block"}}
+	default:
+		return fine()
+	}
+	f.Evidence = []string{fmt.Sprintf("%s has volumeMode %s", what, mode)}
+	for _, t := range s.mountTroubles() {
+		if t.Cause.Kind == CauseBlockAsMount || t.Cause.Kind == CauseMountAsBlock {
+			f.Evidence = append(f.Evidence, t.String())
+		}
+	}
+	return found(f)
+}
+
+// schedulingTrouble is what the scheduler says of a pod that is not scheduled.
+func (s *Subject) schedulingTrouble(kind SchedulingKind) (string, bool) {
+	if s.Pod.Node != "" || hasVolumes(*s.Pod) {
+		return "", false
+	}
+	has := func(message string) bool {
+		return slices.ContainsFunc(ParseScheduling(message), func(c SchedulingCause) bool { return c.Kind == kind })
+	}
+	if has(s.Pod.Unscheduled) {
+		return "FailedScheduling: " + oneLine(s.Pod.Unscheduled), true
+	}
+	for _, e := range s.freshOf(s.events("pod", s.Pod.Namespace, s.Pod.Name), []string{"FailedScheduling"}) {
+		if has(e.Message) && (e.About.UID == "" || e.About.UID == s.Pod.UID) {
+			return eventText(e, e.Message, s.Snapshot.Time), true
+		}
+	}
+	return "", false
+}
+
+func affinityConflict(s *Subject) Verdict {
+	evidence, conflict := s.schedulingTrouble(SchedulingAffinity)
+	for _, t := range s.mountTroubles() {
+		if t.Cause.Kind == CauseAffinity {
+			evidence, conflict = t.String(), true
+		}
+	}
+	if !conflict {
+		return fine()
+	}
+	v := s.Volume
+	f := Finding{
+		Summary:  fmt.Sprintf("pod %q cannot go to %s, where its volume %q is", s.podName(), orElse(v.Node, "the node"), v.Name),
+		Because:  "a local volume's pod runs on the node that has the disk",
+		Evidence: []string{evidence},
+		Masks:    []Code{"TD0711"},
+	}
+	if others := s.otherNodes(); len(others) > 0 {
+		f.Summary = fmt.Sprintf("the volumes of pod %q are on several nodes", s.podName())
+		f.Because = "no node has all of its disks"
+		f.Evidence = append(f.Evidence, append(others, fmt.Sprintf("%s on %s", v.Name, v.Node))...)
+		slices.Sort(f.Evidence[1:])
+		f.Fix = []Step{{Text: "make one of the claims anew, so that it gets a disk of the same node"}}
+		return found(f)
+	}
+	switch {
+	case s.Node == nil && s.Snapshot.Unread[snapshot.PartNodes] != "":
+		f.Fix = []Step{{Text: "see what keeps pods away from it:", Command: "kubectl describe node " + v.Node}}
+	case s.Node == nil:
+		f.Because = fmt.Sprintf("node %q does not exist", v.Node)
+	default:
+		bar := keepsAway(s.Pod, s.Node)
+		f.Because = fmt.Sprintf("a local volume's pod runs where the disk is, and %s: %s", v.Node, bar)
+		switch bar {
+		case "it is cordoned":
+			f.Fix = []Step{{Text: "let pods go there again:", Command: "kubectl uncordon " + v.Node}}
+		case "":
+			f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: too little memory or CPU left, or the volume's own node affinity", v.Node)
+			f.Fix = []Step{{Text: "see what is left there:", Command: "kubectl describe node " + v.Node}}
+		default:
+			f.Fix = []Step{{Text: "let the pod go there (nodeSelector, affinity, tolerations), or see to the node:", Command: "kubectl describe node " + v.Node}}
+		}
+	}
+	return found(f)
+}
+
+// otherNodes are the pod's volumes that are on other nodes than this one.
+func (s *Subject) otherNodes() []string {
+	var others []string
+	for _, pv := range s.Pod.Volumes {
+		if v := s.index.bound[snapshot.ClaimRef{Namespace: s.Pod.Namespace, Name: pv.Claim}]; pv.Claim != "" && v != nil && v.Node != s.Volume.Node {
+			others = append(others, fmt.Sprintf("%s on %s", v.Name, v.Node))
+		}
+	}
+	return once(others)
+}
+
+// device is what a message is about: the device that it names, or the volume's path.
+func (s *Subject) device(t Trouble) string {
+	switch {
+	case t.Cause.Device != "":
+		return t.Cause.Device
+	case t.Cause.Path != "":
+		return t.Cause.Path
+	case s.Volume != nil:
+		return s.Volume.Path
+	}
+	return s.PodVolume.Name
+}
+
+func (s *Subject) on() string {
+	if node := orElse(s.Pod.Node, s.NodeName); node != "" {
+		return " on " + node
+	}
+	return ""
+}
+
+func (s *Subject) disksCommand() Step {
+	return Step{Text: "what is on the disks there:", Command: "kubectl talosdisk disks --nodes " + orElse(s.Pod.Node, s.NodeName) + " -o wide"}
+}
+
+func wrongFilesystem(s *Subject, t Trouble) Finding {
+	want := "that the volume asks for"
+	if s.Class != nil && s.Class.FSType != "" {
+		want = fmt.Sprintf("%s, which class %q asks for", s.Class.FSType, s.Class.Name)
+	}
+	return Finding{
+		Summary: fmt.Sprintf("%q%s does not hold the filesystem %s", s.device(t), s.on(), want),
+		Because: "a disk that holds something else, a partition table too, is never formatted over",
+		Fix: []Step{
+			s.disksCommand(),
+			{Text: "if nobody needs what is on it, delete the claim and wipe the disk with talosctl wipe disk; else set the class's fsType to what is there, and have the volume made anew"},
+		},
+		Masks: []Code{"TD0711"},
+	}
+}
+
+func formatFailed(s *Subject, t Trouble) Finding {
+	f := Finding{
+		Summary: fmt.Sprintf("making a filesystem on %q%s failed", s.device(t), s.on()),
+		Because: "mkfs was refused: the disk is in use by something else, read-only or broken",
+		Fix:     []Step{s.disksCommand(), {Text: "the kernel's own words:", Command: "talosctl -n " + s.talosAddress() + " dmesg"}},
+		Masks:   []Code{"TD0711"},
+	}
+	if t.Cause.Kind == CauseUnformatted {
+		f.Because = "it has none yet, and the pod has the volume read-only"
+		f.Fix = []Step{{Text: "let one pod have it without readOnly once"}}
+	}
+	return f
+}
+
+// talosAddress is what talosctl takes for the pod's node.
+func (s *Subject) talosAddress() string {
+	if s.Node != nil && s.Node.Address != "" {
+		return s.Node.Address
+	}
+	return orElse(s.NodeName, orElse(s.Pod.Node, "NODE"))
+}
+
+func noMkfs(s *Subject, _ Trouble) Finding {
+	fs := "this filesystem"
+	if s.Class != nil && s.Class.FSType != "" {
+		fs = s.Class.FSType
+	}
+	return Finding{
+		Summary: fmt.Sprintf("the kubelet%s has no program to make %s", s.on(), fs),
+		Because: "the kubelet's image has those for ext4 and xfs only",
+		Fix: []Step{
+			{Text: "set fsType: xfs or ext4 in the provisioner's class, and have the volume made anew"},
+		},
+		Masks: []Code{"TD0711"},
+	}
+}
+
+func hostPathType(s *Subject, t Trouble) Finding {
+	p := orElse(t.Cause.Path, s.PodVolume.HostPath)
+	f := Finding{
+		Summary: fmt.Sprintf("the kubelet%s does not find %q as hostPath type %s asks", s.on(), p, orElse(s.PodVolume.HostPathType, "of the pod")),
+		Because: "the type is checked in the kubelet's own mount namespace, which on Talos lacks most directories of the node",
+		Masks:   []Code{"TD0711"},
+		Path:    p,
+	}
+	f.Fix = []Step{{Text: fmt.Sprintf("leave the type of hostPath volume %q empty: the container runtime, which sees the node, mounts it without the kubelet", s.PodVolume.Name)}}
+	if within(p, "/var") {
+		dirs := []string{}
+		for _, d := range s.Snapshot.Install.HostDirs() {
+			if within(p, d) || within(d, p) {
+				dirs = append(dirs, d)
+			}
+		}
+		if len(dirs) > 0 {
+			f.Fix = append(f.Fix, Step{Text: "or show the provisioner's directories to the kubelet:", Command: "kubectl talosdisk mounts --nodes " + orElse(s.Pod.Node, s.NodeName)})
+		}
+	}
+	return f
+}
+
+func usedByOther(s *Subject) Verdict {
+	evidence, used := s.schedulingTrouble(SchedulingInUse)
+	for _, t := range s.mountTroubles() {
+		if t.Cause.Kind == CauseInUse {
+			evidence, used = t.String(), true
+		}
+	}
+	if !used {
+		return fine()
+	}
+	f := Finding{
+		Summary:  fmt.Sprintf("claim %q is ReadWriteOncePod, and another pod has it", s.ClaimRef),
+		Because:  "such a claim is for one pod at a time, on whatever node",
+		Evidence: []string{evidence},
+		Fix:      []Step{{Text: "wait for the other pod to end, or delete it; who has the claim:", Command: fmt.Sprintf("kubectl -n %s describe pvc %s", s.ClaimRef.Namespace, s.ClaimRef.Name)}},
+		Masks:    []Code{"TD0711"},
+	}
+	for _, p := range s.index.pods[*s.ClaimRef] {
+		if p != s.Pod && p.Phase != "Succeeded" && p.Phase != "Failed" {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("pod %q uses it, %s", p.Name, p.Phase))
+		}
+	}
+	return found(f)
+}
+
+// otherCapacity compares what statfs says in the pod with the volume: the local plugin
+// of the kubelet never checks that a directory is the mount that it should be.
+func otherCapacity(s *Subject) Verdict {
+	v := s.Volume
+	for _, stat := range *s.Node.Stats.Value {
+		if stat.Namespace != s.Pod.Namespace || stat.Pod != s.Pod.Name || stat.Claim != s.ClaimRef.Name {
+			continue
+		}
+		if alike(stat.Capacity, v.Capacity) {
+			return fine()
+		}
+		return found(Finding{
+			Summary:  fmt.Sprintf("pod %q does not write to volume %q, but to another filesystem", s.podName(), v.Name),
+			Because:  "the directory is there for the kubelet, and the disk that should be mounted on it is not: most likely the data lands on the node's system disk",
+			Evidence: []string{fmt.Sprintf("in the pod it has %s (%d bytes), the volume has %s", about(stat.Capacity), stat.Capacity, size(v.Capacity))},
+			Fix: []Step{
+				{Text: "stop the pod, and see why the kubelet does not have the disk:", Command: fmt.Sprintf("kubectl talosdisk mounts list --nodes %s", v.Node)},
+				{Text: fmt.Sprintf("what was written lies below %s on the system disk: copy it before it is hidden by the mount", clean(v.Path))},
+			},
+			Path: clean(v.Path),
+		})
+	}
+	return unknown("the kubelet has no figures of claim %q in pod %q", s.ClaimRef.Name, s.Pod.Name)
+}
+
+// alike tells whether a file system of that many bytes can be the volume's: one made on a
+// device is smaller by what it needs itself, and the provisioner rounds down by less than
+// 1Gi (pkg/common, RoundDownCapacityPretty).
+func alike(inPod, capacity int64) bool {
+	const gib = 1 << 30
+	return inPod >= capacity-capacity/8 && inPod <= capacity+capacity/8+gib
+}
+
+// about is a number of bytes for a person.
+func about(bytes int64) string {
+	switch {
+	case bytes >= 10<<30:
+		return fmt.Sprintf("%dGi", bytes>>30)
+	case bytes >= 10<<20:
+		return fmt.Sprintf("%dMi", bytes>>20)
+	}
+	return fmt.Sprintf("%d bytes", bytes)
 }
 
 func claimNotThere(s *Subject) Verdict {
@@ -18,6 +341,63 @@ func claimNotThere(s *Subject) Verdict {
 		return fine()
 	}
 	return found(Finding{
-		Summary: fmt.Sprintf("pod %q uses claim %q, which does not exist in namespace %q", s.Pod.Name, s.ClaimRef.Name, s.Pod.Namespace),
+		Summary:  fmt.Sprintf("pod %q uses claim %q, which does not exist in namespace %q", s.podName(), s.ClaimRef.Name, s.Pod.Namespace),
+		Because:  "it was deleted, never made, or is in another namespace",
+		Evidence: []string{fmt.Sprintf("volume %q of the pod names claim %q", s.PodVolume.Name, s.ClaimRef.Name)},
+		Fix:      []Step{{Text: "the claims there are:", Command: fmt.Sprintf("kubectl -n %s get pvc", s.Pod.Namespace)}},
+		Masks:    []Code{"TD0711", "TD0612"},
 	})
+}
+
+func diskErrors(s *Subject, t Trouble) Finding {
+	f := Finding{
+		Summary: fmt.Sprintf("%q%s has errors", s.device(t), s.on()),
+		Because: "reading it failed: the disk, its cable or its controller is broken",
+		Fix: []Step{
+			{Text: "the kernel's own words:", Command: "talosctl -n " + s.talosAddress() + " dmesg"},
+			{Text: "keep what is on it from being wiped, and replace the disk"},
+		},
+		Masks: []Code{"TD0401", "TD0711", "TD0301"},
+	}
+	switch t.Cause.Kind {
+	case CauseFsck:
+		f.Because = "its filesystem is damaged, and fsck does not mend that by itself"
+		f.Fix[1] = Step{Text: "copy the disk, then repair the filesystem with nothing mounted"}
+	case CauseProbe:
+		f.Because = "what is on it could not be found out: it cannot be read, or holds signatures that exclude each other"
+		f.Fix = append(f.Fix, s.disksCommand())
+	}
+	return f
+}
+
+// mountFailed is for messages that no other check explains. Those that do mask it.
+func mountFailed(s *Subject, t Trouble) Finding {
+	f := Finding{
+		Summary: fmt.Sprintf("the kubelet cannot give pod %q its volume %q", s.podName(), s.PodVolume.Name),
+		Because: "the kubelet says: " + oneLine(t.Cause.Detail),
+		Fix:     []Step{{Text: "all that it says:", Command: fmt.Sprintf("kubectl -n %s describe pod %s", s.Pod.Namespace, s.Pod.Name)}},
+	}
+	switch t.Cause.Kind {
+	case CausePathMissing:
+		f.Because = fmt.Sprintf("%s does not exist for the kubelet%s; whether it is on the node was not found out", t.Cause.Path, s.on())
+		f.Fix = append(f.Fix, Step{Text: "look through the eyes of node and kubelet:", Command: "kubectl talosdisk mounts list --nodes " + orElse(s.Pod.Node, s.NodeName)})
+	case CauseWrongKind:
+		f.Because = fmt.Sprintf("%s is neither a directory nor a block device", s.device(t))
+	case CauseBusy:
+		f.Because = fmt.Sprintf("something else has %s open: another mount, swap, or a device upon it", s.device(t))
+		f.Fix = append(f.Fix, s.disksCommand())
+	case CauseLoop:
+		f.Because = "no loop device could be put over the block volume: none is left, or the device vanished"
+		f.Fix = append(f.Fix, Step{Text: "the loop devices there are:", Command: "talosctl -n " + s.talosAddress() + " ls /sys/block"})
+	case CauseGroup:
+		f.Severity = Warning
+		f.Because = "two pods share the volume with different fsGroup: " + oneLine(t.Cause.Detail)
+	case CauseDeviceMissing:
+		f.Because = fmt.Sprintf("%s was gone when it was to be mounted", s.device(t))
+	case CauseNotBound:
+		f.Because = "its claim is not bound"
+	case CauseSubPath:
+		f.Because = "the kubelet cannot open the subPath in the volume: it does not see the disk, or the subPath is not a directory"
+	}
+	return f
 }

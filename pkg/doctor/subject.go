@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -59,6 +60,19 @@ type index struct {
 	paths   map[[2]string]*snapshot.Volume
 	events  map[snapshot.Ref][]*snapshot.Event
 	classes map[string]*provisioner.Class
+	// inventory are disks by node and name, once asked for.
+	inventory map[[2]string]link.DiskUse
+}
+
+// disks are the disks of all nodes with what uses them, by node and name.
+func (x *index) disks() map[[2]string]link.DiskUse {
+	if x.inventory == nil {
+		x.inventory = make(map[[2]string]link.DiskUse)
+		for _, u := range link.Inventory(x.s) {
+			x.inventory[[2]string{u.Node, u.Name}] = u
+		}
+	}
+	return x.inventory
 }
 
 func newIndex(s *snapshot.Snapshot) *index {
