@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// rooms are the codes that this file and its neighbours test.
+func rooms() []Code {
+	var codes []Code
+	for _, c := range Checks() {
+		if strings.HasPrefix(string(c.Code), "TD01") || strings.HasPrefix(string(c.Code), "TD02") || strings.HasPrefix(string(c.Code), "TD03") ||
+			strings.HasPrefix(string(c.Code), "TD04") || strings.HasPrefix(string(c.Code), "TD09") {
+			codes = append(codes, c.Code)
+		}
+	}
+	return codes
+}
+
+func TestAllIsWell(t *testing.T) {
+	got, text := outcome(Run(well(t).Snapshot, Options{Only: rooms()}))
+	if got != OutcomeOK {
+		t.Errorf("%s\n%s", got, text)
+	}
+}
+
+// Nothing that was not looked at is in order.
+func TestNothingWasRead(t *testing.T) {
+	s := &snapshot.Snapshot{
+		Unread: map[string]string{"nodes": "x", "install": "x", "volumes": "x", "storageClasses": "x"},
+		Nodes:  []snapshot.Node{{Name: "w-4"}},
+	}
+	r := Run(s, Options{Only: rooms()})
+	for _, result := range r.Results {
+		if result.Outcome == OutcomeOK && result.Code != "TD0101" {
+			t.Errorf("%s on %s is ok", result.Code, result.Subject)
+		}
+	}
+	if len(r.Findings) > 0 {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
+func TestAccess(t *testing.T) {
+	const forbiddenNodes = `pods is forbidden: User "jane@example.com" cannot list resource "pods" in API group "" at the cluster scope`
+	try(t, []nodeCase{
+		{"forbidden", "TD0101", func(w world) {
+			w.Pods = snapshot.Unread[[]snapshot.UserPod](forbiddenNodes)
+			w.Unread = map[string]string{"install": `daemonsets.apps is forbidden: User "jane@example.com" cannot list resource "daemonsets" in API group "apps" at the cluster scope`}
+			w.node().View = snapshot.Unread[snapshot.PodView](`pods "prov-x" is forbidden: User "jane@example.com" cannot create resource "pods/exec" in API group "" in the namespace "local-storage"`)
+		}, OutcomeFinding, []string{`warning[TD0101]: "jane@example.com" lacks rights`, "list pods in all namespaces", `create pods/exec in namespace "local-storage"`,
+			"kubectl create clusterrole talosdisk-list --verb=list --resource=daemonsets.apps,pods", "kubectl create clusterrolebinding talosdisk-list --clusterrole=talosdisk-list --user=jane@example.com",
+			"kubectl -n local-storage create role talosdisk-create --verb=create --resource=pods/exec"}},
+		{"forbidden to a service account", "TD0101", func(w world) {
+			w.Claims = snapshot.Unread[[]snapshot.Claim](`persistentvolumeclaims is forbidden: User "system:serviceaccount:ops:doc" cannot list resource "persistentvolumeclaims" in API group "" at the cluster scope`)
+		}, OutcomeFinding, []string{"--serviceaccount=ops:doc"}},
+		{"unread for another reason", "TD0101", func(w world) { w.Pods = snapshot.Unread[[]snapshot.UserPod]("connection refused") }, OutcomeOK, nil},
+
+		{"no talosconfig", "TD0102", func(w world) { w.NoTalos = "no talosconfig was found"; w.noTalos("", "no talosconfig was found") }, OutcomeFinding, []string{"info[TD0102]", "--roles os:reader"}},
+		{"unusable talosconfig", "TD0102", func(w world) { w.noTalos(kindConfig, `talosconfig "/x" cannot be used: it has no contexts`) }, OutcomeFinding, []string{"warning[TD0102]", "talosctl config contexts"}},
+		{"out of reach is no lack of a talosconfig", "TD0102", func(w world) { w.noTalos(kindUnreachable, "no answer") }, OutcomeOK, nil},
+		{"not asked", "TD0102", func(w world) { w.noTalos("", "") }, OutcomeUnknown, []string{"no node's Talos API was asked"}},
+
+		{"unreachable", "TD0103", func(w world) { w.noTalos(kindUnreachable, `no answer from the Talos API at "10.0.0.1"`) }, OutcomeFinding, []string{"cannot be asked about w-4", "talosctl -e 10.0.0.14 -n 10.0.0.14 version"}},
+		{"unreachable, by its text", "TD0103", func(w world) {
+			w.noTalos("", `asking the Talos API at "10.0.0.1" for the disks: context deadline exceeded`)
+		}, OutcomeFinding, nil},
+		{"a worker as endpoint", "TD0103", func(w world) { w.noTalos(kindForwarding, "x") }, OutcomeFinding, []string{"--talos-endpoints"}},
+		{"another CA", "TD0103", func(w world) { w.noTalos(kindTLS, "x") }, OutcomeFinding, []string{"--talos-context"}},
+		{"another node", "TD0103", func(w world) { w.noTalos(kindOtherNode, "x") }, OutcomeFinding, []string{"kubectl get nodes -o wide"}},
+		{"a weak role is no lack of reach", "TD0103", world.reader, OutcomeOK, nil},
+		{"no talosconfig", "TD0103", func(w world) { w.noTalos(kindNotConfigured, "no talosconfig was found") }, OutcomeUnknown, nil},
+		{"another system", "TD0103", func(w world) { w.node().OSImage = "Ubuntu 24.04"; w.noTalos(kindUnreachable, "x") }, OutcomeNone, nil},
+
+		{"ended", "TD0104", func(w world) { w.noTalos(kindExpired, "ended at 2026-01-01") }, OutcomeFinding, []string{"ended at 2026-01-01", "talosctl config new"}},
+		{"ended, by its text", "TD0104", func(w world) {
+			w.noTalos("", `the client certificate of Talos context "lab" ended at 2026-01-01T00:00:00Z`)
+		}, OutcomeFinding, nil},
+		{"out of reach", "TD0104", func(w world) { w.noTalos(kindUnreachable, "x") }, OutcomeOK, nil},
+		{"not asked", "TD0104", func(w world) { w.noTalos("", "") }, OutcomeUnknown, nil},
+
+		{"reader", "TD0105", world.reader, OutcomeFinding, []string{"info[TD0105]", "needs the Talos role os:admin", "--roles os:admin"}},
+		{"nothing at all", "TD0105", func(w world) { w.noTalos(kindDenied, "x needs the Talos role os:reader; y") }, OutcomeFinding, []string{"warning[TD0105]"}},
+		{"out of reach", "TD0105", func(w world) { w.noTalos(kindUnreachable, "x") }, OutcomeOK, nil},
+		{"not asked", "TD0105", func(w world) { w.noTalos("", "") }, OutcomeUnknown, nil},
+
+		{"Ubuntu", "TD0106", func(w world) { w.node().OSImage = "Ubuntu 24.04.1 LTS" }, OutcomeFinding, []string{"info[TD0106]", "w-4 runs another system", "Ubuntu 24.04.1 LTS"}},
+		{"Talos of tomorrow", "TD0106", func(w world) { w.node().OSImage = "Talos (v1.15.0-alpha.0)" }, OutcomeOK, nil},
+		{"unsaid", "TD0106", func(w world) { w.node().OSImage = "" }, OutcomeUnknown, nil},
+
+		{"not ready", "TD0107", func(w world) { w.node().Ready, w.node().NotReady = false, "the node is NotReady (KubeletNotReady)" }, OutcomeFinding, []string{"node w-4 is not Ready", "KubeletNotReady", "kubectl describe node w-4"}},
+		{"cordoned", "TD0107", func(w world) { w.node().Unschedulable = true }, OutcomeOK, nil},
+		{"nodes were not read", "TD0107", func(w world) { w.Unread = map[string]string{"nodes": "forbidden"} }, OutcomeUnknown, nil},
+	})
+}
+
+func TestShell(t *testing.T) {
+	for word, want := range map[string]string{"jane@x.org": "jane@x.org", "o'neil": `'o'\''neil'`, "": "''", "a b": "'a b'", "$(x)": "'$(x)'"} {
+		if got := shell(word); got != want {
+			t.Errorf("%q: %s, want %s", word, got, want)
+		}
+	}
+}
+
+// A node that is not Ready has no pods, which is no fault of the provisioner's.
+func TestNotReadyMasks(t *testing.T) {
+	w := well(t)
+	w.node().Ready, w.node().NotReady = false, "the node is NotReady (x)"
+	w.node().Pod = snapshot.Unread[snapshot.Pod]("the node is NotReady (x)")
+	w.noTalos(kindUnreachable, "x")
+	w.node().Kubelet = snapshot.Section[mounts.NodeState]{}
+	r := Run(w.Snapshot, Options{Only: []Code{"TD0107", "TD0203", "TD0204"}})
+	if len(r.Findings) != 1 || r.Findings[0].Code != "TD0107" {
+		_, text := outcome(r)
+		t.Error(text)
+	}
+}
