@@ -24,7 +24,7 @@ func (a attempt) lookAfter(ctx context.Context, err error, there func(Configs) b
 		switch {
 		case err2 == nil:
 			configs, lookErr = now, nil
-		case ctx.Err() == nil:
+		case !errors.Is(err2, context.DeadlineExceeded): // Cut off by the end of looking, it says nothing of the node.
 			lookErr = err2
 		}
 		return err2 == nil && (err == nil || errors.Is(err, ErrNotTaken) || there(now))

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talos
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
+)
+
+// rolled is a node in a roll-out; Kubernetes hears of every kubelet process.
+type rolled struct {
+	*Node
+	below *talostest.Node
+}
+
+func (r rolled) Readiness(context.Context) (mounts.Readiness, error) {
+	return mounts.Readiness{Ready: true, Heartbeat: fmt.Sprint(r.below.Kubelet().PID)}, nil
+}
+
+// A roll-out through the Talos API, by release, with what may go wrong on the way.
+func TestRollOut(t *testing.T) {
+	lost := status.Error(codes.Unavailable, "error reading from server: EOF")
+	theirs := func(n *talostest.Node) []byte { return append(slices.Clone(n.Config()), "# theirs\n"...) }
+	// first does something at the first answer to a method.
+	first := func(method string, do func(ctx context.Context) error) func(context.Context, string) error {
+		var times atomic.Int32
+		return func(ctx context.Context, m string) error {
+			if m != method || times.Add(1) > 1 {
+				return nil
+			}
+			return do(ctx)
+		}
+	}
+	for name, c := range map[string]struct {
+		mode   mounts.Mode
+		hooks  func(n *talostest.Node) talostest.Hooks
+		want   mounts.Result
+		detail string
+		// kept tells whether the entry is on disk, theirs whether the other's line is.
+		kept, theirs bool
+		// Talos before v1.10 does not show a staged configuration.
+		only []talostest.Profile
+	}{
+		"nothing goes wrong": {mode: mounts.Try, want: mounts.ResultPatched, kept: true},
+		"no answer to the trial": {mode: mounts.Try, hooks: func(*talostest.Node) talostest.Hooks {
+			return talostest.Hooks{After: first("ApplyConfiguration", func(context.Context) error { return lost })}
+		}, want: mounts.ResultPatched, kept: true},
+		"a late answer to the trial": {mode: mounts.Try, hooks: func(*talostest.Node) talostest.Hooks {
+			var once sync.Once
+			return talostest.Hooks{Applying: func(context.Context) { once.Do(func() { time.Sleep(3 * time.Second) }) }}
+		}, want: mounts.ResultPatched, kept: true},
+		"no answer when it is kept": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
+			return talostest.Hooks{After: func(_ context.Context, method string) error {
+				if method == "ApplyConfiguration" && !n.RollbackPending() {
+					return lost
+				}
+				return nil
+			}}
+		}, want: mounts.ResultPatched, kept: true, only: []talostest.Profile{talostest.V113, talostest.V114}},
+		"no answer when it is kept, and none is to be seen": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
+			return talostest.Hooks{After: func(_ context.Context, method string) error {
+				if method == "ApplyConfiguration" && !n.RollbackPending() {
+					return lost
+				}
+				return nil
+			}}
+		}, want: mounts.ResultUnknown, detail: "whether it is kept over a reboot is unknown", kept: true, only: []talostest.Profile{talostest.V19}},
+		"another configuration during the trial": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
+			return talostest.Hooks{After: first("ApplyConfiguration", func(ctx context.Context) error {
+				go n.SetConfig(context.WithoutCancel(ctx), theirs(n))
+				return nil
+			})}
+		}, want: mounts.ResultUnknown, detail: "somebody else changed the configuration", kept: true, theirs: true},
+		"another one is staged during the trial": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
+			return talostest.Hooks{After: first("ApplyConfiguration", func(ctx context.Context) error {
+				go n.Stage(context.WithoutCancel(ctx), theirs(n))
+				return nil
+			})}
+		}, want: mounts.ResultUnknown, detail: "somebody else staged another configuration", kept: true, theirs: true, only: []talostest.Profile{talostest.V113, talostest.V114}},
+		"at once": {mode: mounts.NoReboot, want: mounts.ResultPatched, kept: true},
+		"staged":  {mode: mounts.Staged, want: mounts.ResultStaged, kept: true},
+		"staged, no answer": {mode: mounts.Staged, hooks: func(*talostest.Node) talostest.Hooks {
+			return talostest.Hooks{After: talostest.Fail(lost, "ApplyConfiguration")}
+		}, want: mounts.ResultStaged, kept: true, only: []talostest.Profile{talostest.V113, talostest.V114}},
+		"staged, no answer, and none is to be seen": {mode: mounts.Staged, hooks: func(*talostest.Node) talostest.Hooks {
+			return talostest.Hooks{After: talostest.Fail(lost, "ApplyConfiguration")}
+		}, want: mounts.ResultUnknown, detail: "whether the configuration was staged is unknown", kept: true, only: []talostest.Profile{talostest.V19}},
+		"refused": {mode: mounts.Try, hooks: func(*talostest.Node) talostest.Hooks {
+			return talostest.Hooks{Before: talostest.Fail(status.Error(codes.InvalidArgument, "no"), "ApplyConfiguration")}
+		}, want: mounts.ResultFailed, detail: "the configuration was not taken: Talos refuses"},
+	} {
+		profiles := c.only
+		if profiles == nil {
+			profiles = []talostest.Profile{talostest.V19, talostest.V114}
+		}
+		for _, profile := range profiles {
+			t.Run(name+" on "+string(profile), func(t *testing.T) {
+				t.Parallel()
+				n := start(t, talostest.Options{Profile: profile, Name: "w-1"})
+				node, ctx := asAdmin(t, n), deadline(t)
+				before, err := node.Configs(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				entry := mounts.ExtraMount{Destination: "/var/lib/disks", Type: "bind", Source: "/var/lib/disks", Options: []string{"rbind", "rslave", "rw"}}
+				after, err := mounts.Edit(before.Active, mounts.Change{Add: []mounts.ExtraMount{entry}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.hooks != nil {
+					n.SetHooks(c.hooks(n))
+				}
+				r := mounts.RollOut{Mode: c.mode, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
+				got := r.Run(ctx, []mounts.Step{{Node: "w-1", Before: before, After: after, Appear: []string{"/var/lib/disks"}}}, func(mounts.Step) mounts.Node { return rolled{node, n} })[0]
+				if got.Result != c.want || !strings.Contains(got.Detail, c.detail) || (got.Detail == "") != (c.detail == "") {
+					t.Errorf("%s: %q", got.Result, got.Detail)
+				}
+				if disk := n.DiskConfig(); bytes.Contains(disk, []byte("/var/lib/disks")) != c.kept || bytes.Contains(disk, []byte("# theirs")) != c.theirs {
+					t.Error("another configuration is on its disk")
+				}
+				for _, secret := range secrets(before.Active) {
+					if len(secret) > 15 && strings.Contains(got.Detail+got.Hint, secret) {
+						t.Fatal("it tells a secret")
+					}
+				}
+			})
+		}
+	}
+}
