@@ -69,9 +69,9 @@ type diagnosis struct {
 // Diagnose fills a snapshot with everything that there is to know about the targets.
 // For one pod the number of requests does not depend on the size of the cluster.
 //
-// What cannot be read is said in the snapshot. An error means that there is nothing to
-// diagnose: the API server does not answer, a target does not exist, or it is not
-// clear which provisioner is meant.
+// What cannot be read is said in the snapshot, and which of several provisioners is not
+// known, too. An error means that there is nothing to diagnose: the API server does not
+// answer, or a target does not exist.
 func (c *Collector) Diagnose(ctx context.Context, r DiagnoseRequest) (*snapshot.Snapshot, error) {
 	d := &diagnosis{
 		Collector: c, request: r,
@@ -112,9 +112,8 @@ func (d *diagnosis) read(ctx context.Context) error {
 	}
 	if candidatesErr != nil {
 		d.noInstall(candidatesErr)
-		d.s.Provisioner = snapshot.Unread[snapshot.ProvisionerState](candidatesErr.Error())
-	} else if err := d.provisioner(ctx, candidates); err != nil {
-		return err
+	} else {
+		d.provisioner(ctx, candidates)
 	}
 	d.readOwnPods(ctx)
 	if d.whole {
@@ -182,7 +181,7 @@ func (d *diagnosis) nodes() {
 	}
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		if s.Unread[snapshot.PartInstall] != "" {
+		if s.Install.Name == "" {
 			n.Pod = snapshot.Unread[snapshot.Pod](s.Unread[snapshot.PartInstall])
 		} else if p := s.Provisioner.Value; p != nil && p.PodsProblem != "" {
 			n.Pod = snapshot.Unread[snapshot.Pod](p.PodsProblem)

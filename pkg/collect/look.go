@@ -4,6 +4,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
 
 // look looks at the nodes that belong to what is diagnosed, and reads what was
@@ -79,8 +81,8 @@ func (d *diagnosis) viewOf(ctx context.Context, n snapshot.Node) snapshot.Sectio
 		return snapshot.Section[snapshot.PodView]{}
 	case n.Pod.Value == nil:
 		return snapshot.Unread[snapshot.PodView](n.Pod.Why())
-	case d.s.Unread[snapshot.PartClasses] != "":
-		return snapshot.Unread[snapshot.PodView](d.s.Unread[snapshot.PartClasses])
+	case d.s.Unread[snapshot.PartInstall] != "":
+		return snapshot.Unread[snapshot.PodView](d.s.Unread[snapshot.PartInstall])
 	}
 	return viewOf(d.Pods.Observe(ctx, []string{n.Name}, closely(d.s, sorted(d.objects.volumes), n.Name), false, nil)[0])
 }
@@ -113,7 +115,7 @@ func (d *diagnosis) talosOf(ctx context.Context, n snapshot.Node) snapshot.Secti
 	}
 	told, err := d.Talos.Inventory(ctx, n.Name, n.Address)
 	if err != nil {
-		return snapshot.Unread[snapshot.Talos](err.Error())
+		return unreadTalos[snapshot.Talos](err)
 	}
 	return snapshot.Read(told)
 }
@@ -129,9 +131,19 @@ func (d *diagnosis) kubeletOf(ctx context.Context, n snapshot.Node) snapshot.Sec
 	volumes := sorted(d.objects.volumes)
 	k := kubeletOf(ctx, volumes, n, d.dirs(volumes, n.Name), d.request.Kubelet(n.Name, n.Address))
 	if k.Err != nil && !k.State.Version.Known() {
-		return snapshot.Unread[mounts.NodeState](k.Err.Error())
+		return unreadTalos[mounts.NodeState](k.Err)
 	}
 	return snapshot.Read(k.State)
+}
+
+// unreadTalos is a section that Talos did not tell, with the kind of the error.
+func unreadTalos[T any](err error) snapshot.Section[T] {
+	section := snapshot.Unread[T](err.Error())
+	var of *talos.Error
+	if errors.As(err, &of) {
+		section.Kind = string(of.Kind)
+	}
+	return section
 }
 
 const noAddress = "the node's status has no InternalIP to reach Talos by"
@@ -193,7 +205,7 @@ func (d *diagnosis) readLogs(ctx context.Context) {
 	for i, p := range pods {
 		if logs[i].err != nil {
 			state.LogProblem[p.Node] = logs[i].err.Error()
-		} else if len(logs[i].lines) > 0 {
+		} else {
 			state.Log[p.Node] = append(state.Log[p.Node], logs[i].lines...)
 		}
 	}
@@ -258,7 +270,7 @@ func (d *diagnosis) subjects() []snapshot.Ref {
 			refs = append(refs, snapshot.Ref{Kind: kindNode, Name: n.Name})
 		}
 	}
-	if p := d.s.Provisioner.Value; p != nil && p.Missing == "" {
+	if p := d.s.Provisioner.Value; p != nil {
 		i := d.s.Install
 		refs = append(refs, snapshot.Ref{Kind: kindDaemonSet, Namespace: i.Namespace, Name: i.Name, UID: p.UID})
 		for _, pod := range p.Pods {

@@ -23,6 +23,9 @@ func nodeOf(i provisioner.Install, n corev1.Node, pods []corev1.Pod) snapshot.No
 		Labels:        n.Labels,
 		Taints:        n.Spec.Taints,
 		Wanted:        true,
+
+		OSImage:        n.Status.NodeInfo.OSImage,
+		KubeletVersion: n.Status.NodeInfo.KubeletVersion,
 	}
 	for _, a := range n.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP && node.Address == "" {

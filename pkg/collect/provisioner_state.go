@@ -47,14 +47,15 @@ func (d *diagnosis) candidates(ctx context.Context) ([]candidate, error) {
 	return found, err
 }
 
+// noInstall says why it is not known which provisioner there is.
 func (d *diagnosis) noInstall(why error) {
 	d.unread(snapshot.PartInstall, why)
-	d.unread(snapshot.PartClasses, why)
+	d.s.Provisioner = snapshot.Unread[snapshot.ProvisionerState](why.Error())
 }
 
 // provisioner chooses one of the candidates and reads its ConfigMap and namespace. Of
 // several it is the one that has a class of what is diagnosed.
-func (d *diagnosis) provisioner(ctx context.Context, found []candidate) error {
+func (d *diagnosis) provisioner(ctx context.Context, found []candidate) {
 	asked := Request{Namespace: d.request.ProvisionerNamespace, DaemonSet: d.request.DaemonSet}
 	if asked.DaemonSet != "" {
 		found = slices.DeleteFunc(found, func(c candidate) bool { return c.install.Name != asked.DaemonSet })
@@ -85,17 +86,13 @@ func (d *diagnosis) provisioner(ctx context.Context, found []candidate) error {
 		installs = append(installs, c.install)
 	}
 	install, err := choose(installs, asked)
-	switch {
-	case len(found) == 0:
+	if err != nil {
 		d.noInstall(err)
-		d.s.Provisioner = snapshot.Read(snapshot.ProvisionerState{Missing: err.Error()})
-		return nil
-	case err != nil:
-		return err
+		return
 	}
 	d.s.Install = install
 	if err := configs[0].err; err != nil {
-		d.unread(snapshot.PartClasses, err)
+		d.unread(snapshot.PartInstall, err)
 	}
 	state := found[0].state
 	namespace, err := d.Client.CoreV1().Namespaces().Get(ctx, install.Namespace, metav1.GetOptions{})
@@ -105,14 +102,13 @@ func (d *diagnosis) provisioner(ctx context.Context, found []candidate) error {
 		state.PodSecurity = namespace.Labels[labelPodSecurity]
 	}
 	d.s.Provisioner = snapshot.Read(state)
-	return nil
 }
 
 // readOwnPods reads the provisioner's pods on the nodes that belong to what is
 // diagnosed.
 func (d *diagnosis) readOwnPods(ctx context.Context) {
 	state := d.s.Provisioner.Value
-	if state == nil || state.Missing != "" {
+	if state == nil {
 		return
 	}
 	list := func(node string) ([]corev1.Pod, error) {
@@ -200,7 +196,7 @@ var klogLine = regexp.MustCompile(`^[EWF]\d{4} [0-9:.]+ +\d+ [^]]*\] `)
 // errorLines are the lines of a log that tell of warnings and errors, in their order; of
 // those that say the same the last one. The provisioner repeats itself every 10 seconds.
 func errorLines(text string) []string {
-	var kept []string
+	kept := []string{}
 	said := make(map[string]bool)
 	for _, line := range slices.Backward(strings.Split(text, "\n")) {
 		head := klogLine.FindString(line)

@@ -99,9 +99,9 @@ type Snapshot struct {
 
 // Keys of Snapshot.Unread.
 const (
-	PartNodes          = "nodes"
+	PartNodes = "nodes"
+	// PartInstall: there is none (Install is empty), several, or its classes are not known.
 	PartInstall        = "install"
-	PartClasses        = "install.classes"
 	PartVolumes        = "volumes"
 	PartStorageClasses = "storageClasses"
 )

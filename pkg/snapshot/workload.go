@@ -110,9 +110,6 @@ type Waiting struct {
 
 // ProvisionerState is how the provisioner itself does.
 type ProvisionerState struct {
-	// Missing tells that there is no provisioner, and where it was looked for.
-	// Everything else is empty then.
-	Missing string `json:"missing,omitempty"`
 	// UID is the DaemonSet's.
 	UID types.UID `json:"uid,omitempty"`
 	// Desired is on how many nodes the DaemonSet wants a pod, Ready on how many one is.
@@ -126,7 +123,8 @@ type ProvisionerState struct {
 	// PodsProblem is why they could not be read.
 	Pods        []ProvisionerPod `json:"pods,omitempty"`
 	PodsProblem string           `json:"podsProblem,omitempty"`
-	// Log are the last lines of each pod's log that tell of an error, by node.
+	// Log are the last lines of each pod's log that tell of a warning or an error, by
+	// node; a log that was read and has none is there without any.
 	Log map[string][]string `json:"log,omitempty"`
 	// LogProblem is why logs could not be read, by node.
 	LogProblem map[string]string `json:"logProblem,omitempty"`
