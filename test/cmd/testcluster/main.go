@@ -46,7 +46,7 @@ func newCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		newUp(), newDown(), newStatus(), newReset(), newKubeconfig(),
-		newDisk(), newKubelet(), newMount(), newExec(), newImage(),
+		newDisk(), newKubelet(), newMount(), newExec(), newImage(), newTalos(),
 	)
 	return cmd
 }
