@@ -163,7 +163,7 @@ func mask(answers []*answer) {
 
 // covers tells whether a finding about one subject can be the cause of one about another.
 func covers(of *Subject, f Finding, other *Subject) bool {
-	if f.Path != "" && other.Volume != nil && !within(other.Volume.Path, f.Path) {
+	if p := other.place(); f.Path != "" && p != "" && !within(p, f.Path) {
 		return false
 	}
 	switch of.Kind {

@@ -367,6 +367,19 @@ func (x *index) atNode(s *Subject, name string) {
 	s.NodeName, s.Node = name, x.nodes[name]
 }
 
+// place is the path on the node that the chain ends in; empty if there is none.
+func (s *Subject) place() string {
+	switch {
+	case s.Volume != nil:
+		return s.Volume.Path
+	case s.Entry != nil:
+		return s.Class.VolumePath(s.Entry.Name)
+	case s.PodVolume != nil:
+		return s.PodVolume.HostPath
+	}
+	return ""
+}
+
 // refs are the objects of a chain, the one that suffers first.
 func (s *Subject) refs() []snapshot.Ref {
 	switch {

@@ -251,22 +251,18 @@ func (t *ThreeWay) settle() {
 // tells that the path was there when the pod started, not what is mounted there.
 func compare(s *Subject) ThreeWay {
 	t := CompareViews(s.Node, s.Snapshot.Install, *s.Volume)
-	if t.Kubelet.Proof {
-		return t
+	if t.Kubelet.Proof || t.Verdict == PathDangling {
+		return t // What a link leads to, the kubelet misses as everybody does.
 	}
 	for _, trouble := range s.mountTroubles() {
-		if trouble.Cause.Kind == CausePathMissing {
+		if trouble.Cause.Kind == CausePathMissing && within(t.Path, trouble.Cause.Path) {
 			t.Kubelet = Seen{Answer: disk.No, Why: trouble.String()}
 		}
 	}
 	if t.Kubelet.Answer != disk.No && s.Pod != nil && hasVolumes(*s.Pod) {
 		t.Kubelet = Seen{Answer: disk.Yes, Why: fmt.Sprintf("pod %q runs with it", s.Pod.Name)}
 	}
-	dangling := t.Verdict == PathDangling
 	t.settle()
-	if dangling {
-		t.Verdict = PathDangling
-	}
 	return t
 }
 
