@@ -60,7 +60,7 @@ func TestRollOut(t *testing.T) {
 		}, want: mounts.ResultPatched, kept: true},
 		"a late answer to the trial": {mode: mounts.Try, hooks: func(*talostest.Node) talostest.Hooks {
 			var once sync.Once
-			return talostest.Hooks{Applying: func(context.Context) { once.Do(func() { time.Sleep(3 * time.Second) }) }}
+			return talostest.Hooks{Applying: func(ctx context.Context) { once.Do(func() { <-ctx.Done() }) }} // Until nobody waits for it.
 		}, want: mounts.ResultPatched, kept: true},
 		"no answer when it is kept": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
 			return talostest.Hooks{After: func(_ context.Context, method string) error {
@@ -69,7 +69,7 @@ func TestRollOut(t *testing.T) {
 				}
 				return nil
 			}}
-		}, want: mounts.ResultPatched, kept: true, only: []talostest.Profile{talostest.V113, talostest.V114}},
+		}, want: mounts.ResultPatched, kept: true, only: []talostest.Profile{talostest.V114}},
 		"no answer when it is kept, and none is to be seen": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
 			return talostest.Hooks{After: func(_ context.Context, method string) error {
 				if method == "ApplyConfiguration" && !n.RollbackPending() {
@@ -89,12 +89,12 @@ func TestRollOut(t *testing.T) {
 				go n.Stage(context.WithoutCancel(ctx), theirs(n))
 				return nil
 			})}
-		}, want: mounts.ResultUnknown, detail: "somebody else staged another configuration", kept: true, theirs: true, only: []talostest.Profile{talostest.V113, talostest.V114}},
+		}, want: mounts.ResultUnknown, detail: "somebody else staged another configuration", kept: true, theirs: true, only: []talostest.Profile{talostest.V114}},
 		"at once": {mode: mounts.NoReboot, want: mounts.ResultPatched, kept: true},
 		"staged":  {mode: mounts.Staged, want: mounts.ResultStaged, kept: true},
 		"staged, no answer": {mode: mounts.Staged, hooks: func(*talostest.Node) talostest.Hooks {
 			return talostest.Hooks{After: talostest.Fail(lost, "ApplyConfiguration")}
-		}, want: mounts.ResultStaged, kept: true, only: []talostest.Profile{talostest.V113, talostest.V114}},
+		}, want: mounts.ResultStaged, kept: true, only: []talostest.Profile{talostest.V114}},
 		"staged, no answer, and none is to be seen": {mode: mounts.Staged, hooks: func(*talostest.Node) talostest.Hooks {
 			return talostest.Hooks{After: talostest.Fail(lost, "ApplyConfiguration")}
 		}, want: mounts.ResultUnknown, detail: "whether the configuration was staged is unknown", kept: true, only: []talostest.Profile{talostest.V19}},
