@@ -80,14 +80,28 @@ func checkLines(t *testing.T, text string) {
 	if n := strings.Count(text, "\n"); n < 15 || n > 60 || !strings.HasSuffix(text, "\n") || strings.HasSuffix(text, "\n\n") {
 		t.Errorf("it has %d lines, or does not end with one newline", n)
 	}
+	inList, afterBlank := false, true
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
+		isCode := strings.HasPrefix(line, "    ")
+		if isCode && inList {
+			t.Errorf("Markdown takes code right behind a list for text: %q", line)
+		}
+		switch {
+		case strings.HasPrefix(line, "- "):
+			inList = true
+		case isCode || afterBlank && line != "" && !strings.HasPrefix(line, " "):
+			inList = false
+		}
+		afterBlank = line == ""
 		switch {
 		case strings.ContainsAny(line, "\t\r") || strings.TrimRight(line, " ") != line:
 			t.Errorf("tab or space at the end: %q", line)
 		case strings.HasPrefix(line, "```"):
 			t.Error("code is indented in these pages, not fenced")
-		case !strings.HasPrefix(line, "    ") && utf8.RuneCountInString(line) > 100:
+		case regexp.MustCompile(`^[0-9]+\. `).MatchString(line):
+			t.Errorf("steps are paragraphs in these pages, not numbers: %q", line)
+		case !isCode && utf8.RuneCountInString(line) > 100:
 			t.Errorf("more than 100 columns: %q", line)
 		case strings.Contains(line, "talosctl patch") || strings.Contains(line, " patch machineconfig") || strings.Contains(line, " patch mc"):
 			t.Errorf("a patch appends to lists: %q", line)
