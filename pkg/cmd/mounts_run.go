@@ -60,7 +60,7 @@ func (o *mountsOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	s, err := c.observe(ctx, collect.Request{Blind: true})
+	s, err := c.observe(ctx, collect.Request{Blind: true, Users: o.request.Remove})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -37,8 +38,28 @@ func Kubelets(ctx context.Context, s *snapshot.Snapshot, limit int, timeout time
 		if done != nil {
 			defer done()
 		}
-		return kubeletOf(ctx, s.Volumes, n, s.Install.HostDirs(), node(n))
+		k := kubeletOf(ctx, s.Volumes, n, s.Install.HostDirs(), node(n))
+		k.State.Used, k.State.UsedProblem = usedOn(s, n.Name)
+		return k
 	})
+}
+
+// usedOn are the volumes of a node that a pod has mounted, with the pods as
+// NAMESPACE/NAME. One without a file system is not mounted.
+func usedOn(s *snapshot.Snapshot, node string) (used map[string][]string, problem string) {
+	if s.Users.Value == nil {
+		return nil, s.Users.Why()
+	}
+	used = make(map[string][]string)
+	for _, v := range s.Volumes {
+		if v.Node != node || v.Mode != provisioner.Filesystem || v.Claim == nil {
+			continue
+		}
+		for _, pod := range (*s.Users.Value)[*v.Claim] {
+			used[v.Name] = append(used[v.Name], v.Claim.Namespace+"/"+pod)
+		}
+	}
+	return used, ""
 }
 
 // kubeletOf looks at a node's kubelet, at dirs and at what else is of interest there.

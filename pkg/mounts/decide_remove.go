@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // remove plans to take out all entries for exactly these directories, or for the
@@ -36,14 +37,44 @@ func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
 		gone = append(gone, m.destination())
 	}
 	gone = outer(gone)
-	p.end(ActionPatch, ReasonRemove, "the extraMounts for "+quoted(gone)+" are taken out", "")
-	p.Remove, p.Removed, p.Restarts = remove, removed, !r.Staged
+	var lost []string
 	for _, name := range slices.Sorted(maps.Keys(n.Volumes)) {
-		if dir := n.Volumes[name]; n.loses(dir, gone, left) {
-			p.warn(fmt.Sprintf("volume %q lies at %q: pods that use it can no longer start", name, dir))
+		if n.loses(n.Volumes[name], gone, left) {
+			lost = append(lost, name)
 		}
 	}
+	if refused := n.usedBy(&p, lost); refused != nil {
+		return *refused
+	}
+	p.end(ActionPatch, ReasonRemove, "the extraMounts for "+quoted(gone)+" are taken out", "")
+	p.Remove, p.Removed, p.Restarts = remove, removed, !r.Staged
+	for _, name := range lost {
+		p.warn(fmt.Sprintf("volume %q lies at %q: pods that use it can no longer start", name, n.Volumes[name]))
+	}
 	return p
+}
+
+// usedBy refuses to hide a file system from the kubelet that has it mounted for a
+// pod: it could not unmount it any more, and the pod could not be deleted until
+// the entry is back (seen with kubelet v1.37.2).
+func (n NodeState) usedBy(p *Plan, lost []string) *Plan {
+	if len(lost) == 0 {
+		return nil
+	}
+	if n.UsedProblem != "" {
+		skipped := p.end(ActionSkip, ReasonVolumeInUse, "which pods use volumes there is unknown: "+n.UsedProblem, "")
+		return &skipped
+	}
+	for _, name := range lost {
+		if pods := n.Used[name]; len(pods) > 0 {
+			namespace, pod, _ := strings.Cut(pods[0], "/")
+			refused := p.end(ActionRefuse, ReasonVolumeInUse,
+				fmt.Sprintf("volume %q at %q is used by pod %q: without the entry the kubelet could not unmount it, and the pod could not be deleted", name, n.Volumes[name], pods[0]),
+				fmt.Sprintf("kubectl -n %s delete pod %s", namespace, pod))
+			return &refused
+		}
+	}
+	return nil
 }
 
 // loses tells whether dir is seen through the entries that go, and through nothing else.

@@ -325,6 +325,15 @@ func TestDecideRemoves(t *testing.T) {
 		{"volumes need it", plain(t, current, bind(disksDir), bind("/var/mnt/x")).with(func(n *NodeState) {
 			n.Volumes = map[string]string{"pv-b": disksDir + "/vdb", "pv-a": disksDir, "pv-m": "/var/mnt/x", "pv-o": "/var/lib/disks-2/vdb"}
 		}), disksDir + " /var/mnt/x", ActionPatch, ReasonRemove, []int{0, 1}, `volume "pv-a" lies at "/var/lib/disks": pods that use it can no longer start; volume "pv-b"`},
+		{"a pod has one mounted", plain(t, current, bind(disksDir)).with(func(n *NodeState) {
+			n.Volumes, n.Used = map[string]string{"pv-a": disksDir + "/vdb"}, map[string][]string{"pv-a": {"default/db"}}
+		}), disksDir, ActionRefuse, ReasonVolumeInUse, nil, ""},
+		{"a pod has another one mounted", plain(t, current, bind(disksDir), bind("/var/lib/other")).with(func(n *NodeState) {
+			n.Volumes, n.Used = map[string]string{"pv-o": "/var/lib/other/vdb"}, map[string][]string{"pv-o": {"default/db"}}
+		}), disksDir, ActionPatch, ReasonRemove, []int{0}, ""},
+		{"who has one mounted is not known", plain(t, current, bind(disksDir)).with(func(n *NodeState) {
+			n.Volumes, n.UsedProblem = map[string]string{"pv-a": disksDir + "/vdb"}, "forbidden"
+		}), disksDir, ActionSkip, ReasonVolumeInUse, nil, ""},
 		{"volumes have another entry", plain(t, current, bind(disksDir), bind(disksDir+"/hdd")).with(func(n *NodeState) {
 			n.Volumes = map[string]string{"pv": disksDir + "/hdd/vde"}
 		}), disksDir, ActionPatch, ReasonRemove, []int{0}, ""},

@@ -24,6 +24,10 @@ type NodeState struct {
 	NotReady string `json:"notReady,omitempty"`
 	// Volumes are the local volumes (PersistentVolumes) of this node: path by name.
 	Volumes map[string]string `json:"volumes,omitempty"`
+	// Used are those of them with a file system that pods use, with the pods.
+	// UsedProblem is why that is not known.
+	Used        map[string][]string `json:"used,omitempty"`
+	UsedProblem string              `json:"usedProblem,omitempty"`
 }
 
 // Request is what a person asks for.
@@ -113,6 +117,7 @@ const (
 	ReasonStaged          Reason = "staged-config"
 	ReasonNotReady        Reason = "not-ready"
 	ReasonHazard          Reason = "kubelet-restart-hazard"
+	ReasonVolumeInUse     Reason = "volume-in-use"
 	// ReasonConfig: the configuration cannot be edited safely, or Talos would not take it.
 	ReasonConfig Reason = "config"
 )
