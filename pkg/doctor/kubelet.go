@@ -79,6 +79,7 @@ func judgeKubelet(s *Subject) *kubeletReport {
 	j := kubeletJudge{s: s, node: s.Node, report: &kubeletReport{unknown: make(map[Code]string)}, byDir: make(map[Code][]hiddenDir)}
 	if s.Node.Kubelet.Value != nil {
 		j.state, j.told = *s.Node.Kubelet.Value, true
+		j.flag()
 	}
 	for _, dir := range s.localDirs() {
 		j.dir(dir)

@@ -26,6 +26,27 @@ type kubeletJudge struct {
 	// become one finding.
 	byDir    map[Code][]hiddenDir
 	restarts bool
+	// flags are what package mounts finds in the entries, private and bound the
+	// destinations of those that are private, and that have bind for rbind.
+	flags          []mounts.Finding
+	private, bound []string
+}
+
+// flag asks package mounts about the entries, once.
+func (j *kubeletJudge) flag() {
+	j.flags = mounts.Findings(j.state)
+	for _, f := range j.flags {
+		switch f.Flag {
+		case mounts.FlagPropagation:
+			j.private = append(j.private, f.Path)
+		case mounts.FlagBindForRbind:
+			j.bound = append(j.bound, f.Path)
+		}
+	}
+}
+
+func inOneOf(p string, dirs []string) bool {
+	return slices.ContainsFunc(dirs, func(dir string) bool { return within(p, dir) })
 }
 
 // hiddenDir is a directory that the kubelet does not see.
@@ -101,7 +122,7 @@ func (j *kubeletJudge) byEvents(dir string) {
 	case len(evidence) > 0:
 		j.hides("TD0401", hiddenDir{path: dir, because: "the kubelet runs in its own mount namespace, in which the directory is not; which extraMounts are configured was not read", evidence: once(evidence)})
 	case why != "":
-		j.report.cannotTell(why, "TD0401")
+		j.report.unknown["TD0401"] = why
 	case !seen:
 		why := orElse(j.s.Snapshot.NoTalos, j.node.Kubelet.Why())
 		if j.told {
@@ -116,7 +137,7 @@ func (j *kubeletJudge) troubles(c *Subject) []string {
 	var lines []string
 	for _, t := range c.mountTroubles() {
 		if t.Cause.Kind == CausePathMissing {
-			lines = append(lines, eventText(t.Event, t.Cause.Detail, j.s.Snapshot.Time))
+			lines = append(lines, t.String())
 		}
 	}
 	return lines
@@ -212,9 +233,11 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 	f := Finding{Severity: Error, Path: dir, Because: is, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{"TD0711"}}
 	switch d.Reason {
 	case mounts.ReasonNotInForce:
-		f.Code, f.Summary = "TD0402", fmt.Sprintf("the mount of %q is configured on %s and not in force", dir, allNodes)
-		f.Fix = restartKubelet(j.node, j.state.Version)
-		j.restarts = true
+		if inOneOf(dir, j.private) && len(j.state.See(dir).Hidden) > 0 {
+			j.late(&f, dir)
+			break
+		}
+		j.notInForce(&f, dir)
 	case mounts.ReasonHidden:
 		f.Code, f.Summary = "TD0404", fmt.Sprintf("%q lies in what Talos mounts into the kubelet on %s, and does not reach it", dir, allNodes)
 		f.Fix = restartKubelet(j.node, j.state.Version)
@@ -240,6 +263,22 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 		return
 	}
 	j.report.add(f)
+}
+
+// notInForce words a finding about an entry that the kubelet was not started with.
+func (j *kubeletJudge) notInForce(f *Finding, dir string) {
+	f.Code, f.Summary = "TD0402", fmt.Sprintf("the mount of %q is configured on %s and not in force", dir, allNodes)
+	f.Fix = restartKubelet(j.node, j.state.Version)
+	j.restarts = true
+}
+
+// late words a finding about a disk that was mounted after the kubelet had started.
+func (j *kubeletJudge) late(f *Finding, dir string) {
+	f.Code, f.Summary = "TD0404", fmt.Sprintf("the kubelet on %s does not see the disks that were mounted in %q after it started", allNodes, dir)
+	f.Because = "the entry is private, and nothing that is mounted later propagates: pods would write to the directory beneath"
+	f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw, which restarts the kubelet:")}, Step{Text: "then start the pods again: those that run keep what they have"})
+	f.Masks = []Code{"TD0703", "TD0708"}
+	j.restarts = true
 }
 
 // bind words a finding about disks that stay hidden beneath a bind.
@@ -271,13 +310,6 @@ func leaveOne(n *snapshot.Node) []Step {
 
 // entries looks at the extraMounts themselves, whoever needs them.
 func (j *kubeletJudge) entries() {
-	all := mounts.Findings(j.state)
-	var binds []string
-	for _, f := range all {
-		if f.Flag == mounts.FlagBindForRbind {
-			binds = append(binds, f.Path)
-		}
-	}
 	if j.state.View == nil || !j.state.View.HasMounts() {
 		why := orElse(j.state.ViewProblem, "nobody looked")
 		if j.state.View != nil {
@@ -285,12 +317,12 @@ func (j *kubeletJudge) entries() {
 		}
 		j.report.cannotTell(why, "TD0404", "TD0405")
 	}
-	for _, f := range all {
+	for _, f := range j.flags {
 		if f.Flag == mounts.FlagUnknown {
 			j.report.cannotTell(f.Message, "TD0402")
 			continue
 		}
-		j.entry(f, slices.ContainsFunc(binds, func(b string) bool { return within(f.Path, b) }))
+		j.entry(f)
 	}
 }
 
@@ -300,7 +332,7 @@ func (j *kubeletJudge) matters(p string) bool {
 }
 
 // entry turns a flag of package mounts into a finding.
-func (j *kubeletJudge) entry(m mounts.Finding, bound bool) {
+func (j *kubeletJudge) entry(m mounts.Finding) {
 	f := Finding{Severity: Warning, Path: m.Path, Evidence: []string{j.node.Name + ": " + m.Message}, Objects: j.s.affected(m.Path)}
 	switch m.Flag {
 	case mounts.FlagNoDestination, mounts.FlagBadEntry:
@@ -349,18 +381,19 @@ func (j *kubeletJudge) entry(m mounts.Finding, bound bool) {
 			f.Because = "the entry has bind, which leaves out what is mounted below when the kubelet starts: the kubelet has the directory beneath, and no event says so"
 		}
 	case mounts.FlagHidden:
-		f.Code, f.Severity = "TD0404", Error
-		f.Summary = fmt.Sprintf("the kubelet on %s does not see what is mounted at %q", allNodes, m.Path)
-		f.Because = "it was mounted after the kubelet started, and does not propagate: pods would write to the directory beneath"
-		f.Fix = append(restartKubelet(j.node, j.state.Version), edit(j.node, "and for good, give the entry the options rbind, rslave and rw:"))
-		f.Masks = []Code{"TD0703", "TD0708"}
-		if bound {
+		switch {
+		case inOneOf(m.Path, j.bound):
 			j.bind(&f, m.Path)
 			f.Because = "the entry has bind, which leaves out what is mounted below when the kubelet starts: the kubelet has the directory beneath, and no event says so"
-		} else if !j.matters(m.Path) {
-			f.Severity = Warning
+		case inOneOf(m.Path, j.private):
+			j.late(&f, m.Path)
+		default:
+			j.notInForce(&f, m.Path)
+			f.Because = "the kubelet has the directory beneath: it was not started with the entry as it is now"
 		}
-		j.restarts = true
+		if j.matters(m.Path) {
+			f.Severity = Error
+		}
 	case mounts.FlagPropagation, mounts.FlagStale:
 		f.Code = "TD0404"
 		f.Summary = fmt.Sprintf("mounts below %q do not reach the kubelet on %s as they come and go", m.Path, allNodes)
@@ -370,11 +403,8 @@ func (j *kubeletJudge) entry(m mounts.Finding, bound bool) {
 			f.Because = "the kubelet holds a mount that the node has no longer, and pods would use it"
 		}
 	case mounts.FlagNotInForce:
-		f.Code = "TD0402"
-		f.Summary = fmt.Sprintf("the mount of %q is configured on %s and not in force", m.Path, allNodes)
+		j.notInForce(&f, m.Path)
 		f.Because = "the kubelet has not been started with it"
-		f.Fix = restartKubelet(j.node, j.state.Version)
-		j.restarts = true
 	default:
 		return
 	}

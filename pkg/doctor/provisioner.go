@@ -497,10 +497,9 @@ func publishesSystem(s *Subject) Verdict {
 	for _, c := range i.Classes {
 		var evidence []string
 		if c.HostDir == "/dev/disk/by-partlabel" {
-			for _, label := range systemLabels() {
-				if c.Publishes(label) {
-					evidence = append(evidence, fmt.Sprintf("it lets %s through", c.VolumePath(label)))
-				}
+			labels := slices.DeleteFunc(systemLabels(), func(label string) bool { return !c.Publishes(label) })
+			if len(labels) > 0 {
+				evidence = append(evidence, fmt.Sprintf("in %s it lets through %s", c.HostDir, strings.Join(labels, ", ")))
 			}
 		} else if slices.Contains(udevDirs(), c.HostDir) && everything(c) {
 			evidence = append(evidence, fmt.Sprintf("it lets every name in %s through, the system disk's among them", c.HostDir))

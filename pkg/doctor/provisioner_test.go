@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// podless is a node without its provisioner pod, and why.
+func (w world) podless(why string) {
+	w.node().Pod = snapshot.Unread[snapshot.Pod](why)
+	w.node().View = snapshot.Unread[snapshot.PodView](why)
+	w.Provisioner.Value.Ready = 0
+}
+
+// refused is the DaemonSet's event of Kubernetes v1.37.
+func (w world) refused() {
+	*w.Events.Value = append(*w.Events.Value, snapshot.Event{
+		About: snapshot.Ref{Kind: "daemonset", Namespace: "local-storage", Name: "prov"}, Type: "Warning", Reason: "FailedCreate", From: "daemonset-controller", Count: 9, Last: now,
+		Message: `Error creating: pods "prov-x" is forbidden: violates PodSecurity "baseline:latest": hostPath volumes (volume "dev"), privileged (container "provisioner" must not set securityContext.privileged=true)`,
+	})
+}
+
+const noPodThere = `DaemonSet "local-storage/prov" has no pod there`
+
+func class(w world, name string) *provisioner.Class {
+	for i := range w.Install.Classes {
+		if w.Install.Classes[i].Name == name {
+			return &w.Install.Classes[i]
+		}
+	}
+	w.t.Fatalf("no class %s", name)
+	return nil
+}
+
+func TestProvisioner(t *testing.T) {
+	unread := func(part, why string) func(world) {
+		return func(w world) { w.Unread = map[string]string{part: why} }
+	}
+	const mkdir = `container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to generate container "1" spec: failed to generate spec: failed to mkdir "/mnt/fast-disks": mkdir /mnt/fast-disks: read-only file system`
+	taint := corev1.Taint{Key: startupTaint, Effect: corev1.TaintEffectNoSchedule}
+	partlabel := func(pattern string) func(world) {
+		return func(w world) {
+			c := class(w, "block")
+			c.HostDir, c.MountDir, c.NamePattern = "/dev/disk/by-partlabel", "/dev/disk/by-partlabel", pattern
+			w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true, MountPoint: true, Entries: []provisioner.Entry{
+				{Name: "EPHEMERAL", Kind: provisioner.Link, Device: "254:0"}, {Name: "r-1", Kind: provisioner.Link, Device: "254:80"}}}
+		}
+	}
+	try(t, []nodeCase{
+		{"none", "TD0201", func(w world) {
+			w.Install = provisioner.Install{}
+			unread("install", "no DaemonSet that runs the local volume static provisioner in any namespace")(w)
+		}, OutcomeFinding, []string{"error[TD0201]", "--provisioner-namespace"}},
+		{"several", "TD0201", unread("install", `several provisioners: "a/x", "b/y"`), OutcomeFinding, []string{"there are several", `"b/y"`}},
+		{"a class that makes no sense", "TD0201", unread("install", `ConfigMap "x/y" of the provisioner: class "a" in storageClassMap: hostDir is missing`), OutcomeFinding, []string{"makes no sense", "hostDir is missing"}},
+		{"forbidden", "TD0201", unread("install", `daemonsets.apps is forbidden: User "u" cannot list resource "daemonsets" in API group "apps" at the cluster scope`), OutcomeUnknown, nil},
+		{"out of reach", "TD0201", unread("install", "connection refused"), OutcomeUnknown, nil},
+		{"one", "TD0201", func(world) {}, OutcomeOK, nil},
+
+		{"refused", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused(); w.podless(noPodThere) }, OutcomeFinding,
+			[]string{"error[TD0202]", "violates PodSecurity", "kubectl label namespace local-storage pod-security.kubernetes.io/enforce=privileged --overwrite", "daemonset/prov"}},
+		{"labelled since, and the event is old", "TD0202", func(w world) { w.refused() }, OutcomeOK, nil},
+		{"a label, and no event any more", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "baseline"; w.podless(noPodThere) }, OutcomeFinding, []string{"enforces baseline, and 1 of 1 nodes have no pod"}},
+		{"a label, and pods that run", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "restricted" }, OutcomeFinding, []string{"warning[TD0202]", "will refuse"}},
+		{"in kube-system", "TD0202", func(w world) { w.Install.Namespace, w.Provisioner.Value.PodSecurity = "kube-system", "" }, OutcomeOK, nil},
+		{"another reason for no pod", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.podless(mkdir) }, OutcomeOK, nil},
+		{"not read", "TD0202", func(w world) { w.Provisioner = snapshot.Unread[snapshot.ProvisionerState]("forbidden") }, OutcomeUnknown, []string{"forbidden"}},
+		{"no events", "TD0202", func(w world) {
+			w.Provisioner.Value.PodSecurity = ""
+			w.podless(noPodThere)
+			w.Events = snapshot.Unread[[]snapshot.Event]("forbidden")
+		}, OutcomeUnknown, nil},
+
+		{"none made", "TD0203", func(w world) { w.podless(noPodThere) }, OutcomeFinding, []string{"error[TD0203]: no provisioner pod runs on w-4", "describe daemonset prov"}},
+		{"a taint", "TD0203", func(w world) {
+			w.podless("the DaemonSet does not tolerate the node's taint storage=only:NoSchedule")
+			w.node().Wanted = false
+		}, OutcomeFinding, []string{"warning[TD0203]", "- key: storage\n  operator: Equal\n  value: \"only\"\n  effect: NoSchedule"}},
+		{"a taint, and no volumes", "TD0203", func(w world) {
+			w.podless("the DaemonSet does not tolerate the node's taint node-role.kubernetes.io/control-plane:NoSchedule")
+			w.node().Wanted, w.Volumes = false, nil
+		}, OutcomeFinding, []string{"info[TD0203]", "operator: Exists"}},
+		{"a selector", "TD0203", func(w world) {
+			w.podless("the DaemonSet's nodeSelector asks for disk=yes")
+			w.node().Wanted = false
+		}, OutcomeFinding, []string{"nodeSelector"}},
+		{"one that does not run", "TD0203", func(w world) { w.podless(mkdir) }, OutcomeOK, nil},
+		{"no installation", "TD0203", unread("install", "forbidden"), OutcomeUnknown, nil},
+
+		{"crashes", "TD0204", func(w world) {
+			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CrashLoopBackOff: back-off 5m0s`)
+		}, OutcomeFinding, []string{"error[TD0204]", "CrashLoopBackOff", "--previous"}},
+		{"no image", "TD0204", func(w world) {
+			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: ImagePullBackOff`)
+		}, OutcomeFinding, []string{"cannot be pulled"}},
+		{"a private mount", "TD0204", func(w world) {
+			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: path "/var/x" is mounted on "/var/x" but it is not a shared or slave mount`)
+		}, OutcomeFinding, []string{"private mount"}},
+		{"being replaced", "TD0204", func(w world) { w.podless(`pod "local-storage/prov-x" is being deleted`) }, OutcomeOK, nil},
+		{"no pod at all", "TD0204", func(w world) { w.podless(noPodThere) }, OutcomeOK, nil},
+		{"no installation", "TD0204", unread("install", "forbidden"), OutcomeUnknown, nil},
+
+		{"the chart's default", "TD0205", func(w world) { w.podless(mkdir) }, OutcomeFinding, []string{`hostDir "/mnt/fast-disks" lies on the read-only root of w-4`, "- hostDir: /var/lib/disks/fast-disks", "kubectl talosdisk mounts --nodes w-4"}},
+		{"another failure", "TD0205", func(w world) {
+			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/var/x": no space left on device`)
+		}, OutcomeOK, nil},
+		{"no installation", "TD0205", unread("install", "forbidden"), OutcomeUnknown, nil},
+
+		{"nothing at mountDir", "TD0206", func(w world) { w.Install.Mounts = w.Install.Mounts[1:] }, OutcomeFinding, []string{`"/var/lib/disks/block" of class "block" is not mounted`, "mountDir: /var/lib/disks/block"}},
+		{"another directory", "TD0206", func(w world) { w.Install.Mounts[1].HostPath = "/var/lib/other" }, OutcomeFinding, []string{`shows "/var/lib/other" of the node`}},
+		{"by a mount of the parent", "TD0206", func(w world) {
+			w.Install.Mounts = []provisioner.Mount{{HostPath: "/var/lib/disks", MountPath: "/var/lib/disks", Propagation: corev1.MountPropagationHostToContainer}}
+		}, OutcomeOK, nil},
+		{"no installation", "TD0206", unread("install", "forbidden"), OutcomeUnknown, nil},
+
+		{"none", "TD0207", func(w world) { w.Install.Mounts[1].Propagation = "" }, OutcomeFinding, []string{"error[TD0207]", `"/var/lib/disks/hdd" of class "hdd"`, "is None", "mountPropagation: HostToContainer"}},
+		{"none, for links", "TD0207", func(w world) { w.Install.Mounts[0].Propagation = corev1.MountPropagationNone }, OutcomeFinding, []string{"warning[TD0207]"}},
+		{"both ways", "TD0207", func(w world) { w.Install.Mounts[1].Propagation = corev1.MountPropagationBidirectional }, OutcomeOK, nil},
+		{"no installation", "TD0207", unread("install", "forbidden"), OutcomeUnknown, nil},
+
+		{"not mounted", "TD0208", func(w world) { w.Install.Mounts = w.Install.Mounts[:2] }, OutcomeFinding, []string{"mountDevVolume: true"}},
+		{"no Block class", "TD0208", func(w world) { w.Install.Mounts, w.Install.Classes = w.Install.Mounts[:2], w.Install.Classes[1:] }, OutcomeNone, nil},
+		{"mounted", "TD0208", func(world) {}, OutcomeOK, nil},
+		{"no installation", "TD0208", unread("install", "forbidden"), OutcomeUnknown, nil},
+
+		{"none", "TD0209", func(w world) { delete(w.StorageClasses, "hdd") }, OutcomeFinding, []string{`class "hdd" of the provisioner has no StorageClass`, "storageClass: true", "volumeBindingMode: WaitForFirstConsumer\nreclaimPolicy"}},
+		{"another provisioner's", "TD0209", func(w world) {
+			w.StorageClasses["hdd"] = snapshot.StorageClass{Name: "hdd", Provisioner: "ebs.csi.aws.com", BindingMode: "WaitForFirstConsumer"}
+		}, OutcomeFinding, []string{"warning[TD0209]", "ebs.csi.aws.com"}},
+		{"one too many", "TD0209", func(w world) { w.StorageClasses["x"] = snapshot.StorageClass{Name: "x"} }, OutcomeOK, nil},
+		{"not read", "TD0209", unread("storageClasses", "forbidden"), OutcomeUnknown, nil},
+
+		{"at once", "TD0210", func(w world) {
+			w.StorageClasses["hdd"] = snapshot.StorageClass{Name: "hdd", Provisioner: noProvisioner, BindingMode: "Immediate"}
+		}, OutcomeFinding, []string{"warning[TD0210]", "kubectl get storageclass hdd -o yaml | sed", "kubectl replace --force -f -"}},
+		{"of another class", "TD0210", func(w world) { w.StorageClasses["x"] = snapshot.StorageClass{Name: "x", BindingMode: "Immediate"} }, OutcomeOK, nil},
+		{"not read", "TD0210", unread("storageClasses", "forbidden"), OutcomeUnknown, nil},
+
+		{"one directory", "TD0211", func(w world) { class(w, "hdd").HostDir = dirBlock }, OutcomeFinding, []string{"error[TD0211]", `classes "block" and "hdd"`, "w-4: /var/lib/disks/block/vdf", "would format"}},
+		{"one directory, and nothing in it", "TD0211", func(w world) {
+			class(w, "hdd").HostDir = dirBlock
+			w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true}
+		}, OutcomeFinding, []string{"warning[TD0211]"}},
+		{"told apart by pattern", "TD0211", func(w world) {
+			class(w, "hdd").HostDir, class(w, "hdd").NamePattern, class(w, "block").NamePattern = dirBlock, "fs-*", "vd*"
+		}, OutcomeOK, nil},
+		{"no installation", "TD0211", unread("install", "forbidden"), OutcomeUnknown, nil},
+
+		{"a link", "TD0212", func(w world) { class(w, "block").NamePattern = "disk-*" }, OutcomeFinding, []string{`namePattern "disk-*" of class "block" leaves out "/var/lib/disks/block/vdf"`}},
+		{"a directory", "TD0212", func(w world) { class(w, "hdd").NamePattern = "disk-*" }, OutcomeOK, nil},
+		{"a pattern that matches", "TD0212", func(w world) { class(w, "block").NamePattern = "sd*,vd*" }, OutcomeOK, nil},
+		{"not looked at", "TD0212", func(w world) { w.podless(noPodThere) }, OutcomeUnknown, nil},
+
+		{"all labels", "TD0213", partlabel(""), OutcomeFinding, []string{"error[TD0213]", "lets through EFI, BIOS, BOOT, META, STATE, EPHEMERAL", "w-4: /dev/disk/by-partlabel/EPHEMERAL is a device that the node lives on", "wipes it", `namePattern: "r-*"`}},
+		{"raw volumes", "TD0213", partlabel("r-*"), OutcomeOK, nil},
+		{"every disk", "TD0213", func(w world) {
+			c := class(w, "block")
+			c.HostDir, c.MountDir = "/dev/disk/by-id", "/dev/disk/by-id"
+		}, OutcomeFinding, []string{"every name in /dev/disk/by-id"}},
+		{"the system disk, linked", "TD0213", func(w world) { w.node().View.Value.Dirs["block"].Entries[0].Device = "254:0" }, OutcomeFinding, []string{"w-4: /var/lib/disks/block/vdf is a device that the node lives on: holds /var"}},
+		{"udev's own directory for it", "TD0213", func(w world) {
+			c := class(w, "block")
+			c.HostDir, c.MountDir = "/dev/talosdisk", "/dev/talosdisk"
+		}, OutcomeOK, nil},
+		{"no installation", "TD0213", unread("install", "forbidden"), OutcomeUnknown, nil},
+
+		{"stays", "TD0214", func(w world) {
+			w.node().Taints = []corev1.Taint{taint}
+			w.Install.Image = "registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0"
+		}, OutcomeFinding, []string{"error[TD0214]", "kubectl taint nodes w-4 sig-storage-local-static-provisioner/agent-not-ready-", "release 2.9.0 never takes it away", "removeNodeNotReadyTaint: false"}},
+		{"until the pod runs", "TD0214", func(w world) { w.node().Taints = []corev1.Taint{taint}; w.podless(noPodThere) }, OutcomeOK, nil},
+		{"another taint", "TD0214", func(w world) { w.node().Taints = []corev1.Taint{{Key: "x"}} }, OutcomeOK, nil},
+		{"nodes were not read", "TD0214", unread("nodes", "forbidden"), OutcomeUnknown, nil},
+
+		{"v2.7.0", "TD0215", func(w world) { w.Install.Image = "registry.k8s.io/sig-storage/local-volume-provisioner:v2.7.0" }, OutcomeFinding, []string{"warning[TD0215]", "release 2.7.0", "set image daemonset/prov provisioner="}},
+		{"v2.8.0", "TD0215", func(world) {}, OutcomeOK, nil},
+		{"a port, and no tag", "TD0215", func(w world) { w.Install.Image = "reg.local:5000/local-volume-provisioner" }, OutcomeUnknown, []string{"no tag"}},
+		{"a digest", "TD0215", func(w world) { w.Install.Image += "@sha256:00" }, OutcomeOK, nil},
+
+		{"not a mount point", "TD0216", func(w world) {
+			w.Provisioner.Value.Log["w-4"] = []string{
+				`E0101 discovery.go:200] path "/var/lib/disks/hdd/x" is not a valid mount point: mountPath="/var/lib/disks/hdd/x" wasn't found in the /proc/mounts file`,
+				"E0101 x.go:1] something new",
+			}
+		}, OutcomeFinding, []string{"is no mount point in its container", "something that is not known here", "something new", "kubectl -n local-storage logs prov-x -c provisioner --tail=50"}},
+		{"clean", "TD0216", func(world) {}, OutcomeOK, nil},
+		{"logs were not read", "TD0216", func(w world) {
+			w.Provisioner.Value.Log = nil
+			w.Provisioner.Value.LogProblem = map[string]string{"w-4": "forbidden"}
+		}, OutcomeUnknown, []string{"forbidden"}},
+		{"nothing was read", "TD0216", func(w world) { w.Provisioner = snapshot.Section[snapshot.ProvisionerState]{} }, OutcomeUnknown, nil},
+	})
+}
+
+// Each line of the catalogue is explained by the rule for it.
+func TestLogRules(t *testing.T) {
+	lines := []string{
+		`failed to get ReclaimPolicy from storage class "hdd": storageclass.storage.k8s.io "hdd" not found`,
+		"error reading directory: open /var/lib/disks/hdd: no such file or directory",
+		`path "/x" is not a valid mount point: mountPath="/x" wasn't found in the /proc/mounts file`,
+		`path "/x" of filesystem mode cannot be used to create block volume`,
+		`Skipping file "/x": not a directory nor block device`,
+		`Directory check for "/x" failed: open /x: no such file or directory`,
+		"Volume path already in use: PV a wants path /x which was already found in b",
+		`error creating PV "x" for volume at "/x": persistentvolumes "x" already exists`,
+		"Storage Class hdd is misconfigured, missing HostDir or MountDir parameter",
+		"Invalid empty block cleaner command for class block",
+		`Error cleaning PV "x": failed to get volume mode of path "/x"`,
+		`persistentvolumes is forbidden: User "system:serviceaccount:a:b" cannot create resource`,
+	}
+	rules := logRules()
+	if len(lines) != len(rules) {
+		t.Errorf("%d lines for %d rules", len(lines), len(rules))
+	}
+	for i, line := range lines {
+		for k, r := range rules {
+			if r.like.MatchString(line) {
+				if k != i {
+					t.Errorf("%q is explained by rule %d, not %d: %s", line, k, i, r.meaning)
+				}
+				break
+			} else if k == len(rules)-1 {
+				t.Errorf("%q is not explained", line)
+			}
+		}
+	}
+}
