@@ -211,6 +211,9 @@ func (d *diagnosis) finish() {
 	} else {
 		s.Pods = snapshot.Read(sorted(o.pods))
 	}
+	if d.whole && s.Pods.Value != nil {
+		s.Users = snapshot.Read(users(*s.Pods.Value))
+	}
 	for i, t := range s.Targets {
 		switch t.Kind {
 		case kindPod:
@@ -227,6 +230,17 @@ func (d *diagnosis) finish() {
 		s.Unread = nil
 	}
 	forgetLabels(s)
+}
+
+// users are the pods of each claim.
+func users(pods []snapshot.UserPod) map[snapshot.ClaimRef][]string {
+	by := make(map[snapshot.ClaimRef][]string)
+	for _, p := range pods {
+		for _, ref := range claimsOf(p) {
+			by[ref] = append(by[ref], p.Name)
+		}
+	}
+	return by
 }
 
 // forgetLabels leaves the labels that a selector in the snapshot asks for. Others are

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -171,4 +174,75 @@ func (d *diagnosis) listEvents(ctx context.Context, l eventList, f func(snapshot
 			f(event)
 		}
 	})
+}
+
+// readEvents reads the events about everything that is diagnosed.
+func (d *diagnosis) readEvents(ctx context.Context) {
+	about := d.subjects()
+	wanted := make(map[snapshot.Ref]bool, len(about))
+	for _, r := range about {
+		wanted[identity(r)] = true
+	}
+	lists := eventLists(about, d.whole)
+	var mu sync.Mutex
+	var events []snapshot.Event
+	problems := exec.Each(ctx, lists, d.request.Limit, d.request.Timeout, func(ctx context.Context, l eventList) string {
+		err := d.listEvents(ctx, l, func(e snapshot.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			if wanted[identity(e.About)] {
+				events = append(events, e)
+			}
+		})
+		if err != nil {
+			return fmt.Sprintf("%s: %s", l.of, err)
+		}
+		return ""
+	})
+	problems = slices.DeleteFunc(problems, func(p string) bool { return p == "" })
+	slices.Sort(problems)
+	d.s.Events = snapshot.Section[[]snapshot.Event]{Problem: strings.Join(slices.Compact(problems), "; ")}
+	if len(problems) < max(1, len(lists)) {
+		d.s.Events.Value = new(merged(events))
+	}
+}
+
+// identity is a reference as far as it tells one object from another.
+func identity(r snapshot.Ref) snapshot.Ref {
+	if r.Kind == kindNode {
+		return snapshot.Ref{Kind: kindNode, Name: r.Name}
+	}
+	return snapshot.Ref{Kind: r.Kind, UID: r.UID}
+}
+
+// subjects are the objects whose events count.
+func (d *diagnosis) subjects() []snapshot.Ref {
+	o := &d.objects
+	var refs []snapshot.Ref
+	for _, p := range sorted(o.pods) {
+		refs = append(refs, snapshot.Ref{Kind: kindPod, Namespace: p.Namespace, Name: p.Name, UID: p.UID})
+	}
+	for _, c := range sorted(o.claims) {
+		refs = append(refs, snapshot.Ref{Kind: kindClaim, Namespace: c.Namespace, Name: c.Name, UID: c.UID})
+	}
+	for _, v := range sorted(o.volumes) {
+		if d.whole || o.wantedVolumes[v.Name] {
+			refs = append(refs, snapshot.Ref{Kind: kindVolume, Name: v.Name, UID: v.UID})
+		}
+	}
+	for _, n := range d.s.Nodes {
+		if !n.Aside {
+			refs = append(refs, snapshot.Ref{Kind: kindNode, Name: n.Name})
+		}
+	}
+	if p := d.s.Provisioner.Value; p != nil {
+		i := d.s.Install
+		refs = append(refs, snapshot.Ref{Kind: kindDaemonSet, Namespace: i.Namespace, Name: i.Name, UID: p.UID})
+		for _, pod := range p.Pods {
+			if len(pod.Waiting) > 0 || !pod.Ready {
+				refs = append(refs, snapshot.Ref{Kind: kindPod, Namespace: i.Namespace, Name: pod.Name, UID: pod.UID})
+			}
+		}
+	}
+	return refs
 }

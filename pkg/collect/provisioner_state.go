@@ -167,26 +167,66 @@ func ownPodOf(pod *corev1.Pod) snapshot.ProvisionerPod {
 	return p
 }
 
-// How much is read of each log, and kept of it.
+// How much is read of each log, and kept of it. What does not mend itself is logged
+// again every 10 seconds; what is older may have been mended.
 const (
-	logTail  = 200
-	logBytes = 256 << 10
-	logKept  = 40
-	logLine  = 600
+	logSeconds = 600
+	logTail    = 200
+	logBytes   = 256 << 10
+	logKept    = 40
+	logLine    = 600
 )
 
-// readLog is what a pod's log tells of errors. A container that keeps ending has said
-// why in the log before.
-func (d *diagnosis) readLog(ctx context.Context, p snapshot.ProvisionerPod) ([]string, error) {
-	crashed := slices.ContainsFunc(p.Waiting, func(w snapshot.Waiting) bool {
-		return w.Container == d.s.Install.Container && w.Reason == "CrashLoopBackOff"
-	})
-	options := &corev1.PodLogOptions{Container: d.s.Install.Container, TailLines: new(int64(logTail)), LimitBytes: new(int64(logBytes)), Previous: crashed}
-	text, err := d.Client.CoreV1().Pods(d.s.Install.Namespace).GetLogs(p.Name, options).DoRaw(ctx)
-	if err != nil {
-		return nil, failure.Wrap(err, fmt.Sprintf("the log of pod %q", d.s.Install.Namespace+"/"+p.Name), "")
+// readLogs reads the logs of the provisioner's pods on the nodes.
+func (d *diagnosis) readLogs(ctx context.Context) {
+	state := d.s.Provisioner.Value
+	if state == nil {
+		return
 	}
-	return errorLines(string(text)), nil
+	type log struct {
+		pod     *corev1.Pod
+		options *corev1.PodLogOptions
+		lines   []string
+		err     error
+	}
+	var logs []log
+	for i := range d.own {
+		if options := logOptions(d.s.Install.Container, &d.own[i]); options != nil {
+			logs = append(logs, log{pod: &d.own[i], options: options})
+		}
+	}
+	logs = exec.Each(ctx, logs, d.request.Limit, d.request.Timeout, func(ctx context.Context, l log) log {
+		text, err := d.Client.CoreV1().Pods(l.pod.Namespace).GetLogs(l.pod.Name, l.options).DoRaw(ctx)
+		l.lines, l.err = errorLines(string(text)), failure.Wrap(err, fmt.Sprintf("the log of pod %q", key(l.pod.Namespace, l.pod.Name)), "")
+		return l
+	})
+	state.Log, state.LogProblem = make(map[string][]string), make(map[string]string)
+	for _, l := range logs {
+		if node := l.pod.Spec.NodeName; l.err != nil {
+			state.LogProblem[node] = l.err.Error()
+		} else {
+			state.Log[node] = append(state.Log[node], l.lines...)
+		}
+	}
+}
+
+// logOptions are how to read a pod's log; nil if it has none, because its container never
+// ran. One that waits to be started again has said why in the log before.
+func logOptions(container string, pod *corev1.Pod) *corev1.PodLogOptions {
+	i := slices.IndexFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == container })
+	if i < 0 || pod.Spec.NodeName == "" {
+		return nil
+	}
+	options := &corev1.PodLogOptions{Container: container, TailLines: new(int64(logTail)), LimitBytes: new(int64(logBytes))}
+	switch status := pod.Status.ContainerStatuses[i]; {
+	case status.State.Waiting == nil:
+		options.SinceSeconds = new(int64(logSeconds))
+	case status.RestartCount == 0:
+		return nil
+	default:
+		options.Previous = true
+	}
+	return options
 }
 
 // klogLine is a line that klog writes: level, month and day, time, process, file and

@@ -3,6 +3,7 @@
 package snapshot
 
 import (
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,6 +42,7 @@ type Event struct {
 // Claim is a PersistentVolumeClaim.
 type Claim struct {
 	ClaimRef
+	object  `json:"-"`
 	UID     types.UID `json:"uid"`
 	Created time.Time `json:"created"`
 	// Class is nil where the claim names none, which is not the same as "".
@@ -60,6 +62,16 @@ type Claim struct {
 	// Snapshot.Volumes.
 	NotLocal string `json:"notLocal,omitempty"`
 }
+
+// object, beside an embedded ClaimRef, keeps its methods from making a text of the whole
+// struct in JSON: of two methods of one name at the same depth Go takes neither.
+type object struct{}
+
+// MarshalText is never called.
+func (object) MarshalText() ([]byte, error) { return nil, errors.ErrUnsupported }
+
+// UnmarshalText is never called.
+func (*object) UnmarshalText([]byte) error { return errors.ErrUnsupported }
 
 // UserPod is a pod as far as its volumes are concerned.
 //
