@@ -66,11 +66,17 @@ func (a attempt) wait(ctx context.Context, before state, dirs []string) string {
 // told is what is said of a request that failed. One that the end of the wait cut
 // off says nothing of the node: what was known before stays.
 func told(ctx context.Context, what string, err error, before string) string {
-	if ctx.Err() != nil {
+	end, bounded := ctx.Deadline()
+	cut := bounded && errors.Is(err, context.DeadlineExceeded) && time.Until(end) < early
+	if ctx.Err() != nil || cut {
 		return before
 	}
 	return what + ": " + err.Error()
 }
+
+// early is by how much a request may end before the wait that bounds it: gRPC has a
+// timer of its own.
+const early = 100 * time.Millisecond
 
 // poll calls done at once and then every interval, until it returns true or ctx ends.
 func poll(ctx context.Context, done func() bool) {

@@ -389,3 +389,29 @@ func TestGate(t *testing.T) {
 		}
 	}
 }
+
+// What cuts a request off says nothing of the node, be it the wait's end or gRPC's timer
+// for it.
+func TestTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		late := fmt.Errorf("asking for processes: %w", context.DeadlineExceeded)
+		for _, step := range []struct {
+			until time.Duration
+			err   error
+			want  string
+		}{
+			{0, errors.New("broken"), "not seen: broken"},
+			{30 * time.Second, late, "not seen: asking for processes: context deadline exceeded"},
+			{29*time.Second + 950*time.Millisecond, errors.New("broken"), "not seen: broken"},
+			{0, late, "before"},
+			{time.Second, errors.New("broken"), "before"},
+		} {
+			time.Sleep(step.until)
+			if got := told(ctx, "not seen", step.err, "before"); got != step.want {
+				t.Errorf("%q, want %q", got, step.want)
+			}
+		}
+	})
+}
