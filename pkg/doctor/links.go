@@ -20,24 +20,34 @@ func linkChecks() []Check {
 	seen := []Need{NeedInstall, NeedView}
 	volumes := []Need{NeedInstall, NeedVolumes, NeedView}
 	entry := func(s *Subject) bool { return s.Class != nil && s.Entry != nil }
-	linked := func(s *Subject) bool { return entry(s) && s.Entry.Kind == provisioner.Link }
-	device := func(s *Subject) bool { return entry(s) && s.Entry.Device != "" }
+	linked := func(s *Subject) bool { return s.unseenLink() || entry(s) && s.Entry.Kind == provisioner.Link }
+	device := func(s *Subject) bool { return s.unseenLink() || entry(s) && s.Entry.Device != "" }
 	return []Check{
 		{Code: "TD0501", Title: "a link leads nowhere", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: linked, Run: linkDangles},
 		{Code: "TD0502", Title: "a link leads to another disk than recorded", Severity: Error, Stage: StageLink, About: OfChain, Needs: volumes,
 			Applies: func(s *Subject) bool { return device(s) && s.Volume != nil && s.Volume.Identity != nil }, Run: otherDisk},
 		{Code: "TD0503", Title: "two links lead to one disk", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: device, Run: linkedTwice},
 		{Code: "TD0504", Title: "a link's target does not survive a reboot", Severity: Warning, Stage: StageLink, About: OfChain, Needs: seen,
-			Applies: func(s *Subject) bool { return linked(s) && s.Entry.Device != "" }, Run: unstableTarget},
-		{Code: "TD0505", Title: "an entry is not what its class needs", Severity: Warning, Stage: StageLink, About: OfChain, Needs: seen, Applies: entry, Run: wrongEntry},
+			Applies: func(s *Subject) bool { return s.unseenLink() || linked(s) && s.Entry.Device != "" }, Run: unstableTarget},
+		{Code: "TD0505", Title: "an entry is not what its class needs", Severity: Warning, Stage: StageLink, About: OfChain, Needs: seen,
+			Applies: func(s *Subject) bool { return s.unseenLink() || entry(s) }, Run: wrongEntry},
 		{Code: "TD0506", Title: "a linked disk is in use by something else", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: device, Run: linkedInUse},
 		{Code: "TD0507", Title: "an entry has no volume", Severity: Warning, Stage: StageVolume, About: OfChain, Needs: volumes,
 			Applies: func(s *Subject) bool { return entry(s) && s.Volume == nil }, Run: noVolume},
 		{Code: "TD0508", Title: "a volume has no link", Severity: Error, Stage: StageLink, About: OfChain, Needs: volumes,
-			Applies: func(s *Subject) bool {
-				return s.Volume != nil && s.Class != nil && s.Volume.Mode == provisioner.Block && path.Dir(clean(s.Volume.Path)) == s.Class.HostDir
-			}, Run: noLink},
+			Applies: (*Subject).ofLink, Run: noLink},
 	}
+}
+
+// ofLink tells a volume that lives by a link in its class's directory.
+func (s *Subject) ofLink() bool {
+	return s.Volume != nil && s.Class != nil && s.Volume.Mode == provisioner.Block && path.Dir(clean(s.Volume.Path)) == s.Class.HostDir
+}
+
+// unseenLink tells such a volume of a node at which nobody looked, so that the engine
+// says unknown of it.
+func (s *Subject) unseenLink() bool {
+	return s.ofLink() && (s.Node == nil || s.Node.View.Value == nil)
 }
 
 // entryPath is the entry's path on the node, which its volume carries.

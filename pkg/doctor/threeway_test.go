@@ -101,12 +101,12 @@ func TestKubeletByWord(t *testing.T) {
 		}, disk.Yes},
 		{"it complained before it started again", func(w world) {
 			w.waits()
-			started := now.Add(-10e9)
+			started := w.Time.Add(-10e9)
 			w.node().KubeletStarted = &started
 		}, disk.Unknown},
 		{"it complained an hour ago", func(w world) {
 			w.waits()
-			(*w.Events.Value)[0].Last = now.Add(-3600e9)
+			(*w.Events.Value)[0].Last = w.Time.Add(-3600e9)
 		}, disk.Unknown},
 		{"it complains of another pod of that name", func(w world) {
 			w.waits()

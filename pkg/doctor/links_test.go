@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+const (
+	serialF = "talos-disk-f"
+	serialG = "talos-disk-g"
+)
+
+// vdf is the linked disk, which has a serial and a by-id name here, and nobody uses.
+func (w world) vdf() *disk.Disk {
+	d := &w.node().View.Value.Disks[0]
+	if d.Serial == "" {
+		d.Serial, d.ByID = serialF, []string{"virtio-" + serialF}
+		d.Content = &disk.Content{Signed: disk.No, Busy: disk.No}
+	}
+	return d
+}
+
+// vdg is another disk of the node.
+func (w world) vdg() disk.Disk {
+	view := w.node().View.Value
+	d := disk.Disk{Name: "vdg", Number: disk.Number{Major: 254, Minor: 96}, Kind: disk.KindDisk, Size: 5 << 30, Serial: serialG, ByID: []string{"virtio-" + serialG},
+		Content: &disk.Content{Signed: disk.No, Busy: disk.No}}
+	view.Disks = append(view.Disks, d)
+	return d
+}
+
+// entries are those of a class directory.
+func (w world) entries(class string, entries ...provisioner.Entry) {
+	view := w.node().View.Value
+	dir := view.Dirs[class]
+	dir.Entries = entries
+	view.Dirs[class] = dir
+}
+
+func (w world) linked() *snapshot.Volume { return &w.Volumes[1] }
+
+// bind gives a volume to a claim without a pod.
+func (w world) bind(v *snapshot.Volume) {
+	ref := snapshot.ClaimRef{Namespace: "default", Name: "data"}
+	v.Phase, v.Claim = "Bound", &ref
+	*w.Claims.Value = append(*w.Claims.Value, snapshot.Claim{ClaimRef: ref, Class: &v.Class, Mode: v.Mode, Volume: v.Name, Phase: "Bound"})
+}
+
+func (w world) lookless() { w.node().View = snapshot.Unread[snapshot.PodView]("exec is forbidden") }
+
+func TestLinks(t *testing.T) {
+	link := func(target, device string) provisioner.Entry {
+		return provisioner.Entry{Name: "vdf", Kind: provisioner.Link, Target: target, Device: device}
+	}
+	byID := "/dev/disk/by-id/virtio-" + serialF
+	try(t, []nodeCase{
+		{"no device", "TD0501", func(w world) { w.entries("block", link(byID, "")) }, OutcomeFinding,
+			[]string{`error[TD0501]: the link "/var/lib/disks/block/vdf" on w-4 leads nowhere`, byID + " does not exist there", "$ kubectl talosdisk disks --nodes w-4 -o wide", "$ kubectl talosdisk unlink vdf --nodes w-4"}},
+		{"the disk has another name", "TD0501", func(w world) {
+			w.vdf()
+			id := w.vdg().Identity()
+			w.linked().Identity = &id
+			w.entries("block", link("/dev/vdz", ""))
+		}, OutcomeFinding, []string{`the disk that volume "local-pv-b" was made for (serial talos-disk-g) is vdg now`, "$ kubectl talosdisk link vdg --nodes w-4 --class block --as vdf"}},
+		{"bound", "TD0501", func(w world) { w.bind(w.linked()); w.entries("block", link(byID, "")) }, OutcomeFinding, []string{`while claim "default/data" has its volume`, "persistentVolumeReclaimPolicy"}},
+		{"without a volume", "TD0501", func(w world) { w.Volumes = w.Volumes[:1]; w.entries("block", link(byID, "")) }, OutcomeFinding, []string{"warning[TD0501]"}},
+		{"it leads to the disk", "TD0501", func(world) {}, OutcomeOK, nil},
+		{"a link to a directory is another mistake", "TD0501", func(w world) { w.entries("hdd", link("/var/data", "")) }, OutcomeOK, nil},
+		{"nobody looked", "TD0501", world.lookless, OutcomeUnknown, []string{"exec is forbidden"}},
+		{"nobody looked", "TD0503", world.lookless, OutcomeUnknown, nil},
+		{"nobody looked", "TD0504", world.lookless, OutcomeUnknown, nil},
+		{"nobody looked", "TD0505", world.lookless, OutcomeUnknown, nil},
+		{"nobody looked", "TD0506", world.lookless, OutcomeUnknown, nil},
+
+		{"another serial", "TD0502", func(w world) {
+			w.vdf()
+			id := w.vdg().Identity()
+			w.linked().Identity = &id
+		}, OutcomeFinding, []string{`error[TD0502]: the link "/var/lib/disks/block/vdf" on w-4 leads to another disk than volume "local-pv-b" was made for`, "made for serial talos-disk-g", "is vdg now", "--as vdf"}},
+		{"no identifier, another size", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 9 << 30} }, OutcomeFinding, []string{"bring the disk back"}},
+		{"the same", "TD0502", func(w world) { id := w.vdf().Identity(); w.linked().Identity = &id }, OutcomeOK, nil},
+		{"no identifier", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30} }, OutcomeUnknown, []string{"no identifier"}},
+		{"not recorded", "TD0502", func(world) {}, OutcomeNone, nil},
+
+		{"in two classes", "TD0503", func(w world) {
+			w.entries("hdd", provisioner.Entry{Name: "f", Kind: provisioner.Link, Target: "/dev/vdf", Device: "254:80"})
+		}, OutcomeFinding, []string{"error[TD0503]: 2 links on w-4 lead to the one disk vdf", "/var/lib/disks/block/vdf (device 254:80): volume local-pv-b, Available", "/var/lib/disks/hdd/f", "$ kubectl talosdisk unlink f --nodes w-4"}},
+		{"over two paths", "TD0503", func(w world) {
+			w.vdg()
+			disks := w.node().View.Value.Disks
+			disks[0].WWID, disks[1].WWID = "naa.5", "naa.5"
+			w.entries("block", link("/dev/vdf", "254:80"), provisioner.Entry{Name: "vdg", Kind: provisioner.Link, Target: "/dev/vdg", Device: "254:96"})
+		}, OutcomeFinding, []string{"2 links on w-4 lead to one disk", "wwid naa.5"}},
+		{"one is left out by namePattern", "TD0503", func(w world) {
+			w.Install.Classes[1].NamePattern = "vd*"
+			w.entries("hdd", provisioner.Entry{Name: "f", Kind: provisioner.Link, Target: "/dev/vdf", Device: "254:80"})
+		}, OutcomeOK, nil},
+		{"two disks", "TD0503", func(w world) {
+			w.vdg()
+			w.entries("block", link("/dev/vdf", "254:80"), provisioner.Entry{Name: "vdg", Kind: provisioner.Link, Target: "/dev/vdg", Device: "254:96"})
+		}, OutcomeOK, nil},
+
+		{"a kernel name", "TD0504", func(w world) { w.vdf() }, OutcomeFinding, []string{`warning[TD0504]: the link "/var/lib/disks/block/vdf" on w-4 may lead to another disk after a reboot`, "it could be " + byID, "$ kubectl talosdisk unlink vdf --nodes w-4", "$ kubectl talosdisk link vdf --nodes w-4 --class block"}},
+		{"a kernel name, bound", "TD0504", func(w world) { w.vdf(); w.bind(w.linked()) }, OutcomeFinding, []string{`once claim "default/data" is gone`}},
+		{"no other name", "TD0504", func(world) {}, OutcomeFinding, []string{"the disk has no other", "serial="}},
+		{"by-diskseq", "TD0504", func(w world) { w.vdf(); w.entries("block", link("/dev/disk/by-diskseq/7", "254:80")) }, OutcomeFinding, []string{"by-diskseq/7"}},
+		{"by-id", "TD0504", func(w world) { w.entries("block", link(byID, "254:80")) }, OutcomeOK, nil},
+		{"by-partlabel", "TD0504", func(w world) { w.entries("block", link("../../vdf1", "254:80")) }, OutcomeOK, nil},
+
+		{"a directory in a Block class", "TD0505", func(w world) {
+			w.Volumes = w.Volumes[:1]
+			w.entries("block", provisioner.Entry{Name: "vdf", Kind: provisioner.Directory})
+		}, OutcomeFinding, []string{`warning[TD0505]: "/var/lib/disks/block/vdf" on w-4 cannot become a volume of class "block"`, "$ kubectl -n local-storage exec prov-x -c provisioner -- ls -ld /var/lib/disks/block/vdf"}},
+		{"a directory where a volume's link was", "TD0505", func(w world) { w.entries("block", provisioner.Entry{Name: "vdf", Kind: provisioner.Directory}) }, OutcomeFinding, []string{"error[TD0505]", `volume "local-pv-b" was made of something else`}},
+		{"a file with a name for a shell", "TD0505", func(w world) { w.entries("hdd", provisioner.Entry{Name: "it's $(me)", Kind: provisioner.File}) }, OutcomeFinding, []string{`ls -ld '/var/lib/disks/hdd/it'\''s $(me)'`}},
+		{"a link to a directory", "TD0505", func(w world) { w.entries("hdd", link("/var/data", "")) }, OutcomeFinding, []string{"a Filesystem class takes mount points"}},
+		{"a directory in a Filesystem class", "TD0505", func(world) {}, OutcomeOK, nil},
+
+		{"held", "TD0506", func(w world) { w.vdf().Holders = []string{"md0"} }, OutcomeFinding, []string{`error[TD0506]: vdf on w-4 is linked as "/var/lib/disks/block/vdf", and in use by something else`, "held by md0"}},
+		{"busy", "TD0506", func(w world) { w.vdf().Content.Busy = disk.Yes }, OutcomeFinding, []string{"an exclusive open was refused"}},
+		{"busy by its own pod", "TD0506", func(w world) { w.vdf().Content.Busy = disk.Yes; w.bind(w.linked()) }, OutcomeOK, nil},
+		{"mounted by Talos, and bound", "TD0506", func(w world) {
+			w.vdf()
+			w.bind(w.linked())
+			*w.talos().Disks.Value = append(*w.talos().Disks.Value, snapshot.TalosDisk{Name: "vdf", Size: 5 << 30, Serial: serialF})
+			*w.talos().Mounts.Value = append(*w.talos().Mounts.Value, snapshot.TalosMount{Source: "/dev/vdf", Target: "/var/mnt/data"})
+		}, OutcomeFinding, []string{"Talos tells of mount (vdf, /var/mnt/data)"}},
+		{"nobody has it", "TD0506", func(w world) { w.vdf() }, OutcomeOK, nil},
+		{"its use was not looked at", "TD0506", func(world) {}, OutcomeUnknown, []string{"was not found out"}},
+
+		{"no volume", "TD0507", func(w world) {
+			w.Volumes = w.Volumes[:1]
+			w.Provisioner.Value.Log = map[string][]string{"w-4": {`E1123 discovery.go:203] Failed to discover local volumes`, `E1123 Path "/var/lib/disks/block/vdf" block stats error: permission denied`}}
+		}, OutcomeFinding, []string{`warning[TD0507]: "/var/lib/disks/block/vdf" on w-4 has no volume`, "block stats error", "$ kubectl -n local-storage logs prov-x -c provisioner --tail=200"}},
+		{"a volume of its name is elsewhere", "TD0507", func(w world) {
+			w.linked().Name, w.linked().Path = provisioner.PVName("vdf", "w-4", "block"), "/var/lib/old/vdf"
+		}, OutcomeFinding, []string{"which would be its, exists for /var/lib/old/vdf on w-4"}},
+		{"it has one", "TD0507", func(world) {}, OutcomeNone, nil},
+		{"it leads nowhere", "TD0507", func(w world) { w.Volumes = w.Volumes[:1]; w.entries("block", link("/dev/vdf", "")) }, OutcomeOK, nil},
+		{"volumes were not read", "TD0507", func(w world) {
+			w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: "forbidden"}
+		}, OutcomeUnknown, []string{"forbidden"}},
+
+		{"no link, and the disk is there", "TD0508", func(w world) {
+			id := w.vdf().Identity()
+			w.linked().Identity = &id
+			w.bind(w.linked())
+			w.entries("block")
+		}, OutcomeFinding, []string{`error[TD0508]: volume "local-pv-b" has no link: "/var/lib/disks/block/vdf" is not on w-4`, "$ kubectl talosdisk link vdf --nodes w-4 --class block"}},
+		{"no link, and which disk is not recorded", "TD0508", func(w world) { w.bind(w.linked()); w.entries("block") }, OutcomeFinding, []string{"only if you are sure"}},
+		{"no link, and no claim", "TD0508", func(w world) { w.entries("block") }, OutcomeFinding, []string{"warning[TD0508]", "$ kubectl delete pv local-pv-b"}},
+		{"it has one", "TD0508", func(world) {}, OutcomeOK, nil},
+		{"the pod lacks the directory", "TD0508", func(w world) { w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true} }, OutcomeUnknown, nil},
+		{"nobody looked", "TD0508", world.lookless, OutcomeUnknown, []string{"exec is forbidden"}},
+	})
+}
