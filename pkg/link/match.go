@@ -32,7 +32,7 @@ func matching(disks []snapshot.TalosDisk, d disk.Disk) match {
 	if i := slices.IndexFunc(disks, func(t snapshot.TalosDisk) bool { return t.Name == name }); i >= 0 {
 		there := disks[i].Disk()
 		switch same := sameDevice(there.Identity(), d.Identity()); {
-		case same == disk.Yes:
+		case same == disk.Yes && (there.Size == d.Size || !bySerial(there.Identity(), d.Identity())):
 			return match{disk: &disks[i], sure: true}
 		case same == disk.No:
 			m.conflict = fmt.Sprintf("is another disk to Talos (%s) than to the provisioner's pod (%s)", there.Identity(), d.Identity())
@@ -63,11 +63,10 @@ func sameDevice(a, b disk.ID) disk.Answer {
 		}
 		return disk.No
 	}
-	shared := slices.ContainsFunc(a.ByID, func(n string) bool { return slices.Contains(b.ByID, n) })
 	switch {
 	case a.WWID != "" && b.WWID != "":
 		return said(strings.Join(strings.Fields(a.WWID), " ") == strings.Join(strings.Fields(b.WWID), " "))
-	case shared:
+	case shareByID(a, b):
 		return disk.Yes
 	case a.Serial != "" && b.Serial != "":
 		return said(folded(a.Serial) == folded(b.Serial))
@@ -75,6 +74,16 @@ func sameDevice(a, b disk.ID) disk.Answer {
 		return disk.No
 	}
 	return disk.Unknown
+}
+
+// bySerial tells whether sameDevice has nothing but serial numbers to go by. Those of cheap
+// hardware repeat.
+func bySerial(a, b disk.ID) bool {
+	return (a.WWID == "" || b.WWID == "") && !shareByID(a, b)
+}
+
+func shareByID(a, b disk.ID) bool {
+	return slices.ContainsFunc(a.ByID, func(n string) bool { return slices.Contains(b.ByID, n) })
 }
 
 // folded is a serial number without what one observer pads, escapes or leaves out.

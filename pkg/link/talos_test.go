@@ -124,6 +124,10 @@ func TestDecideWithTalos(t *testing.T) {
 			identical(w, told, "vdb")
 			(*told.Disks.Value)[1].Size++
 		}, "device-changed: is another disk to Talos ("},
+		"device-changed: a serial number that repeats, another size": {func(_ *world, told *snapshot.Talos) {
+			(*told.Disks.Value)[1].Symlinks = nil
+			(*told.Disks.Value)[1].Size++
+		}, "device-changed: is another disk to Talos ("},
 		"no identifier, the same name and size": {func(w *world, told *snapshot.Talos) { identical(w, told, "vdb") }, ""},
 		"in-use, by name and size alone": {func(w *world, told *snapshot.Talos) {
 			identical(w, told, "vdb")
@@ -295,7 +299,8 @@ func TestMatching(t *testing.T) {
 	}{
 		"by wwid, whatever else":         {[]snapshot.TalosDisk{{Name: "sdb", Size: 11, WWID: "naa.1 x", Serial: "other"}}, "sdb", true, false},
 		"by another wwid":                {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.2", Serial: "AB-1"}}, "", false, true},
-		"by serial, written differently": {[]snapshot.TalosDisk{{Name: "sdb", Serial: "AB_1 "}}, "sdb", true, false},
+		"by serial, written differently": {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Serial: "AB_1 "}}, "sdb", true, false},
+		"by serial, another size":        {[]snapshot.TalosDisk{{Name: "sdb", Size: 11, Serial: "AB-1"}}, "", false, true},
 		"by a name":                      {[]snapshot.TalosDisk{{Name: "sdb", Serial: "other", Symlinks: []string{"/dev/disk/by-id/wwn-1"}}}, "sdb", true, false},
 		"by a name of its content":       {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/lvm-pv-uuid-1"}}}, "sdb", false, false},
 		"by other names":                 {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/wwn-2"}}}, "", false, true},
