@@ -206,7 +206,7 @@ func (a attempt) apply(ctx context.Context, before state) Outcome {
 		return Outcome{Result: ResultUnknown, Detail: "the configuration is in force; the run ended before the kubelet was seen to be back: " + missing, Hint: a.listHint()}
 	}
 	a.say("taking it back")
-	return a.takeBack(ctx, missing)
+	return a.takeBack(ctx, missing, func(c Configs) bool { return !c.Pending() })
 }
 
 // stage keeps the configuration for the next boot.

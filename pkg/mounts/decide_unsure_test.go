@@ -20,8 +20,8 @@ func TestDecideWarnsOfWhatMayNotBeSo(t *testing.T) {
 		action  Action
 		warning string
 	}{
-		"seen, and something is staged or tried":          {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(pending), ask(disksDir), ActionUnchanged, "not the one on its disk"},
-		"seen":                                            {plain(t, "v1.13.9", bind(disksDir)).with(listed), ask(disksDir), ActionUnchanged, ""},
+		"seen, and something is staged or tried": {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(pending), ask(disksDir), ActionUnchanged, "not the one on its disk"},
+		"seen":                                   {plain(t, "v1.13.9", bind(disksDir)).with(listed), ask(disksDir), ActionUnchanged, ""},
 		"nothing to remove, and something is staged":      {plain(t, "v1.13.9").with(pending), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, "not the one on its disk"},
 		"nothing to remove":                               {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, ""},
 		"asked for, and not seen":                         {plain(t, "v1.13.9", bind(disksDir)).with(lost), ask(disksDir), ActionUnchanged, "is unknown: the connection broke"},

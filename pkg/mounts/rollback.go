@@ -17,8 +17,11 @@ func (a attempt) left(deadline time.Time, last string) Outcome {
 	return Outcome{Result: ResultTried, Detail: fmt.Sprintf("the run ended during the trial: Talos takes the configuration back by itself within %s", time.Until(deadline).Round(time.Second))}
 }
 
-// awaitRollback watches Talos take a tried configuration back. It never sends
-// the old one: a request that is refused would end the trial for good.
+const stillInForce = "the tried configuration is still in force"
+
+// awaitRollback watches Talos take a tried configuration back. It does not send
+// the old one before the trial is surely over: a request that is refused would end it
+// for good.
 func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing string) Outcome {
 	a.say("waiting for Talos to take it back")
 	detail := func(end string) string { return missing + "; " + end }
@@ -38,7 +41,7 @@ func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing 
 			if now, err := a.look(wctx); err == nil {
 				tried = now
 			}
-			last = "the tried configuration is still in force"
+			last = stillInForce
 			return false
 		}
 		if changed = !bytes.Equal(configs.Active, a.step.Before.Active); changed {
@@ -64,12 +67,18 @@ func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing 
 		return Outcome{Result: ResultRolledBack, Detail: detail("Talos took the configuration back, but the kubelet is not as before: " + last), Hint: a.listHint()}
 	case ctx.Err() != nil:
 		return a.left(deadline, last)
+	case last == stillInForce: // Somebody's request ended the trial, and Talos takes nothing back.
+		a.say("taking it back")
+		return a.takeBack(ctx, detail("Talos did not take the configuration back"), func(c Configs) bool {
+			return c.Persistent == nil || bytes.Equal(c.Persistent, a.step.Before.Active)
+		})
 	}
 	return Outcome{Result: ResultUnknown, Detail: detail("whether Talos took the configuration back is unknown: " + last), Hint: a.listHint()}
 }
 
-// takeBack applies the old configuration, unless somebody changed it meanwhile.
-func (a attempt) takeBack(ctx context.Context, missing string) Outcome {
+// takeBack applies the old configuration, unless somebody changed it meanwhile: the
+// new one has to be in force, and ours tells whether what is on disk is from this run.
+func (a attempt) takeBack(ctx context.Context, missing string, ours func(Configs) bool) Outcome {
 	detail := func(end string) string { return missing + "; " + end }
 	const hint = "take the entry out: talosctl -n NODE edit machineconfig --mode no-reboot"
 	tried, _ := a.look(ctx) // Not seen: then any kubelet is another one.
@@ -77,7 +86,7 @@ func (a attempt) takeBack(ctx context.Context, missing string) Outcome {
 	switch configs, err := a.lookAfter(ctx, nil, nil); {
 	case err != nil:
 		return Outcome{Result: ResultFailed, Detail: detail(fmt.Sprintf("the configuration is left in force, as it could not be read again: %s", err)), Hint: hint}
-	case !bytes.Equal(configs.Active, a.step.After) || configs.Pending():
+	case !bytes.Equal(configs.Active, a.step.After) || !ours(configs):
 		return Outcome{Result: ResultUnknown, Detail: detail("somebody else changed the configuration meanwhile, so it is not taken back"), Hint: a.listHint()}
 	}
 	if err := a.applyOnce(ctx, a.step.Before.Active, NoReboot); err != nil {

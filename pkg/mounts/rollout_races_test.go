@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -220,4 +221,57 @@ func TestRollOutTwoFail(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Of two runs that begin at the same moment the second's trial ends the first's, and
+// rolls back to what the first one tried: Talos takes nothing back. So it is after
+// anybody's dry run during a trial. The node must not stay without a kubelet.
+func TestRollOutTrialThatNobodyTakesBack(t *testing.T) {
+	both := func(n *talos) []Outcome {
+		got := make([]Outcome, 2)
+		var wg sync.WaitGroup
+		for i := range got {
+			wg.Go(func() {
+				got[i] = rollOut(Try).Run(context.Background(), []Step{step("w-1")}, func(Step) Node { return n })[0]
+			})
+		}
+		wg.Wait()
+		return got
+	}
+	for name, c := range map[string]struct {
+		broken string
+		run    func(n *talos) []Outcome
+		want   Result
+		detail string
+		active string
+	}{
+		"two runs, and it is well":     {"", both, ResultPatched, "", "new"},
+		"two runs, and it is not well": {"new", both, ResultRolledBack, "and the kubelet is healthy", "old"},
+		"a dry run of somebody else": {"new", func(n *talos) []Outcome {
+			time.AfterFunc(time.Minute, func() { n.trial.Stop() })
+			return rollOut(Try).Run(context.Background(), []Step{step("w-1")}, func(Step) Node { return n })
+		}, ResultRolledBack, "Talos did not take the configuration back; the configuration was taken back, and the kubelet is healthy", "old"},
+		"somebody else keeps what was tried": {"new", func(n *talos) []Outcome {
+			time.AfterFunc(time.Minute, func() {
+				_ = n.Apply(context.Background(), []byte("new"), NoReboot, 0)
+			})
+			return rollOut(Try).Run(context.Background(), []Step{step("w-1")}, func(Step) Node { return n })
+		}, ResultUnknown, "somebody else", "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newTalos()
+				n.broken, n.lag = []byte(c.broken), time.Second
+				for _, o := range c.run(n) {
+					if o.Result != c.want || !strings.Contains(o.Detail, c.detail) || (o.Detail == "") != (c.detail == "") {
+						t.Errorf("%s: %q", o.Result, o.Detail)
+					}
+				}
+				time.Sleep(time.Hour)
+				if string(n.active) != c.active || string(n.persistent) != c.active {
+					t.Errorf("an hour later %q is in force, %q on disk", n.active, n.persistent)
+				}
+			})
+		})
+	}
 }

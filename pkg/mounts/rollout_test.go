@@ -37,6 +37,8 @@ type talos struct {
 	stop time.Duration
 	// late is how long after the answer is lost a request takes effect.
 	late time.Duration
+	// lag is how long a request to apply travels.
+	lag time.Duration
 	// verified fails where the address is another node's by now.
 	verified error
 
@@ -100,6 +102,9 @@ func (n *talos) Configs(ctx context.Context) (Configs, error) {
 }
 
 func (n *talos) Apply(ctx context.Context, config []byte, mode Mode, rollback time.Duration) error {
+	if n.lag > 0 {
+		time.Sleep(n.lag)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.applied = append(n.applied, fmt.Sprintf("%s %s", mode, config))
