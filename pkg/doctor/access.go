@@ -90,8 +90,9 @@ func kubernetesProblems(s *snapshot.Snapshot) []string {
 	for _, n := range s.Nodes {
 		problems = append(problems, n.Pod.Problem, n.View.Problem, n.Stats.Problem)
 	}
-	if s.Provisioner.Value != nil {
-		problems = slices.AppendSeq(problems, maps.Values(s.Provisioner.Value.LogProblem))
+	if state := s.Provisioner.Value; state != nil {
+		problems = append(problems, state.PodSecurityProblem, state.PodsProblem)
+		problems = slices.AppendSeq(problems, maps.Values(state.LogProblem))
 	}
 	return problems
 }

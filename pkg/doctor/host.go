@@ -40,9 +40,29 @@ func (s *Subject) volumesHere() []snapshot.Volume {
 
 func hasVolumesHere(s *Subject) bool { return len(s.volumesHere()) > 0 }
 
-// hasFilesystems tells a node with volumes that must be mount points.
+// hasFilesystems tells a node with volumes, or directories that are to be volumes, that
+// must be mount points.
 func hasFilesystems(s *Subject) bool {
-	return slices.ContainsFunc(s.volumesHere(), func(v snapshot.Volume) bool { return v.Mode == provisioner.Filesystem })
+	return len(s.directories()) > 0 || slices.ContainsFunc(s.volumesHere(), func(v snapshot.Volume) bool { return v.Mode == provisioner.Filesystem })
+}
+
+// directories are what lies in the directories of Filesystem classes and is no volume,
+// as the volumes that they would be.
+func (s *Subject) directories() []snapshot.Volume {
+	var all []snapshot.Volume
+	for _, c := range s.Snapshot.Install.Classes {
+		if c.Mode != provisioner.Filesystem {
+			continue
+		}
+		for _, e := range value(s.Node.View).Dirs[c.Name].Entries {
+			p := c.VolumePath(e.Name)
+			anothers := slices.ContainsFunc(s.Snapshot.Install.HostDirs(), func(dir string) bool { return within(dir, p) })
+			if e.Kind == provisioner.Directory && c.Publishes(e.Name) && !anothers && s.index.paths[[2]string{s.NodeName, p}] == nil {
+				all = append(all, snapshot.Volume{Class: c.Name, Mode: c.Mode, Path: p, Node: s.NodeName})
+			}
+		}
+	}
+	return all
 }
 
 // refsOf are those who suffer from what is wrong at one path.
@@ -111,6 +131,23 @@ func notMounted(s *Subject) Verdict {
 					{Text: "stop its pods before they write there; see what became of the disk:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
 					{Text: "and of its volume in Talos:", Command: fmt.Sprintf("talosctl -n %s get volumestatus", address(s.Node))},
 				},
+			})
+		}
+	}
+	for _, v := range s.directories() {
+		t := CompareViews(s.Node, s.Snapshot.Install, v)
+		switch {
+		case t.Mounted == disk.Unknown && verdict.Unknown == "":
+			verdict.Unknown = fmt.Sprintf("whether %s is a mount point was not seen: no mounts of the node were read", v.Path)
+		case t.Mounted != disk.No || s.isDirectoryVolume(v.Path) || s.failedAt(v.Path):
+		default:
+			verdict.Findings = append(verdict.Findings, Finding{
+				Severity: Warning,
+				Summary:  fmt.Sprintf("%q on %s is no mount point, and becomes no volume", v.Path, allNodes),
+				Because:  fmt.Sprintf("in the directory of class %q the provisioner publishes only what a disk is mounted at", v.Class),
+				Evidence: nonEmpty(fmt.Sprintf("%s: %s is not among the node's mounts", s.Node.Name, v.Path), s.meantMount(v.Path)),
+				Path:     v.Path, Masks: []Code{"TD0216"},
+				Fix: []Step{{Text: "see what became of its disk, or take the directory away if it is not meant to be one:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"}},
 			})
 		}
 	}

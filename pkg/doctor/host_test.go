@@ -67,9 +67,18 @@ func TestHost(t *testing.T) {
 			w.unmounted()
 			w.node().View.Value.Dirs["hdd"].Entries[0] = provisioner.Entry{Name: "vde", Kind: provisioner.Link, Target: "/dev/vde", Device: "254:64"}
 		}, OutcomeOK, nil},
+		{"a directory that is no volume yet", "TD0302", func(w world) {
+			d := w.node().View.Value.Dirs["hdd"]
+			d.Entries = append(d.Entries, provisioner.Entry{Name: "plain", Kind: provisioner.Directory})
+			w.node().View.Value.Dirs["hdd"] = d
+		}, OutcomeFinding, []string{`warning[TD0302]: "/var/lib/disks/hdd/plain" on w-4 is no mount point`, "TD0302"}},
+		{"the directory of another class", "TD0302", func(w world) {
+			class(w, "hdd").HostDir = "/var/lib/disks"
+			w.node().View.Value.Dirs["hdd"] = snapshot.Dir{Exists: true, MountPoint: true, Entries: []provisioner.Entry{{Name: "block", Kind: provisioner.Directory}}}
+		}, OutcomeOK, nil},
 		{"mounted", "TD0302", func(world) {}, OutcomeOK, nil},
 		{"no mounts were read", "TD0302", func(w world) { w.noTalos("", "no answer") }, OutcomeUnknown, []string{"mount point was not seen"}},
-		{"only Block", "TD0302", func(w world) { w.Volumes = w.Volumes[1:] }, OutcomeNone, nil},
+		{"only Block", "TD0302", func(w world) { w.Volumes, w.Install.Classes = w.Volumes[1:], w.Install.Classes[:1] }, OutcomeNone, nil},
 
 		{"no disk matched", "TD0303", func(w world) {
 			w.talosVolume(snapshot.TalosVolume{ID: "u-nomatch", Type: "partition", Phase: "failed", Problem: "no disks matched selector for volume"})

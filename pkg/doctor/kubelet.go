@@ -88,6 +88,7 @@ func judgeKubelet(s *Subject) *kubeletReport {
 	j.hidden("TD0407")
 	if j.told {
 		j.entries()
+		j.readOnlyRoot()
 		j.hazard()
 	}
 	s.kubelet = j.report

@@ -253,8 +253,9 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 	case mounts.ReasonReadOnly:
 		f.Code, f.Summary = "TD0408", fmt.Sprintf("%q is read-only in the kubelet on %s", dir, allNodes)
 		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
-		if c, ok := j.classAt(dir); ok && c.Mode == provisioner.Block {
-			f.Severity = Warning // A pod gets the device; nothing is written beside it.
+		f.Because += "; disks that are mounted below it stay writable, and devices too, but no volume that is a plain directory"
+		if !j.hasPlain(dir) {
+			f.Severity = Warning
 		}
 	case mounts.ReasonBadEntry:
 		f.Code, f.Summary = "TD0410", fmt.Sprintf("an entry for %q keeps the kubelet on %s from starting", dir, allNodes)
@@ -286,19 +287,18 @@ func (j *kubeletJudge) bind(f *Finding, dir string) {
 	f.Code = "TD0403"
 	f.Summary = fmt.Sprintf("pods on %s write to the system disk instead of the disks in %q", allNodes, dir)
 	f.Fix = []Step{
-		edit(j.node, "replace bind by rbind among the options of the entry:"),
-		{Text: "then start the pods again: those that run keep what they have, and what they wrote lies on the system disk, in the directory beneath"},
+		{Text: "stop the pods first, and save what they wrote, which lies on the system disk in the directory beneath:", Command: "kubectl talosdisk explain TD0403"},
+		edit(j.node, "replace bind by rbind among the options of the entry, which restarts the kubelet:"),
+		{Text: "then start the pods again"},
 	}
 	f.Masks = []Code{"TD0703", "TD0708"}
 }
 
-func (j *kubeletJudge) classAt(dir string) (provisioner.Class, bool) {
-	for _, c := range j.s.Snapshot.Install.Classes {
-		if c.HostDir == dir {
-			return c, true
-		}
-	}
-	return provisioner.Class{}, false
+// hasPlain tells whether a volume in dir is a directory without a disk of its own.
+func (j *kubeletJudge) hasPlain(dir string) bool {
+	return slices.ContainsFunc(j.s.volumesHere(), func(v snapshot.Volume) bool {
+		return v.Mode == provisioner.Filesystem && within(v.Path, dir) && CompareViews(j.node, j.s.Snapshot.Install, v).Mounted == disk.No
+	})
 }
 
 func leaveOne(n *snapshot.Node) []Step {
@@ -368,7 +368,7 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 	case mounts.FlagReadOnly:
 		f.Code = "TD0408"
 		f.Summary = fmt.Sprintf("%q is read-only in the kubelet on %s", m.Path, allNodes)
-		f.Because = "pods cannot write to directories in it"
+		f.Because = "pods cannot write to plain directories in it; disks that are mounted below it stay writable"
 		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
 	case mounts.FlagBindForRbind:
 		f.Code = "TD0403"
@@ -419,26 +419,57 @@ func (j *kubeletJudge) hides403(dir string) bool {
 
 // hazard is told of where a restart is to come, and as a note everywhere else.
 func (j *kubeletJudge) hazard() {
-	text := j.state.Version.RestartHazard()
-	if !j.state.Version.Known() {
+	v := j.state.Version
+	if !v.Known() {
 		j.report.cannotTell("its release of Talos is not known", "TD0411")
 		return
 	}
-	if text == "" {
+	f := Finding{Code: "TD0411", Severity: Info, Evidence: []string{fmt.Sprintf("%s runs Talos %s", j.node.Name, v)}}
+	switch {
+	case v.RestartHazard() != "":
+		f.Summary = fmt.Sprintf("on %s a restart of the kubelet unmounts the user volumes", allNodes)
+		f.Because = v.RestartHazard()
+		if j.restarts {
+			f.Severity = Warning
+			f.Because = "what mends the kubelet's view restarts it, and " + f.Because
+		}
+	case staleTokens(v):
+		f.Summary = fmt.Sprintf("on %s pods that run get no new tokens after a restart of the kubelet", allNodes)
+		f.Because = "Talos v1.13.0 to v1.13.2 cut what the kubelet mounts off from running pods (siderolabs/talos#13352, mended in v1.13.3): start such pods again"
+	default:
 		return
 	}
-	f := Finding{
-		Code: "TD0411", Severity: Info,
-		Summary:  fmt.Sprintf("on %s a restart of the kubelet unmounts the user volumes", allNodes),
-		Because:  text,
-		Evidence: []string{fmt.Sprintf("%s runs Talos %s", j.node.Name, j.state.Version)},
-		Fix:      []Step{{Text: "upgrade Talos before anything restarts the kubelet:", Command: "talosctl -n " + address(j.node) + " version"}},
-	}
-	if j.restarts {
-		f.Severity = Warning
-		f.Because = "what mends the directories above restarts the kubelet, and " + text
-	}
+	f.Fix = []Step{{Text: "upgrade Talos before anything restarts the kubelet; see which release runs:", Command: "talosctl -n " + address(j.node) + " version"}}
 	j.report.findings = append(j.report.findings, f)
+}
+
+// staleTokens tells the releases whose kubelet's mounts do not reach running pods after a restart.
+func staleTokens(v mounts.Version) bool {
+	first, err1 := mounts.ParseVersion("v1.13.0-alpha.0")
+	mended, err2 := mounts.ParseVersion("v1.13.3")
+	return err1 == nil && err2 == nil && !v.Less(first) && v.Less(mended)
+}
+
+// readOnlyRoot are entries whose source Talos cannot make. It makes a missing one at each
+// start of the kubelet, and fails for good where the root file system is read-only
+// (internal/app/machined/pkg/system/services/kubelet.go). A node that is Ready has it.
+func (j *kubeletJudge) readOnlyRoot() {
+	if j.node.Ready {
+		return
+	}
+	there := []string{"/var", "/dev", "/run", "/etc", "/proc", "/sys", "/usr", "/lib", "/tmp", "/system", "/opt"}
+	for i, m := range j.state.Config.ExtraMounts {
+		if !path.IsAbs(m.Source) || inOneOf(m.Source, there) {
+			continue
+		}
+		j.report.add(Finding{
+			Code: "TD0410", Severity: Error, Path: clean(m.Destination), Masks: []Code{"TD0107"},
+			Summary:  fmt.Sprintf("an entry of machine.kubelet.extraMounts keeps the kubelet on %s from starting", allNodes),
+			Because:  "its source is not below /var, and Talos cannot make it on the read-only root file system",
+			Evidence: []string{fmt.Sprintf("%s: machine.kubelet.extraMounts[%d] has source %q, and the node is not Ready", j.node.Name, i, m.Source)},
+			Fix:      []Step{edit(j.node, "give it a source below /var, or take it out:")},
+		})
+	}
 }
 
 func parent(p string) string { return path.Dir(clean(p)) }

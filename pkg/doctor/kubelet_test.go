@@ -152,7 +152,11 @@ func TestKubelet(t *testing.T) {
 		{"os:reader", "TD0407", world.reader, OutcomeUnknown, nil},
 		{"is not the old way's", "TD0401", world.kubeletDocument, OutcomeOK, nil},
 
-		{"read-only", "TD0408", func(w world) { w.extraMounts(bindMount(disks, "rbind", "rslave", "ro")) }, OutcomeFinding, []string{`error[TD0408]: "/var/lib/disks/hdd" is read-only`, `warning[TD0408]: "/var/lib/disks/block"`, "replace ro by rw"}},
+		{"read-only", "TD0408", func(w world) { w.extraMounts(bindMount(disks, "rbind", "rslave", "ro")) }, OutcomeFinding, []string{`warning[TD0408]: "/var/lib/disks/hdd" is read-only`, `warning[TD0408]: "/var/lib/disks/block"`, "stay writable", "replace ro by rw"}},
+		{"read-only, and a plain directory", "TD0408", func(w world) {
+			w.extraMounts(bindMount(disks, "rbind", "rslave", "ro"))
+			w.mounted("619 305 254:6 /lib/disks /var/lib/disks ro,relatime master:22 - xfs /dev/vda6 rw\n", "")
+		}, OutcomeFinding, []string{`error[TD0408]: "/var/lib/disks/hdd" is read-only`}},
 		{"rw after ro", "TD0408", func(w world) { w.extraMounts(bindMount(disks, "rbind", "ro", "rslave", "rw")) }, OutcomeOK, nil},
 		{"os:reader", "TD0408", world.reader, OutcomeUnknown, nil},
 
@@ -166,11 +170,19 @@ func TestKubelet(t *testing.T) {
 			w.extraMounts(bindMount(disks, "rbind", "rslave", "rw"), mounts.ExtraMount{Type: "bind", Source: "/var/x", Options: []string{"bind"}})
 		}, OutcomeFinding, []string{"error[TD0410]", "keeps the kubelet on w-4 from starting", "has no destination"}},
 		{"for the directory itself", "TD0410", func(w world) { w.extraMounts(bindMount(disks, "rw")) }, OutcomeFinding, []string{"neither bind nor rbind"}},
+		{"a source on the read-only root", "TD0410", func(w world) {
+			w.extraMounts(bindMount(disks, "rbind", "rslave", "rw"), bindMount("/mnt/disks", "rbind", "rw"))
+			w.node().Ready = false
+		}, OutcomeFinding, []string{`source "/mnt/disks"`, "read-only root"}},
+		{"such a source, and a kubelet that runs", "TD0410", func(w world) {
+			w.extraMounts(bindMount(disks, "rbind", "rslave", "rw"), bindMount("/mnt/disks", "rbind", "rw"))
+		}, OutcomeOK, nil},
 		{"sound", "TD0410", func(world) {}, OutcomeOK, nil},
 		{"os:reader", "TD0410", world.reader, OutcomeUnknown, nil},
 
 		{"as a note", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.12.4") }, OutcomeFinding, []string{"info[TD0411]", "#12797"}},
 		{"with a restart to come", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.12.4"); w.blind() }, OutcomeFinding, []string{"warning[TD0411]", "restarts the kubelet"}},
+		{"tokens", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.13.2") }, OutcomeFinding, []string{"info[TD0411]", "#13352"}},
 		{"mended", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.12.5"); w.blind() }, OutcomeOK, nil},
 		{"not asked", "TD0411", func(w world) { w.noTalos("", "no answer") }, OutcomeUnknown, nil},
 	})

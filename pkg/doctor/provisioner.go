@@ -111,7 +111,7 @@ func podSecurity(s *Subject) Verdict {
 	for _, n := range s.Snapshot.Nodes {
 		if n.Wanted && n.Ready {
 			wanted++
-			if n.Pod.Value == nil && podState(&n) == "" {
+			if hasNone(&n) {
 				podless++
 			}
 		}
@@ -124,9 +124,9 @@ func podSecurity(s *Subject) Verdict {
 		}
 	}
 	lacking := podless > 0 || state != nil && state.Desired > state.Ready
-	level := ""
+	level, unread := "", s.Snapshot.Provisioner.Why()
 	if state != nil {
-		level = state.PodSecurity
+		level, unread = state.PodSecurity, orElse(state.PodSecurityProblem, state.PodsProblem)
 	}
 	switch {
 	case level == "privileged", i.Namespace == "kube-system" && refused == "":
@@ -139,8 +139,8 @@ func podSecurity(s *Subject) Verdict {
 		f.Severity = Warning
 		f.Summary = fmt.Sprintf("Pod Security will refuse the provisioner's next pod in namespace %q", i.Namespace)
 		f.Evidence = []string{fmt.Sprintf("namespace %q enforces %s; a pod that runs already may go on", i.Namespace, level)}
-	case state == nil && refused == "":
-		return unknown("%s", s.Snapshot.Provisioner.Why())
+	case unread != "":
+		return unknown("%s", unread)
 	case podless > 0 && s.Snapshot.Events.Value == nil:
 		return unknown("%s", s.Snapshot.Events.Why())
 	default:
@@ -157,6 +157,8 @@ func noPod(s *Subject) Verdict {
 		return fine()
 	case n.Wanted && (podState(n) != "" || !n.Ready):
 		return fine() // There is one, and it does not run; or its node does not.
+	case n.Wanted && !hasNone(n):
+		return unknown("%s", n.Pod.Why())
 	}
 	f := Finding{
 		Summary:  "no provisioner pod runs on " + allNodes,
@@ -197,6 +199,12 @@ func toleration(taint string) string {
 	return strings.TrimSuffix(lines, "\n")
 }
 
+// hasNone tells a node on which the DaemonSet should have a pod and has none, in the
+// words of package collect.
+func hasNone(n *snapshot.Node) bool {
+	return n.Pod.Value == nil && strings.HasSuffix(n.Pod.Problem, "has no pod there")
+}
+
 // podState is what package collect says of a provisioner pod that is there and does not run.
 func podState(n *snapshot.Node) string {
 	if n.Pod.Value == nil && (strings.HasPrefix(n.Pod.Problem, "container ") || strings.HasPrefix(n.Pod.Problem, "pod ")) {
@@ -211,6 +219,9 @@ var readOnlyMkdir = regexp.MustCompile(`failed to mkdir "([^"]+)".*read-only fil
 
 func podDown(s *Subject) Verdict {
 	state := podState(s.Node)
+	if state == "" && s.Node.Pod.Value == nil && s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) {
+		return unknown("%s", s.Node.Pod.Why())
+	}
 	if state == "" || !s.Node.Ready || strings.HasSuffix(state, "is being deleted") {
 		return fine()
 	}
@@ -238,6 +249,9 @@ func podDown(s *Subject) Verdict {
 func readOnlyHostDir(s *Subject) Verdict {
 	m := readOnlyMkdir.FindStringSubmatch(podState(s.Node))
 	if m == nil {
+		if s.Node.Pod.Value == nil && s.Node.Pod.Problem == "" {
+			return unknown("%s", s.Node.Pod.Why())
+		}
 		return fine()
 	}
 	return found(Finding{
@@ -397,6 +411,9 @@ func publishedTwice(s *Subject) Verdict {
 	var all []Finding
 	for i, a := range classes {
 		for _, b := range classes[i+1:] {
+			if outer, inner, ok := nested(a, b); ok {
+				all = append(all, publishesClass(s.Snapshot.Install, outer, inner))
+			}
 			if a.HostDir != b.HostDir {
 				continue
 			}
@@ -432,6 +449,32 @@ func publishedTwice(s *Subject) Verdict {
 		}
 	}
 	return found(all...)
+}
+
+// nested tells two classes of which one has the other's directory as an entry, which is
+// a mount point in the pod, because the pod mounts it.
+func nested(a, b provisioner.Class) (outer, inner provisioner.Class, ok bool) {
+	for _, pair := range [][2]provisioner.Class{{a, b}, {b, a}} {
+		o, i := pair[0], pair[1]
+		name := path.Base(i.HostDir)
+		if o.Mode == provisioner.Filesystem && parent(i.HostDir) == o.HostDir && o.Publishes(name) && clean(i.MountDir) == o.EntryPath(name) {
+			return o, i, true
+		}
+	}
+	return outer, inner, false
+}
+
+func publishesClass(i provisioner.Install, outer, inner provisioner.Class) Finding {
+	return Finding{
+		Summary:  fmt.Sprintf("class %q publishes the directory of class %q as a volume", outer.Name, inner.Name),
+		Because:  "in the provisioner's pod it is a mount point like any other: a claim can get it, and with it the entries of the other class, which are deleted with the claim",
+		Evidence: []string{fmt.Sprintf("%s lies in %s", inner.HostDir, outer.HostDir)},
+		Fix: []Step{
+			{Text: "give each class a hostDir beside the other, or leave it out by namePattern, in the values of the chart:", Command: configMap(i)},
+			restart(i),
+		},
+		Objects: []snapshot.Ref{daemonSet(i)}, Path: inner.HostDir,
+	}
 }
 
 // skips tells the entries that a class of that mode never publishes: a Block class refuses

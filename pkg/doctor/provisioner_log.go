@@ -59,10 +59,7 @@ func logErrors(s *Subject) Verdict {
 		if s.Node.Pod.Value == nil {
 			return fine() // There is no log; another check says why no pod runs.
 		}
-		if state.Log == nil {
-			return unknown("no log was read")
-		}
-		return fine()
+		return unknown("%s", orElse(state.PodsProblem, "the log of its provisioner pod was not read"))
 	}
 	const other = "something that is not known here"
 	rules := logRules()

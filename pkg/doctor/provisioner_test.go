@@ -71,6 +71,9 @@ func TestProvisioner(t *testing.T) {
 		{"in kube-system", "TD0202", func(w world) { w.Install.Namespace, w.Provisioner.Value.PodSecurity = "kube-system", "" }, OutcomeOK, nil},
 		{"another reason for no pod", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.podless(mkdir) }, OutcomeOK, nil},
 		{"not read", "TD0202", func(w world) { w.Provisioner = snapshot.Unread[snapshot.ProvisionerState]("forbidden") }, OutcomeUnknown, []string{"forbidden"}},
+		{"the label was not read", "TD0202", func(w world) {
+			w.Provisioner.Value.PodSecurity, w.Provisioner.Value.PodSecurityProblem = "", "namespaces is forbidden"
+		}, OutcomeUnknown, []string{"namespaces is forbidden"}},
 		{"no events", "TD0202", func(w world) {
 			w.Provisioner.Value.PodSecurity = ""
 			w.podless(noPodThere)
@@ -91,6 +94,7 @@ func TestProvisioner(t *testing.T) {
 			w.node().Wanted = false
 		}, OutcomeFinding, []string{"nodeSelector"}},
 		{"one that does not run", "TD0203", func(w world) { w.podless(mkdir) }, OutcomeOK, nil},
+		{"pods were not read", "TD0203", func(w world) { w.podless("connection refused") }, OutcomeUnknown, nil},
 		{"no installation", "TD0203", unread("install", "forbidden"), OutcomeUnknown, nil},
 
 		{"crashes", "TD0204", func(w world) {
@@ -104,6 +108,7 @@ func TestProvisioner(t *testing.T) {
 		}, OutcomeFinding, []string{"private mount"}},
 		{"being replaced", "TD0204", func(w world) { w.podless(`pod "local-storage/prov-x" is being deleted`) }, OutcomeOK, nil},
 		{"no pod at all", "TD0204", func(w world) { w.podless(noPodThere) }, OutcomeOK, nil},
+		{"pods were not read", "TD0204", func(w world) { w.podless("connection refused") }, OutcomeUnknown, nil},
 		{"no installation", "TD0204", unread("install", "forbidden"), OutcomeUnknown, nil},
 
 		{"the chart's default", "TD0205", func(w world) { w.podless(mkdir) }, OutcomeFinding, []string{`hostDir "/mnt/fast-disks" lies on the read-only root of w-4`, "- hostDir: /var/lib/disks/fast-disks", "kubectl talosdisk mounts --nodes w-4"}},
@@ -147,6 +152,11 @@ func TestProvisioner(t *testing.T) {
 			class(w, "hdd").HostDir = dirBlock
 			w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true}
 		}, OutcomeFinding, []string{"warning[TD0211]"}},
+		{"one in the other", "TD0211", func(w world) { class(w, "hdd").HostDir, class(w, "hdd").MountDir = "/var/lib/disks", "/var/lib/disks" }, OutcomeFinding,
+			[]string{`class "hdd" publishes the directory of class "block" as a volume`}},
+		{"one in the other, left out", "TD0211", func(w world) {
+			class(w, "hdd").HostDir, class(w, "hdd").MountDir, class(w, "hdd").NamePattern = "/var/lib/disks", "/var/lib/disks", "disk-*"
+		}, OutcomeOK, nil},
 		{"told apart by pattern", "TD0211", func(w world) {
 			class(w, "hdd").HostDir, class(w, "hdd").NamePattern, class(w, "block").NamePattern = dirBlock, "fs-*", "vd*"
 		}, OutcomeOK, nil},
