@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+func (w world) pod() *snapshot.UserPod { return &(*w.Pods.Value)[0] }
+
+// complains has the pod wait, and the kubelet say this of its volume.
+func (w world) complains(reason, cause string) {
+	w.waits()
+	e := &(*w.Events.Value)[len(*w.Events.Value)-1]
+	e.Reason, e.Message = reason, `MountVolume.MountDevice failed for volume "local-pv-485eb69c" : `+cause
+	if strings.HasPrefix(cause, "!") {
+		e.Message = cause[1:]
+	}
+}
+
+func (w world) eventless() { w.Events = snapshot.Unread[[]snapshot.Event]("forbidden") }
+
+// unscheduled has the scheduler keep the pod.
+func (w world) unscheduled(message string) {
+	p := w.pod()
+	p.Node, p.Phase, p.Ready, p.Unscheduled = "", "Pending", false, message
+}
+
+func TestPods(t *testing.T) {
+	const affinity = "0/1 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity."
+	try(t, []nodeCase{
+		{"a device among volumeMounts", "TD0701", func(w world) {
+			(*w.Claims.Value)[0].Mode = provisioner.Block
+			w.complains("FailedMount", `!Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process volumes=[data]: volume data has volumeMode Block, but is specified in volumeMounts`)
+		}, OutcomeFinding, []string{`error[TD0701]: pod "default/nginx-pod" has claim "nginx-pvc", a block device, among its volumeMounts`, "volumeDevices:\n- name: data", "FailedMount 4 times in 3s: volume data has volumeMode Block"}},
+		{"a filesystem among volumeDevices", "TD0701", func(w world) { v := &w.pod().Volumes[0]; v.Mounted, v.Device = false, true }, OutcomeFinding, []string{"a filesystem, among its volumeDevices"}},
+		{"as it should be", "TD0701", func(world) {}, OutcomeOK, nil},
+		{"claims were not read", "TD0701", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim]("forbidden") }, OutcomeUnknown, nil},
+
+		{"cordoned", "TD0702", func(w world) { w.unscheduled(affinity); w.node().Unschedulable = true }, OutcomeFinding,
+			[]string{`error[TD0702]: pod "default/nginx-pod" cannot go to w-4, where its volume "local-pv-485eb69c" is`, "it is cordoned", "$ kubectl uncordon w-4", affinity}},
+		{"in the words of Kubernetes 1.32", "TD0702", func(w world) {
+			w.unscheduled("")
+			w.says("pod", "default", "nginx-pod", "FailedScheduling", "0/1 nodes are available: 1 node(s) had volume node affinity conflict.")
+		}, OutcomeFinding, []string{"something else keeps it from w-4", "FailedScheduling 3 times"}},
+		{"the node is gone", "TD0702", func(w world) { w.unscheduled(affinity); w.Nodes = nil }, OutcomeFinding, []string{`node "w-4" does not exist`}},
+		{"volumes on two nodes", "TD0702", func(w world) {
+			w.unscheduled(affinity)
+			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "more", Claim: "data", Device: true})
+			w.bind(w.linked())
+			w.linked().Node = "w-5"
+		}, OutcomeFinding, []string{`the volumes of pod "default/nginx-pod" are on several nodes`, "local-pv-485eb69c on w-4", "local-pv-b on w-5"}},
+		{"the kubelet refuses", "TD0702", func(w world) {
+			w.complains("FailedMount", `!MountVolume.NodeAffinity check failed for volume "local-pv-485eb69c" : no matching NodeSelectorTerms`)
+		}, OutcomeFinding, []string{"no matching NodeSelectorTerms"}},
+		{"too little memory", "TD0702", func(w world) { w.unscheduled("0/1 nodes are available: 1 Insufficient memory.") }, OutcomeOK, nil},
+		{"scheduled since", "TD0702", func(w world) { w.pod().Unscheduled = affinity }, OutcomeOK, nil},
+		{"pods were not read", "TD0702", func(w world) {
+			w.Pods = snapshot.Unread[[]snapshot.UserPod]("forbidden")
+			w.Targets = []snapshot.Ref{{Kind: "pv", Name: "local-pv-485eb69c"}}
+		}, OutcomeUnknown, nil},
+
+		{"another filesystem", "TD0703", func(w world) {
+			w.Install.Classes[1].FSType = "xfs"
+			w.complains("FailedMount", `local: failed to mount device /dev/vde at /m (fstype: xfs), error it already contains unknown data, probably partitions`)
+		}, OutcomeFinding, []string{`error[TD0703]: `, `does not hold the filesystem xfs, which class "hdd" asks for`, "$ kubectl talosdisk disks --nodes w-4 -o wide"}},
+		{"another trouble", "TD0703", func(w world) { w.complains("FailedMount", "PVC is not bound") }, OutcomeOK, nil},
+		{"events were not read", "TD0703", world.eventless, OutcomeUnknown, nil},
+
+		{"mkfs fails", "TD0704", func(w world) {
+			w.complains("FailedMount", `format of disk "/dev/vde" failed: type:("ext4") errcode:(exit status 1)`)
+		}, OutcomeFinding, []string{`error[TD0704]: making a filesystem on "/dev/vde" on w-4 failed`, "$ talosctl -n 10.0.0.14 dmesg"}},
+		{"read-only", "TD0704", func(w world) {
+			w.complains("FailedMount", `cannot mount unformatted disk /dev/vde as we are manipulating it in read-only mode`)
+		}, OutcomeFinding, []string{"without readOnly once"}},
+		{"mkfs is missing", "TD0704", func(w world) {
+			w.complains("FailedMount", `format of disk "/dev/vde" failed: exec: "mkfs.btrfs": executable file not found in $PATH`)
+		}, OutcomeOK, nil},
+		{"events were not read", "TD0704", world.eventless, OutcomeUnknown, nil},
+
+		{"mkfs is missing", "TD0705", func(w world) {
+			w.complains("FailedMount", `format of disk "/dev/vde" failed: exec: "mkfs.btrfs": executable file not found in $PATH`)
+		}, OutcomeFinding, []string{"error[TD0705]: the kubelet on w-4 has no program to make", "fsType: xfs or ext4"}},
+		{"mkfs fails", "TD0705", func(w world) { w.complains("FailedMount", `format of disk "/dev/vde" failed`) }, OutcomeOK, nil},
+		{"events were not read", "TD0705", world.eventless, OutcomeUnknown, nil},
+
+		{"a hostPath", "TD0706", func(w world) {
+			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
+			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks is not a directory`)
+		}, OutcomeFinding, []string{`error[TD0706]: the kubelet on w-4 does not find "/var/lib/disks" as hostPath type Directory asks`, `type of hostPath volume "host" empty`, "$ kubectl talosdisk mounts --nodes w-4"}},
+		{"a hostPath without trouble", "TD0706", func(w world) {
+			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
+		}, OutcomeOK, nil},
+		{"events were not read", "TD0706", world.eventless, OutcomeUnknown, nil},
+
+		{"used by another pod", "TD0707", func(w world) {
+			*w.Pods.Value = append(*w.Pods.Value, *w.pod())
+			(*w.Pods.Value)[1].Name = "first"
+			w.complains("FailedMount", "volume uses the ReadWriteOncePod access mode and is already in use by another pod")
+		}, OutcomeFinding, []string{`error[TD0707]: claim "default/nginx-pvc" is ReadWriteOncePod, and another pod has it`, `pod "first" uses it, Running`}},
+		{"the scheduler says so", "TD0707", func(w world) {
+			w.unscheduled("0/1 nodes are available: 1 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode.")
+		}, OutcomeFinding, nil},
+		{"in use by itself", "TD0707", func(world) {}, OutcomeOK, nil},
+		{"events were not read", "TD0707", world.eventless, OutcomeUnknown, nil},
+
+		{"the system disk", "TD0708", func(w world) {
+			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 20 << 30}})
+		}, OutcomeFinding, []string{`error[TD0708]: pod "default/nginx-pod" does not write to volume "local-pv-485eb69c", but to another filesystem`, "in the pod it has 20Gi (21474836480 bytes), the volume has 5Gi"}},
+		{"a smaller one", "TD0708", func(w world) {
+			w.Volumes[0].Capacity = 1800 << 30
+			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 59 << 30}})
+		}, OutcomeFinding, nil},
+		{"what a filesystem needs itself", "TD0708", func(w world) {
+			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 5<<30 - 80<<20}})
+		}, OutcomeOK, nil},
+		{"what the provisioner rounds off", "TD0708", func(w world) {
+			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 6<<30 - 1}})
+		}, OutcomeOK, nil},
+		{"no figures", "TD0708", func(world) {}, OutcomeUnknown, []string{"no figures"}},
+		{"figures were not read", "TD0708", func(w world) { w.node().Stats = snapshot.Unread[[]snapshot.VolumeStat]("nodes/proxy is forbidden") }, OutcomeUnknown, []string{"nodes/proxy"}},
+		{"a device has none", "TD0708", func(w world) { w.Volumes[0].Mode = provisioner.Block }, OutcomeNone, nil},
+
+		{"no claim", "TD0709", func(w world) { *w.Claims.Value = nil }, OutcomeFinding, []string{`error[TD0709]: pod "default/nginx-pod" uses claim "nginx-pvc", which does not exist in namespace "default"`, "$ kubectl -n default get pvc"}},
+		{"the claim is there", "TD0709", func(world) {}, OutcomeOK, nil},
+		{"claims were not read", "TD0709", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim]("forbidden") }, OutcomeUnknown, nil},
+
+		{"input/output error", "TD0710", func(w world) { w.complains("FailedMount", "stat "+pathVDE+": input/output error") }, OutcomeFinding, []string{`error[TD0710]: "/var/lib/disks/hdd/vde" on w-4 has errors`}},
+		{"fsck", "TD0710", func(w world) {
+			w.complains("FailedMount", "'fsck' found errors on device /dev/vde1 but could not correct them: x")
+		}, OutcomeFinding, []string{`"/dev/vde1"`, "its filesystem is damaged"}},
+		{"busy", "TD0710", func(w world) { w.complains("FailedMount", "/dev/vde already mounted or mount point busy") }, OutcomeOK, nil},
+		{"events were not read", "TD0710", world.eventless, OutcomeUnknown, nil},
+
+		{"a reason that nobody knows", "TD0711", func(w world) { w.complains("FailedMount", "the moon is in the wrong\nhouse") }, OutcomeFinding,
+			[]string{`error[TD0711]: the kubelet cannot give pod "default/nginx-pod" its volume "data"`, "because: the kubelet says: the moon is in the wrong house", "$ kubectl -n default describe pod nginx-pod"}},
+		{"a path that is missing", "TD0711", world.waits, OutcomeFinding, []string{"/var/lib/disks/hdd/vde does not exist for the kubelet on w-4", "$ kubectl talosdisk mounts list --nodes w-4"}},
+		{"another volume of the pod", "TD0711", func(w world) {
+			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "kube-api-access-x" : configmap not found`)
+		}, OutcomeOK, nil},
+		{"long ago", "TD0711", func(w world) { w.waits(); (*w.Events.Value)[0].Last = w.Time.Add(-3600e9) }, OutcomeOK, nil},
+		{"events were not read", "TD0711", world.eventless, OutcomeUnknown, nil},
+	})
+}
