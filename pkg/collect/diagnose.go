@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -153,45 +154,70 @@ func (d *diagnosis) unread(part string, err error) { d.s.Unread[part] = err.Erro
 
 // nodes puts the nodes and the provisioner's pods on them together.
 func (d *diagnosis) nodes() {
-	o := &d.objects
-	for name := range o.wantedNodes {
-		if _, ok := o.nodes[name]; !ok && d.s.Unread[snapshot.PartNodes] != "" {
-			// That it is there is known from its pods, and that is all.
-			stub := corev1.Node{}
-			stub.Name = name
-			o.nodes[name] = stub
-		}
+	s, o := d.s, &d.objects
+	if s.Unread[snapshot.PartNodes] != "" {
+		d.nameNodes()
 	}
 	all := make([]corev1.Node, 0, len(o.nodes))
 	for _, n := range o.nodes {
 		all = append(all, n)
 	}
-	d.s.Nodes = join(d.s.Install, all, d.own)
-	s := d.s
+	s.Nodes = join(s.Install, all, d.own)
+	busy := make(map[string]bool)
 	for name, v := range o.volumes {
 		v.Node = s.NodeByHostname(v.Node)
-		o.volumes[name] = v
-	}
-	busy := make(map[string]bool)
-	for _, v := range o.volumes {
-		busy[v.Node] = true
+		o.volumes[name], busy[v.Node] = v, true
 	}
 	for _, p := range o.pods {
 		busy[p.Node] = true
 	}
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		if s.Install.Name == "" {
-			n.Pod = snapshot.Unread[snapshot.Pod](s.Unread[snapshot.PartInstall])
-		} else if p := s.Provisioner.Value; p != nil && p.PodsProblem != "" {
+		n.Aside = d.whole && !n.Wanted && !busy[n.Name] || !d.whole && !o.wantedNodes[n.Name]
+		switch p := s.Provisioner.Value; {
+		case p == nil:
+			n.Pod = snapshot.Unread[snapshot.Pod](s.Provisioner.Why())
+		case p.PodsProblem != "":
 			n.Pod = snapshot.Unread[snapshot.Pod](p.PodsProblem)
-		}
-		if d.whole {
-			n.Aside = !n.Wanted && !busy[n.Name]
-		} else {
-			n.Aside = !o.wantedNodes[n.Name]
+		case n.UID == "" && s.Unread[snapshot.PartNodes] != "":
+			n.NotReady, n.Pod = "", d.podOn(n.Name)
 		}
 	}
+}
+
+// nameNodes adds the nodes that could not be read but are known, by name, from what lies
+// on them. Nothing else is known of them.
+func (d *diagnosis) nameNodes() {
+	o := &d.objects
+	names := slices.Collect(maps.Keys(o.wantedNodes))
+	if d.whole {
+		for _, v := range o.volumes {
+			names = append(names, v.Node)
+		}
+		for _, p := range o.pods {
+			names = append(names, p.Node)
+		}
+		for _, p := range d.own {
+			names = append(names, p.Spec.NodeName)
+		}
+	}
+	for _, name := range names {
+		if _, ok := o.nodes[name]; !ok && name != "" {
+			n := corev1.Node{}
+			n.Name = name
+			o.nodes[name] = n
+		}
+	}
+}
+
+// podOn is the provisioner's pod on a node of which nothing else is known.
+func (d *diagnosis) podOn(node string) snapshot.Section[snapshot.Pod] {
+	here := slices.DeleteFunc(slices.Clone(d.own), func(p corev1.Pod) bool { return p.Spec.NodeName != node })
+	pod, why := runningPod(d.s.Install, here)
+	if pod == nil {
+		return snapshot.Unread[snapshot.Pod](cmp.Or(why, d.s.Unread[snapshot.PartNodes]))
+	}
+	return snapshot.Read(snapshot.Pod{Name: pod.Name, UID: pod.UID})
 }
 
 // finish puts what was read into the snapshot, without the labels that nobody asks for.
