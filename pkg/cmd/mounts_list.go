@@ -80,6 +80,8 @@ type kubeletMounts struct {
 	Paths    []kubeletMount    `json:"paths"`
 	// Findings are what is wrong.
 	Findings []mounts.Finding `json:"findings,omitempty"`
+	// Warning: what is in force may not stay so.
+	Warning string `json:"warning,omitempty"`
 	// Problem is why the configuration, or the kubelet's view, is not known.
 	Problem string `json:"problem,omitempty"`
 
@@ -124,6 +126,11 @@ func (o *mountsListOptions) run(ctx context.Context) error {
 	for _, k := range c.kubelets(ctx, s, api) {
 		list.Items = append(list.Items, kubeletMountsOf(k, s.Install.HostDirs()))
 	}
+	for _, n := range list.Items {
+		if n.Warning != "" {
+			fmt.Fprintf(o.ErrOut, "%s %s: %s\n", o.Colour.Style(o.ErrOut).Warning("warning:"), n.Metadata.Name, n.Warning)
+		}
+	}
 	if err := o.printer.Print(o.Out, list, func() *metav1.Table { return kubeletMountsTable(list.Items) }); err != nil {
 		return err
 	}
@@ -139,7 +146,7 @@ func (o *mountsListOptions) run(ctx context.Context) error {
 func kubeletMountsOf(k collect.Kubelet, required []string) kubeletMounts {
 	n := kubeletMounts{
 		Kind: "KubeletMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Version,
-		Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem), err: k.Err, unread: k.State.ConfigProblem != "",
+		Warning: k.State.Unkept(), Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem), err: k.Err, unread: k.State.ConfigProblem != "",
 	}
 	if n.err == nil && k.State.ViewProblem != "" {
 		n.err = failure.New("what its kubelet sees is unknown: "+k.State.ViewProblem, "try again")

@@ -131,9 +131,20 @@ func TestMountsListTellsWhatWasNotSeen(t *testing.T) {
 		if got := failed(n.err); got != c.err {
 			t.Errorf("%s: %q", name, got)
 		}
+		if n.Warning != "" {
+			t.Errorf("%s: warning %q", name, n.Warning)
+		}
 		if got := kubeletMountsTable([]kubeletMounts{n}).Rows[0].Cells[3]; got != c.configured {
 			t.Errorf("%s: configured %q", name, got)
 		}
+	}
+}
+
+// The hint after a configuration that was not kept leads to mounts list, which has to tell it.
+func TestMountsListTellsWhatIsNotKept(t *testing.T) {
+	n := kubeletMountsOf(collect.Kubelet{State: mounts.NodeState{Node: "w-1", StagedDiffers: true, View: &mounts.View{}}}, nil)
+	if !strings.Contains(n.Warning, "is not the one on its disk") || n.err != nil {
+		t.Errorf("%+v", n)
 	}
 }
 

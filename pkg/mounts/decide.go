@@ -58,7 +58,7 @@ func Decide(n NodeState, r Request) Plan {
 	}
 	if len(need) == 0 {
 		n.oddities(&p)
-		n.unkept(&p)
+		p.warn(n.Unkept())
 		reason := ReasonVisible
 		for _, d := range p.Directories {
 			if d.Reason == ReasonConfigured {
@@ -216,11 +216,12 @@ func (n NodeState) unshown(p *Plan) {
 	}
 }
 
-// unkept warns that what is well now may end: nothing is done about it.
-func (n NodeState) unkept(p *Plan) {
-	if n.StagedDiffers {
-		p.warn("the configuration in force is not the one on its disk: another one is staged, or this one is being tried or was not kept; look again after the node's next reboot")
+// Unkept is a warning where what is in force may end without anybody doing anything.
+func (n NodeState) Unkept() string {
+	if !n.StagedDiffers {
+		return ""
 	}
+	return "the configuration in force is not the one on its disk: another one is staged, or this one is being tried or was not kept; look again after the node's next reboot"
 }
 
 // ways are those around the directories that no entry can serve.

@@ -26,7 +26,7 @@ func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
 		}
 	}
 	if len(remove) == 0 {
-		n.unkept(&p)
+		p.warn(n.Unkept())
 		return p.end(ActionUnchanged, ReasonNoEntry, "its configuration has no extraMount for "+quoted(dirs), "")
 	}
 	if refused := n.restart(&p, r); refused != nil {
