@@ -45,7 +45,7 @@ func run(ctx context.Context) (err error) {
 		err = errors.Join(err, l.Down(ctx))
 	}()
 	d := demo{ctx: ctx, Lab: l}
-	for _, step := range []func() error{d.nodes, d.provisioner, d.disks, d.link, d.pod, d.mounts, d.read, d.unlink} {
+	for _, step := range []func() error{d.nodes, d.provisioner, d.disks, d.link, d.pod, d.doctor, d.mounts, d.read, d.unlink} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -169,6 +169,12 @@ func (d demo) pod() error {
 	return d.show(0, failed...)
 }
 
+// doctor ends with 2 where it finds a problem.
+func (d demo) doctor() error {
+	say("Why does it not start? The chain from the pod to its disk, as the node, the provisioner's pod and the kubelet see it.")
+	return d.show(2, "kubectl", "talosdisk", "doctor", "pod/reader")
+}
+
 func (d demo) mounts() error {
 	say("What do the kubelets see?")
 	if err := d.show(0, "kubectl", "talosdisk", "mounts", "list"); err != nil {
@@ -192,6 +198,10 @@ func (d demo) read() error {
 		return err
 	}
 	if err := d.show(0, "kubectl", "exec", "reader", "--", "head", "-n", "1", manifests.DevicePath); err != nil {
+		return err
+	}
+	say("Every volume with its chain.")
+	if err := d.show(0, "kubectl", "talosdisk", "status"); err != nil {
 		return err
 	}
 	say("Which disk is it?")
