@@ -37,7 +37,7 @@ func chains(subjects []*Subject, answers []*answer) []Chain {
 	}
 	var all []Chain
 	for _, s := range subjects {
-		if s.Kind != OfChain {
+		if s.Kind != OfChain || s.Unseen != "" {
 			continue
 		}
 		findings := slices.Clone(own[s])
@@ -106,8 +106,13 @@ func (s *Subject) links(findings []Finding) []Link {
 	if s.Volume != nil {
 		add(StageVolume, MarkOK, s.volumeText())
 		add(StageHost, markOf(s.hostAnswer()), s.hostText())
-		add(StageProvisioner, markOf(s.Path.Provisioner.Answer), seenText(s.Path.Provisioner, s.Path.Path))
-		add(StageKubelet, markOf(s.Path.Kubelet.Answer), s.kubeletText())
+		if s.Path.Verdict == PathDangling {
+			add(StageProvisioner, MarkSkipped, "sees the link")
+			add(StageKubelet, MarkSkipped, "has nothing to see there")
+		} else {
+			add(StageProvisioner, markOf(s.Path.Provisioner.Answer), seenText(s.Path.Provisioner, s.Path.Path))
+			add(StageKubelet, markOf(s.Path.Kubelet.Answer), s.kubeletText())
+		}
 	} else if s.Entry != nil {
 		add(StageHost, markOf(entryAnswer(*s)), s.entryText())
 		add(StageVolume, MarkUnknown, "there is no volume for it")

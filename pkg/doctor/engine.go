@@ -40,6 +40,7 @@ type answer struct {
 func Run(s *snapshot.Snapshot, o Options) Report { return run(s, o, Checks()) }
 
 func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
+	s = ordered(s)
 	x := newIndex(s)
 	subjects, missing := x.subjects()
 	var answers []*answer
@@ -49,6 +50,9 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 				answers = append(answers, ask(check, subject))
 			}
 		}
+	}
+	if len(s.Targets) > 0 {
+		leaveOut(answers, subjects)
 	}
 	mask(answers)
 	r := Report{Missing: missing}
@@ -66,6 +70,35 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 	r.Findings, r.Masked = group(causes), group(symptoms)
 	r.Chains = chains(subjects, answers)
 	return r
+}
+
+// ordered is the snapshot with its lists in the order of names, whatever the order they
+// were read in. The snapshot itself stays as it is.
+func ordered(s *snapshot.Snapshot) *snapshot.Snapshot {
+	o := *s
+	o.Nodes, o.Volumes = slices.Clone(s.Nodes), slices.Clone(s.Volumes)
+	slices.SortStableFunc(o.Nodes, func(a, b snapshot.Node) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(o.Volumes, func(a, b snapshot.Volume) int { return cmp.Compare(a.Name, b.Name) })
+	o.Claims = inOrder(s.Claims, func(a, b snapshot.Claim) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	o.Pods = inOrder(s.Pods, func(a, b snapshot.UserPod) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	o.Events = inOrder(s.Events, func(a, b snapshot.Event) int {
+		return cmp.Or(cmp.Compare(a.About.Kind, b.About.Kind), cmp.Compare(a.About.Namespace, b.About.Namespace), cmp.Compare(a.About.Name, b.About.Name),
+			a.Last.Compare(b.Last), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Message, b.Message))
+	})
+	return &o
+}
+
+func inOrder[T any](s snapshot.Section[[]T], compare func(a, b T) int) snapshot.Section[[]T] {
+	if s.Value != nil {
+		list := slices.Clone(*s.Value)
+		slices.SortStableFunc(list, compare)
+		s.Value = &list
+	}
+	return s
 }
 
 // ask is the only place where a missing part makes a check unknown.
@@ -104,6 +137,34 @@ func ask(c Check, s *Subject) *answer {
 	}
 	a.masked = make([]bool, len(a.found))
 	return a
+}
+
+// leaveOut drops what is wrong with other directories of a node than those of the chains
+// that were asked for, unless the node itself was.
+func leaveOut(answers []*answer, subjects []*Subject) {
+	asked := make(map[string]bool)
+	chains := make(map[string][]*Subject)
+	for _, target := range subjects[0].Snapshot.Targets {
+		asked[target.Name] = asked[target.Name] || target.Kind == "node"
+	}
+	for _, s := range subjects {
+		if s.Kind == OfChain {
+			chains[s.NodeName] = append(chains[s.NodeName], s)
+		}
+	}
+	for _, a := range answers {
+		if a.subject.Kind != OfNode || len(a.found) == 0 || asked[a.subject.NodeName] {
+			continue
+		}
+		// A claim that waits could get a volume of any node.
+		of := slices.Concat(chains[a.subject.NodeName], chains[""])
+		a.found = slices.DeleteFunc(a.found, func(f Finding) bool {
+			return f.Path != "" && !slices.ContainsFunc(of, func(s *Subject) bool { return s.touches(f.Path) })
+		})
+		if a.masked = a.masked[:len(a.found)]; len(a.found) == 0 {
+			a.outcome, a.why = OutcomeNone, "it is about directories that were not asked for"
+		}
+	}
 }
 
 // complete fills what a check leaves to the engine.

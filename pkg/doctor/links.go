@@ -33,7 +33,7 @@ func linkChecks() []Check {
 			Applies: func(s *Subject) bool { return s.unseenLink() || entry(s) }, Run: wrongEntry},
 		{Code: "TD0506", Title: "a linked disk is in use by something else", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: device, Run: linkedInUse},
 		{Code: "TD0507", Title: "an entry has no volume", Severity: Warning, Stage: StageVolume, About: OfChain, Needs: volumes,
-			Applies: func(s *Subject) bool { return entry(s) && s.Volume == nil }, Run: noVolume},
+			Applies: func(s *Subject) bool { return entry(s) && s.Volume == nil || s.Node != nil && s.Unseen != "" }, Run: noVolume},
 		{Code: "TD0508", Title: "a volume has no link", Severity: Error, Stage: StageLink, About: OfChain, Needs: volumes,
 			Applies: (*Subject).ofLink, Run: noLink},
 	}
@@ -364,6 +364,8 @@ func linkedInUse(s *Subject) Verdict {
 
 func noVolume(s *Subject) Verdict {
 	switch {
+	case s.Entry == nil:
+		return unknown("%s", s.Unseen)
 	case s.Entry.Dangling(), s.Entry.Kind == provisioner.File, s.Entry.Kind == provisioner.Other:
 		return fine() // Another check tells.
 	case s.Snapshot.Unread[snapshot.PartVolumes] != "":

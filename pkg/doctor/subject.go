@@ -40,6 +40,10 @@ type Subject struct {
 	// Path is the volume's path as the node, the provisioner and the kubelet see it.
 	Path ThreeWay
 
+	// Unseen is why nothing is known of what the subject stands for: objects that could not
+	// be read, and are no chain of their own; entries of a node that nobody saw.
+	Unseen string
+
 	index *index
 	// troubles are what mountTroubles found, once asked.
 	troubles []Trouble
@@ -145,6 +149,9 @@ func (x *index) subjects() (all []*Subject, missing []snapshot.Ref) {
 		}
 	}
 	chains = unique(chains)
+	if len(chains) == 0 {
+		chains = x.unread()
+	}
 	all = append(all, &Subject{Kind: OfCluster, Name: string(OfCluster), Snapshot: x.s, index: x})
 	every := len(x.s.Targets) == 0
 	for _, c := range chains {
@@ -159,6 +166,16 @@ func (x *index) subjects() (all []*Subject, missing []snapshot.Ref) {
 	}
 	slices.SortFunc(chains, func(a, b *Subject) int { return cmp.Compare(a.Name, b.Name) })
 	return append(all, chains...), missing
+}
+
+// unread stands for the chains of which nothing could be read, so that what is asked of
+// chains is unknown and not left out.
+func (x *index) unread() []*Subject {
+	why := orElse(x.s.Pods.Why(), orElse(x.s.Claims.Why(), x.s.Unread[snapshot.PartVolumes]))
+	if why == "" {
+		return nil
+	}
+	return []*Subject{{Kind: OfChain, Name: "chains", Snapshot: x.s, Unseen: why, index: x}}
 }
 
 func unique(chains []*Subject) []*Subject {
@@ -225,7 +242,10 @@ func (x *index) chainsOf(target snapshot.Ref) ([]*Subject, bool) {
 				return x.podChains(p), true
 			}
 		}
-		return nil, x.s.Pods.Value == nil
+		if x.s.Pods.Value != nil {
+			return nil, false
+		}
+		return []*Subject{{Kind: OfChain, Name: "pod/" + target.Namespace + "/" + target.Name, Snapshot: x.s, Unseen: x.s.Pods.Why(), index: x}}, true
 	case "pvc":
 		ref := snapshot.ClaimRef{Namespace: target.Namespace, Name: target.Name}
 		if x.claims[ref] == nil && x.s.Claims.Value != nil {
@@ -306,6 +326,11 @@ func (x *index) volumeChain(v *snapshot.Volume) *Subject {
 func (x *index) entryChains(n *snapshot.Node) []*Subject {
 	var chains []*Subject
 	view := value(n.View)
+	if why := x.unseen(n); why != "" && !n.Aside {
+		s := &Subject{Kind: OfChain, Name: "entries/" + n.Name, Snapshot: x.s, Unseen: why, index: x}
+		x.atNode(s, n.Name)
+		chains = append(chains, s)
+	}
 	for i := range x.s.Install.Classes {
 		c := &x.s.Install.Classes[i]
 		for _, e := range view.Dirs[c.Name].Entries {
@@ -318,6 +343,19 @@ func (x *index) entryChains(n *snapshot.Node) []*Subject {
 		}
 	}
 	return chains
+}
+
+// unseen is why there may be entries on a node that were not seen.
+func (x *index) unseen(n *snapshot.Node) string {
+	if n.View.Value == nil {
+		return n.View.Why()
+	}
+	for _, c := range x.s.Install.Classes {
+		if problem := n.View.Value.Dirs[c.Name].Problem; problem != "" {
+			return problem
+		}
+	}
+	return ""
 }
 
 func (x *index) fromClaim(s *Subject, ref snapshot.ClaimRef) {
@@ -378,6 +416,16 @@ func (s *Subject) place() string {
 		return s.PodVolume.HostPath
 	}
 	return ""
+}
+
+// touches tells whether a directory of the node has to do with the chain: the volume lies
+// in it, or could.
+func (s *Subject) touches(dir string) bool {
+	p := s.place()
+	if p == "" && s.Class != nil {
+		p = s.Class.HostDir
+	}
+	return p != "" && (within(p, dir) || within(dir, p))
 }
 
 // refs are the objects of a chain, the one that suffers first.
