@@ -242,8 +242,8 @@ func talosNotConfigured(s *Subject) Verdict {
 	if text != "" && kindOf(text) == kindConfig {
 		kind = kindConfig
 	}
-	for i := range s.Snapshot.Nodes {
-		if t, ok := ofKind(&s.Snapshot.Nodes[i], kindNotConfigured, kindConfig); text == "" && ok {
+	for i := range s.Snapshot.Nodes { // They all say the same, as there is one talosconfig.
+		if t, ok := ofKind(&s.Snapshot.Nodes[i], kindNotConfigured, kindConfig); ok && text == "" {
 			text, kind = t.text, t.kind
 		}
 	}

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -27,7 +28,7 @@ func hostChecks() []Check {
 	}
 }
 
-// volumesHere are the local volumes of the node.
+// volumesHere are the local volumes of the node, by path.
 func (s *Subject) volumesHere() []snapshot.Volume {
 	var here []snapshot.Volume
 	for _, v := range s.Snapshot.Volumes {
@@ -35,6 +36,9 @@ func (s *Subject) volumesHere() []snapshot.Volume {
 			here = append(here, v)
 		}
 	}
+	slices.SortFunc(here, func(a, b snapshot.Volume) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Name, b.Name))
+	})
 	return here
 }
 
@@ -65,9 +69,6 @@ func (s *Subject) directories() []snapshot.Volume {
 	return all
 }
 
-// refsOf are those who suffer from what is wrong at one path.
-func (s *Subject) refsOf(v snapshot.Volume) []snapshot.Ref { return s.affected(v.Path) }
-
 // pathMissing leaves out links that are gone from a directory that is there, which are
 // TD0508, and volumes whose Talos volume failed, which is TD0303.
 func pathMissing(s *Subject) Verdict {
@@ -82,17 +83,25 @@ func pathMissing(s *Subject) Verdict {
 		case s.failedAt(v.Path):
 		default:
 			f := Finding{
-				Summary:  fmt.Sprintf("%q of volume %q is not on %s", v.Path, v.Name, allNodes),
+				Summary:  fmt.Sprintf("%q of a volume is not on %s", clean(v.Path), allNodes),
 				Because:  "the volume goes on saying where its data was; the directory went with the disk, its mount, or the EPHEMERAL partition that it lay on",
-				Evidence: []string{fmt.Sprintf("%s: %s", s.Node.Name, t.Host.Why)},
-				Objects:  s.refsOf(v), Path: clean(v.Path), Masks: []Code{"TD0508", "TD0711"},
+				Evidence: []string{fmt.Sprintf("%s: %s (volume %s)", s.Node.Name, t.Host.Why, v.Name)},
+				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{"TD0508", "TD0711"},
 				Fix: []Step{
 					{Text: "see which disks are there, and what they hold:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
-					{Text: "mount the disk there again, under the same path; if its data is not needed any more, delete the volume:", Command: "kubectl delete pv " + v.Name},
+					{Text: "mount the disk there again, under the same path; if its data is not needed any more, delete the claim and then the volume with kubectl delete"},
 				},
+			}
+			if dir := parent(v.Path); strings.HasPrefix(t.Host.Why, dir+" does not exist") && !within(dir, "/dev") {
+				f.Summary, f.Path = fmt.Sprintf("the directory %q of volumes is not on %s", dir, allNodes), dir
 			}
 			if within(v.Path, "/dev") {
 				f.Because = "the device, or the raw volume that had this name, is gone"
+			}
+			if last := len(verdict.Findings) - 1; last >= 0 && verdict.Findings[last].Summary == f.Summary { // Of one directory.
+				verdict.Findings[last].Evidence = append(verdict.Findings[last].Evidence, f.Evidence...)
+				verdict.Findings[last].Objects = s.affected(f.Path)
+				continue
 			}
 			verdict.Findings = append(verdict.Findings, f)
 		}
@@ -123,10 +132,10 @@ func notMounted(s *Subject) Verdict {
 			}
 		case meant:
 			verdict.Findings = append(verdict.Findings, Finding{
-				Summary:  fmt.Sprintf("nothing is mounted at %q of volume %q on %s", v.Path, v.Name, allNodes),
+				Summary:  fmt.Sprintf("nothing is mounted at %q of a volume on %s", clean(v.Path), allNodes),
 				Because:  "the directory is there without its disk: a pod would write to the system disk, and find none of its data",
-				Evidence: nonEmpty(fmt.Sprintf("%s: %s, and is not among the node's mounts", s.Node.Name, t.Host.Why), s.meantMount(v.Path)),
-				Objects:  s.refsOf(v), Path: clean(v.Path), Masks: []Code{"TD0703", "TD0708"},
+				Evidence: nonEmpty(fmt.Sprintf("%s: %s, and it is not among the node's mounts (volume %s)", s.Node.Name, t.Host.Why, v.Name), s.meantMount(v.Path)),
+				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{"TD0703", "TD0708"},
 				Fix: []Step{
 					{Text: "stop its pods before they write there; see what became of the disk:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
 					{Text: "and of its volume in Talos:", Command: fmt.Sprintf("talosctl -n %s get volumestatus", address(s.Node))},

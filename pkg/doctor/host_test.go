@@ -34,7 +34,14 @@ func (w world) at(path string) { w.Volumes[0].Path = path }
 
 func TestHost(t *testing.T) {
 	try(t, []nodeCase{
-		{"gone", "TD0301", world.gone, OutcomeFinding, []string{`"/var/lib/disks/hdd/vde" of volume "local-pv-485eb69c" is not on w-4`, "does not list it", "kubectl talosdisk disks --nodes w-4 -o wide", "pod/nginx-pod"}},
+		{"gone", "TD0301", world.gone, OutcomeFinding, []string{`"/var/lib/disks/hdd/vde" of a volume is not on w-4`, "(volume local-pv-485eb69c)", "does not list it", "kubectl talosdisk disks --nodes w-4 -o wide", "pod/nginx-pod"}},
+		{"the directory gone", "TD0301", func(w world) {
+			w.gone()
+			w.kubelet().View.Dirs[dirHDD], w.kubelet().View.Dirs[dirBlock] = mounts.Sight{Host: absent(), Kubelet: absent()}, mounts.Sight{Host: absent(), Kubelet: absent()}
+			second := w.Volumes[0]
+			second.Name, second.Path, second.Claim = "pv-2", dirHDD+"/vdz", nil
+			w.Volumes = append(w.Volumes, second)
+		}, OutcomeFinding, []string{`the directory "/var/lib/disks/hdd" of volumes is not on w-4`, "(volume pv-2)", "[pod/nginx-pod pv/pv-2]", `the directory "/var/lib/disks/block" of volumes`}},
 		{"gone, without Talos", "TD0301", func(w world) { w.gone(); w.noTalos("", "") }, OutcomeFinding, []string{"the provisioner's pod"}},
 		{"there", "TD0301", func(world) {}, OutcomeOK, nil},
 		{"a link that is gone is another's", "TD0301", func(w world) {
@@ -46,7 +53,7 @@ func TestHost(t *testing.T) {
 			w.talosVolume(snapshot.TalosVolume{ID: "/dev/vde-2", Phase: "failed"})
 			(*w.talos().Volumes.Value)[1].Phase = "failed"
 		}, OutcomeOK, nil},
-		{"nobody looked", "TD0301", func(w world) { w.noTalos("", "no answer"); w.podless(noPodThere) }, OutcomeUnknown, []string{"/var/lib/disks/block/vdf: nobody looked"}},
+		{"nobody looked", "TD0301", func(w world) { w.noTalos("", "no answer"); w.podless(noPodThere) }, OutcomeUnknown, []string{"nobody looked on the node"}},
 		{"no volumes", "TD0301", func(w world) { w.Volumes = nil }, OutcomeNone, nil},
 
 		{"not mounted", "TD0302", world.unmounted, OutcomeFinding, []string{`nothing is mounted at "/var/lib/disks/hdd/vde"`, "machine.disks mounts /dev/vde there", "talosctl -n 10.0.0.14 get volumestatus"}},
@@ -125,6 +132,11 @@ func TestHost(t *testing.T) {
 		}, OutcomeFinding, []string{`path "/var/mnt/u-data/x"`}},
 		{"one that is called so", "TD0306", func(w world) {
 			class(w, "hdd").HostDir = "/var/mnt/u-data"
+			w.talosVolume(snapshot.TalosVolume{ID: "u-u-data", Phase: "ready"})
+		}, OutcomeOK, nil},
+		{"both", "TD0306", func(w world) {
+			class(w, "hdd").HostDir = "/var/mnt/u-data"
+			w.talosVolume(snapshot.TalosVolume{ID: "u-data", Phase: "ready"})
 			w.talosVolume(snapshot.TalosVolume{ID: "u-u-data", Phase: "ready"})
 		}, OutcomeOK, nil},
 		{"not named", "TD0306", func(world) {}, OutcomeNone, nil},

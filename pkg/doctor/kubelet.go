@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -116,8 +117,8 @@ func (s *Subject) localDirs() []string {
 // of volumes without pods the volumes, and where there are none the node.
 func (s *Subject) affected(dir string) []snapshot.Ref {
 	var refs []snapshot.Ref
-	for _, v := range s.Snapshot.Volumes {
-		if v.Node != s.NodeName || !within(v.Path, dir) {
+	for _, v := range s.volumesHere() {
+		if !within(v.Path, dir) {
 			continue
 		}
 		var pods []*snapshot.UserPod
@@ -134,6 +135,9 @@ func (s *Subject) affected(dir string) []snapshot.Ref {
 	if len(refs) == 0 {
 		return []snapshot.Ref{{Kind: "node", Name: s.Node.Name, UID: s.Node.UID}}
 	}
+	slices.SortFunc(refs, func(a, b snapshot.Ref) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
 	return once(refs)
 }
 
@@ -152,6 +156,7 @@ func (s *Subject) chainsIn(dir string) []*Subject {
 			}
 		}
 	}
+	slices.SortFunc(chains, func(a, b *Subject) int { return cmp.Compare(a.Name, b.Name) })
 	return chains
 }
 

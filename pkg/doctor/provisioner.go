@@ -118,7 +118,10 @@ func podSecurity(s *Subject) Verdict {
 	}
 	state := s.Snapshot.Provisioner.Value
 	refused := ""
-	for _, e := range value(s.Snapshot.Events) {
+	for _, e := range value(s.Snapshot.Events) { // Each names another pod.
+		if refused != "" && e.Message > refused {
+			continue
+		}
 		if e.About.Kind == "daemonset" && e.About.Namespace == i.Namespace && e.About.Name == i.Name && strings.Contains(e.Message, "violates PodSecurity") {
 			refused = e.Message
 		}
@@ -428,6 +431,7 @@ func publishedTwice(s *Subject) Verdict {
 			if len(evidence) == 0 && !overlap(a, b) {
 				continue
 			}
+			slices.Sort(evidence)
 			f := Finding{
 				Summary:  fmt.Sprintf("classes %q and %q both publish what lies in %q", a.Name, b.Name, a.HostDir),
 				Because:  "one disk becomes two volumes, and two claims write to it",

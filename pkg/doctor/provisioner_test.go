@@ -66,6 +66,7 @@ func TestProvisioner(t *testing.T) {
 		{"refused", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused(); w.podless(noPodThere) }, OutcomeFinding,
 			[]string{"error[TD0202]", "violates PodSecurity", "kubectl label namespace local-storage pod-security.kubernetes.io/enforce=privileged --overwrite", "daemonset/prov"}},
 		{"labelled since, and the event is old", "TD0202", func(w world) { w.refused() }, OutcomeOK, nil},
+		{"an old event, and pods that run", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused() }, OutcomeOK, nil},
 		{"a label, and no event any more", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "baseline"; w.podless(noPodThere) }, OutcomeFinding, []string{"enforces baseline, and 1 of 1 nodes have no pod"}},
 		{"a label, and pods that run", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "restricted" }, OutcomeFinding, []string{"warning[TD0202]", "will refuse"}},
 		{"in kube-system", "TD0202", func(w world) { w.Install.Namespace, w.Provisioner.Value.PodSecurity = "kube-system", "" }, OutcomeOK, nil},
@@ -151,6 +152,10 @@ func TestProvisioner(t *testing.T) {
 		{"one directory, and nothing in it", "TD0211", func(w world) {
 			class(w, "hdd").HostDir = dirBlock
 			w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true}
+		}, OutcomeFinding, []string{"warning[TD0211]"}},
+		{"one directory, and a link that leads nowhere", "TD0211", func(w world) {
+			class(w, "hdd").HostDir = dirBlock
+			w.node().View.Value.Dirs["block"].Entries[0].Device = ""
 		}, OutcomeFinding, []string{"warning[TD0211]"}},
 		{"one in the other", "TD0211", func(w world) { class(w, "hdd").HostDir, class(w, "hdd").MountDir = "/var/lib/disks", "/var/lib/disks" }, OutcomeFinding,
 			[]string{`class "hdd" publishes the directory of class "block" as a volume`}},
