@@ -89,7 +89,7 @@ func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, 
 	}
 	k.Configs, err = talos.Configs(ctx)
 	if err == nil {
-		k.State.StagedDiffers = k.Configs.Pending()
+		k.State.StagedDiffers, k.State.Tried = k.Configs.Pending(), k.Configs.Tried(k.State.Version)
 		k.State.Config, err = mounts.ReadConfig(k.Configs.Active)
 	}
 	if err != nil {

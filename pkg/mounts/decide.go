@@ -189,6 +189,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 		refused = p.end(ActionRefuse, ReasonStaged, pendingDetail, pendingHint)
 	case r.Staged: // Nothing restarts before the node does.
 		n.unshown(p)
+		p.warn(n.Unkept())
 		return nil
 	case !n.Ready:
 		message := "the node is not ready"
@@ -204,6 +205,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 			p.warn(caution)
 		}
 		n.unshown(p)
+		p.warn(n.Unkept())
 		return nil
 	}
 	return &refused
@@ -218,7 +220,10 @@ func (n NodeState) unshown(p *Plan) {
 
 // Unkept is a warning where what is in force may end without anybody doing anything.
 func (n NodeState) Unkept() string {
-	if !n.StagedDiffers {
+	switch {
+	case n.Tried:
+		return "a configuration was tried since the node booted, and that Talos has taken it back cannot be seen: look again once its time is over"
+	case !n.StagedDiffers:
 		return ""
 	}
 	return "the configuration in force is not the one on its disk: another one is staged, or this one is being tried or was not kept; look again after the node's next reboot"

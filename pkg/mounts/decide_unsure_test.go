@@ -12,6 +12,7 @@ import (
 // What is as it should be now, and may not stay so, or was not seen, is told.
 func TestDecideWarnsOfWhatMayNotBeSo(t *testing.T) {
 	pending := func(n *NodeState) { n.StagedDiffers = true }
+	tried := func(n *NodeState) { n.Tried = true }
 	listed := watched(listing(map[string][2]string{disksDir: {"hdd", "hdd"}}))
 	lost := func(n *NodeState) { n.ViewProblem = "the connection broke" }
 	for name, c := range map[string]struct {
@@ -24,6 +25,9 @@ func TestDecideWarnsOfWhatMayNotBeSo(t *testing.T) {
 		"seen":                                   {plain(t, "v1.13.9", bind(disksDir)).with(listed), ask(disksDir), ActionUnchanged, ""},
 		"nothing to remove, and something is staged":      {plain(t, "v1.13.9").with(pending), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, "not the one on its disk"},
 		"nothing to remove":                               {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, ""},
+		"seen, and tried since the boot":                  {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(tried), ask(disksDir), ActionUnchanged, "was tried since the node booted"},
+		"nothing to remove, and tried since the boot":     {plain(t, "v1.13.9").with(tried), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, "was tried since the node booted"},
+		"to be changed, and tried since the boot":         {plain(t, "v1.13.9").with(tried), ask(disksDir), ActionPatch, "was tried since the node booted"},
 		"asked for, and not seen":                         {plain(t, "v1.13.9", bind(disksDir)).with(lost), ask(disksDir), ActionUnchanged, "is unknown: the connection broke"},
 		"to be staged where a staged one is not shown":    {plain(t, "v1.9.6"), Request{Required: []string{disksDir}, Staged: true}, ActionPatch, "if there is one, it is lost"},
 		"to be staged where a staged one is shown":        {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Staged: true}, ActionPatch, ""},
@@ -46,6 +50,24 @@ func TestDecideRefusesAFile(t *testing.T) {
 		p := Decide(plain(t, "v1.13.9").with(watched(view)), Request{Required: []string{disksDir}, Staged: staged})
 		if p.Action != ActionRefuse || p.Reason != ReasonDirectory || !strings.Contains(p.Message, "is not a directory") {
 			t.Errorf("%s %s: %s", p.Action, p.Reason, p.Message)
+		}
+	}
+}
+
+func TestTried(t *testing.T) {
+	for name, c := range map[string]struct {
+		release string
+		configs Configs
+		want    bool
+	}{
+		"as it booted":                   {"v1.14.0", Configs{Version: "1"}, false},
+		"tried":                          {"v1.10.0", Configs{Version: "2"}, true},
+		"applied":                        {"v1.14.0", Configs{Version: "2", Persistent: []byte("x")}, false},
+		"applied, on a release of old":   {"v1.9.6", Configs{Version: "2"}, false},
+		"a version that was not told of": {"v1.14.0", Configs{}, false},
+	} {
+		if c.configs.Tried(version(t, c.release)) != c.want {
+			t.Errorf("%s: %t", name, !c.want)
 		}
 	}
 }

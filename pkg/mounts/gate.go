@@ -39,6 +39,14 @@ func (c Configs) Pending() bool {
 	return c.Persistent != nil && !bytes.Equal(c.Persistent, c.Active)
 }
 
+// Tried tells whether a configuration was tried on a node of that release since it
+// booted, and none applied to stay: only a trial changes the configuration in force
+// alone, which has version 1 from the boot on (Talos v1.10 to v1.14, controllers/config/acquire.go).
+// Whether Talos has taken it back does not show.
+func (c Configs) Tried(v Version) bool {
+	return v.ShowsPersistent() && c.Persistent == nil && c.Version != "" && c.Version != "1"
+}
+
 // String says how the kubelet is.
 func (k Kubelet) String() string {
 	text := "no process"

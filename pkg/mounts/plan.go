@@ -16,6 +16,8 @@ type NodeState struct {
 	ConfigProblem string `json:"configProblem,omitempty"`
 	// StagedDiffers: the configuration on disk is not the one in force.
 	StagedDiffers bool `json:"stagedDiffers,omitempty"`
+	// Tried: a configuration was tried since the node booted, and may be in force still.
+	Tried bool `json:"tried,omitempty"`
 	// View is what the kubelet sees. Nil: ViewProblem says why it is not known.
 	View        *View  `json:"view,omitempty"`
 	ViewProblem string `json:"viewProblem,omitempty"`

@@ -143,3 +143,36 @@ func TestRollOut(t *testing.T) {
 		}
 	}
 }
+
+// A trial on a node to which nothing was applied since it booted shows in the version alone.
+func TestTried(t *testing.T) {
+	n := start(t, talostest.Options{Profile: talostest.V114})
+	node, ctx := asAdmin(t, n), deadline(t)
+	release, err := mounts.ParseVersion(string(talostest.V114))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(when string, tried bool) {
+		t.Helper()
+		configs, err := node.Configs(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if configs.Tried(release) != tried {
+			t.Errorf("%s: tried is %t, version %s", when, !tried, configs.Version)
+		}
+	}
+	want("after the boot", false)
+	if err := node.Apply(ctx, changed(n), mounts.Try, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	want("during the trial", true)
+	if !n.FireRollback() {
+		t.Fatal("no trial is pending")
+	}
+	want("after the trial", true)
+	if err := node.Apply(ctx, changed(n), mounts.NoReboot, 0); err != nil {
+		t.Fatal(err)
+	}
+	want("after a change to stay", false)
+}
