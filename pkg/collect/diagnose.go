@@ -361,9 +361,3 @@ func (d *diagnosis) classNames() []string {
 	slices.Sort(names)
 	return slices.Compact(names)
 }
-
-// local tells whether a StorageClass is one of local volumes.
-func local(s *snapshot.Snapshot, class string) bool {
-	_, ours := s.Install.ClassOf(class)
-	return ours || s.StorageClasses[class].Provisioner == noProvisioner
-}

@@ -177,8 +177,7 @@ func (d *diagnosis) listEvents(ctx context.Context, l eventList, f func(snapshot
 }
 
 // readEvents reads the events about everything that is diagnosed.
-func (d *diagnosis) readEvents(ctx context.Context) {
-	about := d.subjects()
+func (d *diagnosis) readEvents(ctx context.Context, about []snapshot.Ref) {
 	wanted := make(map[snapshot.Ref]bool, len(about))
 	for _, r := range about {
 		wanted[identity(r)] = true

@@ -35,8 +35,9 @@ func (d *diagnosis) look(ctx context.Context) {
 	if d.Progress != nil && len(nodes) > 0 {
 		step = d.Progress(len(nodes))
 	}
+	about := d.subjects()
 	var ways sync.WaitGroup
-	ways.Go(func() { d.readEvents(ctx) })
+	ways.Go(func() { d.readEvents(ctx, about) })
 	ways.Go(func() { d.readLogs(ctx) })
 	ways.Go(func() {
 		exec.Each(ctx, nodes, d.request.Limit, 0, func(ctx context.Context, n *snapshot.Node) error {

@@ -41,7 +41,7 @@ func secretive(s *apiServer) {
 		}
 		labels["password"], labels[canary] = canary, "x"
 		o.SetLabels(labels)
-		o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: canary, Operation: "Apply", FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:` + canary + `":{}}`)}}})
+		o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: canary, Operation: "Apply", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:` + canary + `":{}}`)}})
 		switch o := o.(type) {
 		case *corev1.Pod:
 			spec(&o.Spec)

@@ -42,9 +42,9 @@ type Event struct {
 // Claim is a PersistentVolumeClaim.
 type Claim struct {
 	ClaimRef
-	object  `json:"-"`
-	UID     types.UID `json:"uid"`
-	Created time.Time `json:"created"`
+	object  `json:"-"` //nolint:unused // It is there for its methods.
+	UID     types.UID  `json:"uid"`
+	Created time.Time  `json:"created"`
 	// Class is nil where the claim names none, which is not the same as "".
 	Class       *string          `json:"class,omitempty"`
 	Mode        provisioner.Mode `json:"mode"`
