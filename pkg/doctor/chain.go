@@ -22,16 +22,11 @@ func linkOf(stage Stage) Stage {
 
 // chains are the chains of a diagnosis with a mark at each link.
 func chains(subjects []*Subject, answers []*answer) []Chain {
-	own := make(map[*Subject][]Finding)
-	var wide []placed
+	about := make(reach)
 	for _, a := range answers {
 		for i, f := range a.found {
-			switch {
-			case a.masked[i]:
-			case a.subject.Kind == OfChain:
-				own[a.subject] = append(own[a.subject], f)
-			default:
-				wide = append(wide, placed{a.subject, f})
+			if !a.masked[i] {
+				about.add(placed{a.subject, f})
 			}
 		}
 	}
@@ -40,11 +35,9 @@ func chains(subjects []*Subject, answers []*answer) []Chain {
 		if s.Kind != OfChain || s.Unseen != "" {
 			continue
 		}
-		findings := slices.Clone(own[s])
-		for _, p := range wide {
-			if covers(p.subject, p.finding, s) {
-				findings = append(findings, p.finding)
-			}
+		var findings []Finding
+		for p := range about.over(s) {
+			findings = append(findings, p.finding)
 		}
 		all = append(all, s.chain(findings))
 	}

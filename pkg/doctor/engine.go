@@ -5,6 +5,7 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -183,20 +184,14 @@ func complete(f Finding, c Check, s *Subject) Finding {
 // mask hides symptoms: findings that another one about the same chain, about its
 // node or about the cluster explains.
 func mask(answers []*answer) {
-	type about struct {
-		code    Code
-		subject *Subject
-	}
-	// Those about nodes and the cluster are few; those about chains only cover their own.
-	wide, own := make(map[Code][]placed), make(map[about][]placed)
+	causes := make(map[Code]reach)
 	for _, a := range answers {
 		for _, f := range a.found {
 			for _, code := range f.Masks {
-				if a.subject.Kind == OfChain {
-					own[about{code, a.subject}] = append(own[about{code, a.subject}], placed{a.subject, f})
-				} else {
-					wide[code] = append(wide[code], placed{a.subject, f})
+				if causes[code] == nil {
+					causes[code] = make(reach)
 				}
+				causes[code].add(placed{a.subject, f})
 			}
 		}
 	}
@@ -206,8 +201,8 @@ func mask(answers []*answer) {
 		}
 		a.outcome, a.why = OutcomeMasked, ""
 		for i, f := range a.found {
-			for _, cause := range slices.Concat(own[about{f.Code, a.subject}], wide[f.Code]) {
-				if cause.finding.Code != f.Code && covers(cause.subject, cause.finding, a.subject) {
+			for cause := range causes[f.Code].over(a.subject) {
+				if cause.finding.Code != f.Code {
 					a.masked[i], a.why = true, "explained by "+string(cause.finding.Code)
 					break
 				}
@@ -234,6 +229,36 @@ func covers(of *Subject, f Finding, other *Subject) bool {
 		return other.Kind != OfCluster && slices.Contains(f.Nodes, other.NodeName)
 	}
 	return of == other
+}
+
+// reach are findings by the subject or the node that they are about, so that those that
+// can cover a subject are found without going through all.
+type reach map[any][]placed
+
+func (r reach) add(p placed) {
+	switch p.subject.Kind {
+	case OfChain:
+		r[p.subject] = append(r[p.subject], p)
+	case OfNode:
+		for _, node := range once(slices.Clone(p.finding.Nodes)) {
+			r[node] = append(r[node], p)
+		}
+	default:
+		r[OfCluster] = append(r[OfCluster], p)
+	}
+}
+
+// over are those that cover a subject.
+func (r reach) over(s *Subject) iter.Seq[placed] {
+	return func(yield func(placed) bool) {
+		for _, key := range []any{s, s.NodeName, OfCluster} {
+			for _, p := range r[key] {
+				if covers(p.subject, p.finding, s) && !yield(p) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // placed is a finding with what it was found on.
