@@ -31,7 +31,7 @@ type Talos struct {
 	// Links are udev's names of disks and partitions, by device name: BlockSymlink (v1.10).
 	Links Section[map[string][]string] `json:"links,omitzero"`
 	// Diagnostics are what Talos itself warns of: the resources
-	// Diagnostics.runtime.talos.dev (v1.9). Read to diagnose only.
+	// Diagnostics.runtime.talos.dev.
 	Diagnostics Section[[]TalosDiagnostic] `json:"diagnostics,omitzero"`
 }
 
