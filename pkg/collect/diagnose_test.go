@@ -331,3 +331,37 @@ func TestATargetThatDoesNotExistIsAnError(t *testing.T) {
 		})
 	}
 }
+
+// Of the whole cluster one list of each kind is read; only nodes are asked one by one.
+func TestEverythingCostsOneListOfEach(t *testing.T) {
+	requests := func(nodes int) (string, *snapshot.Snapshot) {
+		s := cluster(nodes)
+		s.objects = append(s.objects, event("Pod", "db", "none", "uid-none", "BackOff"))
+		got := diagnose(t, s, DiagnoseRequest{})
+		for _, perNode := range []string{"get nodes/proxy", "get pods/log"} {
+			if s.asked[perNode] != nodes {
+				t.Errorf("%s: %d times for %d nodes", perNode, s.asked[perNode], nodes)
+			}
+			delete(s.asked, perNode)
+		}
+		return fmt.Sprint(s.asked), got
+	}
+	small, got := requests(2)
+	large, _ := requests(80)
+	if small != large {
+		t.Errorf("at 2 nodes %s\nat 80 nodes %s", small, large)
+	}
+	const want = "map[get configmaps:1 get namespaces:1 get version:1 list daemonsets:1 list events:1 list nodes:1 list persistentvolumeclaims:1 " +
+		"list persistentvolumes:1 list pods:2 list storageclasses:1]"
+	if small != want {
+		t.Errorf("requests = %s\nwant %s", small, want)
+	}
+	for _, e := range *got.Events.Value {
+		if e.About.Name == "none" {
+			t.Errorf("an event about a pod that has nothing to do with it: %+v", e)
+		}
+	}
+	if users := (*got.Users.Value)[snapshot.ClaimRef{Namespace: "db", Name: "data-w-1"}]; fmt.Sprint(users) != "[db-w-1]" || !got.AllVolumes {
+		t.Errorf("users %q, all volumes %v", users, got.AllVolumes)
+	}
+}
