@@ -62,11 +62,11 @@ func ofTroubles(s *Subject, explain func(*Subject, Trouble) Finding, kinds ...Ca
 }
 
 func mixedUp(s *Subject) Verdict {
-	mode, what := provisioner.Filesystem, ""
-	switch {
-	case s.Claim != nil:
+	var mode provisioner.Mode
+	var what string
+	if s.Claim != nil {
 		mode, what = s.Claim.Mode, fmt.Sprintf("claim %q", s.ClaimRef.Name)
-	default:
+	} else {
 		mode, what = s.Volume.Mode, fmt.Sprintf("volume %q", s.Volume.Name)
 	}
 	f := Finding{Masks: []Code{"TD0711"}}
