@@ -106,7 +106,7 @@ func linkDangles(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("the link %q on %s leads nowhere", s.entryPath(), s.NodeName),
 		Because:  fmt.Sprintf("%s does not exist there: the disk is gone, or has another name now", s.Entry.Target),
 		Evidence: []string{fmt.Sprintf("%s -> %s: no device, as the provisioner's pod sees it", s.entryPath(), s.Entry.Target)},
-		Masks:    []Code{"TD0301", "TD0305", "TD0401", "TD0507", "TD0710", "TD0711"},
+		Masks:    []Code{"TD0507", "TD0710", "TD0711"},
 		Path:     s.entryPath(),
 	}
 	f.Fix = append(f.Fix, Step{Text: "is the disk there, by serial and size?", Command: fmt.Sprintf("kubectl talosdisk disks --nodes %s -o wide", s.NodeName)})
@@ -256,7 +256,6 @@ func unstableTarget(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("the link %q on %s may lead to another disk after a reboot", s.entryPath(), s.NodeName),
 		Because:  fmt.Sprintf("it leads to %s, and the kernel counts such names anew at each boot", target),
 		Evidence: []string{s.entryLine()},
-		Masks:    nil,
 	}
 	d, ok := s.entryDisk()
 	better, _, err := d.Target(disk.TargetAuto)
@@ -293,7 +292,7 @@ func wrongEntry(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("%q on %s cannot become a volume of class %q", s.entryPath(), s.NodeName, s.Class.Name),
 		Because:  because,
 		Evidence: []string{s.entryLine() + ": " + kindText(e.Kind)},
-		Masks:    []Code{"TD0302", "TD0507", "TD0711"},
+		Masks:    []Code{"TD0507", "TD0711"},
 		Path:     s.entryPath(),
 	}
 	if s.Volume != nil {
@@ -410,7 +409,7 @@ func noLink(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("volume %q has no link: %q is not on %s", s.Volume.Name, clean(s.Volume.Path), s.NodeName),
 		Because:  "links lie on the node's own disk: a reset or wipe of EPHEMERAL takes them away, and so does a person",
 		Evidence: []string{s.Path.Provisioner.Why},
-		Masks:    []Code{"TD0301", "TD0305", "TD0401", "TD0609", "TD0711"},
+		Masks:    []Code{"TD0609", "TD0711"},
 		Path:     clean(s.Volume.Path),
 	}
 	d, there := s.recorded()

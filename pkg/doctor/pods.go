@@ -357,7 +357,7 @@ func diskErrors(s *Subject, t Trouble) Finding {
 			{Text: "the kernel's own words:", Command: "talosctl -n " + s.talosAddress() + " dmesg"},
 			{Text: "keep what is on it from being wiped, and replace the disk"},
 		},
-		Masks: []Code{"TD0401", "TD0711", "TD0301"},
+		Masks: []Code{"TD0711"},
 	}
 	switch t.Cause.Kind {
 	case CauseFsck:
