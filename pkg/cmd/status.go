@@ -88,15 +88,31 @@ func (o *statusOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list := volumeStatusList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "VolumeStatusList"}}
-	for _, c := range doctor.Run(s, doctor.Options{}).Chains {
-		name := cmp.Or(c.Volume, c.Path, c.Claim)
-		list.Items = append(list.Items, volumeStatus{metav1.ObjectMeta{Name: strings.Trim(c.Node+"/"+name, "/")}, c})
+	list := volumeStatusList{
+		TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "VolumeStatusList"}, Items: statusOf(doctor.Run(s, doctor.Options{})),
 	}
-	slices.SortStableFunc(list.Items, func(a, b volumeStatus) int {
+	return o.printer.Print(o.Out, list, func() *metav1.Table { return statusTable(list.Items) })
+}
+
+// statusOf are the chains of a report, by node and path, with the codes of what is wrong;
+// notes are none.
+func statusOf(r doctor.Report) []volumeStatus {
+	var notes []doctor.Code
+	for _, f := range r.Findings {
+		if f.Severity == doctor.Info {
+			notes = append(notes, f.Code)
+		}
+	}
+	var all []volumeStatus
+	for _, c := range r.Chains {
+		c.Codes = slices.DeleteFunc(slices.Clone(c.Codes), func(code doctor.Code) bool { return slices.Contains(notes, code) })
+		name := cmp.Or(c.Volume, c.Path, c.Claim)
+		all = append(all, volumeStatus{metav1.ObjectMeta{Name: strings.Trim(c.Node+"/"+name, "/")}, c})
+	}
+	slices.SortStableFunc(all, func(a, b volumeStatus) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Path, b.Path))
 	})
-	return o.printer.Print(o.Out, list, func() *metav1.Table { return statusTable(list.Items) })
+	return all
 }
 
 // statusTable is one row a chain.

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cmd
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/docs"
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// testdata/unseen.json is the article's case without Talos: a link that the node and the
+// provisioner have, and the kubelet does not see.
+const unseen = "doctor --from-snapshot testdata/unseen.json "
+
+func TestDoctorGolden(t *testing.T) {
+	for name, args := range map[string]string{
+		"doctor":           unseen,
+		"doctor-short":     unseen + "--short",
+		"doctor-colour":    unseen + "--short --color=always",
+		"doctor-list":      "doctor --list",
+		"doctor-no-target": "doctor nginx",
+		"doctor-kind":      "doctor deploy/nginx",
+		"doctor-code":      unseen + "--only TD0499",
+	} {
+		t.Run(name, func(t *testing.T) { golden(t, name, run(t, strings.Fields(args)...)) })
+	}
+}
+
+func TestDoctorExitCodes(t *testing.T) {
+	for args, want := range map[string]int{
+		"":                             exitFound,
+		"-o json":                      exitFound,
+		"--short":                      exitFound,
+		"--fail-on warning":            exitFound,
+		"--only TD0102":                exitDone, // A note is as bad as info.
+		"--only TD0102 --fail-on info": exitFound,
+		"--only TD0303":                exitUnknown,
+		"--skip TD0401 --only 0301":    exitDone,
+		"--fail-on nothing":            exitFailed,
+		"pod/x":                        exitFailed,
+		"-l app=x":                     exitFailed,
+	} {
+		if got := run(t, strings.Fields(unseen+args)...); got.code != want {
+			t.Errorf("%q: exit code %d, want %d\n%s%s", args, got.code, want, got.stdout, got.stderr)
+		}
+	}
+}
+
+// In JSON every check has its result, found or not.
+func TestDoctorJSON(t *testing.T) {
+	r := run(t, strings.Fields(unseen+"-o json")...)
+	var report struct {
+		APIVersion, Kind string
+		Findings         []doctor.Finding
+		Results          []doctor.Result
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+		t.Fatalf("%v\n%s", err, r.stdout)
+	}
+	if report.Kind != "Diagnosis" || len(report.Findings) == 0 || report.Findings[0].Code != "TD0401" {
+		t.Errorf("%s, %+v", report.Kind, report.Findings)
+	}
+	for _, c := range doctor.Checks() {
+		if c.About == doctor.OfChain && !slices.ContainsFunc(report.Results, func(r doctor.Result) bool { return r.Code == c.Code }) {
+			t.Errorf("%s has no result", c.Code)
+		}
+	}
+}
+
+// What is wrong has one name, whether doctor or explain speaks of it.
+func TestEveryCheckIsExplained(t *testing.T) {
+	var checks []string
+	for _, c := range doctor.Checks() {
+		checks = append(checks, string(c.Code))
+		if got := explanationOf(string(c.Code)).Title; got != c.Title {
+			t.Errorf("%s is %q to doctor, and %q to explain", c.Code, c.Title, got)
+		}
+	}
+	slices.Sort(checks)
+	if !slices.Equal(slices.Compact(checks), docs.Codes()) {
+		t.Errorf("checks %v, pages %v", checks, docs.Codes())
+	}
+}
+
+// A fix that is a command of this program is one that it takes.
+func TestFixesParse(t *testing.T) {
+	file, err := os.Open(filepath.Join("testdata", "unseen.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	s, err := snapshot.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, f := range doctor.Run(s, doctor.Options{}).Findings {
+		for _, step := range f.Fix {
+			if !strings.HasPrefix(step.Command, name) {
+				continue
+			}
+			seen++
+			if err := parse(strings.TrimPrefix(step.Command, name)); err != nil {
+				t.Errorf("%s: %q: %v", f.Code, step.Command, err)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no finding has a command of this program")
+	}
+}
+
+func TestParseTargets(t *testing.T) {
+	pod := func(n string) snapshot.Ref { return snapshot.Ref{Kind: "pod", Namespace: "ns", Name: n} }
+	for args, want := range map[string][]snapshot.Ref{
+		"":                     nil,
+		"pod/a":                {pod("a")},
+		"pods/a po/b":          {pod("a"), pod("b")},
+		"pod/a pod/a":          {pod("a")},
+		"pod a b":              {pod("a"), pod("b")},
+		"POD/a":                {pod("a")},
+		"pvc/c":                {{Kind: "pvc", Namespace: "ns", Name: "c"}},
+		"persistentvolume/v":   {{Kind: "pv", Name: "v"}},
+		"node w-1":             {{Kind: "node", Name: "w-1"}},
+		"pod/a nodes/w-1 pv/v": {pod("a"), {Kind: "node", Name: "w-1"}, {Kind: "pv", Name: "v"}},
+	} {
+		got, err := parseTargets(strings.Fields(args), "ns")
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %v, %v", args, got, err)
+		}
+	}
+	for _, args := range []string{"a", "pod", "pod/", "pod/a/b", "pod a/b", "deploy/x", "deploy x", "/a", "pod/a b"} {
+		if got, err := parseTargets(strings.Fields(args), "ns"); err == nil || failure.Hint(err) == "" && !strings.Contains(err.Error(), "TYPE") {
+			t.Errorf("%q: %v, %v", args, got, err)
+		}
+	}
+}
+
+func TestStatusTable(t *testing.T) {
+	file, err := os.Open(filepath.Join("testdata", "unseen.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	s, err := snapshot.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows [][]any
+	for _, row := range statusTable(statusOf(doctor.Run(s, doctor.Options{}))).Rows {
+		rows = append(rows, row.Cells)
+	}
+	want := [][]any{{
+		"w-1", "/var/lib/disks/block/vdf", "local-pv-5550d324", "default/raw-claim", "reader", "ok", "ok", "broken", "TD0401",
+		"kubelet: does not see /var/lib/disks/block",
+	}}
+	if !reflect.DeepEqual(rows, want) {
+		t.Errorf("%q", rows)
+	}
+}
