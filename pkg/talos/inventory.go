@@ -12,6 +12,7 @@ import (
 
 	"github.com/siderolabs/talos/pkg/machinery/api/resource/definitions/block"
 	"github.com/siderolabs/talos/pkg/machinery/api/resource/definitions/enums"
+	"github.com/siderolabs/talos/pkg/machinery/api/resource/definitions/runtime"
 	"github.com/siderolabs/talos/pkg/machinery/api/storage"
 	"golang.org/x/sync/errgroup"
 
@@ -49,6 +50,7 @@ func (c *Client) Inventory(ctx context.Context, name, address string) (snapshot.
 	part(func() { t.Volumes = n.volumes(ctx) })
 	part(func() { t.Mounts = n.blockMounts(ctx) })
 	part(func() { t.Links = n.links(ctx) })
+	part(func() { t.Diagnostics = n.diagnostics(ctx) })
 	_ = g.Wait()
 	if errors.Is(disks, ErrUnsupported) && errors.Is(system, ErrUnsupported) {
 		t.Legacy = true
@@ -142,6 +144,19 @@ func (n *Node) links(ctx context.Context) snapshot.Section[map[string][]string] 
 	links := make(map[string][]string)
 	err := list(ctx, n, blockKind(typeSymlink), func(id string, s *block.SymlinkSpec) { links[id] = s.GetPaths() })
 	return section(links, err)
+}
+
+// diagnostics are Talos's own warnings (Talos v1.13, pkg/machinery/resources/runtime). A
+// release that does not know them has none.
+func (n *Node) diagnostics(ctx context.Context) snapshot.Section[[]snapshot.TalosDiagnostic] {
+	found := []snapshot.TalosDiagnostic{}
+	err := list(ctx, n, blockKind("Diagnostics.runtime.talos.dev"), func(id string, s *runtime.DiagnosticSpec) {
+		found = append(found, snapshot.TalosDiagnostic{ID: id, Message: s.GetMessage(), Details: s.GetDetails()})
+	})
+	if errors.Is(err, ErrUnsupported) {
+		err = nil
+	}
+	return section(found, err)
 }
 
 // legacyDisks asks StorageService.Disks, which every release has. Before v1.8 it tells neither WWIDs nor udev's names.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
+	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -43,6 +45,21 @@ func userVolume(t *testing.T, n *talostest.Node) {
 		if err := n.State().Create(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What Talos itself complains about is told, with what it says of the details.
+func TestInventoryDiagnostics(t *testing.T) {
+	n := start(t, talostest.Options{})
+	d := runtime.NewDiagnostic(runtime.NamespaceName, "address-overlap")
+	*d.TypedSpec() = runtime.DiagnosticSpec{Message: "host and Kubernetes addresses overlap", Details: []string{"10.0.0.0/8"}}
+	if err := n.State().Create(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	told, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}}).Inventory(deadline(t), n.Name(), "127.0.0.1")
+	want := []snapshot.TalosDiagnostic{{ID: "address-overlap", Message: "host and Kubernetes addresses overlap", Details: []string{"10.0.0.0/8"}}}
+	if err != nil || told.Diagnostics.Value == nil || !reflect.DeepEqual(*told.Diagnostics.Value, want) {
+		t.Errorf("%+v, %v", told.Diagnostics, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
 	"github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"github.com/siderolabs/talos/pkg/machinery/resources/k8s"
+	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
@@ -71,6 +72,9 @@ func (p Profile) sensitive() map[resource.Type]bool {
 		types[block.SystemDiskType] = false
 		types[block.VolumeStatusType] = false
 		types[block.VolumeConfigType] = true
+	}
+	if p.from(9, 0) {
+		types[runtime.DiagnosticType] = false
 	}
 	if p.from(10, 0) {
 		types[block.MountStatusType] = false
