@@ -180,7 +180,7 @@ func (j *kubeletJudge) hidden(code Code) {
 	}
 	for _, dir := range required {
 		f := Finding{
-			Code: code, Severity: Error, Path: dir, Objects: j.s.affected(dir), Masks: []Code{"TD0711"},
+			Code: code, Severity: Error, Path: dir, Objects: j.s.affected(dir), Masks: []Code{"TD0706", "TD0711"},
 			Summary: fmt.Sprintf("the kubelet on %s cannot see %q", allNodes, dir),
 		}
 		first := slices.IndexFunc(all, func(h hiddenDir) bool { return within(h.path, dir) })

@@ -92,6 +92,11 @@ func TestPods(t *testing.T) {
 			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
 			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks is not a directory`)
 		}, OutcomeFinding, []string{`error[TD0706]: the kubelet on w-4 does not find "/var/lib/disks" as hostPath type Directory asks`, `type of hostPath volume "host" empty`, "$ kubectl talosdisk mounts --nodes w-4"}},
+		{"a hostPath in what no extraMount shows", "TD0706", func(w world) {
+			w.blind()
+			w.pod().Volumes = []snapshot.PodVolume{{Name: "host", HostPath: "/var/lib/disks/hdd", HostPathType: "Directory", Mounted: true}}
+			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks/hdd is not a directory`)
+		}, OutcomeMasked, nil},
 		{"a hostPath without trouble", "TD0706", func(w world) {
 			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
 		}, OutcomeOK, nil},

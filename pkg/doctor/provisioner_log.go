@@ -5,8 +5,11 @@ package doctor
 import (
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
 // logRule is what a line of the provisioner's log means.
@@ -48,6 +51,26 @@ func logRules() []logRule {
 	}
 }
 
+// inQuotes is a path as the provisioner's log has it.
+var inQuotes = regexp.MustCompile(`"(/[^"]*)"`)
+
+// tellsOfEntry tells a line about an entry that is not there any more, or whose own check
+// tells what is wrong with it: the log goes back further than the last look.
+func (s *Subject) tellsOfEntry(line string) bool {
+	for _, m := range inQuotes.FindAllStringSubmatch(line, -1) {
+		for _, c := range s.Snapshot.Install.Classes {
+			dir, seen := value(s.Node.View).Dirs[c.Name]
+			if !seen || path.Dir(m[1]) != clean(c.MountDir) {
+				continue
+			}
+			e, there := dir.Entry(path.Base(m[1]))
+			return !there || e.Dangling() || e.Kind == provisioner.File || e.Kind == provisioner.Other ||
+				e.Kind == provisioner.Directory && c.Mode == provisioner.Block
+		}
+	}
+	return false
+}
+
 // logErrors explains the lines that package collect kept: one finding for each meaning.
 func logErrors(s *Subject) Verdict {
 	state := s.Snapshot.Provisioner.Value
@@ -65,6 +88,9 @@ func logErrors(s *Subject) Verdict {
 	rules := logRules()
 	evidence, fixes := make(map[string][]string), make(map[string]string)
 	for _, line := range lines {
+		if s.tellsOfEntry(line) {
+			continue
+		}
 		meaning := other
 		if i := slices.IndexFunc(rules, func(r logRule) bool { return r.like.MatchString(line) }); i >= 0 {
 			meaning, fixes[rules[i].meaning] = rules[i].meaning, rules[i].fix

@@ -18,6 +18,13 @@ func (w world) podless(why string) {
 	w.Provisioner.Value.Ready = 0
 }
 
+// lies puts entries into the directory of a class.
+func (w world) lies(class string, entries ...provisioner.Entry) {
+	dir := w.node().View.Value.Dirs[class]
+	dir.Entries = append(dir.Entries, entries...)
+	w.node().View.Value.Dirs[class] = dir
+}
+
 // refused is the DaemonSet's event of Kubernetes v1.37.
 func (w world) refused() {
 	*w.Events.Value = append(*w.Events.Value, snapshot.Event{
@@ -199,11 +206,26 @@ func TestProvisioner(t *testing.T) {
 		{"a digest", "TD0215", func(w world) { w.Install.Image += "@sha256:00" }, OutcomeOK, nil},
 
 		{"not a mount point", "TD0216", func(w world) {
+			w.lies("hdd", provisioner.Entry{Name: "x", Kind: provisioner.Directory})
 			w.Provisioner.Value.Log["w-4"] = []string{
 				`E0101 discovery.go:200] path "/var/lib/disks/hdd/x" is not a valid mount point: mountPath="/var/lib/disks/hdd/x" wasn't found in the /proc/mounts file`,
 				"E0101 x.go:1] something new",
 			}
 		}, OutcomeFinding, []string{"is no mount point in its container", "something that is not known here", "something new", "kubectl -n local-storage logs prov-x -c provisioner --tail=50"}},
+		{"of an entry that is gone", "TD0216", func(w world) {
+			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:200] Directory check for "/var/lib/disks/block/gone" failed: open /var/lib/disks/block/gone: no such file or directory`}
+		}, OutcomeOK, nil},
+		{"of entries that have a check", "TD0216", func(w world) {
+			w.lies("block", provisioner.Entry{Name: "dead", Kind: provisioner.Link, Target: "/dev/vdz"}, provisioner.Entry{Name: "dir", Kind: provisioner.Directory})
+			w.Provisioner.Value.Log["w-4"] = []string{
+				`E0101 discovery.go:200] Directory check for "/var/lib/disks/block/dead" failed: open /var/lib/disks/block/dead: no such file or directory`,
+				`E0101 discovery.go:200] path "/var/lib/disks/block/dir" of filesystem mode cannot be used to create block volume`,
+			}
+		}, OutcomeOK, nil},
+		{"of a node that was not looked at", "TD0216", func(w world) {
+			w.node().View = snapshot.Unread[snapshot.PodView]("no answer")
+			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:200] Directory check for "/var/lib/disks/block/gone" failed: open /var/lib/disks/block/gone: no such file or directory`}
+		}, OutcomeFinding, []string{"an entry of a class leads nowhere"}},
 		{"clean", "TD0216", func(world) {}, OutcomeOK, nil},
 		{"logs were not read", "TD0216", func(w world) {
 			w.Provisioner.Value.Log = nil
