@@ -107,8 +107,9 @@ func noStorageClass(s *Subject) Verdict {
 		switch {
 		case !ok:
 			all = append(all, Finding{
-				Summary: fmt.Sprintf("class %q of the provisioner has no StorageClass", c.Name),
-				Because: "the provisioner takes the reclaim policy from it and publishes nothing without; the chart makes it only if it is told to",
+				Summary:  fmt.Sprintf("class %q of the provisioner has no StorageClass", c.Name),
+				Because:  "the provisioner takes the reclaim policy from it and publishes nothing without; the chart makes it only if it is told to",
+				Evidence: []string{fmt.Sprintf("no StorageClass is called %q", c.Name)},
 				Fix: []Step{
 					{Text: fmt.Sprintf("in the values of the chart:\nclasses:\n- name: %s\n  storageClass: true", c.Name)},
 					{Text: "or without the chart:", Command: fmt.Sprintf("kubectl apply -f - <<'EOF'\napiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: %s\nprovisioner: %s\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete\nEOF", c.Name, noProvisioner)},

@@ -142,7 +142,7 @@ func TestProvisioner(t *testing.T) {
 		{"mounted", "TD0208", func(world) {}, OutcomeOK, nil},
 		{"no installation", "TD0208", unread("install", "forbidden"), OutcomeUnknown, nil},
 
-		{"none", "TD0209", func(w world) { delete(w.StorageClasses, "hdd") }, OutcomeFinding, []string{`class "hdd" of the provisioner has no StorageClass`, "storageClass: true", "volumeBindingMode: WaitForFirstConsumer\nreclaimPolicy"}},
+		{"none", "TD0209", func(w world) { delete(w.StorageClasses, "hdd") }, OutcomeFinding, []string{`class "hdd" of the provisioner has no StorageClass`, `evidence: no StorageClass is called "hdd"`, "storageClass: true", "volumeBindingMode: WaitForFirstConsumer\nreclaimPolicy"}},
 		{"another provisioner's", "TD0209", func(w world) {
 			w.StorageClasses["hdd"] = snapshot.StorageClass{Name: "hdd", Provisioner: "ebs.csi.aws.com", BindingMode: "WaitForFirstConsumer"}
 		}, OutcomeFinding, []string{"warning[TD0209]", "ebs.csi.aws.com"}},
