@@ -95,6 +95,26 @@ func TestOnlyOneRoomKnows(t *testing.T) {
 	}
 }
 
+// unlinked are what the plugin does without, and why: a package comes with all that it imports.
+var unlinked = map[string]string{
+	"k8s.io/client-go/kubernetes": "every group and version of the API is 8 MB; pkg/kube has a Client of those that are used",
+}
+
+func TestThePluginDoesWithout(t *testing.T) {
+	seen := false
+	for _, p := range packages(t) {
+		for _, dep := range p.Deps {
+			if why, without := unlinked[dep]; without {
+				t.Errorf("%s links %s: %s", p.room(), dep, why)
+			}
+		}
+		seen = seen || p.room() == "cmd/kubectl-talosdisk" && slices.Contains(p.Deps, "k8s.io/client-go/kubernetes/typed/core/v1")
+	}
+	if !seen {
+		t.Error("the plugin is not among the packages, or has no client")
+	}
+}
+
 // pure are the rooms that decide. They must not be able to do anything.
 var pure = []string{"pkg/disk", "pkg/provisioner", "pkg/snapshot", "pkg/link", "pkg/mounts", "pkg/doctor"}
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
@@ -58,7 +57,7 @@ type clusterOptions struct {
 type cluster struct {
 	shared   *shared
 	options  clusterOptions
-	client   kubernetes.Interface
+	client   kube.Client
 	pods     *kube.Pods
 	progress *output.Progress
 	// talos is nil where the Talos API is not asked; noTalos is why it is not where
@@ -73,7 +72,7 @@ func (s *shared) connect(o clusterOptions) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := kube.NewClient(config)
 	if err != nil {
 		return nil, err
 	}

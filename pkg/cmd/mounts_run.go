@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
@@ -188,7 +187,7 @@ func (o *mountsOptions) confirm(ctx context.Context, nodes []nodeMounts) error {
 // rollOutNode is one node as a roll-out needs it.
 type rollOutNode struct {
 	*talos.Node
-	client kubernetes.Interface
+	client kube.Client
 }
 
 // Readiness is that of mounts.Node.

@@ -18,7 +18,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
@@ -31,7 +30,7 @@ import (
 
 // Collector observes one cluster.
 type Collector struct {
-	Client kubernetes.Interface
+	Client kube.Client
 	// Pods are how nodes are looked at; Observe finds out which they are.
 	Pods *kube.Pods
 	// Talos, if set, is asked about every node that is looked at, beside its pod. If

@@ -127,7 +127,7 @@ func (d *diagnosis) read(ctx context.Context) error {
 // server asks for the API server's version. Everybody may, so that no answer means
 // that there will be none to anything else.
 func (d *diagnosis) server(ctx context.Context) error {
-	body, err := d.Client.Discovery().RESTClient().Get().AbsPath("/version").DoRaw(ctx)
+	body, err := d.Client.CoreV1().RESTClient().Get().AbsPath("/version").DoRaw(ctx)
 	var status apierrors.APIStatus
 	switch {
 	case err == nil:

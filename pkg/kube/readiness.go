@@ -7,13 +7,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 )
 
 // Readiness is the Ready condition of a node as it is now.
-func Readiness(ctx context.Context, client kubernetes.Interface, node string) (mounts.Readiness, error) {
+func Readiness(ctx context.Context, client Client, node string) (mounts.Readiness, error) {
 	n, err := client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
 	if err != nil {
 		return mounts.Readiness{}, err

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 
@@ -26,7 +25,7 @@ import (
 
 // Volumes are the cluster's local PersistentVolumes. It implements link.Volumes.
 type Volumes struct {
-	Client kubernetes.Interface
+	Client Client
 	// NodeByHostname is snapshot.Snapshot's; nil: a node is called as its hostname.
 	NodeByHostname func(hostname string) string
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	appsv1 "k8s.io/client-go/kubernetes/typed/apps/v1"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	storagev1 "k8s.io/client-go/kubernetes/typed/storage/v1"
+	"k8s.io/client-go/rest"
+)
+
+// Client is as much of the Kubernetes API as the plugin uses. client-go's Clientset
+// is one as well, and so is its fake; linking all the groups and versions that there are
+// would cost 8 MB.
+type Client interface {
+	CoreV1() corev1.CoreV1Interface
+	AppsV1() appsv1.AppsV1Interface
+	StorageV1() storagev1.StorageV1Interface
+}
+
+// groups is a Client over one HTTP client.
+type groups struct {
+	core    *corev1.CoreV1Client
+	apps    *appsv1.AppsV1Client
+	storage *storagev1.StorageV1Client
+}
+
+func (g *groups) CoreV1() corev1.CoreV1Interface          { return g.core }
+func (g *groups) AppsV1() appsv1.AppsV1Interface          { return g.apps }
+func (g *groups) StorageV1() storagev1.StorageV1Interface { return g.storage }
+
+// NewClient returns a Client for the cluster and user of config. It makes no request.
+// A rate limit of config holds for each group on its own.
+func NewClient(config *rest.Config) (Client, error) {
+	config = rest.CopyConfig(config)
+	if config.UserAgent == "" { // The HTTP client sends it; the groups would set it too late.
+		config.UserAgent = rest.DefaultKubernetesUserAgent()
+	}
+	http, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	g := &groups{}
+	if g.core, err = corev1.NewForConfigAndClient(config, http); err != nil {
+		return nil, err
+	}
+	if g.apps, err = appsv1.NewForConfigAndClient(config, http); err != nil {
+		return nil, err
+	}
+	if g.storage, err = storagev1.NewForConfigAndClient(config, http); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
