@@ -65,6 +65,8 @@ func userPodOf(pod *corev1.Pod) snapshot.UserPod {
 			p.Unscheduled = c.Message
 		}
 	}
+	p.Started = slices.ContainsFunc(slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses),
+		func(s corev1.ContainerStatus) bool { return s.State.Running != nil })
 	mounted, devices := uses(pod)
 	for _, v := range pod.Spec.Volumes {
 		volume := snapshot.PodVolume{Name: v.Name, Mounted: mounted[v.Name], Device: devices[v.Name]}

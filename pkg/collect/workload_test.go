@@ -91,7 +91,7 @@ func TestUserPodOf(t *testing.T) {
 				Conditions:        []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, Message: "old"}, {Type: corev1.PodReady, Status: corev1.ConditionTrue}},
 				ContainerStatuses: []corev1.ContainerStatus{{Name: "c", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}},
 			}},
-			snapshot.UserPod{Node: "w-1", Phase: "Running", Ready: true},
+			snapshot.UserPod{Node: "w-1", Phase: "Running", Ready: true, Started: true},
 		},
 		"containers that do not run": {
 			corev1.Pod{Status: corev1.PodStatus{

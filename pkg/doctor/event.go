@@ -39,18 +39,23 @@ func (s *Subject) mountTroubles() []Trouble {
 }
 
 func (s *Subject) findTroubles() []Trouble {
-	if s.Pod == nil || s.PodVolume == nil || hasVolumes(*s.Pod) {
+	if s.Pod == nil || s.PodVolume == nil || settledPod(*s.Pod) {
 		return nil
 	}
+	mounted := hasVolumes(*s.Pod)
 	var troubles []Trouble
 	for _, e := range s.events("pod", s.Pod.Namespace, s.Pod.Name) {
 		if e.About.UID != "" && s.Pod.UID != "" && e.About.UID != s.Pod.UID || !s.fresh(*e) {
 			continue
 		}
-		if !slices.Contains([]string{"FailedMount", "FailedMapVolume", "Failed", "AlreadyMountedVolume"}, e.Reason) {
+		if !slices.Contains([]string{"FailedMount", "FailedMapVolume", "Failed", "AlreadyMountedVolume"}, e.Reason) || mounted && e.Reason != "Failed" {
 			continue
 		}
-		if c, ok := ParseMount(e.Message); ok && s.concerns(c) {
+		c, ok := ParseMount(e.Message)
+		if e.Reason == "Failed" && c.Kind != CauseSubPath && c.Kind != CauseMountAsBlock {
+			continue // It is about the container or its image.
+		}
+		if ok && s.concerns(c) {
 			troubles = append(troubles, Trouble{*e, c, s.Snapshot.Time})
 		}
 	}
@@ -107,18 +112,26 @@ func (s *Subject) kubeletStarted() time.Time {
 	return *node.KubeletStarted
 }
 
-// hasVolumes tells a pod that has its volumes, and one that is past needing them: a
-// container is made only once all of them are mounted.
+// settledPod tells a pod that nothing keeps from running any more: it does, or it has ended.
+func settledPod(p snapshot.UserPod) bool {
+	return p.Ready || p.Phase == "Succeeded" || p.Phase == "Failed"
+}
+
+// hasVolumes tells a pod that has its volumes, and one that is past needing them: no image
+// is pulled and no container made before all of them are mounted. A container that has ended
+// proves nothing: after a reboot of the node the kubelet goes on reporting how it ended,
+// while it waits for the volumes.
 func hasVolumes(p snapshot.UserPod) bool {
-	switch {
-	case p.Ready, p.Phase == "Succeeded", p.Phase == "Failed":
-		return true
-	case p.Phase != "Running":
-		return false
-	}
-	return !slices.ContainsFunc(p.Waiting, func(w snapshot.Waiting) bool {
-		return w.Reason == "ContainerCreating" || w.Reason == "PodInitializing"
-	})
+	return settledPod(p) || p.Started || slices.ContainsFunc(p.Waiting, func(w snapshot.Waiting) bool { return afterMounting(w.Reason) })
+}
+
+// afterMounting tells the reasons for which a container waits once the volumes are there
+// (Kubernetes v1.37, pkg/kubelet/images/types.go and pkg/kubelet/container/sync_result.go).
+func afterMounting(reason string) bool {
+	return slices.Contains([]string{
+		"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable", "SignatureValidationFailed",
+		"CrashLoopBackOff", "CreateContainerConfigError", "PreCreateHookError", "CreateContainerError", "PreStartHookError", "PostStartHookError", "RunContainerError",
+	}, reason)
 }
 
 // eventText is an event as evidence. Its age is told where it is not of just now.

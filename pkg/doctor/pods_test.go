@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,5 +157,44 @@ func TestHostPathInHiddenDirectory(t *testing.T) {
 	r := Run(w.Snapshot, Options{Only: []Code{"TD0401", "TD0706"}})
 	if len(r.Findings) != 1 || r.Findings[0].Code != "TD0401" || len(r.Masked) != 1 || r.Masked[0].Code != "TD0706" {
 		t.Errorf("findings %+v, masked %+v", r.Findings, r.Masked)
+	}
+}
+
+// A pod that waits for something else than its volumes is no pod that lacks them; and one
+// whose containers ended with the node does.
+func TestWhatAPodWaitsFor(t *testing.T) {
+	const missing = `path "` + pathVDE + `" does not exist`
+	for _, tt := range []struct {
+		name    string
+		reason  string
+		message string
+		pod     func(*snapshot.UserPod)
+		want    []Code
+	}{
+		{"an image that is not pulled in time", "Failed", `!Failed to pull image "nginx": rpc error: code = DeadlineExceeded desc = context deadline exceeded`,
+			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ErrImagePull" }, nil},
+		{"a device that the container cannot open", "Failed", `!Error: failed to create containerd task: open /dev/x: input/output error`,
+			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "RunContainerError" }, nil},
+		{"an image, after volumes that came late", "FailedMount", missing, func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ImagePullBackOff" }, nil},
+		{"an init container that runs, after volumes that came late", "FailedMount", missing, func(p *snapshot.UserPod) { p.Waiting[0].Reason, p.Started = "PodInitializing", true }, nil},
+		{"a subPath", "Failed", `!Error: failed to prepare subPath for volumeMount "data" of container "nginx"`,
+			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "CreateContainerConfigError" }, []Code{"TD0711"}},
+		{"its volumes, after a reboot", "FailedMount", "something new", func(p *snapshot.UserPod) {
+			p.Phase, p.Waiting[0].Reason, p.Waiting[0].Message = "Running", "Unknown", "it ended with code 255"
+		}, []Code{"TD0711"}},
+		{"its volumes, after a reboot that it ended well before", "FailedMount", "something new", func(p *snapshot.UserPod) { p.Phase, p.Waiting = "Running", nil }, []Code{"TD0711"}},
+	} {
+		w := well(t)
+		w.complains(tt.reason, tt.message)
+		tt.pod(w.pod())
+		var got []Code
+		for _, f := range Run(w.Snapshot, Options{}).Findings {
+			if strings.HasPrefix(string(f.Code), "TD04") || strings.HasPrefix(string(f.Code), "TD07") {
+				got = append(got, f.Code)
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }

@@ -87,6 +87,8 @@ type UserPod struct {
 	Node  string `json:"node,omitempty"`
 	Phase string `json:"phase"`
 	Ready bool   `json:"ready"`
+	// Started tells that one of its containers runs now.
+	Started bool `json:"started,omitempty"`
 	// Unscheduled is the message of the PodScheduled condition where it is not true.
 	Unscheduled string      `json:"unscheduled,omitempty"`
 	Volumes     []PodVolume `json:"volumes,omitempty"`
