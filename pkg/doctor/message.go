@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // MountCause is what a message of a kubelet about a volume says: of the reasons
@@ -69,36 +70,39 @@ type rule struct {
 }
 
 // mountRules come in the order in which they are tried: one that names its cause
-// before one that only names what failed.
-var mountRules = []rule{
-	like(CauseHostPathType, `hostPath type check failed:?,? (?P<path>/[^\s,]*)`),
-	like(CauseInUse, `ReadWriteOncePod access mode and is already in use`),
-	like(CauseAffinity, `no matching NodeSelectorTerms|NodeAffinity check failed`),
-	like(CauseBlockAsMount, `has volumeMode "?Block"?, but is specified in volumeMounts`),
-	like(CauseMountAsBlock, `has volumeMode "?Filesystem"?, but is specified in volumeDevices|cannot find volume "[^"]*" to pass into container`),
-	like(CauseClaimGone, `persistentvolumeclaims? "[^"]*" not found|failed to fetch PVC from API server`),
-	like(CauseVolumeGone, `persistentvolumes? "[^"]*" not found|failed to fetch PV "?[^"\s]*"? from API server`),
-	like(CauseNotBound, `PVC is not bound`),
-	like(CauseNoMkfs, `"?mkfs\.\w+"?: executable file not found|mkfs[.\w]*: (?:command )?not found`),
-	like(CauseFsck, `'fsck' found errors on device (?P<device>\S+)`),
-	like(CauseUnformatted, `cannot mount unformatted disk (?P<device>\S+)`),
-	like(CauseIO, `input/output error`),
-	like(CauseFormat, `format of disk "?(?P<device>[^"\s]+)"? failed`),
-	like(CauseProbe, `failed to get disk format of disk (?P<device>[^\s:]+)`),
-	like(CauseLoop, `makeLoopDevice failed|losetup .*failed`),
-	like(CausePathMissing, `path "(?P<path>[^"]+)" does not exist`),
-	like(CausePathMissing, `l?stat (?P<path>/[^\s:]*): no such file or directory`),
-	like(CauseDeviceMissing, `special device (?P<device>\S+) does not exist`),
-	like(CauseWrongKind, `only directory and block device are supported`),
-	like(CauseDenied, `stat (?P<path>/[^\s:]*): permission denied`),
-	like(CauseFilesystem, `unknown data, probably partitions|wrong fs type|unknown filesystem type|unsupported filesystem|superblock`),
-	like(CauseBusy, `already mounted or .*busy|device or resource busy`),
-	like(CauseMapDevice, `blkUtil\.\w+ failed`),
-	like(CauseSubPath, `failed to prepare subPath`),
-	like(CauseGroup, `requested fsGroup is \d+`),
-	like(CauseFilesystem, `failed to mount device (?P<device>\S+) at`),
-	like(CauseTimeout, `timed out waiting for the condition|context deadline exceeded`),
-}
+// before one that only names what failed. Making them takes as long as the rest of our
+// start-up, and most runs need none.
+var mountRules = sync.OnceValue(func() []rule {
+	return []rule{
+		like(CauseHostPathType, `hostPath type check failed:?,? (?P<path>/[^\s,]*)`),
+		like(CauseInUse, `ReadWriteOncePod access mode and is already in use`),
+		like(CauseAffinity, `no matching NodeSelectorTerms|NodeAffinity check failed`),
+		like(CauseBlockAsMount, `has volumeMode "?Block"?, but is specified in volumeMounts`),
+		like(CauseMountAsBlock, `has volumeMode "?Filesystem"?, but is specified in volumeDevices|cannot find volume "[^"]*" to pass into container`),
+		like(CauseClaimGone, `persistentvolumeclaims? "[^"]*" not found|failed to fetch PVC from API server`),
+		like(CauseVolumeGone, `persistentvolumes? "[^"]*" not found|failed to fetch PV "?[^"\s]*"? from API server`),
+		like(CauseNotBound, `PVC is not bound`),
+		like(CauseNoMkfs, `"?mkfs\.\w+"?: executable file not found|mkfs[.\w]*: (?:command )?not found`),
+		like(CauseFsck, `'fsck' found errors on device (?P<device>\S+)`),
+		like(CauseUnformatted, `cannot mount unformatted disk (?P<device>\S+)`),
+		like(CauseIO, `input/output error`),
+		like(CauseFormat, `format of disk "?(?P<device>[^"\s]+)"? failed`),
+		like(CauseProbe, `failed to get disk format of disk (?P<device>[^\s:]+)`),
+		like(CauseLoop, `makeLoopDevice failed|losetup .*failed`),
+		like(CausePathMissing, `path "(?P<path>[^"]+)" does not exist`),
+		like(CausePathMissing, `l?stat (?P<path>/[^\s:]*): no such file or directory`),
+		like(CauseDeviceMissing, `special device (?P<device>\S+) does not exist`),
+		like(CauseWrongKind, `only directory and block device are supported`),
+		like(CauseDenied, `stat (?P<path>/[^\s:]*): permission denied`),
+		like(CauseFilesystem, `unknown data, probably partitions|wrong fs type|unknown filesystem type|unsupported filesystem|superblock`),
+		like(CauseBusy, `already mounted or .*busy|device or resource busy`),
+		like(CauseMapDevice, `blkUtil\.\w+ failed`),
+		like(CauseSubPath, `failed to prepare subPath`),
+		like(CauseGroup, `requested fsGroup is \d+`),
+		like(CauseFilesystem, `failed to mount device (?P<device>\S+) at`),
+		like(CauseTimeout, `timed out waiting for the condition|context deadline exceeded`),
+	}
+})
 
 func like(kind CauseKind, pattern string) rule {
 	return rule{kind, regexp.MustCompile(`(?i)` + pattern)}
@@ -125,7 +129,7 @@ func ParseMount(message string) (MountCause, bool) {
 			c.Detail = strings.TrimSpace(message[i+len("]: "):])
 		}
 	}
-	for _, r := range mountRules {
+	for _, r := range mountRules() {
 		m := r.like.FindStringSubmatch(message)
 		if m == nil {
 			continue
