@@ -44,6 +44,18 @@ func TestRollOut(t *testing.T) {
 			return do(ctx)
 		}
 	}
+	// inTrial does something when the kubelet is first looked at in the trial.
+	inTrial := func(n *talostest.Node, do func() error) func(context.Context, string) error {
+		var once sync.Once
+		return func(_ context.Context, method string) error {
+			if method != "ServiceList" || !n.RollbackPending() {
+				return nil
+			}
+			var err error
+			once.Do(func() { err = do() })
+			return err
+		}
+	}
 	for name, c := range map[string]struct {
 		mode   mounts.Mode
 		hooks  func(n *talostest.Node) talostest.Hooks
@@ -79,16 +91,10 @@ func TestRollOut(t *testing.T) {
 			}}
 		}, want: mounts.ResultUnknown, detail: "whether it is kept over a reboot is unknown", kept: true, only: []talostest.Profile{talostest.V19}},
 		"another configuration during the trial": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
-			return talostest.Hooks{After: first("ApplyConfiguration", func(ctx context.Context) error {
-				go n.SetConfig(context.WithoutCancel(ctx), theirs(n))
-				return nil
-			})}
+			return talostest.Hooks{Before: inTrial(n, func() error { return n.SetConfig(context.WithoutCancel(t.Context()), theirs(n)) })}
 		}, want: mounts.ResultUnknown, detail: "somebody else changed the configuration", kept: true, theirs: true},
 		"another one is staged during the trial": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
-			return talostest.Hooks{After: first("ApplyConfiguration", func(ctx context.Context) error {
-				go n.Stage(context.WithoutCancel(ctx), theirs(n))
-				return nil
-			})}
+			return talostest.Hooks{Before: inTrial(n, func() error { return n.Stage(context.WithoutCancel(t.Context()), theirs(n)) })}
 		}, want: mounts.ResultUnknown, detail: "somebody else staged another configuration", kept: true, theirs: true, only: []talostest.Profile{talostest.V114}},
 		"at once": {mode: mounts.NoReboot, want: mounts.ResultPatched, kept: true},
 		"staged":  {mode: mounts.Staged, want: mounts.ResultStaged, kept: true},
