@@ -140,32 +140,49 @@ func ask(c Check, s *Subject) *answer {
 	return a
 }
 
-// leaveOut drops what is wrong with other directories of a node than those of the chains
-// that were asked for, unless the node itself was.
+// leaveOut drops what is wrong with other directories and classes than those of the chains
+// that were asked for, unless the node itself was; and all that is wrong with the provisioner
+// where none of them has to do with it.
 func leaveOut(answers []*answer, subjects []*Subject) {
 	asked := make(map[string]bool)
+	var all []*Subject
 	chains := make(map[string][]*Subject)
 	for _, target := range subjects[0].Snapshot.Targets {
 		asked[target.Name] = asked[target.Name] || target.Kind == "node"
 	}
 	for _, s := range subjects {
 		if s.Kind == OfChain {
-			chains[s.NodeName] = append(chains[s.NodeName], s)
+			chains[s.NodeName], all = append(chains[s.NodeName], s), append(all, s)
 		}
 	}
+	ofNodes := slices.ContainsFunc(subjects[0].Snapshot.Targets, func(r snapshot.Ref) bool { return r.Kind == "node" })
+	local := ofNodes || slices.ContainsFunc(all, func(s *Subject) bool { return s.Unseen != "" || s.ours() })
 	for _, a := range answers {
-		if a.subject.Kind != OfNode || len(a.found) == 0 || asked[a.subject.NodeName] {
+		of := all
+		switch {
+		case len(a.found) == 0 || a.subject.Kind == OfChain, a.subject.Kind == OfCluster && ofNodes, a.subject.Kind == OfNode && asked[a.subject.NodeName]:
 			continue
+		case a.subject.Kind == OfNode: // A claim that waits could get a volume of any node.
+			of = slices.Concat(chains[a.subject.NodeName], chains[""])
 		}
-		// A claim that waits could get a volume of any node.
-		of := slices.Concat(chains[a.subject.NodeName], chains[""])
 		a.found = slices.DeleteFunc(a.found, func(f Finding) bool {
-			return f.Path != "" && !slices.ContainsFunc(of, func(s *Subject) bool { return s.touches(f.Path) })
+			return !local && a.check.Stage == StageProvisioner || !f.isAbout(of)
 		})
 		if a.masked = a.masked[:len(a.found)]; len(a.found) == 0 {
 			a.outcome, a.why = OutcomeNone, "it is about directories that were not asked for"
 		}
 	}
+}
+
+// isAbout tells whether a finding's class or directory is one of the chains'.
+func (f Finding) isAbout(chains []*Subject) bool {
+	switch {
+	case f.class != "":
+		return slices.ContainsFunc(chains, func(s *Subject) bool { return s.ClassName == f.class })
+	case f.Path != "":
+		return slices.ContainsFunc(chains, func(s *Subject) bool { return s.touches(f.Path) })
+	}
+	return true
 }
 
 // complete fills what a check leaves to the engine.
@@ -202,7 +219,7 @@ func mask(answers []*answer) {
 		a.outcome, a.why = OutcomeMasked, ""
 		for i, f := range a.found {
 			for cause := range causes[f.Code].over(a.subject) {
-				if cause.finding.Code != f.Code {
+				if cause.finding.Code != f.Code && cause.finding.near(f) {
 					a.masked[i], a.why = true, "explained by "+string(cause.finding.Code)
 					break
 				}
@@ -217,8 +234,16 @@ func mask(answers []*answer) {
 	}
 }
 
+// near tells findings that are not of directories apart from each other.
+func (f Finding) near(other Finding) bool {
+	return f.Path == "" || other.Path == "" || within(f.Path, other.Path) || within(other.Path, f.Path)
+}
+
 // covers tells whether a finding about one subject can be the cause of one about another.
 func covers(of *Subject, f Finding, other *Subject) bool {
+	if f.class != "" && other.ClassName != "" && other.ClassName != f.class {
+		return false
+	}
 	if p := other.place(); f.Path != "" && p != "" && !within(p, f.Path) {
 		return false
 	}

@@ -356,3 +356,70 @@ func TestOtherDirectoriesAreLeftOut(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with one class or directory is no cause of the same with another.
+func TestCausesStayWithTheirClass(t *testing.T) {
+	outcomes := func(w world, codes ...Code) (all []string) {
+		for _, r := range Run(w.Snapshot, Options{Only: codes}).Results {
+			if r.Outcome == OutcomeFinding || r.Outcome == OutcomeMasked {
+				all = append(all, string(r.Code)+" "+string(r.Outcome))
+			}
+		}
+		return all
+	}
+	w := well(t)
+	w.Install.Mounts = slices.DeleteFunc(w.Install.Mounts, func(m provisioner.Mount) bool { return m.MountPath == dirBlock })
+	for i := range w.Install.Mounts {
+		w.Install.Mounts[i].Propagation = ""
+	}
+	if got, want := outcomes(w, "TD0206", "TD0207"), []string{"TD0206 finding", "TD0207 finding"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	w = well(t)
+	w.claimForAll()
+	delete(w.StorageClasses, "block")
+	delete(w.StorageClasses, "hdd")
+	w.Install.Classes = slices.DeleteFunc(w.Install.Classes, func(c provisioner.Class) bool { return c.Name == "hdd" })
+	if got, want := outcomes(w, "TD0209", "TD0611"), []string{"TD0209 finding", "TD0611 finding"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Who asks for a pod of one class is not told of the others, and who asks for a pod of other
+// storage is not told of the provisioner.
+func TestOtherClassesAreLeftOut(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(w world)
+		want   []Code
+	}{
+		"another class": {func(w world) { delete(w.StorageClasses, "block") }, nil},
+		"its class":     {func(w world) { delete(w.StorageClasses, "hdd") }, []Code{"TD0209"}},
+		"other storage": {func(w world) {
+			w.foreign()
+			w.Install = provisioner.Install{}
+			w.Unread = map[string]string{"install": "no DaemonSet"}
+		}, nil},
+		"no provisioner": {func(w world) {
+			w.Install = provisioner.Install{}
+			w.Unread = map[string]string{"install": "no DaemonSet"}
+		}, []Code{"TD0201"}},
+	} {
+		w := well(t)
+		w.Targets = []snapshot.Ref{{Kind: "pod", Namespace: "default", Name: "nginx-pod"}}
+		tt.change(w)
+		var got []Code
+		for _, f := range Run(w.Snapshot, Options{Only: []Code{"TD0201", "TD0209"}}).Findings {
+			got = append(got, f.Code)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// foreign makes the pod's claim one of other storage.
+func (w world) foreign() {
+	c := &(*w.Claims.Value)[0]
+	c.NotLocal, c.Volume = "csi.example.com", "pvc-1"
+	w.Volumes[0].Claim = nil
+}

@@ -41,7 +41,7 @@ func classNotMounted(s *Subject) Verdict {
 				{Text: fmt.Sprintf("the chart mounts the directories of its classes by itself; have it deploy this one:\nclasses:\n- name: %s\n  hostDir: %s\n  mountDir: %s", c.Name, c.HostDir, c.MountDir)},
 				{Text: "with manifests of your own, mount it into the container as a hostPath, with mountPropagation: HostToContainer:", Command: fmt.Sprintf("kubectl -n %s edit daemonset %s", i.Namespace, i.Name)},
 			},
-			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir, Masks: []Code{"TD0207", "TD0216", "TD0508"},
+			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir, class: c.Name, Masks: []Code{"TD0207", "TD0216", "TD0508"},
 		}
 		if ok {
 			f.Because = fmt.Sprintf("its mountDir %q shows %q of the node, and volumes would carry the path %q", c.MountDir, host, c.HostDir)
@@ -67,7 +67,7 @@ func notPropagated(s *Subject) Verdict {
 			Evidence: []string{fmt.Sprintf("mountPropagation of %s is %s", m.MountPath, cmp.Or(string(m.Propagation), "None"))},
 			Fix: []Step{{Text: "set mountPropagation: HostToContainer at that volumeMount:",
 				Command: fmt.Sprintf("kubectl -n %s edit daemonset %s", i.Namespace, i.Name)}},
-			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir,
+			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir, class: c.Name,
 		}
 		if c.Mode == provisioner.Block {
 			f.Severity = Warning // Links are files; only a mount over the directory itself is missed.
@@ -114,8 +114,8 @@ func noStorageClass(s *Subject) Verdict {
 					{Text: fmt.Sprintf("in the values of the chart:\nclasses:\n- name: %s\n  storageClass: true", c.Name)},
 					{Text: "or without the chart:", Command: fmt.Sprintf("kubectl apply -f - <<'EOF'\napiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: %s\nprovisioner: %s\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete\nEOF", c.Name, noProvisioner)},
 				},
-				Objects: []snapshot.Ref{{Kind: "storageclass", Name: c.Name}},
-				Masks:   []Code{"TD0216", "TD0611"},
+				Objects: []snapshot.Ref{{Kind: "storageclass", Name: c.Name}}, class: c.Name,
+				Masks: []Code{"TD0216", "TD0611"},
 			})
 		case sc.Provisioner != noProvisioner:
 			all = append(all, Finding{
@@ -147,7 +147,7 @@ func bindsImmediately(s *Subject) Verdict {
 					Command: fmt.Sprintf("kubectl get storageclass %s -o yaml | sed 's/^volumeBindingMode: .*/volumeBindingMode: WaitForFirstConsumer/' | kubectl replace --force -f -", c.Name)},
 				{Text: "where Helm or a repository deploys it, set volumeBindingMode: WaitForFirstConsumer there too"},
 			},
-			Objects: []snapshot.Ref{{Kind: "storageclass", Name: c.Name}},
+			Objects: []snapshot.Ref{{Kind: "storageclass", Name: c.Name}}, class: c.Name,
 		})
 	}
 	return found(all...)

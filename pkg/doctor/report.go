@@ -76,6 +76,8 @@ type Finding struct {
 	Masks []Code `json:"masks,omitempty"`
 
 	stage Stage
+	// class is the provisioner's that it is about, if it is about one.
+	class string
 }
 
 // Mark says how a link of a chain is.
