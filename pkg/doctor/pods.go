@@ -314,7 +314,7 @@ func otherCapacity(s *Subject) Verdict {
 			Path: clean(v.Path),
 		})
 	}
-	return unknown("the kubelet has no figures of claim %q in pod %q", s.ClaimRef.Name, s.Pod.Name)
+	return unknown("the kubelet, which measures once a minute, has no figures of claim %q in pod %q", s.ClaimRef.Name, s.Pod.Name)
 }
 
 // alike tells whether a file system of that many bytes can be the volume's: one made on a
