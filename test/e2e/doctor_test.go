@@ -204,7 +204,7 @@ func (c *clinic) execute(t *testing.T, f finding, prefixes ...string) {
 	if err := os.Symlink(theCluster.KubectlPath(), filepath.Join(bin, "kubectl")); err != nil {
 		t.Fatal(err)
 	}
-	for _, prefix := range prefixes {
+	for at, prefix := range prefixes {
 		i := slices.IndexFunc(f.Fix, func(s struct{ Text, Command string }) bool { return strings.HasPrefix(s.Command, prefix) })
 		if i < 0 {
 			t.Fatalf("no step is %q: %+v", prefix, f.Fix)
@@ -215,6 +215,8 @@ func (c *clinic) execute(t *testing.T, f finding, prefixes ...string) {
 			command += " --accept loop --yes"
 		case strings.HasPrefix(command, "kubectl talosdisk mounts --"):
 			command += " --yes"
+		case strings.HasPrefix(command, "kubectl talosdisk unlink ") && at == len(prefixes)-1:
+			command += " --wait=false" // Nothing comes after it that needs the volume gone.
 		}
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
 		cmd.Env = []string{
