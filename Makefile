@@ -53,6 +53,10 @@ bench: ## Compare with what people do today, on a real Kubernetes (Linux, root)
 fuzz: ## Run every fuzz test for FUZZTIME (60s)
 	@.ci/fuzz
 
+.PHONY: docs
+docs: ## Write the reference of the commands, docs/commands, from the program's help
+	$(GO) run ./hack/reference docs/commands
+
 .PHONY: build
 build: ## Build bin/kubectl-talosdisk
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/kubectl-talosdisk
