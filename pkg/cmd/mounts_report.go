@@ -177,7 +177,7 @@ func (n nodeMounts) trouble() (word, text, hint string) {
 	case n.Result == "" || n.Result.Done() || n.Result == mounts.ResultUnchanged:
 		return "", "", ""
 	}
-	return string(n.Result), n.Detail, n.hint
+	return string(n.Result), n.Detail, n.Hint
 }
 
 // withWays adds the ways around to a hint.

@@ -30,9 +30,8 @@ type nodeMounts struct {
 	Result mounts.Result `json:"result,omitempty"`
 	Detail string        `json:"detail,omitempty"`
 
-	// hint and err say more about a node that was not done, or not looked at.
-	hint string
-	err  error
+	// err says more about a node that was not looked at.
+	err error
 	// before and after are configurations; after is nil where nothing is to be changed.
 	before mounts.Configs
 	after  []byte
@@ -230,7 +229,7 @@ func (o *mountsOptions) perform(ctx context.Context, c *cluster, nodes []nodeMou
 
 // end takes over what came of a node.
 func (n *nodeMounts) end(outcome mounts.Outcome) {
-	n.Result, n.Detail, n.hint = outcome.Result, outcome.Detail, strings.ReplaceAll(outcome.Hint, "NODE", n.talos.Address())
+	n.Result, n.Detail, n.Hint = outcome.Result, outcome.Detail, strings.ReplaceAll(outcome.Hint, "NODE", n.talos.Address())
 	if n.Result != mounts.ResultPatched {
 		return
 	}

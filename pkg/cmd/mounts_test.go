@@ -105,8 +105,8 @@ func TestMountsTableTellsWhatIsNow(t *testing.T) {
 		if got := table.Rows[1].Cells; got[3] != string(c.visible) || got[4] != c.result || table.Rows[0].Cells[3] != "unknown" {
 			t.Errorf("%s: %v", name, got)
 		}
-		if strings.Contains(n.hint, "NODE") {
-			t.Errorf("%s: %s", name, n.hint)
+		if strings.Contains(n.Hint, "NODE") {
+			t.Errorf("%s: %s", name, n.Hint)
 		}
 	}
 }
