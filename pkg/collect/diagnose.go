@@ -175,6 +175,8 @@ func (d *diagnosis) nodes() {
 		n := &s.Nodes[i]
 		n.Aside = d.whole && !n.Wanted && !busy[n.Name] || !d.whole && !o.wantedNodes[n.Name]
 		switch p := s.Provisioner.Value; {
+		case n.Aside && !d.whole: // Its pods were not read.
+			n.Pod = snapshot.Section[snapshot.Pod]{}
 		case p == nil:
 			n.Pod = snapshot.Unread[snapshot.Pod](s.Provisioner.Why())
 		case p.PodsProblem != "":

@@ -213,6 +213,9 @@ func parts(s *snapshot.Snapshot) string {
 	}
 	for _, n := range s.Nodes {
 		if n.Aside {
+			if n.Pod.Value != nil || n.Pod.Problem != "" {
+				t.Errorf("%s was not looked at, and its pod is %+v", n.Name, n.Pod)
+			}
 			nodes = append(nodes, n.Name+" aside")
 		} else {
 			nodes = append(nodes, n.Name)

@@ -108,7 +108,7 @@ func podSecurity(s *Subject) Verdict {
 	}
 	podless, wanted := 0, 0
 	for _, n := range s.Snapshot.Nodes {
-		if n.Wanted && n.Ready {
+		if n.Wanted && n.Ready && !n.Aside {
 			wanted++
 			if hasNone(&n) {
 				podless++

@@ -70,6 +70,12 @@ func TestProvisioner(t *testing.T) {
 		{"out of reach", "TD0201", unread("install", "connection refused"), OutcomeUnknown, nil},
 		{"one", "TD0201", func(world) {}, OutcomeOK, nil},
 
+		{"nodes that were not looked at", "TD0202", func(w world) {
+			aside := *w.node()
+			aside.Name, aside.Aside, aside.Pod = "w-5", true, snapshot.Unread[snapshot.Pod](noPodThere)
+			w.Nodes = append(w.Nodes, aside)
+			w.Provisioner.Value.PodSecurity = "baseline"
+		}, OutcomeFinding, []string{"warning[TD0202]", "will refuse the provisioner's next pod"}},
 		{"refused", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused(); w.podless(noPodThere) }, OutcomeFinding,
 			[]string{"error[TD0202]", "violates PodSecurity", "kubectl label namespace local-storage pod-security.kubernetes.io/enforce=privileged --overwrite", "daemonset/prov"}},
 		{"labelled since, and the event is old", "TD0202", func(w world) { w.refused() }, OutcomeOK, nil},

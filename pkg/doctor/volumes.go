@@ -174,7 +174,10 @@ func nodeGone(s *Subject) Verdict {
 	if v.Phase == "Bound" {
 		f.Fix = []Step{{Text: "it works as long as it is bound; when the claim is gone, delete the volume, and it is made anew, not cleaned:", Command: "kubectl delete pv " + v.Name}}
 	} else {
-		f.Fix = []Step{{Text: "delete it: it is made anew, and not cleaned before:", Command: "kubectl delete pv " + v.Name}}
+		f.Fix = []Step{{Text: "delete it: it is made anew:", Command: "kubectl delete pv " + v.Name}}
+		if v.Phase != "Available" {
+			f.Fix[0].Text = "nothing cleans it: the next claim would find the data of the last one; wipe the disk first if nobody may read that, and delete the volume, which is made anew:"
+		}
 		f.Masks = append(f.Masks, "TD0608", "TD0609")
 	}
 	return found(f)
@@ -192,8 +195,11 @@ func madeOn(provisionedBy, node string) (string, bool) {
 }
 
 func beingCleaned(s *Subject) Verdict {
-	if s.stays() != "" {
+	switch why, unseen := s.stays(); {
+	case why != "":
 		return fine()
+	case unseen != "":
+		return unknown("whether a provisioner runs on its node to clean it: %s", unseen)
 	}
 	return found(Finding{
 		Summary:  fmt.Sprintf("volume %q is Released, and being cleaned", s.Volume.Name),
@@ -204,25 +210,37 @@ func beingCleaned(s *Subject) Verdict {
 }
 
 // stays is why a released volume is not on its way to be Available again; empty if it is.
-func (s *Subject) stays() string {
+// unseen is why that is not known.
+func (s *Subject) stays() (why, unseen string) {
 	v := s.Volume
 	failed := s.volumeEvents("VolumeFailedDelete")
 	switch {
 	case v.ReclaimPolicy != "Delete":
-		return fmt.Sprintf("its reclaim policy is %s: it keeps its data until a person decides", orElse(v.ReclaimPolicy, "not set"))
+		return fmt.Sprintf("its reclaim policy is %s: it keeps its data until a person decides", orElse(v.ReclaimPolicy, "not set")), ""
 	case len(failed) > 0:
-		return "the provisioner cannot clean it"
+		return "the provisioner cannot clean it", ""
 	case v.Phase == "Failed":
-		return "deleting it failed: " + orElse(v.Message, "no reason is given")
-	case s.Node != nil && s.Node.Pod.Value == nil && s.Node.Pod.Problem != "":
-		return "no provisioner runs on its node to clean it: " + s.Node.Pod.Problem
+		return "deleting it failed: " + orElse(v.Message, "no reason is given"), ""
+	case len(s.volumeEvents("VolumeDelete")) > 0:
+		return "", ""
+	case s.Node == nil:
+		return "", orElse(s.Snapshot.Unread[snapshot.PartNodes], "its node was not looked at")
+	case s.Node.Pod.Value != nil:
+		return "", ""
+	case s.Snapshot.Unread[snapshot.PartNodes] != "":
+		return "", s.Snapshot.Unread[snapshot.PartNodes]
+	case s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) && podState(s.Node) == "":
+		return "", s.Node.Pod.Why()
 	}
-	return ""
+	return "no provisioner runs on its node to clean it: " + s.Node.Pod.Why(), ""
 }
 
 func releasedStays(s *Subject) Verdict {
-	why := s.stays()
-	if why == "" {
+	why, unseen := s.stays()
+	switch {
+	case unseen != "":
+		return unknown("whether a provisioner runs on its node to clean it: %s", unseen)
+	case why == "":
 		return fine()
 	}
 	v := s.Volume

@@ -157,8 +157,22 @@ func TestVolumes(t *testing.T) {
 		}, OutcomeFinding, []string{"the provisioner cannot clean it", "VolumeFailedDelete", "$ kubectl -n local-storage logs prov-x"}},
 		{"nobody to clean it", "TD0609", func(w world) {
 			w.release("Delete")
-			w.node().Pod = snapshot.Unread[snapshot.Pod]("the DaemonSet does not tolerate the node's taint gpu:NoSchedule")
+			w.node().Wanted, w.node().Pod = false, snapshot.Unread[snapshot.Pod]("the DaemonSet does not tolerate the node's taint gpu:NoSchedule")
 		}, OutcomeFinding, []string{"no provisioner runs on its node"}},
+		{"its pod is not there", "TD0609", func(w world) { w.release("Delete"); w.podless(noPodThere) }, OutcomeFinding, []string{"no provisioner runs on its node"}},
+		{"its node is down", "TD0609", func(w world) {
+			w.release("Delete")
+			w.node().Ready = false
+			w.podless("the node is NotReady (KubeletNotReady)")
+		}, OutcomeFinding, []string{"no provisioner runs on its node to clean it: the node is NotReady"}},
+		{"pods were not read", "TD0609", func(w world) {
+			w.release("Delete")
+			w.podless(`pods is forbidden: User "jane" cannot list resource "pods"`)
+		}, OutcomeUnknown, []string{"forbidden"}},
+		{"pods were not read", "TD0608", func(w world) {
+			w.release("Delete")
+			w.podless(`pods is forbidden: User "jane" cannot list resource "pods"`)
+		}, OutcomeUnknown, []string{"forbidden"}},
 		{"being cleaned", "TD0609", func(w world) { w.release("Delete") }, OutcomeOK, nil},
 		{"events were not read", "TD0609", func(w world) {
 			w.release("Delete")
