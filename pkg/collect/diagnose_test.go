@@ -212,10 +212,9 @@ func parts(s *snapshot.Snapshot) string {
 		volumes = append(volumes, v.Name+"@"+v.Node)
 	}
 	for _, n := range s.Nodes {
-		if n.Aside {
-			if n.Pod.Value != nil || n.Pod.Problem != "" {
-				t.Errorf("%s was not looked at, and its pod is %+v", n.Name, n.Pod)
-			}
+		if n.Aside && (n.Pod.Value != nil || n.Pod.Problem != "") {
+			nodes = append(nodes, n.Name+" aside, and its pod looked for: "+n.Pod.Problem)
+		} else if n.Aside {
 			nodes = append(nodes, n.Name+" aside")
 		} else {
 			nodes = append(nodes, n.Name)
