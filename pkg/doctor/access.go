@@ -33,21 +33,25 @@ type right struct{ user, verb, resource, namespace string }
 // pkg/endpoints/handlers/responsewriters/errors.go).
 var forbidden = regexp.MustCompile(`User "([^"]*)" cannot (\S+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?`)
 
-// rightIn is the right that a problem tells is missing.
-func rightIn(problem string) (right, bool) {
-	m := forbidden.FindStringSubmatch(problem)
-	if m == nil {
-		return right{}, false
+// rightsIn are the rights that a problem tells are missing.
+func rightsIn(problem string) []right {
+	var rights []right
+	for _, m := range forbidden.FindAllStringSubmatch(problem, -1) {
+		resource, sub, _ := strings.Cut(m[3], "/")
+		if m[4] != "" {
+			resource += "." + m[4]
+		}
+		if sub != "" {
+			resource += "/" + sub
+		}
+		rights = append(rights, right{user: m[1], verb: m[2], resource: resource, namespace: m[5]})
 	}
-	resource, sub, _ := strings.Cut(m[3], "/")
-	if m[4] != "" {
-		resource += "." + m[4]
-	}
-	if sub != "" {
-		resource += "/" + sub
-	}
-	return right{user: m[1], verb: m[2], resource: resource, namespace: m[5]}, true
+	return rights
 }
+
+// nodeProxy is the kubelet's whole API: who may get it can run commands in every pod
+// (kubernetes.io, "Good practices for Kubernetes RBAC").
+const nodeProxy = "nodes/proxy"
 
 // String is the right as a sentence goes on.
 func (r right) String() string {
@@ -62,7 +66,7 @@ func (r right) String() string {
 func rightsMissing(s *Subject) Verdict {
 	missing := make(map[right]bool)
 	for _, problem := range kubernetesProblems(s.Snapshot) {
-		if r, ok := rightIn(problem); ok {
+		for _, r := range rightsIn(problem) {
 			missing[r] = true
 		}
 	}
@@ -75,10 +79,18 @@ func rightsMissing(s *Subject) Verdict {
 	f := Finding{
 		Summary: fmt.Sprintf("%q lacks rights in Kubernetes that a diagnosis needs", all[0].user),
 		Because: "what it may not read is unknown here, not in order",
-		Fix:     grants(all),
 	}
 	for _, r := range all {
 		f.Evidence = append(f.Evidence, "forbidden: "+r.String())
+	}
+	toGive := slices.DeleteFunc(slices.Clone(all), func(r right) bool { return r.resource == nodeProxy })
+	if len(toGive) > 0 {
+		f.Fix = grants(toGive)
+	} else {
+		f.Severity = Info
+	}
+	if len(toGive) < len(all) {
+		f.Fix = append(f.Fix, Step{Text: "do without " + nodeProxy + ", which tells only how large the file systems in pods are: who has it can run commands in every pod of the cluster"})
 	}
 	return found(f)
 }
@@ -351,7 +363,7 @@ func notTalos(s *Subject) Verdict {
 		return unknown("its kubelet does not say which system it runs")
 	case !isTalos(n):
 		return found(Finding{
-			Summary:  allNodes + " runs another system than Talos",
+			Summary:  "another system than Talos runs on " + allNodes,
 			Because:  "its directories, volumes and the kubelet's mounts are not Talos's, and are not looked at",
 			Evidence: []string{fmt.Sprintf("%s: osImage %q", n.Name, n.OSImage)},
 		})
@@ -364,7 +376,7 @@ func nodeNotReady(s *Subject) Verdict {
 		return fine()
 	}
 	f := Finding{
-		Summary: "node " + allNodes + " is not Ready",
+		Summary: "the kubelet on " + allNodes + " is not Ready",
 		Because: "its kubelet starts no pod, and no command can be run in one",
 		Fix:     []Step{{Command: "kubectl describe node " + s.Node.Name}, {Command: fmt.Sprintf("talosctl -n %s service kubelet", address(s.Node))}},
 		Masks:   []Code{"TD0203", "TD0204", "TD0206", "TD0207", "TD0208"},

@@ -59,6 +59,12 @@ func TestAccess(t *testing.T) {
 		{"forbidden to a service account", "TD0101", func(w world) {
 			w.Claims = snapshot.Unread[[]snapshot.Claim](`persistentvolumeclaims is forbidden: User "system:serviceaccount:ops:doc" cannot list resource "persistentvolumeclaims" in API group "" at the cluster scope`)
 		}, OutcomeFinding, []string{"--serviceaccount=ops:doc"}},
+		{"several in one problem", "TD0101", func(w world) {
+			w.Events = snapshot.Unread[[]snapshot.Event](`events about "pod/a": events is forbidden: User "jane" cannot list resource "events" in API group "" in the namespace "a"; events about "node/w-4": events is forbidden: User "jane" cannot list resource "events" in API group "" in the namespace "default"`)
+		}, OutcomeFinding, []string{`kubectl -n a create role talosdisk-list --verb=list --resource=events`, `kubectl -n default create role talosdisk-list --verb=list --resource=events`}},
+		{"what would let somebody run commands in every pod", "TD0101", func(w world) {
+			w.node().Stats = snapshot.Unread[[]snapshot.VolumeStat](`nodes "w-4" is forbidden: User "jane" cannot get resource "nodes/proxy" in API group "" at the cluster scope`)
+		}, OutcomeFinding, []string{"info[TD0101]", "forbidden: get nodes/proxy", "do without nodes/proxy"}},
 		{"unread for another reason", "TD0101", func(w world) { w.Pods = snapshot.Unread[[]snapshot.UserPod]("connection refused") }, OutcomeOK, nil},
 
 		{"no talosconfig", "TD0102", func(w world) { w.NoTalos = "no talosconfig was found"; w.noTalos("", "no talosconfig was found") }, OutcomeFinding, []string{"info[TD0102]", "--roles os:reader"}},
@@ -89,11 +95,11 @@ func TestAccess(t *testing.T) {
 		{"out of reach", "TD0105", func(w world) { w.noTalos(kindUnreachable, "x") }, OutcomeOK, nil},
 		{"not asked", "TD0105", func(w world) { w.noTalos("", "") }, OutcomeUnknown, nil},
 
-		{"Ubuntu", "TD0106", func(w world) { w.node().OSImage = "Ubuntu 24.04.1 LTS" }, OutcomeFinding, []string{"info[TD0106]", "w-4 runs another system", "Ubuntu 24.04.1 LTS"}},
+		{"Ubuntu", "TD0106", func(w world) { w.node().OSImage = "Ubuntu 24.04.1 LTS" }, OutcomeFinding, []string{"info[TD0106]", "another system than Talos runs on w-4", "Ubuntu 24.04.1 LTS"}},
 		{"Talos of tomorrow", "TD0106", func(w world) { w.node().OSImage = "Talos (v1.15.0-alpha.0)" }, OutcomeOK, nil},
 		{"unsaid", "TD0106", func(w world) { w.node().OSImage = "" }, OutcomeUnknown, nil},
 
-		{"not ready", "TD0107", func(w world) { w.node().Ready, w.node().NotReady = false, "the node is NotReady (KubeletNotReady)" }, OutcomeFinding, []string{"node w-4 is not Ready", "KubeletNotReady", "kubectl describe node w-4"}},
+		{"not ready", "TD0107", func(w world) { w.node().Ready, w.node().NotReady = false, "the node is NotReady (KubeletNotReady)" }, OutcomeFinding, []string{"the kubelet on w-4 is not Ready", "KubeletNotReady", "kubectl describe node w-4"}},
 		{"cordoned", "TD0107", func(w world) { w.node().Unschedulable = true }, OutcomeOK, nil},
 		{"nodes were not read", "TD0107", func(w world) { w.Unread = map[string]string{"nodes": "forbidden"} }, OutcomeUnknown, nil},
 	})

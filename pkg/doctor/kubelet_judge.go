@@ -186,7 +186,8 @@ func (j *kubeletJudge) hidden(code Code) {
 		first := slices.IndexFunc(all, func(h hiddenDir) bool { return within(h.path, dir) })
 		f.Because = all[first].because
 		for _, h := range all {
-			if within(h.path, dir) {
+			// Those that hold volumes prove it, where any does.
+			if within(h.path, dir) && (j.holdsVolume(h.path) || !j.holdsVolume(dir)) {
 				f.Evidence = once(append(f.Evidence, h.evidence...))
 			}
 		}
@@ -199,6 +200,11 @@ func (j *kubeletJudge) hidden(code Code) {
 	if code == "TD0401" && len(all) > 0 {
 		j.restarts = true
 	}
+}
+
+// holdsVolume tells whether a volume of the node lies in a directory.
+func (j *kubeletJudge) holdsVolume(dir string) bool {
+	return slices.ContainsFunc(j.s.volumesHere(), func(v snapshot.Volume) bool { return within(v.Path, dir) })
 }
 
 // mend are the steps that show a directory to the kubelet.

@@ -234,3 +234,18 @@ func TestManyNodes(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// The other class's directory is hidden too, and holds nothing that anybody could miss.
+func TestHiddenEvidenceIsOfVolumes(t *testing.T) {
+	w := well(t)
+	w.blind()
+	w.Volumes = slices.DeleteFunc(w.Volumes, func(v snapshot.Volume) bool { return within(v.Path, dirBlock) })
+	r := Run(w.Snapshot, Options{Only: []Code{"TD0401"}})
+	if len(r.Findings) != 1 {
+		t.Fatalf("findings %+v", r.Findings)
+	}
+	evidence := strings.Join(r.Findings[0].Evidence, "\n")
+	if !strings.Contains(evidence, "who sees "+dirHDD) || strings.Contains(evidence, "who sees "+dirBlock) {
+		t.Errorf("evidence:\n%s", evidence)
+	}
+}
