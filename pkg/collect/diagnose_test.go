@@ -212,7 +212,7 @@ func parts(s *snapshot.Snapshot) string {
 		volumes = append(volumes, v.Name+"@"+v.Node)
 	}
 	for _, n := range s.Nodes {
-		if n.Aside && (n.Pod.Value != nil || n.Pod.Problem != "") {
+		if n.Aside && (n.Pod.Value != nil || strings.HasSuffix(n.Pod.Problem, "has no pod there")) {
 			nodes = append(nodes, n.Name+" aside, and its pod looked for: "+n.Pod.Problem)
 		} else if n.Aside {
 			nodes = append(nodes, n.Name+" aside")
