@@ -62,7 +62,7 @@ func allOfProvisioner() []Code {
 // whose classes make no sense.
 func noInstall(s *Subject) Verdict {
 	why := s.Snapshot.Unread[string(NeedInstall)]
-	if _, denied := rightIn(why); denied {
+	if len(rightsIn(why)) > 0 {
 		return unknown("%s", why)
 	}
 	f := Finding{Evidence: nonEmpty(why), Masks: allOfProvisioner()}
