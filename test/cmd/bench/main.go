@@ -41,12 +41,15 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := b.startup(ctx); err != nil {
+		return err
+	}
 	for _, disks := range [][]string{{"vdb", "vdc"}, {"vdb", "vdc", "vdd", "vde", "vdf", "vdg"}} {
 		if err := b.link(ctx, disks); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.doctor(ctx)
 }
 
 // prepare installs a provisioner that looks once an hour: a volume made of one
