@@ -21,8 +21,9 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 )
 
 // apiServer serves objects over HTTP as far as a diagnosis reads them, selectors and
@@ -41,18 +42,18 @@ type apiServer struct {
 	asked map[string]int
 }
 
-func (s *apiServer) client(t *testing.T) kubernetes.Interface {
+func (s *apiServer) client(t *testing.T) kube.Client {
 	t.Helper()
 	client, _ := s.connect(t)
 	return client
 }
 
-func (s *apiServer) connect(t *testing.T) (kubernetes.Interface, *rest.Config) {
+func (s *apiServer) connect(t *testing.T) (kube.Client, *rest.Config) {
 	t.Helper()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	config := &rest.Config{Host: server.URL, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := kube.NewClient(config)
 	if err != nil {
 		t.Fatal(err)
 	}
