@@ -46,9 +46,11 @@ func TestNothingWasRead(t *testing.T) {
 	}
 }
 
-func TestAccess(t *testing.T) {
+func TestAccess(t *testing.T) { try(t, accessCases()) }
+
+func accessCases() []nodeCase {
 	const forbiddenNodes = `pods is forbidden: User "jane@example.com" cannot list resource "pods" in API group "" at the cluster scope`
-	try(t, []nodeCase{
+	return []nodeCase{
 		{"forbidden", "TD0101", func(w world) {
 			w.Pods = snapshot.Unread[[]snapshot.UserPod](forbiddenNodes)
 			w.Unread = map[string]string{"install": `daemonsets.apps is forbidden: User "jane@example.com" cannot list resource "daemonsets" in API group "apps" at the cluster scope`}
@@ -102,7 +104,7 @@ func TestAccess(t *testing.T) {
 		{"not ready", "TD0107", func(w world) { w.node().Ready, w.node().NotReady = false, "the node is NotReady (KubeletNotReady)" }, OutcomeFinding, []string{"the kubelet on w-4 is not Ready", "KubeletNotReady", "kubectl describe node w-4"}},
 		{"cordoned", "TD0107", func(w world) { w.node().Unschedulable = true }, OutcomeOK, nil},
 		{"nodes were not read", "TD0107", func(w world) { w.Unread = map[string]string{"nodes": "forbidden"} }, OutcomeUnknown, nil},
-	})
+	}
 }
 
 func TestShell(t *testing.T) {

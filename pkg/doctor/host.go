@@ -130,6 +130,12 @@ func notMounted(s *Subject) Verdict {
 			if t.Mounted != disk.No {
 				verdict.Unknown = fmt.Sprintf("whether %s is a mount point was not seen: no mounts of the node were read", v.Path)
 			}
+		case meant && path.Dir(clean(v.Path)) == varMnt && value(s.Node.Talos).Volumes.Value == nil:
+			verdict.Unknown = fmt.Sprintf("whether %s is a user volume that is a directory: %s", v.Path, orElse(value(s.Node.Talos).Volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+		case meant && s.meantMount(v.Path) == "" && s.unseenEntries() != "":
+			verdict.Unknown = fmt.Sprintf("whether %s is a directory or a device: %s", v.Path, s.unseenEntries())
+		case !meant && value(s.Node.Kubelet).ConfigProblem != "":
+			verdict.Unknown = fmt.Sprintf("whether a disk is meant to be mounted at %s: %s", v.Path, value(s.Node.Kubelet).ConfigProblem)
 		case meant:
 			verdict.Findings = append(verdict.Findings, Finding{
 				Summary:  fmt.Sprintf("nothing is mounted at %q of a volume on %s", clean(v.Path), allNodes),
@@ -142,6 +148,9 @@ func notMounted(s *Subject) Verdict {
 				},
 			})
 		}
+	}
+	if why := s.unseenEntries(); why != "" && verdict.Unknown == "" {
+		verdict.Unknown = "what lies in the directories of the classes: " + why
 	}
 	for _, v := range s.directories() {
 		t := CompareViews(s.Node, s.Snapshot.Install, v)
@@ -161,6 +170,18 @@ func notMounted(s *Subject) Verdict {
 		}
 	}
 	return verdict
+}
+
+// unseenEntries is why it is not known what lies in the directories of the classes, where
+// something may.
+func (s *Subject) unseenEntries() string {
+	switch {
+	case s.Snapshot.Unread[snapshot.PartInstall] != "":
+		return s.Snapshot.Unread[snapshot.PartInstall]
+	case s.Node.Wanted:
+		return s.Node.View.Why()
+	}
+	return ""
 }
 
 // entryAt is the entry of a volume, as the provisioner's pod sees it.

@@ -32,8 +32,10 @@ func (w world) talosVolume(v snapshot.TalosVolume) {
 // at moves the volume of the pod to another path.
 func (w world) at(path string) { w.Volumes[0].Path = path }
 
-func TestHost(t *testing.T) {
-	try(t, []nodeCase{
+func TestHost(t *testing.T) { try(t, hostCases()) }
+
+func hostCases() []nodeCase {
+	return []nodeCase{
 		{"gone", "TD0301", world.gone, OutcomeFinding, []string{`"/var/lib/disks/hdd/vde" of a volume is not on w-4`, "(volume local-pv-485eb69c)", "does not list it", "kubectl talosdisk disks --nodes w-4 -o wide", "pod/nginx-pod"}},
 		{"the directory gone", "TD0301", func(w world) {
 			w.gone()
@@ -71,6 +73,7 @@ func TestHost(t *testing.T) {
 			w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "directory", Phase: "ready"})
 		}, OutcomeOK, nil},
 		{"a device, which the kubelet mounts", "TD0302", func(w world) {
+			w.kubelet().Config.MachineDisks = nil
 			w.unmounted()
 			w.node().View.Value.Dirs["hdd"].Entries[0] = provisioner.Entry{Name: "vde", Kind: provisioner.Link, Target: "/dev/vde", Device: "254:64"}
 		}, OutcomeOK, nil},
@@ -145,16 +148,18 @@ func TestHost(t *testing.T) {
 		{"staged", "TD0307", func(w world) { w.kubelet().StagedDiffers = true }, OutcomeFinding, []string{"warning[TD0307]", "v1alpha1 and persistent differ", "talosctl -n 10.0.0.14 reboot"}},
 		{"nothing staged", "TD0307", func(world) {}, OutcomeOK, nil},
 		{"os:reader", "TD0307", world.reader, OutcomeUnknown, nil},
-	})
+	}
 }
 
-func TestTalosDiagnostics(t *testing.T) {
-	try(t, []nodeCase{
+func TestTalosDiagnostics(t *testing.T) { try(t, talosCases()) }
+
+func talosCases() []nodeCase {
+	return []nodeCase{
 		{"one", "TD0901", func(w world) {
 			w.talos().Diagnostics = snapshot.Read([]snapshot.TalosDiagnostic{{ID: "address-overlap", Message: "host and Kubernetes pod CIDR addresses overlap", Details: []string{"host 10.0.0.0/8", "pods 10.244.0.0/16"}}})
 		}, OutcomeFinding, []string{"warning[TD0901]: Talos on w-4 warns: host and Kubernetes", "pods 10.244.0.0/16", "https://talos.dev/diagnostic/address-overlap"}},
 		{"none", "TD0901", func(world) {}, OutcomeOK, nil},
 		{"not asked for", "TD0901", func(w world) { w.talos().Diagnostics = snapshot.Section[[]snapshot.TalosDiagnostic]{} }, OutcomeUnknown, nil},
 		{"not read", "TD0901", func(w world) { w.noTalos("", "no answer") }, OutcomeUnknown, []string{"no answer"}},
-	})
+	}
 }

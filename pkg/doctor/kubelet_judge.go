@@ -321,7 +321,7 @@ func (j *kubeletJudge) entries() {
 		if j.state.View != nil {
 			why = orElse(j.state.View.MountsProblem, "the mounts were not read")
 		}
-		j.report.cannotTell(why, "TD0404", "TD0405")
+		j.report.cannotTell(why, "TD0402", "TD0404", "TD0405")
 	}
 	for _, f := range j.flags {
 		if f.Flag == mounts.FlagUnknown {

@@ -20,10 +20,12 @@ func (w world) kubeletDocument() {
 	w.kubelet().Config = mounts.Config{KubeletDocument: true, MachineDisks: w.kubelet().Config.MachineDisks}
 }
 
-func TestKubelet(t *testing.T) {
+func TestKubelet(t *testing.T) { try(t, kubeletCases()) }
+
+func kubeletCases() []nodeCase {
 	const disks = "/var/lib/disks"
 	rshared := []string{"rbind", "rshared", "rw"}
-	try(t, []nodeCase{
+	return []nodeCase{
 		// The article's case: everything is there, and no extraMount.
 		{"the article's", "TD0401", world.blind, OutcomeFinding, []string{
 			`error[TD0401]: the kubelet on w-4 cannot see "/var/lib/disks"`, "no extraMount covers", "FailedMount 4 times in 3s: path \"/var/lib/disks/hdd/vde\" does not exist",
@@ -185,7 +187,7 @@ func TestKubelet(t *testing.T) {
 		{"tokens", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.13.2") }, OutcomeFinding, []string{"info[TD0411]", "#13352"}},
 		{"mended", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.12.5"); w.blind() }, OutcomeOK, nil},
 		{"not asked", "TD0411", func(w world) { w.noTalos("", "no answer") }, OutcomeUnknown, nil},
-	})
+	}
 }
 
 // Checks of the other kinds must not fire where bind masks a disk: it is one cause.

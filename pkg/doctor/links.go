@@ -357,6 +357,8 @@ func linkedInUse(s *Subject) Verdict {
 		return unknown("whether anything has %s open was not found out", d.Name)
 	case !listed && d.Whole():
 		return unknown("%s is not among the disks of the node", d.Name)
+	case !open && runsTalos(s) && (value(s.Node.Talos).Disks.Value == nil || value(s.Node.Talos).Mounts.Value == nil):
+		return unknown("%s", orElse(s.Snapshot.NoTalos, orElse(s.Node.Talos.Why(), "its disks or mounts were not read")))
 	}
 	return fine()
 }

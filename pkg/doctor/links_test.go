@@ -53,12 +53,14 @@ func (w world) bind(v *snapshot.Volume) {
 
 func (w world) lookless() { w.node().View = snapshot.Unread[snapshot.PodView]("exec is forbidden") }
 
-func TestLinks(t *testing.T) {
+func TestLinks(t *testing.T) { try(t, linkCases()) }
+
+func linkCases() []nodeCase {
 	link := func(target, device string) provisioner.Entry {
 		return provisioner.Entry{Name: "vdf", Kind: provisioner.Link, Target: target, Device: device}
 	}
 	byID := "/dev/disk/by-id/virtio-" + serialF
-	try(t, []nodeCase{
+	return []nodeCase{
 		{"no device", "TD0501", func(w world) { w.entries("block", link(byID, "")) }, OutcomeFinding,
 			[]string{`error[TD0501]: the link "/var/lib/disks/block/vdf" on w-4 leads nowhere`, byID + " does not exist there", "$ kubectl talosdisk disks --nodes w-4 -o wide", "$ kubectl talosdisk unlink vdf --nodes w-4"}},
 		{"the disk has another name", "TD0501", func(w world) {
@@ -157,5 +159,5 @@ func TestLinks(t *testing.T) {
 		{"it has one", "TD0508", func(world) {}, OutcomeOK, nil},
 		{"the pod lacks the directory", "TD0508", func(w world) { w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true} }, OutcomeUnknown, nil},
 		{"nobody looked", "TD0508", world.lookless, OutcomeUnknown, []string{"exec is forbidden"}},
-	})
+	}
 }

@@ -117,7 +117,11 @@ func affinityConflict(s *Subject) Verdict {
 			evidence, conflict = t.String(), true
 		}
 	}
-	if !conflict {
+	switch {
+	case conflict:
+	case s.Snapshot.Events.Value == nil && !hasVolumes(*s.Pod):
+		return unknown("%s", s.Snapshot.Events.Why())
+	default:
 		return fine()
 	}
 	v := s.Volume

@@ -31,9 +31,11 @@ func (w world) unscheduled(message string) {
 	p.Node, p.Phase, p.Ready, p.Unscheduled = "", "Pending", false, message
 }
 
-func TestPods(t *testing.T) {
+func TestPods(t *testing.T) { try(t, podCases()) }
+
+func podCases() []nodeCase {
 	const affinity = "0/1 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity."
-	try(t, []nodeCase{
+	return []nodeCase{
 		{"a device among volumeMounts", "TD0701", func(w world) {
 			(*w.Claims.Value)[0].Mode = provisioner.Block
 			w.complains("FailedMount", `!Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process volumes=[data]: volume data has volumeMode Block, but is specified in volumeMounts`)
@@ -145,7 +147,7 @@ func TestPods(t *testing.T) {
 		}, OutcomeOK, nil},
 		{"long ago", "TD0711", func(w world) { w.waits(); (*w.Events.Value)[0].Last = w.Time.Add(-3600e9) }, OutcomeOK, nil},
 		{"events were not read", "TD0711", world.eventless, OutcomeUnknown, nil},
-	})
+	}
 }
 
 // Whoever shows the directory to the kubelet mends the pod's hostPath too.

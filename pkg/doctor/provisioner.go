@@ -161,6 +161,8 @@ func noPod(s *Subject) Verdict {
 		return fine() // There is one, and it does not run; or its node does not.
 	case n.Wanted && !hasNone(n):
 		return unknown("%s", n.Pod.Why())
+	case podsUnread(s.Snapshot) != "":
+		return unknown("%s", podsUnread(s.Snapshot))
 	}
 	f := Finding{
 		Summary:  "no provisioner pod runs on " + allNodes,
@@ -183,6 +185,14 @@ func noPod(s *Subject) Verdict {
 		f.Severity = Info // Nodes that are to be left alone are tainted for that.
 	}
 	return found(f)
+}
+
+// podsUnread is why the provisioner's pods are not known.
+func podsUnread(s *snapshot.Snapshot) string {
+	if state := s.Provisioner.Value; state != nil {
+		return state.PodsProblem
+	}
+	return s.Provisioner.Problem
 }
 
 // toleration are the lines of the chart's values for a taint as kubectl writes it, "key=value:Effect".
@@ -251,7 +261,7 @@ func podDown(s *Subject) Verdict {
 func readOnlyHostDir(s *Subject) Verdict {
 	m := readOnlyMkdir.FindStringSubmatch(podState(s.Node))
 	if m == nil {
-		if s.Node.Pod.Value == nil && s.Node.Pod.Problem == "" {
+		if s.Node.Pod.Value == nil && s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) && podState(s.Node) == "" {
 			return unknown("%s", s.Node.Pod.Why())
 		}
 		return fine()
@@ -281,6 +291,8 @@ func taintStays(s *Subject) Verdict {
 		return fine()
 	case s.Snapshot.Unread[string(NeedInstall)] != "":
 		return unknown("%s", s.Snapshot.Unread[string(NeedInstall)])
+	case s.Node.Pod.Value == nil && podsUnread(s.Snapshot) != "":
+		return unknown("%s", podsUnread(s.Snapshot))
 	case s.Node.Pod.Value == nil:
 		return fine() // As it is meant to be until its pod runs.
 	}

@@ -327,5 +327,24 @@ func publishesSystem(s *Subject) Verdict {
 			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir,
 		})
 	}
+	if len(all) == 0 {
+		if why := s.unseenNodes(); why != "" {
+			return unknown("what lies in the directories of the classes %s", why)
+		}
+	}
 	return found(all...)
+}
+
+// unseenNodes is why the directories of the classes are not known, of the first node where
+// that is so.
+func (s *Subject) unseenNodes() string {
+	if why := s.Snapshot.Unread[snapshot.PartNodes]; why != "" {
+		return "of the nodes: " + why
+	}
+	for _, n := range s.Snapshot.Nodes {
+		if n.Wanted && !n.Aside && n.View.Value == nil {
+			return "of " + n.Name + ": " + n.View.Why()
+		}
+	}
+	return ""
 }

@@ -45,7 +45,9 @@ func class(w world, name string) *provisioner.Class {
 	return nil
 }
 
-func TestProvisioner(t *testing.T) {
+func TestProvisioner(t *testing.T) { try(t, provisionerCases()) }
+
+func provisionerCases() []nodeCase {
 	unread := func(part, why string) func(world) {
 		return func(w world) { w.Unread = map[string]string{part: why} }
 	}
@@ -59,7 +61,7 @@ func TestProvisioner(t *testing.T) {
 				{Name: "EPHEMERAL", Kind: provisioner.Link, Device: "254:0"}, {Name: "r-1", Kind: provisioner.Link, Device: "254:80"}}}
 		}
 	}
-	try(t, []nodeCase{
+	return []nodeCase{
 		{"none", "TD0201", func(w world) {
 			w.Install = provisioner.Install{}
 			unread("install", "no DaemonSet that runs the local volume static provisioner in any namespace")(w)
@@ -238,7 +240,7 @@ func TestProvisioner(t *testing.T) {
 			w.Provisioner.Value.LogProblem = map[string]string{"w-4": "forbidden"}
 		}, OutcomeUnknown, []string{"forbidden"}},
 		{"nothing was read", "TD0216", func(w world) { w.Provisioner = snapshot.Section[snapshot.ProvisionerState]{} }, OutcomeUnknown, nil},
-	})
+	}
 }
 
 // Each line of the catalogue is explained by the rule for it.

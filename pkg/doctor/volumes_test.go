@@ -51,8 +51,10 @@ func (w world) release(policy string) *snapshot.Volume {
 	return v
 }
 
-func TestVolumes(t *testing.T) {
-	try(t, []nodeCase{
+func TestVolumes(t *testing.T) { try(t, volumeCases()) }
+
+func volumeCases() []nodeCase {
+	return []nodeCase{
 		{"no pod yet", "TD0601", func(w world) {
 			w.lonely()
 			w.says("pvc", "default", "data", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
@@ -212,5 +214,5 @@ func TestVolumes(t *testing.T) {
 		{"volumes were not read", "TD0612", func(w world) {
 			w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: "forbidden"}
 		}, OutcomeUnknown, nil},
-	})
+	}
 }
