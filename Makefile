@@ -17,7 +17,7 @@ IN_TEST   := cd test && CGO_ENABLED=0 GOFLAGS="$(shell $(GO) env GOFLAGS) -trimp
 
 .PHONY: help
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Show the whole story on a real Kubernetes on this machine (Linux, root)
@@ -56,6 +56,22 @@ fuzz: ## Run every fuzz test for FUZZTIME (60s)
 .PHONY: docs
 docs: ## Write the reference of the commands, docs/commands, from the program's help
 	$(GO) run ./hack/reference docs/commands
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what is linked (asks vuln.go.dev)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+.PHONY: check-release
+check-release: ## Check the description of a release
+	@.ci/release check
+
+.PHONY: snapshot
+snapshot: ## Build the archives of a release into dist, and publish nothing
+	@.ci/release snapshot
+
+.PHONY: release
+release: ## Publish the release of the tag that is checked out (for the workflow)
+	@.ci/release publish
 
 .PHONY: build
 build: ## Build bin/kubectl-talosdisk
