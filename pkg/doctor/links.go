@@ -71,7 +71,33 @@ func (s *Subject) recorded() (disk.Disk, bool) {
 }
 
 func (s *Subject) unlink() Step {
-	return Step{Text: "take the link away:", Command: fmt.Sprintf("kubectl talosdisk unlink %s --nodes %s", quote(s.Entry.Name), s.NodeName)}
+	return Step{Text: "take the link away:", Command: s.unlinkCommand(*s.Class, s.Entry.Name)}
+}
+
+// unlinkCommand takes an entry's link away, by hand where the class is none of unlink's.
+func (s *Subject) unlinkCommand(c provisioner.Class, entry string) string {
+	if c.Mode != provisioner.Block {
+		return s.inPod("rm " + quote(c.EntryPath(entry)))
+	}
+	command := fmt.Sprintf("kubectl talosdisk unlink %s --nodes %s", quote(entry), s.NodeName)
+	for _, o := range s.Snapshot.Install.Classes {
+		if _, ok := value(s.Node.View).Dirs[o.Name].Entry(entry); ok && o.Name != c.Name && o.Mode == provisioner.Block {
+			return command + " --class " + c.Name // The other class has one of that name.
+		}
+	}
+	return command
+}
+
+// pointAgain changes where the link of a volume leads, so that claim and volume stay.
+func (s *Subject) pointAgain(d disk.Disk) (Step, bool) {
+	target, _, err := d.Target(disk.TargetAuto)
+	if err != nil || !s.bound() || value(s.Node.Pod).Name == "" {
+		return Step{}, false
+	}
+	return Step{
+		Text:    fmt.Sprintf("stop the pods of claim %q, and point the link at its disk again; claim and volume stay:", s.Volume.Claim),
+		Command: s.inPod("ln -sfT " + quote(target) + " " + quote(s.Class.EntryPath(s.Entry.Name))),
+	}, true
 }
 
 // linkAgain makes the link to a disk under the entry's name, so that the volume is found again.
@@ -83,6 +109,9 @@ func (s *Subject) linkAgain(d disk.Disk, name string) Step {
 	command := fmt.Sprintf("kubectl talosdisk link %s --nodes %s --class %s", quote(d.Name), s.NodeName, s.Class.Name)
 	if name != d.Name {
 		command += " --as " + quote(name)
+	}
+	if s.bound() { // What it holds is the claim's.
+		command += fmt.Sprintf(" --accept signature=%[1]s/%[2]s --accept partitions=%[1]s/%[2]s", s.NodeName, d.Name)
 	}
 	return Step{Text: "make it again to the same disk, under the same name:", Command: command}
 }
@@ -112,7 +141,11 @@ func linkDangles(s *Subject) Verdict {
 	f.Fix = append(f.Fix, Step{Text: "is the disk there, by serial and size?", Command: fmt.Sprintf("kubectl talosdisk disks --nodes %s -o wide", s.NodeName)})
 	if d, ok := s.recorded(); ok {
 		f.Because = fmt.Sprintf("%s does not exist there; the disk that volume %q was made for (%s) is %s now", s.Entry.Target, s.Volume.Name, s.Volume.Identity, d.Name)
-		f.Fix = append(s.freed(), s.unlink(), s.linkAgain(d, s.Entry.Name))
+		if step, ok := s.pointAgain(d); ok {
+			f.Fix = append(f.Fix, step)
+		} else {
+			f.Fix = append(s.freed(), s.unlink(), s.linkAgain(d, s.Entry.Name))
+		}
 	} else {
 		f.Fix = append(f.Fix, s.freed()...)
 		step := s.unlink()
@@ -158,7 +191,11 @@ func otherDisk(s *Subject) Verdict {
 	}
 	if d, ok := s.recorded(); ok {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("the disk with %s is %s now", then, d.Name))
-		f.Fix = append(f.Fix, Step{Text: "stop the pods that use it, and delete the claim"}, s.unlink(), s.linkAgain(d, s.Entry.Name))
+		if step, ok := s.pointAgain(d); ok {
+			f.Fix = append(f.Fix, step)
+		} else {
+			f.Fix = append(f.Fix, Step{Text: "stop the pods that use it, and delete the claim"}, s.unlink(), s.linkAgain(d, s.Entry.Name))
+		}
 	} else {
 		f.Fix = append(f.Fix, Step{Text: "bring the disk back that it was made for, or take it as lost: stop the pods, delete the claim, and"}, s.unlink())
 	}
@@ -227,22 +264,22 @@ func linkedTwice(s *Subject) Verdict {
 	if len(f.Objects) == 0 {
 		f.Objects = []snapshot.Ref{{Kind: "node", Name: s.NodeName}}
 	}
-	f.Fix = []Step{{
-		Text:    "take away all but one; a bound one is refused:",
-		Command: fmt.Sprintf("kubectl talosdisk unlink %s --nodes %s", quote(spare(s, paths)), s.NodeName),
-	}}
+	class, entry := s.spare(append(twins, twin{class: *s.Class, entry: *s.Entry}))
+	f.Fix = []Step{{Text: "take away all but one, and none that a claim has:", Command: s.unlinkCommand(class, entry)}}
 	return found(f)
 }
 
-// spare is the name of the entry that nobody would miss: the last one without a claim.
-func spare(s *Subject, paths []string) string {
-	last := paths[len(paths)-1]
-	for _, p := range paths {
-		if v := s.index.paths[[2]string{s.NodeName, p}]; v == nil || v.Phase != "Bound" {
-			last = p
+// spare is the entry that nobody would miss: the last one without a claim.
+func (s *Subject) spare(all []twin) (provisioner.Class, string) {
+	at := func(t twin) string { return t.class.VolumePath(t.entry.Name) }
+	slices.SortFunc(all, func(a, b twin) int { return cmp.Compare(at(a), at(b)) })
+	last := all[len(all)-1]
+	for _, t := range all {
+		if v := s.index.paths[[2]string{s.NodeName, at(t)}]; v == nil || v.Phase != "Bound" {
+			last = t
 		}
 	}
-	return path.Base(last)
+	return last.class, last.entry.Name
 }
 
 // unstableTarget: the kernel counts its names and by-diskseq anew at each boot.

@@ -69,6 +69,13 @@ func linkCases() []nodeCase {
 			w.linked().Identity = &id
 			w.entries("block", link("/dev/vdz", ""))
 		}, OutcomeFinding, []string{`the disk that volume "local-pv-b" was made for (serial talos-disk-g) is vdg now`, "$ kubectl talosdisk link vdg --nodes w-4 --class block --as vdf"}},
+		{"the disk of a claim has another name", "TD0501", func(w world) {
+			w.vdf()
+			id := w.vdg().Identity()
+			w.linked().Identity = &id
+			w.bind(w.linked())
+			w.entries("block", link("/dev/vdz", ""))
+		}, OutcomeFinding, []string{"claim and volume stay", "$ kubectl -n local-storage exec prov-x -c provisioner -- ln -sfT /dev/disk/by-id/virtio-talos-disk-g /var/lib/disks/block/vdf"}},
 		{"bound", "TD0501", func(w world) { w.bind(w.linked()); w.entries("block", link(byID, "")) }, OutcomeFinding, []string{`while claim "default/data" has its volume`, "persistentVolumeReclaimPolicy"}},
 		{"without a volume", "TD0501", func(w world) { w.Volumes = w.Volumes[:1]; w.entries("block", link(byID, "")) }, OutcomeFinding, []string{"warning[TD0501]"}},
 		{"it leads to the disk", "TD0501", func(world) {}, OutcomeOK, nil},
@@ -91,7 +98,7 @@ func linkCases() []nodeCase {
 
 		{"in two classes", "TD0503", func(w world) {
 			w.entries("hdd", provisioner.Entry{Name: "f", Kind: provisioner.Link, Target: "/dev/vdf", Device: "254:80"})
-		}, OutcomeFinding, []string{"error[TD0503]: 2 links on w-4 lead to the one disk vdf", "/var/lib/disks/block/vdf (device 254:80): volume local-pv-b, Available", "/var/lib/disks/hdd/f", "$ kubectl talosdisk unlink f --nodes w-4"}},
+		}, OutcomeFinding, []string{"error[TD0503]: 2 links on w-4 lead to the one disk vdf", "/var/lib/disks/block/vdf (device 254:80): volume local-pv-b, Available", "/var/lib/disks/hdd/f", "$ kubectl -n local-storage exec prov-x -c provisioner -- rm /var/lib/disks/hdd/f"}},
 		{"over two paths", "TD0503", func(w world) {
 			w.vdg()
 			disks := w.node().View.Value.Disks
@@ -153,7 +160,7 @@ func linkCases() []nodeCase {
 			w.linked().Identity = &id
 			w.bind(w.linked())
 			w.entries("block")
-		}, OutcomeFinding, []string{`error[TD0508]: volume "local-pv-b" has no link: "/var/lib/disks/block/vdf" is not on w-4`, "$ kubectl talosdisk link vdf --nodes w-4 --class block"}},
+		}, OutcomeFinding, []string{`error[TD0508]: volume "local-pv-b" has no link: "/var/lib/disks/block/vdf" is not on w-4`, "$ kubectl talosdisk link vdf --nodes w-4 --class block --accept signature=w-4/vdf --accept partitions=w-4/vdf"}},
 		{"no link, and which disk is not recorded", "TD0508", func(w world) { w.bind(w.linked()); w.entries("block") }, OutcomeFinding, []string{"only if you are sure"}},
 		{"no link, and no claim", "TD0508", func(w world) { w.entries("block") }, OutcomeFinding, []string{"warning[TD0508]", "$ kubectl delete pv local-pv-b"}},
 		{"it has one", "TD0508", func(world) {}, OutcomeOK, nil},
