@@ -18,7 +18,7 @@ import (
 var changing = map[string][]string{"link": {"patch"}, "unlink": {"delete"}}
 
 // TestRoles holds that the roles are what they are said to be: well-formed, without wildcards, and read-only but for
-// the commands that change something. What the commands really need is for a cluster to tell.
+// the commands that change something. What they need is held where it is asked, in pkg/collect.
 func TestRoles(t *testing.T) {
 	files, err := filepath.Glob("rbac/*.yaml")
 	if err != nil || len(files) < 9 {
