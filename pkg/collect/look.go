@@ -177,6 +177,9 @@ func (d *diagnosis) statsOf(ctx context.Context, n snapshot.Node) snapshot.Secti
 	if !running {
 		return snapshot.Section[[]snapshot.VolumeStat]{}
 	}
+	if n.NotReady != "" { // Its kubelet would have to answer, and one that hangs takes all the time that it is given.
+		return snapshot.Unread[[]snapshot.VolumeStat](n.NotReady)
+	}
 	stats, err := d.readStats(ctx, n.Name)
 	if err != nil {
 		return snapshot.Unread[[]snapshot.VolumeStat](err.Error())

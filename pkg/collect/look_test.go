@@ -290,3 +290,24 @@ func TestEventLists(t *testing.T) {
 		}
 	}
 }
+
+// What a kubelet would have to answer is not asked of a node that is NotReady: one that
+// hangs takes all the time that it is given.
+func TestAKubeletThatIsDownIsNotAsked(t *testing.T) {
+	s := cluster(2)
+	for _, o := range s.objects {
+		if n, ok := o.(*corev1.Node); ok && n.Name == "w-1" {
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, Reason: "NodeStatusUnknown"}}
+		}
+	}
+	got := diagnose(t, s, DiagnoseRequest{Targets: dbPod})
+	const why = "the node is NotReady (NodeStatusUnknown)"
+	if got.Nodes[0].Stats.Problem != why || got.Provisioner.Value.LogProblem["w-1"] != why {
+		t.Errorf("stats: %q, log: %q", got.Nodes[0].Stats.Problem, got.Provisioner.Value.LogProblem["w-1"])
+	}
+	for ask, times := range s.asked {
+		if strings.Contains(ask, "proxy") || strings.Contains(ask, "log") {
+			t.Errorf("%s was asked %d times", ask, times)
+		}
+	}
+}

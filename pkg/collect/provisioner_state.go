@@ -190,17 +190,24 @@ func (d *diagnosis) readLogs(ctx context.Context) {
 		err     error
 	}
 	var logs []log
+	state.Log, state.LogProblem = make(map[string][]string), make(map[string]string)
 	for i := range d.own {
-		if options := logOptions(d.s.Install.Container, &d.own[i]); options != nil {
-			logs = append(logs, log{pod: &d.own[i], options: options})
+		options := logOptions(d.s.Install.Container, &d.own[i])
+		if options == nil {
+			continue
 		}
+		node := d.own[i].Spec.NodeName
+		if at := slices.IndexFunc(d.s.Nodes, func(n snapshot.Node) bool { return n.Name == node }); at >= 0 && d.s.Nodes[at].NotReady != "" {
+			state.LogProblem[node] = d.s.Nodes[at].NotReady // As with its figures.
+			continue
+		}
+		logs = append(logs, log{pod: &d.own[i], options: options})
 	}
 	logs = exec.Each(ctx, logs, d.request.Limit, d.request.Timeout, func(ctx context.Context, l log) log {
 		text, err := d.Client.CoreV1().Pods(l.pod.Namespace).GetLogs(l.pod.Name, l.options).DoRaw(ctx)
 		l.lines, l.err = errorLines(string(text)), failure.Wrap(err, fmt.Sprintf("the log of pod %q", key(l.pod.Namespace, l.pod.Name)), "")
 		return l
 	})
-	state.Log, state.LogProblem = make(map[string][]string), make(map[string]string)
 	for _, l := range logs {
 		if node := l.pod.Spec.NodeName; l.err != nil {
 			state.LogProblem[node] = l.err.Error()
