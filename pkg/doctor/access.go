@@ -364,7 +364,7 @@ func notTalos(s *Subject) Verdict {
 	case !isTalos(n):
 		return found(Finding{
 			Summary:  "another system than Talos runs on " + allNodes,
-			Because:  "its directories, volumes and the kubelet's mounts are not Talos's, and are not looked at",
+			Because:  "directories, volumes and the kubelet's mounts are not Talos's there, and are not looked at",
 			Evidence: []string{fmt.Sprintf("%s: osImage %q", n.Name, n.OSImage)},
 		})
 	}
@@ -377,7 +377,7 @@ func nodeNotReady(s *Subject) Verdict {
 	}
 	f := Finding{
 		Summary: "the kubelet on " + allNodes + " is not Ready",
-		Because: "its kubelet starts no pod, and no command can be run in one",
+		Because: "the kubelet there starts no pod, and no command can be run in one",
 		Fix:     []Step{{Command: "kubectl describe node " + s.Node.Name}, {Command: fmt.Sprintf("talosctl -n %s service kubelet", address(s.Node))}},
 		Masks:   []Code{"TD0203", "TD0204", "TD0206", "TD0207", "TD0208"},
 	}

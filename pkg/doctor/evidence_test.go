@@ -111,6 +111,8 @@ func leave(code Code, without string) bool {
 		return without == "view" || without == "pod"
 	case "TD0306": // The configuration and the volumes both tell which there are.
 		return strings.HasPrefix(without, "talos")
+	case "TD0708": // That a volume was grown is only known from Talos; the finding says so.
+		return strings.HasPrefix(without, "kubelet") || strings.HasPrefix(without, "talos")
 	case "TD0711": // When the kubelet started, and what the volume is called, are better known with them.
 		return without == "nodes" || without == "claims"
 	}

@@ -304,10 +304,10 @@ func otherCapacity(s *Subject) Verdict {
 		if stat.Namespace != s.Pod.Namespace || stat.Pod != s.Pod.Name || stat.Claim != s.ClaimRef.Name {
 			continue
 		}
-		if alike(stat.Capacity, v.Capacity) {
+		if alike(stat.Capacity, v.Capacity) || s.grown(stat.Capacity) {
 			return fine()
 		}
-		return found(Finding{
+		f := Finding{
 			Summary:  fmt.Sprintf("pod %q does not write to volume %q, but to another filesystem", s.podName(), v.Name),
 			Because:  "the directory is there for the kubelet, and the disk that should be mounted on it is not: most likely the data lands on the node's system disk",
 			Evidence: []string{fmt.Sprintf("in the pod it has %s (%d bytes), the volume has %s", about(stat.Capacity), stat.Capacity, size(v.Capacity))},
@@ -316,17 +316,29 @@ func otherCapacity(s *Subject) Verdict {
 				{Text: fmt.Sprintf("what was written lies below %s on the system disk: copy it before it is hidden by the mount", clean(v.Path))},
 			},
 			Path: clean(v.Path),
-		})
+		}
+		if stat.Capacity > v.Capacity && value(s.Node.Talos).Volumes.Value == nil {
+			f.Because += "; or the filesystem was grown since the volume was made, which only Talos can tell"
+		}
+		return found(f)
 	}
 	return unknown("the kubelet, which measures once a minute, has no figures of claim %q in pod %q", s.ClaimRef.Name, s.Pod.Name)
+}
+
+// grown tells that a file system of that many bytes can be that of the Talos volume at the
+// path as it is now: Talos grows its volumes, and the PersistentVolume goes on saying what it was.
+func (s *Subject) grown(inPod int64) bool {
+	return slices.ContainsFunc(value(value(s.Node.Talos).Volumes), func(v snapshot.TalosVolume) bool {
+		return v.Size > 0 && s.mountOf(v) == clean(s.Volume.Path) && alike(inPod, int64(v.Size))
+	})
 }
 
 // alike tells whether a file system of that many bytes can be the volume's: one made on a
 // device is smaller by what it needs itself, and the provisioner rounds down by less than
 // 1Gi (pkg/common, RoundDownCapacityPretty).
 func alike(inPod, capacity int64) bool {
-	const gib = 1 << 30
-	return inPod >= capacity-capacity/8 && inPod <= capacity+capacity/8+gib
+	const gib, log = 1 << 30, 128 << 20 // xfs keeps 64Mi and more for its log, however small it is.
+	return inPod >= capacity-capacity/8-log && inPod <= capacity+capacity/8+gib
 }
 
 // about is a number of bytes for a person.

@@ -124,6 +124,14 @@ func podCases() []nodeCase {
 		{"what the provisioner rounds off", "TD0708", func(w world) {
 			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 6<<30 - 1}})
 		}, OutcomeOK, nil},
+		{"a Talos volume that was grown", "TD0708", func(w world) {
+			(*w.talos().Volumes.Value)[0] = snapshot.TalosVolume{ID: "/dev/vde-1", Phase: "ready", Size: 20 << 30}
+			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 20<<30 - 90<<20}})
+		}, OutcomeOK, nil},
+		{"a small xfs", "TD0708", func(w world) {
+			w.Volumes[0].Capacity = 512 << 20
+			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 440 << 20}})
+		}, OutcomeOK, nil},
 		{"no figures", "TD0708", func(world) {}, OutcomeUnknown, []string{"no figures"}},
 		{"figures were not read", "TD0708", func(w world) { w.node().Stats = snapshot.Unread[[]snapshot.VolumeStat]("nodes/proxy is forbidden") }, OutcomeUnknown, []string{"nodes/proxy"}},
 		{"a device has none", "TD0708", func(w world) { w.Volumes[0].Mode = provisioner.Block }, OutcomeNone, nil},
