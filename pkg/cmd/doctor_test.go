@@ -114,6 +114,20 @@ func TestFixesParse(t *testing.T) {
 	}
 }
 
+// What others wrote, in an event or a log, does not move the cursor.
+func TestDoctorEscapes(t *testing.T) {
+	const evil = "all is well \x1b[2J\x1b[31m\r"
+	f := doctor.Finding{Code: "TD0711", Severity: doctor.Error, Summary: evil, Because: evil, Evidence: []string{evil}, Fix: []doctor.Step{{Text: evil, Command: evil}}}
+	r := doctor.Report{Findings: []doctor.Finding{f}, Chains: []doctor.Chain{{Title: evil, Links: []doctor.Link{{Text: evil}}}},
+		Results: []doctor.Result{{Outcome: doctor.OutcomeUnknown, Why: evil}}}
+	p := reportText{w: new(strings.Builder)}
+	p.full(&snapshot.Snapshot{Targets: make([]snapshot.Ref, 1)}, r)
+	p.short(r)
+	if text := p.w.String(); strings.ContainsAny(text, "\x1b\r") || !strings.Contains(text, "all is well") {
+		t.Errorf("%q", text)
+	}
+}
+
 func TestParseTargets(t *testing.T) {
 	pod := func(n string) snapshot.Ref { return snapshot.Ref{Kind: "pod", Namespace: "ns", Name: n} }
 	for args, want := range map[string][]snapshot.Ref{
