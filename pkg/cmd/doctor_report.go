@@ -59,6 +59,13 @@ func (p reportText) full(s *snapshot.Snapshot, r doctor.Report) {
 			p.chain(c)
 		}
 	}
+	for _, t := range s.Targets {
+		if t.Kind == "pod" && s.Pods.Value != nil && !slices.Contains(r.Missing, t) && !slices.ContainsFunc(r.Chains, func(c doctor.Chain) bool {
+			return c.Target.Kind == t.Kind && c.Target.Namespace == t.Namespace && c.Target.Name == t.Name
+		}) {
+			p.line("%s in %s uses no claim: nothing of it was looked at", t, t.Namespace)
+		}
+	}
 	for _, f := range r.Findings {
 		p.finding(f)
 	}

@@ -128,6 +128,17 @@ func TestDoctorEscapes(t *testing.T) {
 	}
 }
 
+// A pod without claims is not said to be in order without a word.
+func TestDoctorOfNothing(t *testing.T) {
+	pod := snapshot.Ref{Kind: "pod", Namespace: "default", Name: "web"}
+	s := &snapshot.Snapshot{Targets: []snapshot.Ref{pod}, Pods: snapshot.Read([]snapshot.UserPod{{Namespace: "default", Name: "web", Phase: "Running"}})}
+	p := reportText{w: new(strings.Builder)}
+	p.full(s, doctor.Run(s, doctor.Options{Only: []doctor.Code{"TD0711"}}))
+	if text := p.w.String(); !strings.Contains(text, "pod/web in default uses no claim") {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestParseTargets(t *testing.T) {
 	pod := func(n string) snapshot.Ref { return snapshot.Ref{Kind: "pod", Namespace: "ns", Name: n} }
 	for args, want := range map[string][]snapshot.Ref{

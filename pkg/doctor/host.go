@@ -164,7 +164,7 @@ func notMounted(s *Subject) Verdict {
 				Summary:  fmt.Sprintf("%q on %s is no mount point, and becomes no volume", v.Path, allNodes),
 				Because:  fmt.Sprintf("in the directory of class %q the provisioner publishes only what a disk is mounted at", v.Class),
 				Evidence: nonEmpty(fmt.Sprintf("%s: %s is not among the node's mounts", s.Node.Name, v.Path), s.meantMount(v.Path)),
-				Path:     v.Path, Masks: []Code{"TD0216"},
+				Path:     v.Path, Masks: []Code{"TD0216", "TD0507"},
 				Fix: []Step{{Text: "see what became of its disk, or take the directory away if it is not meant to be one:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"}},
 			})
 		}
