@@ -4,6 +4,7 @@ package collect
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -101,8 +102,8 @@ func stateOf(s corev1.ContainerState) string {
 // keptAway is why the DaemonSet wants no pod on a node; empty if nothing here
 // keeps it away.
 func keptAway(i provisioner.Install, n corev1.Node) string {
-	for key, value := range i.NodeSelector {
-		if n.Labels[key] != value {
+	for _, key := range slices.Sorted(maps.Keys(i.NodeSelector)) { // The same words each time.
+		if value := i.NodeSelector[key]; n.Labels[key] != value {
 			return fmt.Sprintf("the DaemonSet's nodeSelector asks for %s=%s", key, value)
 		}
 	}
