@@ -31,7 +31,7 @@ type linkFlags struct {
 	waitFlags
 	output   *output.Flags
 	Class    string
-	As       string
+	Name     string
 	Target   string
 	Accept   []string
 	Filename string
@@ -97,7 +97,7 @@ func (f *linkFlags) AddFlags(fs *pflag.FlagSet) {
 	f.waitFlags.AddFlags(fs)
 	f.output.AddFlags(fs)
 	fs.StringVar(&f.Class, "class", f.Class, "Class to link into. Needed if the provisioner has several with volumeMode Block.")
-	fs.StringVar(&f.As, "as", f.As, "Name of the link, if it is not to be the disk's. For one disk only.")
+	fs.StringVar(&f.Name, "name", f.Name, "Name of the link, if it is not to be the disk's. For one disk only.")
 	fs.StringVar(&f.Target, "target", f.Target, "What the link holds: auto (by-id, else by-path, else the name), by-id, by-path or name.")
 	fs.StringArrayVar(&f.Accept, "accept", f.Accept, "Link in spite of a reason: REASON, or REASON=NODE/DISK for one disk. Reasons: signature, partitions, removable, too-small, loop. May be repeated.")
 	fs.StringVarP(&f.Filename, "filename", "f", f.Filename, "Perform the plan in this file, made by --dry-run=server -o yaml. - is standard input.")
@@ -133,15 +133,15 @@ func (f *linkFlags) ToOptions(s *shared, args []string) (*linkOptions, error) {
 		return nil, err
 	}
 	switch {
-	case f.Filename != "" && (len(args) > 0 || f.Class != "" || f.As != "" || len(f.Accept) > 0 || f.Target != string(disk.TargetAuto)):
-		return nil, failure.New("-f performs a plan as it is: disks, --class, --as, --target and --accept are in it", "")
+	case f.Filename != "" && (len(args) > 0 || f.Class != "" || f.Name != "" || len(f.Accept) > 0 || f.Target != string(disk.TargetAuto)):
+		return nil, failure.New("-f performs a plan as it is: disks, --class, --name, --target and --accept are in it", "")
 	case f.Filename != "":
 		o.plan, err = readPlan(s.In, f.Filename)
 		return o, err
 	case len(args) == 0:
 		return nil, failure.New("no disk is named", "kubectl talosdisk disks")
 	}
-	o.request = link.Request{Class: f.Class, As: f.As, Target: disk.TargetMode(f.Target)}
+	o.request = link.Request{Class: f.Class, As: f.Name, Target: disk.TargetMode(f.Target)}
 	if _, _, err := (disk.Disk{ByID: []string{"x"}, ByPath: []string{"x"}}).Target(o.request.Target); err != nil {
 		return nil, failure.New("--target: "+err.Error(), "")
 	}

@@ -42,6 +42,12 @@ func TestTree(t *testing.T) {
 				t.Error("it must have RunE, and no Run")
 			}
 			checkExamples(t, cmd)
+			cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+				// As --as, which is kubectl's, and whose it is.
+				if global := cmd.Root().PersistentFlags().Lookup(f.Name); cmd.HasParent() && global != nil && global != f {
+					t.Errorf("--%s hides the flag that every command takes", f.Name)
+				}
+			})
 			cmd.Flags().VisitAll(func(f *pflag.Flag) {
 				if f.Usage == "" || !flagName.MatchString(f.Name) {
 					t.Errorf("--%s has no usage, or an unusual name", f.Name)

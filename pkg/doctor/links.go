@@ -108,7 +108,7 @@ func (s *Subject) linkAgain(d disk.Disk, name string) Step {
 	}
 	command := fmt.Sprintf("kubectl talosdisk link %s --nodes %s --class %s", quote(d.Name), s.NodeName, s.Class.Name)
 	if name != d.Name {
-		command += " --as " + quote(name)
+		command += " --name " + quote(name)
 	}
 	if s.bound() { // What it holds is the claim's.
 		command += fmt.Sprintf(" --accept signature=%[1]s/%[2]s --accept partitions=%[1]s/%[2]s", s.NodeName, d.Name)

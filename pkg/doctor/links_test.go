@@ -68,7 +68,7 @@ func linkCases() []nodeCase {
 			id := w.vdg().Identity()
 			w.linked().Identity = &id
 			w.entries("block", link("/dev/vdz", ""))
-		}, OutcomeFinding, []string{`the disk that volume "local-pv-b" was made for (serial talos-disk-g) is vdg now`, "$ kubectl talosdisk link vdg --nodes w-4 --class block --as vdf"}},
+		}, OutcomeFinding, []string{`the disk that volume "local-pv-b" was made for (serial talos-disk-g) is vdg now`, "$ kubectl talosdisk link vdg --nodes w-4 --class block --name vdf"}},
 		{"the disk of a claim has another name", "TD0501", func(w world) {
 			w.vdf()
 			id := w.vdg().Identity()
@@ -90,7 +90,7 @@ func linkCases() []nodeCase {
 			w.vdf()
 			id := w.vdg().Identity()
 			w.linked().Identity = &id
-		}, OutcomeFinding, []string{`error[TD0502]: the link "/var/lib/disks/block/vdf" on w-4 leads to another disk than volume "local-pv-b" was made for`, "made for serial talos-disk-g", "is vdg now", "--as vdf"}},
+		}, OutcomeFinding, []string{`error[TD0502]: the link "/var/lib/disks/block/vdf" on w-4 leads to another disk than volume "local-pv-b" was made for`, "made for serial talos-disk-g", "is vdg now", "--name vdf"}},
 		{"no identifier, another size", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 9 << 30} }, OutcomeFinding, []string{"bring the disk back"}},
 		{"the same", "TD0502", func(w world) { id := w.vdf().Identity(); w.linked().Identity = &id }, OutcomeOK, nil},
 		{"no identifier", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30} }, OutcomeUnknown, []string{"no identifier"}},

@@ -54,7 +54,7 @@ func Check(s *snapshot.Snapshot, r Request) error {
 func checkRequest(s *snapshot.Snapshot, r Request, class provisioner.Class) error {
 	if r.As != "" {
 		if len(r.Disks) != 1 || r.Disks[0].Glob != "" {
-			return failure.New("--as names the link of one disk, and more than one is asked for", "")
+			return failure.New("--name names the link of one disk, and more than one is asked for", "")
 		}
 		if err := disk.CheckEntry(r.As); err != nil {
 			return failure.New(err.Error(), "")
@@ -86,7 +86,7 @@ func checkRequest(s *snapshot.Snapshot, r Request, class provisioner.Class) erro
 	for name := range names {
 		if !class.Publishes(name) {
 			return failure.New(fmt.Sprintf("class %q has namePattern %q, which leaves out %q: the provisioner would never make a volume of it", class.Name, class.NamePattern, name),
-				"choose a name that it takes: --as NAME")
+				"choose a name that it takes: --name NAME")
 		}
 	}
 	return nil

@@ -469,7 +469,7 @@ func namePattern(t *testing.T, p *patient) {
 	f := p.diagnose(t, "node/"+n.Name())
 	f.wantWords(t, "make the link under a name that matches")
 	sh(t, n, `rm $1`, classDirs[blockClass]+"/"+d.Name)
-	link(t, d.Name, "--nodes", n.Name(), "--as", "disk-"+d.Name).wantCode(t, 0)
+	link(t, d.Name, "--nodes", n.Name(), "--name", "disk-"+d.Name).wantCode(t, 0)
 	blockPod(t)
 	waitReady(t, "reader")
 }

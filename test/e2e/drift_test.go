@@ -75,7 +75,7 @@ func TestDrift(t *testing.T) {
 		// Asked for by its own name, the disk is where it was; by the kernel's
 		// name it is another disk, and the link of that name is not its.
 		for _, d := range []cluster.Disk{a, b} {
-			r := link(t, byID(d), "--as", d.Name, "--nodes", n.Name()).wantCode(t, 0)
+			r := link(t, byID(d), "--name", d.Name, "--nodes", n.Name()).wantCode(t, 0)
 			if got := r.plan(t).Items[0].Result; got != "unchanged" {
 				t.Errorf("%s: %q", byID(d), got)
 			}

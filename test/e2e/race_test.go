@@ -27,7 +27,7 @@ func TestRace(t *testing.T) {
 		},
 		{
 			name:  "different names",
-			first: []string{"--class", "block-storage", "--as", "one"}, second: []string{"--class", "block-storage", "--as", "two"},
+			first: []string{"--class", "block-storage", "--name", "one"}, second: []string{"--class", "block-storage", "--name", "two"},
 			lost: foundLinked,
 		},
 		{

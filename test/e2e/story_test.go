@@ -195,7 +195,7 @@ func (s *story) unchanged(t *testing.T) {
 		}
 	}
 	// By its other names it is the same disk, under the same link.
-	run(t, "link", "/dev/disk/by-id/virtio-worker-1-vdf", "--as", "vdf", "--nodes", "worker-1", "-o", "json").wantCode(t, 0)
+	run(t, "link", "/dev/disk/by-id/virtio-worker-1-vdf", "--name", "vdf", "--nodes", "worker-1", "-o", "json").wantCode(t, 0)
 	run(t, "link", "vd[fg]").wantCode(t, 0)
 	if after := state(t); !slices.Equal(before, after) {
 		t.Errorf("it changed\nfrom %q\n  to %q", before, after)
