@@ -52,7 +52,7 @@ func cluster(nodes int) *apiServer {
 			}),
 			user("db", "db-"+n, n, "data-"+n), claim("db", "data-"+n, func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "pv-" + n }),
 			volume("pv-"+n, n, "data-"+n),
-			event("Pod", "db", "db-"+n, "uid-db-"+n, "FailedMapVolume"), event("PersistentVolumeClaim", "db", "data-"+n, "uid-data-"+n, "Bound"),
+			event("Pod", "db", "db-"+n, "uid-db-"+n, "FailedMapVolume"), event("PersistentVolumeClaim", "db", "data-"+n, "uid-data-"+n, "WaitForFirstConsumer"),
 			event("Node", "", n, n, "Starting"),
 		)
 		s.logs["provisioner-"+n] = "I1123 02:00:00.000001       1 main.go:1] well\nE1123 02:00:00.000002       1 discovery.go:1] not well on " + n + "\n"
@@ -175,7 +175,7 @@ func TestAPodHasItsWholeChain(t *testing.T) {
 	for _, e := range *got.Events.Value {
 		about = append(about, e.About.String()+" "+e.Reason)
 	}
-	if want := "[daemonset/provisioner FailedCreate node/w-1 Starting pod/db-w-1 FailedMapVolume pvc/data-w-1 Bound]"; fmt.Sprint(about) != want {
+	if want := "[daemonset/provisioner FailedCreate node/w-1 Starting pod/db-w-1 FailedMapVolume pvc/data-w-1 WaitForFirstConsumer]"; fmt.Sprint(about) != want {
 		t.Errorf("events = %s, want %s", about, want)
 	}
 	state := *got.Provisioner.Value

@@ -26,11 +26,20 @@ var kinds = map[string]string{
 	"Pod": kindPod, "PersistentVolumeClaim": kindClaim, "PersistentVolume": kindVolume, "Node": kindNode, "DaemonSet": kindDaemonSet,
 }
 
-// eventOf projects an event; false if it is about something that no snapshot has.
+// reasons are those of the events that a diagnosis reads. Others may say what has no
+// place in a file that people send around: the answer of a pod's failed probe, for one.
+var reasons = []string{
+	"FailedMount", "FailedMapVolume", "AlreadyMountedVolume", "Failed", "FailedScheduling", "FailedMountOnFilesystemMismatch",
+	"FailedBinding", "ProvisioningFailed", "ExternalProvisioning", "WaitForFirstConsumer", "WaitForPodScheduled", "VolumeMismatch",
+	"VolumeDelete", "VolumeFailedDelete", "FailedCreate", "Starting",
+}
+
+// eventOf projects an event; false if it is of no use to a diagnosis, or about something
+// that no snapshot has.
 // An event of events.k8s.io looks here as if its old fields were not set.
 func eventOf(e *corev1.Event) (snapshot.Event, bool) {
 	kind, ok := kinds[e.InvolvedObject.Kind]
-	if !ok {
+	if !ok || !slices.Contains(reasons, e.Reason) {
 		return snapshot.Event{}, false
 	}
 	event := snapshot.Event{

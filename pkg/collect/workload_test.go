@@ -160,18 +160,20 @@ func TestEventOf(t *testing.T) {
 			snapshot.Event{About: about, Reason: "FailedScheduling", From: "default-scheduler", Count: 7, First: at(1), Last: at(9)}, true,
 		},
 		"once": {
-			corev1.Event{InvolvedObject: pod, EventTime: metav1.NewMicroTime(at(1)), ReportingController: "kubelet", ReportingInstance: "w-2"},
-			snapshot.Event{About: about, From: "kubelet", Host: "w-2", Count: 1, First: at(1), Last: at(1)}, true,
+			corev1.Event{InvolvedObject: pod, Reason: "FailedMapVolume", EventTime: metav1.NewMicroTime(at(1)), ReportingController: "kubelet", ReportingInstance: "w-2"},
+			snapshot.Event{About: about, Reason: "FailedMapVolume", From: "kubelet", Host: "w-2", Count: 1, First: at(1), Last: at(1)}, true,
 		},
 		"without any time but its own": {
-			corev1.Event{InvolvedObject: pod, ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(at(2))}},
-			snapshot.Event{About: about, Count: 1, First: at(2), Last: at(2)}, true,
+			corev1.Event{InvolvedObject: pod, Reason: "Failed", ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(at(2))}},
+			snapshot.Event{About: about, Reason: "Failed", Count: 1, First: at(2), Last: at(2)}, true,
 		},
 		"about a node, by the kubelet": {
-			corev1.Event{InvolvedObject: corev1.ObjectReference{Kind: "Node", Name: "w-1", UID: "w-1"}, EventTime: metav1.NewMicroTime(at(1))},
-			snapshot.Event{About: snapshot.Ref{Kind: "node", Name: "w-1"}, Count: 1, First: at(1), Last: at(1)}, true,
+			corev1.Event{InvolvedObject: corev1.ObjectReference{Kind: "Node", Name: "w-1", UID: "w-1"}, Reason: "Starting", EventTime: metav1.NewMicroTime(at(1))},
+			snapshot.Event{About: snapshot.Ref{Kind: "node", Name: "w-1"}, Reason: "Starting", Count: 1, First: at(1), Last: at(1)}, true,
 		},
-		"about something else": {corev1.Event{InvolvedObject: corev1.ObjectReference{Kind: "Job", Name: "j"}}, snapshot.Event{}, false},
+		"about something else": {corev1.Event{InvolvedObject: corev1.ObjectReference{Kind: "Job", Name: "j"}, Reason: "Failed"}, snapshot.Event{}, false},
+		// It quotes what the pod answered.
+		"a failed probe": {corev1.Event{InvolvedObject: pod, Reason: "Unhealthy", Message: "HTTP probe failed: token=abc"}, snapshot.Event{}, false},
 	} {
 		if got, ok := eventOf(&c.event); ok != c.ok || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v\nwant %+v", name, got, ok, c.want)
