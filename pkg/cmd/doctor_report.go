@@ -10,7 +10,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
@@ -74,13 +73,13 @@ func (p reportText) full(s *snapshot.Snapshot, r doctor.Report) {
 
 // chain is its title, and each link with a mark and a word.
 func (p reportText) chain(c doctor.Chain) {
-	p.line("%s", printers.EscapeTerminal(c.Title))
+	p.line("%s", output.Escape(c.Title))
 	width := 0
 	for _, l := range c.Links {
 		width = max(width, len(l.Name))
 	}
 	for _, l := range c.Links {
-		p.line("  %s %-*s  %s", p.mark(l.Mark), width, l.Name, printers.EscapeTerminal(l.Text))
+		p.line("  %s %-*s  %s", p.mark(l.Mark), width, l.Name, output.Escape(l.Text))
 	}
 }
 
@@ -108,10 +107,10 @@ func (p reportText) head(f doctor.Finding) string {
 }
 
 func (p reportText) finding(f doctor.Finding) {
-	p.line("%s %s", p.head(f), printers.EscapeTerminal(f.Summary))
+	p.line("%s %s", p.head(f), output.Escape(f.Summary))
 	field := func(name, text string) {
 		if text != "" {
-			p.line("  %-9s %s", name+":", strings.ReplaceAll(printers.EscapeTerminal(text), "\n", "\n            "))
+			p.line("  %-9s %s", name+":", strings.ReplaceAll(output.Escape(text), "\n", "\n            "))
 		}
 	}
 	if len(f.Objects) > 1 {
@@ -158,7 +157,7 @@ func (p reportText) short(r doctor.Report) {
 		if n := len(f.Objects); n > 1 {
 			text += fmt.Sprintf(" (%d objects)", n)
 		}
-		p.line("%s %s", p.head(f), printers.EscapeTerminal(text))
+		p.line("%s %s", p.head(f), output.Escape(text))
 	}
 	p.end(r)
 }
@@ -193,7 +192,7 @@ func (p reportText) end(r doctor.Report) {
 	}
 	p.line("%s not everything could be looked at", p.style.Warning("unknown:"))
 	for _, r := range reasons {
-		p.line("  %s (%s)", printers.EscapeTerminal(r.why), codes(r.codes))
+		p.line("  %s (%s)", output.Escape(r.why), codes(r.codes))
 	}
 }
 

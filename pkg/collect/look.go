@@ -37,8 +37,12 @@ func (d *diagnosis) look(ctx context.Context) {
 	}
 	about := d.subjects()
 	var ways sync.WaitGroup
+	down := make(map[string]string) // The nodes are being filled in while logs are read.
+	for i := range d.s.Nodes {
+		down[d.s.Nodes[i].Name] = d.s.Nodes[i].NotReady
+	}
 	ways.Go(func() { d.readEvents(ctx, about) })
-	ways.Go(func() { d.readLogs(ctx) })
+	ways.Go(func() { d.readLogs(ctx, down) })
 	ways.Go(func() {
 		exec.Each(ctx, nodes, d.request.Limit, 0, func(ctx context.Context, n *snapshot.Node) error {
 			d.lookAt(ctx, n)

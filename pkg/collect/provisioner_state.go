@@ -177,8 +177,8 @@ const (
 	logLine    = 600
 )
 
-// readLogs reads the logs of the provisioner's pods on the nodes.
-func (d *diagnosis) readLogs(ctx context.Context) {
+// readLogs reads the logs of the provisioner's pods on the nodes. down has why a node is NotReady.
+func (d *diagnosis) readLogs(ctx context.Context, down map[string]string) {
 	state := d.s.Provisioner.Value
 	if state == nil {
 		return
@@ -197,8 +197,8 @@ func (d *diagnosis) readLogs(ctx context.Context) {
 			continue
 		}
 		node := d.own[i].Spec.NodeName
-		if at := slices.IndexFunc(d.s.Nodes, func(n snapshot.Node) bool { return n.Name == node }); at >= 0 && d.s.Nodes[at].NotReady != "" {
-			state.LogProblem[node] = d.s.Nodes[at].NotReady // As with its figures.
+		if down[node] != "" {
+			state.LogProblem[node] = down[node] // As with its figures.
 			continue
 		}
 		logs = append(logs, log{pod: &d.own[i], options: options})
