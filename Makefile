@@ -35,6 +35,7 @@ lint: ## Look at the sources: gofmt, go vet, golangci-lint, shellcheck
 
 .PHONY: unit
 unit: ## Run the unit tests with the race detector, and the seeds of the fuzz tests
+	@.ci/need busybox busybox-static
 	$(GO) test -race -timeout 30m ./...
 
 .PHONY: e2e
