@@ -45,7 +45,7 @@ func Load(r io.Reader) (*Snapshot, error) {
 		return nil, failure.New("this is no snapshot: it has no version", hint)
 	case format.Version > FormatVersion:
 		return nil, failure.New(fmt.Sprintf("the snapshot has version %d of the format, and this program knows versions up to %d", format.Version, FormatVersion),
-			"upgrade: kubectl krew upgrade talosdisk")
+			"it was written by a newer program; this one is: kubectl talosdisk version --client")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()

@@ -115,7 +115,7 @@ func TestWhatIsNoSnapshotIsRefused(t *testing.T) {
 		"YAML":             {"version: 1", "this is no snapshot: ", "--save-snapshot"},
 		"a list":           {"[]", "this is no snapshot: ", "--save-snapshot"},
 		"another object":   {`{"kind":"Pod"}`, "it has no version", "--save-snapshot"},
-		"newer":            {`{"version":2,"news":1}`, "the snapshot has version 2 of the format, and this program knows versions up to 1", "krew upgrade"},
+		"newer":            {`{"version":2,"news":1}`, "the snapshot has version 2 of the format, and this program knows versions up to 1", "a newer program; this one is: kubectl talosdisk version --client"},
 		"an unknown field": {`{"version":1,"nodes":[{"name":"w-1","secret":"x"}]}`, `unknown field "secret"`, "--save-snapshot"},
 		"another type":     {`{"version":1,"nodes":"w-1"}`, "the snapshot is not understood", "--save-snapshot"},
 		"two":              {`{"version":1}{"version":1}`, "this is no snapshot: ", "--save-snapshot"},
