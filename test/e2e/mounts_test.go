@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/test/manifests"
@@ -99,6 +100,7 @@ func TestMounts(t *testing.T) {
 		{"dry run", s.dryRun},
 		{"patched", s.patched},
 		{"pods run", s.podsRun},
+		{"later disk", s.laterDisk},
 		{"unchanged", s.unchanged},
 		{"removed", s.removed},
 	} {
@@ -185,6 +187,20 @@ func (s *mountsStory) podsRun(t *testing.T) {
 	waitReady(t, "reader")
 }
 
+// A disk that is mounted after the roll-out reaches the kubelet too, and the pod
+// writes on it, not on the system's.
+func (s *mountsStory) laterDisk(t *testing.T) {
+	before := kubelets(t)
+	d, path := mountDisk(s.t, s.n)
+	volume(t, pvName(d.Name, s.n.Name(), "fs-storage"))
+	apply(t,
+		manifests.Claim("default", "later", "fs-storage", corev1.PersistentVolumeFilesystem, resource.MustParse("1Gi")),
+		manifests.FilesystemPod("default", "late-writer", "later"))
+	waitReady(t, "late-writer")
+	sh(t, s.n, `[ "$(findmnt -n -o SOURCE -T "$2/written-by")" = "$(readlink -f "/dev/$1")" ]`, d.Name, path)
+	s.wantUntouched(t, before)
+}
+
 func (s *mountsStory) unchanged(t *testing.T) {
 	before := kubelets(t)
 	wantMountsResults(t, s.run("mounts", "--yes", "-o", "json").wantCode(t, 0), "unchanged")
@@ -195,7 +211,7 @@ func (s *mountsStory) unchanged(t *testing.T) {
 func (s *mountsStory) removed(t *testing.T) {
 	// A kubelet that no longer sees a filesystem volume cannot let go of it either: its
 	// pod could not be deleted.
-	kubectl(t, nil, "delete", "pod/writer", "pod/reader", "--grace-period=1")
+	kubectl(t, nil, "delete", "pod/writer", "pod/late-writer", "pod/reader", "--grace-period=1")
 	r := s.run("mounts", "--remove", "--yes", "-o", "json").wantCode(t, 0)
 	wantMountsResults(t, r, "patched")
 	r.wantStderr(t, `warning: worker-2: volume "`)
