@@ -78,10 +78,7 @@ func row(f *pflag.Flag) string {
 		flag += " " + name
 	}
 	value := f.DefValue
-	switch {
-	case f.Name == "cache-dir": // That of whoever writes the pages is nobody else's.
-		value = "$HOME/.kube/cache"
-	case value == "[]", f.Value.Type() == "bool" && value == "false":
+	if value == "[]" || f.Value.Type() == "bool" && value == "false" {
 		value = ""
 	}
 	if value != "" {

@@ -72,9 +72,9 @@ func Args(argv []string) []string {
 func newRoot(deps Deps) (*cobra.Command, *shared) {
 	s := &shared{
 		IOStreams: deps.Streams,
-		// Discovery limits are kubectl's own.
-		Kube: genericclioptions.NewConfigFlags(true).WithDiscoveryBurst(300).WithDiscoveryQPS(50),
+		Kube:      genericclioptions.NewConfigFlags(true),
 	}
+	s.Kube.CacheDir = nil // It is for what discovery finds, and nothing here asks for that.
 	s.Kube.WrapConfigFn = s.tune
 
 	root := &cobra.Command{
@@ -82,14 +82,21 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: name},
 		Short:       "Local PersistentVolumes on the disks of Talos nodes",
 		Long: templates.LongDesc(`
-			Local PersistentVolumes on the extra disks of Talos nodes: shows the disks of every node, and links
-			them for the local volume static provisioner through its pods.`),
+			Local PersistentVolumes on the extra disks of Talos nodes: shows the disks of every node, links them for the
+			local volume static provisioner through its pods, lets the kubelets see the links, and says why a pod with
+			such a volume does not start.`),
 		Example: templates.Examples(`
+			# Why does this pod not start?
+			kubectl talosdisk doctor pod/nginx-pod
+
 			# The disks of every node, and what uses them
 			kubectl talosdisk disks
 
 			# Link two disks on every node, and wait for their PersistentVolumes
-			kubectl talosdisk link vdf vdg`),
+			kubectl talosdisk link vdf vdg
+
+			# Let the kubelets see the links
+			kubectl talosdisk mounts`),
 		Args:                       unknownCommand,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:              true,
