@@ -13,6 +13,9 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
+//go:embed record.sh
+var records string
+
 //go:embed lib.sh
 var library string
 
@@ -25,7 +28,11 @@ var probe string
 
 // Script looks at a node and says what it sees, up to Observed. What follows it
 // in the same shell, if anything, says End.
-func Script() string { return library + probe }
+func Script() string { return RecordScript() + library + probe }
+
+// RecordScript are the functions by which a node script says its records, for a script
+// of another room. Records reads them.
+func RecordScript() string { return records }
 
 // Args are the arguments of Script. closely are the disks to read and to open:
 // names in /dev with the shell's wildcards, or absolute paths; the caller has
