@@ -42,27 +42,55 @@ func (s *Subject) findTroubles() []Trouble {
 	if s.Pod == nil || s.PodVolume == nil || settledPod(*s.Pod) {
 		return nil
 	}
-	mounted := hasVolumes(*s.Pod)
 	var troubles []Trouble
 	for _, e := range s.events("pod", s.Pod.Namespace, s.Pod.Name) {
 		if e.About.UID != "" && s.Pod.UID != "" && e.About.UID != s.Pod.UID || !s.fresh(*e) {
 			continue
 		}
-		if !slices.Contains([]string{"FailedMount", "FailedMapVolume", "Failed", "AlreadyMountedVolume"}, e.Reason) || mounted && e.Reason != "Failed" {
-			continue
+		for _, c := range ParseMount(e.Message) {
+			if s.concerns(c) && s.counts(*e, c) {
+				troubles = append(troubles, Trouble{*e, c, s.Snapshot.Time})
+			}
 		}
-		c, ok := ParseMount(e.Message)
-		if e.Reason == "Failed" && c.Kind != CauseSubPath && c.Kind != CauseMountAsBlock {
-			continue // It is about the container or its image.
-		}
-		if ok && s.concerns(c) {
-			troubles = append(troubles, Trouble{*e, c, s.Snapshot.Time})
+	}
+	if s.Volume != nil && !hasVolumes(*s.Pod) {
+		for _, e := range s.freshOf(s.events("pv", "", s.Volume.Name), []string{mismatch}) {
+			for _, c := range ParseMount(e.Message) { // Whatever mount(8) says: the kubelet has compared.
+				c.Kind = CauseFilesystem
+				troubles = append(troubles, Trouble{e, c, s.Snapshot.Time})
+			}
 		}
 	}
 	slices.SortStableFunc(troubles, func(a, b Trouble) int {
 		return cmp.Or(b.Event.Last.Compare(a.Event.Last), cmp.Compare(a.Event.Message, b.Event.Message))
 	})
 	return troubles
+}
+
+// mismatch is the reason of what a kubelet says of a PersistentVolume, beside what it says
+// of the pod, when a disk holds another filesystem than was asked for (Kubernetes v1.37,
+// pkg/kubelet/events/event.go).
+const mismatch = "FailedMountOnFilesystemMismatch"
+
+// EventReasons are the reasons of all events that a diagnosis reads. Others are not worth
+// keeping: some say what has no place in a file that people send around.
+func EventReasons() []string {
+	return []string{
+		"FailedMount", "FailedMapVolume", "AlreadyMountedVolume", "Failed", mismatch, "FailedScheduling",
+		"FailedBinding", "ProvisioningFailed", "WaitForFirstConsumer", "VolumeDelete", "VolumeFailedDelete", "FailedCreate",
+	}
+}
+
+// counts tells whether an event of the pod is about mounting, and not about what comes
+// after it: a container or its image.
+func (s *Subject) counts(e snapshot.Event, c MountCause) bool {
+	switch e.Reason {
+	case "FailedMount", "FailedMapVolume", "AlreadyMountedVolume":
+		return !hasVolumes(*s.Pod)
+	case "Failed":
+		return slices.Contains([]CauseKind{CauseSubPath, CauseMountAsBlock, CauseBlockAsMount}, c.Kind)
+	}
+	return false
 }
 
 // concerns tells whether a message is about the subject's volume. One that names none
@@ -77,6 +105,8 @@ func (s *Subject) concerns(c MountCause) bool {
 	switch {
 	case c.Volume != "":
 		return slices.Contains(names, c.Volume)
+	case c.Claim != "":
+		return s.ClaimRef != nil && s.ClaimRef.String() == c.Claim
 	case len(c.Volumes) > 0:
 		return slices.ContainsFunc(c.Volumes, func(v string) bool { return slices.Contains(names, v) })
 	}

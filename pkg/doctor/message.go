@@ -4,20 +4,20 @@ package doctor
 
 import (
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 )
 
 // MountCause is what a message of a kubelet about a volume says: of the reasons
-// FailedMount, FailedMapVolume and Failed.
+// FailedMount, FailedMapVolume, FailedMountOnFilesystemMismatch, AlreadyMountedVolume and Failed.
 type MountCause struct {
 	// Operation is the kubelet's name of what failed: MountVolume.NewMounter, ….
 	Operation string
 	// Volume is the name of the PersistentVolume; of other volumes, the pod's name for it.
-	// Empty: the message does not tell. Volumes are the pod's names for those that were
-	// not mounted, where several are named.
+	// Claim is "namespace/name" of the claim. Where the message has neither, Volumes are the
+	// pod's names for those that were not mounted; none: it does not tell.
 	Volume  string
+	Claim   string
 	Volumes []string
 	Kind    CauseKind
 	Path    string
@@ -33,16 +33,18 @@ type CauseKind string
 const (
 	CausePathMissing CauseKind = "path-missing"
 	// CauseWrongKind: neither a directory nor a block device.
-	CauseWrongKind   CauseKind = "wrong-kind"
-	CauseDenied      CauseKind = "denied"
-	CauseIO          CauseKind = "io"
-	CauseAffinity    CauseKind = "affinity"
+	CauseWrongKind CauseKind = "wrong-kind"
+	CauseDenied    CauseKind = "denied"
+	CauseIO        CauseKind = "io"
+	CauseAffinity  CauseKind = "affinity"
+	// CauseFilesystem: the disk holds another filesystem than was asked for.
 	CauseFilesystem  CauseKind = "filesystem"
 	CauseFormat      CauseKind = "format"
 	CauseNoMkfs      CauseKind = "no-mkfs"
 	CauseUnformatted CauseKind = "unformatted-read-only"
-	CauseFsck        CauseKind = "fsck"
-	CauseProbe       CauseKind = "probe"
+	// CauseFsck: the filesystem is damaged, as fsck or the kernel says.
+	CauseFsck  CauseKind = "fsck"
+	CauseProbe CauseKind = "probe"
 	// CauseDeviceMissing: the device vanished between two looks.
 	CauseDeviceMissing CauseKind = "device-missing"
 	CauseHostPathType  CauseKind = "hostpath-type"
@@ -58,172 +60,125 @@ const (
 	CauseLoop         CauseKind = "loop"
 	CauseGroup        CauseKind = "group"
 	CauseSubPath      CauseKind = "subpath"
-	CauseTimeout      CauseKind = "timeout"
 	CauseOther        CauseKind = "other"
 )
 
-// rule recognises a cause. Wording varies between releases of Kubernetes, so that a
-// rule is about the words that stay.
+// rule recognises a cause. Its groups are called after the fields that they fill.
 type rule struct {
 	kind CauseKind
 	like *regexp.Regexp
 }
 
 // mountRules come in the order in which they are tried: one that names its cause
-// before one that only names what failed. Making them takes as long as the rest of our
-// start-up, and most runs need none.
+// before one that only names what failed. Which releases of Kubernetes use which wording
+// is in testdata/messages.txt. Making them takes as long as the rest of our start-up, and
+// most runs need none.
 var mountRules = sync.OnceValue(func() []rule {
 	return []rule{
-		like(CauseHostPathType, `hostPath type check failed:?,? (?P<path>/[^\s,]*)`),
+		like(CauseHostPathType, `hostPath type check failed[:,] (?P<path>/.*?) is not a `),
 		like(CauseInUse, `ReadWriteOncePod access mode and is already in use`),
-		like(CauseAffinity, `no matching NodeSelectorTerms|NodeAffinity check failed`),
-		like(CauseBlockAsMount, `has volumeMode "?Block"?, but is specified in volumeMounts`),
-		like(CauseMountAsBlock, `has volumeMode "?Filesystem"?, but is specified in volumeDevices|cannot find volume "[^"]*" to pass into container`),
-		like(CauseClaimGone, `persistentvolumeclaims? "[^"]*" not found|failed to fetch PVC from API server`),
-		like(CauseVolumeGone, `persistentvolumes? "[^"]*" not found|failed to fetch PV "?[^"\s]*"? from API server`),
-		like(CauseNotBound, `PVC is not bound`),
-		like(CauseNoMkfs, `"?mkfs\.\w+"?: executable file not found|mkfs[.\w]*: (?:command )?not found`),
+		like(CauseAffinity, `no matching NodeSelectorTerms`),
+		like(CauseBlockAsMount, `volume (?P<volume>\S+) has volumeMode Block, but is specified in volumeMounts`),
+		like(CauseBlockAsMount, `cannot find volume "(?P<volume>[^"]*)" to mount into container`),
+		like(CauseMountAsBlock, `volume (?P<volume>\S+) has volumeMode Filesystem, but is specified in volumeDevices`),
+		like(CauseMountAsBlock, `cannot find volume "(?P<volume>[^"]*)" to pass into container`),
+		like(CauseClaimGone, `persistentvolumeclaims? "[^"]*" not found`),
+		like(CauseVolumeGone, `persistentvolumes? "[^"]*" not found`),
+		like(CauseNotBound, `PVC is not bound|PVC has empty pvc\.Spec\.VolumeName|indicating it is not yet bound to the claim`),
+		like(CauseNoMkfs, `format of disk "(?P<device>[^"]+)" failed: .*executable file not found in \$PATH`),
 		like(CauseFsck, `'fsck' found errors on device (?P<device>\S+)`),
+		like(CauseFsck, `structure needs cleaning`),
 		like(CauseUnformatted, `cannot mount unformatted disk (?P<device>\S+)`),
-		like(CauseIO, `input/output error`),
-		like(CauseFormat, `format of disk "?(?P<device>[^"\s]+)"? failed`),
+		like(CauseIO, `input/output error|can't read superblock`),
+		like(CauseFormat, `format of disk "(?P<device>[^"]+)" failed`),
 		like(CauseProbe, `failed to get disk format of disk (?P<device>[^\s:]+)`),
-		like(CauseLoop, `makeLoopDevice failed|losetup .*failed`),
+		like(CauseLoop, `(?:Get|make)LoopDevice failed`),
 		like(CausePathMissing, `path "(?P<path>[^"]+)" does not exist`),
-		like(CausePathMissing, `l?stat (?P<path>/[^\s:]*): no such file or directory`),
+		like(CausePathMissing, `(?:l?stat|open) (?P<path>/[^:]*): no such file or directory`),
 		like(CauseDeviceMissing, `special device (?P<device>\S+) does not exist`),
+		like(CauseDeviceMissing, `(?P<device>/\S+): Can't lookup blockdev`),
 		like(CauseWrongKind, `only directory and block device are supported`),
-		like(CauseDenied, `stat (?P<path>/[^\s:]*): permission denied`),
-		like(CauseFilesystem, `unknown data, probably partitions|wrong fs type|unknown filesystem type|unsupported filesystem|superblock`),
-		like(CauseBusy, `already mounted or .*busy|device or resource busy`),
+		like(CauseDenied, `l?stat (?P<path>/[^:]*): permission denied`),
+		like(CauseFilesystem, `wrong fs type|unknown filesystem type`),
+		like(CauseBusy, `already mounted (?:on|or)|device or resource busy|Can't open blockdev`),
 		like(CauseMapDevice, `blkUtil\.\w+ failed`),
-		like(CauseSubPath, `failed to prepare subPath`),
-		like(CauseGroup, `requested fsGroup is \d+`),
-		like(CauseFilesystem, `failed to mount device (?P<device>\S+) at`),
-		like(CauseTimeout, `timed out waiting for the condition|context deadline exceeded`),
+		like(CauseSubPath, `failed to (?:prepare subPath|create subPath directory) for volumeMount "(?P<volume>[^"]*)"`),
+		like(CauseGroup, `requested fsGroup is \d+, but the volume (?P<volume>\S+) has GID`),
 	}
 })
 
 func like(kind CauseKind, pattern string) rule {
-	return rule{kind, regexp.MustCompile(`(?i)` + pattern)}
+	return rule{kind, regexp.MustCompile(`(?is)` + pattern)}
 }
 
-// mountPrefix begins what a kubelet says of one volume (Kubernetes v1.37,
-// pkg/volume/util/operationexecutor).
 var (
-	mountPrefix = regexp.MustCompile(`^((?:Mount|Map|Unmount|Unmap)Volume[.\w]*)[^"]*? for volume "([^"]+)"[^:]*: ?`)
-	wrapper     = regexp.MustCompile(`unmounted volumes=\[([^\]]*)\]`)
+	// ofOne begins what a kubelet says of one volume, ofSeveral of those of a pod that it
+	// could not so much as begin with.
+	ofOne     = regexp.MustCompile(`^((?:Mount|Map)Volume[.\w]*)[^"]*? for volume "([^"]+)" ?:? ?`)
+	ofSeveral = regexp.MustCompile(`unmounted volumes=\[([^\]]*)\], unattached volumes=\[[^\]]*\](?:, failed to process volumes=\[([^\]]*)\])?: `)
+	ofClaim   = regexp.MustCompile(`^error processing PVC ([^\s:]+): `)
+	// mounting and looking name what it was about, whatever came of it.
+	mounting = regexp.MustCompile(`^local: failed to mount device (\S+) at `)
+	looking  = regexp.MustCompile(`^l?stat (/[^:]*): `)
 )
 
-// ParseMount reads what a kubelet says of a volume. A message that is none of these
-// is false; one whose cause is not known is CauseOther.
-func ParseMount(message string) (MountCause, bool) {
-	c := MountCause{Kind: CauseOther, Detail: strings.TrimSpace(message)}
-	known := false
-	if m := mountPrefix.FindStringSubmatch(message); m != nil {
-		c.Operation, c.Volume, known = m[1], m[2], true
-		c.Detail = strings.TrimSpace(message[len(m[0]):])
-	} else if m := wrapper.FindStringSubmatch(message); m != nil {
-		c.Volumes, known = strings.Fields(m[1]), true
-		if i := strings.LastIndex(message, "]: "); i >= 0 {
-			c.Detail = strings.TrimSpace(message[i+len("]: "):])
-		}
+// ParseMount reads what a kubelet says of volumes: a cause for each error that it tells.
+// Of a message that is about none there is none; one whose cause is not known is CauseOther.
+func ParseMount(message string) []MountCause {
+	if m := ofOne.FindStringSubmatch(message); m != nil {
+		return []MountCause{causeOf(MountCause{Operation: m[1], Volume: m[2]}, message[len(m[0]):])}
 	}
+	at := ofSeveral.FindStringSubmatchIndex(message)
+	if at == nil {
+		if c := causeOf(MountCause{}, message); c.Kind != CauseOther {
+			return []MountCause{c}
+		}
+		return nil
+	}
+	volumes := strings.Fields(message[at[2]:at[3]])
+	if at[4] >= 0 && at[5] > at[4] {
+		volumes = strings.Fields(message[at[4]:at[5]])
+	}
+	var all []MountCause
+	for part := range strings.SplitSeq(message[at[1]:], "; ") {
+		c := causeOf(MountCause{}, part)
+		if c.Volume == "" && c.Claim == "" {
+			c.Volumes = volumes
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// causeOf completes what is known from before an error with what the error says.
+func causeOf(c MountCause, text string) MountCause {
+	c.Kind, c.Detail = CauseOther, strings.TrimSpace(text)
 	for _, r := range mountRules() {
-		m := r.like.FindStringSubmatch(message)
+		m := r.like.FindStringSubmatch(text)
 		if m == nil {
 			continue
 		}
-		c.Kind, known = r.kind, true
-		if i := r.like.SubexpIndex("path"); i > 0 {
-			c.Path = m[i]
-		}
-		if i := r.like.SubexpIndex("device"); i > 0 {
-			c.Device = m[i]
-		}
-		break
-	}
-	return c, known
-}
-
-// SchedulingCause is one of the reasons for which nodes were left out.
-type SchedulingCause struct {
-	Kind SchedulingKind
-	// Nodes is how many; 0: the message does not count.
-	Nodes  int
-	Detail string
-}
-
-// SchedulingKind is such a reason in one word.
-type SchedulingKind string
-
-// The reasons that have to do with volumes, and taints.
-const (
-	SchedulingAffinity   SchedulingKind = "volume-affinity"
-	SchedulingNoVolume   SchedulingKind = "no-volume"
-	SchedulingUnbound    SchedulingKind = "unbound-immediate"
-	SchedulingVolumeGone SchedulingKind = "volume-gone"
-	SchedulingClaimGone  SchedulingKind = "claim-gone"
-	SchedulingDeleting   SchedulingKind = "claim-deleting"
-	SchedulingInUse      SchedulingKind = "in-use"
-	SchedulingTaint      SchedulingKind = "taint"
-	SchedulingOther      SchedulingKind = "other"
-)
-
-func schedulingRules() []struct {
-	kind  SchedulingKind
-	words []string
-} {
-	return []struct {
-		kind  SchedulingKind
-		words []string
-	}{
-		{SchedulingAffinity, []string{"didn't match PersistentVolume's node affinity", "volume node affinity conflict"}},
-		{SchedulingNoVolume, []string{"didn't find available persistent volumes to bind"}},
-		{SchedulingUnbound, []string{"unbound immediate PersistentVolumeClaims"}},
-		{SchedulingVolumeGone, []string{"bound to non-existent pv", "bound to non-existent persistentvolume"}},
-		{SchedulingDeleting, []string{"is being deleted"}},
-		{SchedulingInUse, []string{"ReadWriteOncePod access mode"}},
-		{SchedulingTaint, []string{"untolerated taint"}},
-	}
-}
-
-var (
-	schedulerPrefix = regexp.MustCompile(`^\d+/\d+ nodes are available:? ?`)
-	counted         = regexp.MustCompile(`^(\d+) (.*)$`)
-	claimNotFound   = regexp.MustCompile(`persistentvolumeclaim "[^"]+" not found`)
-)
-
-// ParseScheduling reads why a pod was not scheduled, from the event FailedScheduling or
-// the pod's condition; what preemption would bring is left out.
-func ParseScheduling(message string) []SchedulingCause {
-	message, _, _ = strings.Cut(message, "preemption:")
-	message = strings.TrimSpace(message)
-	message = strings.TrimSuffix(schedulerPrefix.ReplaceAllString(message, ""), ".")
-	var causes []SchedulingCause
-	for _, part := range strings.Split(message, ", ") {
-		part = strings.TrimSuffix(strings.TrimSpace(part), ".")
-		if part == "" {
-			continue
-		}
-		c := SchedulingCause{Kind: SchedulingOther, Detail: part}
-		if m := counted.FindStringSubmatch(part); m != nil {
-			// A count that is too large for a number is none.
-			if n, err := strconv.Atoi(m[1]); err == nil {
-				c.Nodes, c.Detail = n, m[2]
-			}
-		}
-		if claimNotFound.MatchString(part) {
-			c.Kind = SchedulingClaimGone
-		}
-		for _, r := range schedulingRules() {
-			for _, words := range r.words {
-				if c.Kind == SchedulingOther && strings.Contains(part, words) {
-					c.Kind = r.kind
+		c.Kind = r.kind
+		for i, name := range r.like.SubexpNames() {
+			switch name {
+			case "path":
+				c.Path = m[i]
+			case "device":
+				c.Device = m[i]
+			case "volume":
+				if c.Volume == "" {
+					c.Volume = m[i]
 				}
 			}
 		}
-		causes = append(causes, c)
+		break
 	}
-	return causes
+	first := func(value string, named *regexp.Regexp) string {
+		if m := named.FindStringSubmatch(text); m != nil && value == "" {
+			return m[1]
+		}
+		return value
+	}
+	c.Claim, c.Device, c.Path = first(c.Claim, ofClaim), first(c.Device, mounting), first(c.Path, looking)
+	return c
 }

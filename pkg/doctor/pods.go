@@ -39,7 +39,7 @@ func podChecks() []Check {
 			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil }, Run: claimNotThere},
 		told("TD0710", "the disk has errors", diskErrors, CauseIO, CauseFsck, CauseProbe),
 		told("TD0711", "mounting failed", mountFailed, CauseOther, CausePathMissing, CauseWrongKind, CauseDenied, CauseAffinity, CauseDeviceMissing, CauseBusy, CauseNotBound,
-			CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath, CauseTimeout),
+			CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath),
 	}
 }
 

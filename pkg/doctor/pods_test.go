@@ -69,7 +69,7 @@ func podCases() []nodeCase {
 
 		{"another filesystem", "TD0703", func(w world) {
 			w.Install.Classes[1].FSType = "xfs"
-			w.complains("FailedMount", `local: failed to mount device /dev/vde at /m (fstype: xfs), error it already contains unknown data, probably partitions`)
+			w.complains("FailedMount", "local: failed to mount device /dev/vde at /m (fstype: xfs), error mount failed: exit status 32\nOutput: mount: /m: wrong fs type, bad option, bad superblock on /dev/vde")
 		}, OutcomeFinding, []string{`error[TD0703]: `, `does not hold the filesystem xfs, which class "hdd" asks for`, "$ kubectl talosdisk disks --nodes w-4 -o wide"}},
 		{"another trouble", "TD0703", func(w world) { w.complains("FailedMount", "PVC is not bound") }, OutcomeOK, nil},
 		{"events were not read", "TD0703", world.eventless, OutcomeUnknown, nil},
@@ -81,12 +81,12 @@ func podCases() []nodeCase {
 			w.complains("FailedMount", `cannot mount unformatted disk /dev/vde as we are manipulating it in read-only mode`)
 		}, OutcomeFinding, []string{"without readOnly once"}},
 		{"mkfs is missing", "TD0704", func(w world) {
-			w.complains("FailedMount", `format of disk "/dev/vde" failed: exec: "mkfs.btrfs": executable file not found in $PATH`)
+			w.complains("FailedMount", `format of disk "/dev/vde" failed: type:("btrfs") errcode:(executable file not found in $PATH) output:()`)
 		}, OutcomeOK, nil},
 		{"events were not read", "TD0704", world.eventless, OutcomeUnknown, nil},
 
 		{"mkfs is missing", "TD0705", func(w world) {
-			w.complains("FailedMount", `format of disk "/dev/vde" failed: exec: "mkfs.btrfs": executable file not found in $PATH`)
+			w.complains("FailedMount", `format of disk "/dev/vde" failed: type:("btrfs") errcode:(executable file not found in $PATH) output:()`)
 		}, OutcomeFinding, []string{"error[TD0705]: the kubelet on w-4 has no program to make", "fsType: xfs or ext4"}},
 		{"mkfs fails", "TD0705", func(w world) { w.complains("FailedMount", `format of disk "/dev/vde" failed`) }, OutcomeOK, nil},
 		{"events were not read", "TD0705", world.eventless, OutcomeUnknown, nil},

@@ -112,8 +112,12 @@ func newIndex(s *snapshot.Snapshot) *index {
 			}
 		}
 	}
+	reasons := EventReasons()
 	for i := range value(s.Events) {
 		e := &value(s.Events)[i]
+		if !slices.Contains(reasons, e.Reason) {
+			continue // It may be missing from what was kept, and its absence would prove nothing.
+		}
 		about := e.About
 		about.UID = ""
 		x.events[about] = append(x.events[about], e)
