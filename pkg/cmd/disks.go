@@ -64,7 +64,7 @@ func newDisks(s *shared) *cobra.Command {
 			if err != nil {
 				return usage(cmd, err)
 			}
-			return options.run(cmd.Context())
+			return options.cluster.run.within(cmd.Context(), options.run)
 		},
 	}
 	flags.clusterFlags.AddFlags(cmd.Flags())
@@ -109,8 +109,6 @@ type diskList struct {
 }
 
 func (o *disksOptions) run(ctx context.Context) error {
-	ctx, cancel := o.cluster.run.Context(ctx)
-	defer cancel()
 	c, err := o.connect(o.cluster)
 	if err != nil {
 		return err

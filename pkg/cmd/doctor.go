@@ -75,7 +75,7 @@ func newDoctor(s *shared) *cobra.Command {
 			if err != nil {
 				return usage(cmd, err)
 			}
-			return options.execute(cmd.Context())
+			return options.cluster.run.within(cmd.Context(), options.execute)
 		},
 	}
 	flags.AddFlags(cmd.Flags())
@@ -231,8 +231,6 @@ func (o *doctorOptions) execute(ctx context.Context) error {
 	if o.list {
 		return o.printChecks()
 	}
-	ctx, cancel := o.cluster.run.Context(ctx)
-	defer cancel()
 	s, err := o.look(ctx)
 	if err != nil {
 		return err

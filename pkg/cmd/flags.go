@@ -4,6 +4,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"time"
@@ -93,13 +94,20 @@ type runOptions struct {
 	NodeTimeout, Timeout time.Duration
 }
 
-// Context bounds ctx by the timeout of the whole run.
-func (o runOptions) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+// within runs a command's work, bounded by the timeout of the whole run. Whatever that
+// interrupts fails in words of its own, unless it knows more: then the timeout is the cause.
+func (o runOptions) within(ctx context.Context, run func(context.Context) error) error {
 	if o.Timeout == 0 {
-		return context.WithCancel(ctx)
+		return run(ctx)
 	}
-	return context.WithTimeoutCause(ctx, o.Timeout, failure.Wrap(context.DeadlineExceeded,
-		fmt.Sprintf("the run was not over after %s", o.Timeout), "give it longer with --timeout, or fewer nodes with --nodes"))
+	over := failure.Wrap(context.DeadlineExceeded, fmt.Sprintf("the run was not over after %s", o.Timeout), "give it longer with --timeout, or fewer nodes with --nodes")
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, over)
+	defer cancel()
+	err := run(ctx)
+	if _, knows := errors.AsType[*failure.Error](err); !knows && ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
+		return over
+	}
+	return err
 }
 
 // confirmFlags let a run go on without a question.

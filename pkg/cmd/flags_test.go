@@ -5,12 +5,15 @@ package cmd
 import (
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
 
 func TestNodeFlags(t *testing.T) {
@@ -48,15 +51,33 @@ func TestRunFlags(t *testing.T) {
 			t.Errorf("%+v is accepted", f)
 		}
 	}
-	ctx, cancel := runOptions{Timeout: time.Nanosecond}.Context(t.Context())
-	defer cancel()
-	<-ctx.Done()
-	if err := context.Cause(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not over after 1ns") {
-		t.Errorf("cause %v", err)
+	_ = o.within(t.Context(), func(ctx context.Context) error {
+		if _, bounded := ctx.Deadline(); bounded {
+			t.Error("no --timeout, but a deadline")
+		}
+		return nil
+	})
+}
+
+// What a timeout interrupts says that it was the timeout.
+func TestTimeout(t *testing.T) {
+	o := runOptions{Timeout: time.Nanosecond}
+	for name, test := range map[string]struct {
+		err  func(context.Context) error
+		want string
+	}{
+		"bare":       {func(ctx context.Context) error { return ctx.Err() }, "the run was not over after 1ns"},
+		"a request":  {func(ctx context.Context) error { return &url.Error{Op: "Get", URL: "https://k", Err: ctx.Err()} }, "the run was not over after 1ns"},
+		"knows more": {func(ctx context.Context) error { return failure.Wrap(ctx.Err(), "two nodes were done", "") }, "two nodes were done"},
+		"another":    {func(context.Context) error { return errors.New("forbidden") }, "forbidden"},
+		"none":       {func(context.Context) error { return nil }, ""},
+	} {
+		err := o.within(t.Context(), func(ctx context.Context) error {
+			<-ctx.Done()
+			return test.err(ctx)
+		})
+		if (err == nil) != (test.want == "") || err != nil && !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
 	}
-	ctx, cancel = runOptions{}.Context(t.Context())
-	if _, bounded := ctx.Deadline(); bounded {
-		t.Error("no --timeout, but a deadline")
-	}
-	cancel()
 }

@@ -77,7 +77,7 @@ func newLink(s *shared) *cobra.Command {
 			if err != nil {
 				return usage(cmd, err)
 			}
-			return options.run(cmd.Context())
+			return options.cluster.run.within(cmd.Context(), options.run)
 		},
 	}
 	flags.AddFlags(cmd.Flags())
@@ -182,8 +182,6 @@ func readPlan(stdin io.Reader, name string) (*link.Plan, error) {
 }
 
 func (o *linkOptions) run(ctx context.Context) error {
-	ctx, cancel := o.cluster.run.Context(ctx)
-	defer cancel()
 	c, err := o.connect(o.cluster)
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func newMounts(s *shared) *cobra.Command {
 			if err != nil {
 				return usage(cmd, err)
 			}
-			return options.run(cmd.Context())
+			return options.cluster.run.within(cmd.Context(), options.run)
 		},
 	}
 	flags.AddFlags(cmd.Flags())

@@ -55,7 +55,7 @@ func newMountsList(s *shared) *cobra.Command {
 				return usage(cmd, err)
 			}
 			o := &mountsListOptions{shared: s, cluster: cluster, talos: flags.talosFlags.ToOptions(), printer: printer}
-			return o.run(cmd.Context())
+			return o.cluster.run.within(cmd.Context(), o.run)
 		},
 	}
 	flags.clusterFlags.AddFlags(cmd.Flags())
@@ -106,8 +106,6 @@ type kubeletMountsList struct {
 }
 
 func (o *mountsListOptions) run(ctx context.Context) error {
-	ctx, cancel := o.cluster.run.Context(ctx)
-	defer cancel()
 	api, err := o.talos.connect(ctx)
 	if err != nil {
 		return err

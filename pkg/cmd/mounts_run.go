@@ -46,8 +46,6 @@ type mountsList struct {
 }
 
 func (o *mountsOptions) run(ctx context.Context) error {
-	ctx, cancel := o.cluster.run.Context(ctx)
-	defer cancel()
 	api, err := o.talos.connect(ctx)
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func newStatus(s *shared) *cobra.Command {
 				return usage(cmd, err)
 			}
 			o.cluster.provisioner = flags.provisioner.ToOptions()
-			return o.run(cmd.Context())
+			return o.cluster.run.within(cmd.Context(), o.run)
 		},
 	}
 	flags.run.AddFlags(cmd.Flags())
@@ -78,8 +78,6 @@ type volumeStatusList struct {
 }
 
 func (o *statusOptions) run(ctx context.Context) error {
-	ctx, cancel := o.cluster.run.Context(ctx)
-	defer cancel()
 	o.request = collect.DiagnoseRequest{
 		ProvisionerNamespace: cmp.Or(o.cluster.provisioner.Namespace, *o.Kube.Namespace), DaemonSet: o.cluster.provisioner.DaemonSet,
 		Limit: o.cluster.run.Concurrency, Timeout: o.cluster.run.NodeTimeout, Exec: true,

@@ -56,7 +56,7 @@ func newUnlink(s *shared) *cobra.Command {
 			if err != nil {
 				return usage(cmd, err)
 			}
-			return options.run(cmd.Context())
+			return options.cluster.run.within(cmd.Context(), options.run)
 		},
 	}
 	flags.clusterFlags.AddFlags(cmd.Flags())
@@ -105,8 +105,6 @@ func (f *unlinkFlags) ToOptions(s *shared, args []string) (*unlinkOptions, error
 }
 
 func (o *unlinkOptions) run(ctx context.Context) error {
-	ctx, cancel := o.cluster.run.Context(ctx)
-	defer cancel()
 	c, err := o.connect(o.cluster)
 	if err != nil {
 		return err
