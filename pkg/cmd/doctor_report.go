@@ -65,10 +65,30 @@ func (p reportText) full(s *snapshot.Snapshot, r doctor.Report) {
 			p.line("%s in %s uses no claim: nothing of it was looked at", t, t.Namespace)
 		}
 	}
-	for _, f := range r.Findings {
-		p.finding(f)
-	}
+	p.findings(r.Findings)
 	p.end(r)
+}
+
+// mostAlike is how many findings of one code are printed in full: a thousand links that
+// each lead nowhere in their own way are not read one by one.
+const mostAlike = 5
+
+func (p reportText) findings(all []doctor.Finding) {
+	of := func(f doctor.Finding) string { return p.head(f) }
+	count := make(map[string]int)
+	for _, f := range all {
+		count[of(f)]++
+	}
+	printed := make(map[string]int)
+	for _, f := range all {
+		printed[of(f)]++
+		switch n := printed[of(f)]; {
+		case n <= mostAlike:
+			p.finding(f)
+		case n == mostAlike+1:
+			p.line("%s %d more; --only %s --short has a line for each", p.head(f), count[of(f)]-mostAlike, f.Code)
+		}
+	}
 }
 
 // chain is its title, and each link with a mark and a word.
@@ -107,6 +127,7 @@ func (p reportText) head(f doctor.Finding) string {
 }
 
 func (p reportText) finding(f doctor.Finding) {
+	f, moreEvidence, moreSteps := f.Brief()
 	p.line("%s %s", p.head(f), output.Escape(f.Summary))
 	field := func(name, text string) {
 		if text != "" {
@@ -120,6 +141,9 @@ func (p reportText) finding(f doctor.Finding) {
 	for _, e := range f.Evidence {
 		field("evidence", e)
 	}
+	if moreEvidence > 0 {
+		field("evidence", fmt.Sprintf("… and %d more", moreEvidence))
+	}
 	for _, step := range f.Fix {
 		text := step.Text
 		switch {
@@ -129,6 +153,9 @@ func (p reportText) finding(f doctor.Finding) {
 			text += "\n" + step.Command
 		}
 		field("fix", text)
+	}
+	if moreSteps > 0 {
+		field("fix", fmt.Sprintf("… and %d more steps like these for the others, which -o json has", moreSteps))
 	}
 	field("more", "kubectl talosdisk explain "+string(f.Code))
 }
@@ -164,15 +191,24 @@ func (p reportText) short(r doctor.Report) {
 
 // end says what could not be looked at; and, where nothing was found, what that means.
 func (p reportText) end(r doctor.Report) {
-	unknown := r.Unknown()
+	unknown, none := r.Unknown(), r.NoQuestion()
 	if len(r.Findings) == 0 && len(r.Missing) == 0 {
-		if len(unknown) == 0 {
+		if len(unknown)+len(none) == 0 {
 			p.line("No problems found.")
 		} else {
 			p.line("No problems found in what could be looked at.")
 		}
 	}
-	if len(unknown) == 0 {
+	p.reasons(p.style.Warning("unknown:")+" not everything could be looked at", unknown)
+	p.reasons(p.style.Hint("not asked:")+" what nobody can tell, or not yet", none)
+}
+
+// mostReasons is how many of them are printed: each of many nodes may have its own.
+const mostReasons = 10
+
+// reasons are why there is no answer, each once, with the codes of what was asked.
+func (p reportText) reasons(title string, results []doctor.Result) {
+	if len(results) == 0 {
 		return
 	}
 	type reason struct {
@@ -180,19 +216,23 @@ func (p reportText) end(r doctor.Report) {
 		codes []string
 	}
 	var reasons []reason
-	for _, u := range unknown {
-		i := slices.IndexFunc(reasons, func(r reason) bool { return r.why == u.Why })
-		if i < 0 {
-			reasons = append(reasons, reason{why: u.Why})
-			i = len(reasons) - 1
+	at := make(map[string]int)
+	for _, u := range results {
+		i, known := at[u.Why]
+		if !known {
+			i = len(reasons)
+			reasons, at[u.Why] = append(reasons, reason{why: u.Why}), i
 		}
 		if code := string(u.Code); !slices.Contains(reasons[i].codes, code) {
 			reasons[i].codes = append(reasons[i].codes, code)
 		}
 	}
-	p.line("%s not everything could be looked at", p.style.Warning("unknown:"))
-	for _, r := range reasons {
+	p.line("%s", title)
+	for _, r := range reasons[:min(mostReasons, len(reasons))] {
 		p.line("  %s (%s)", output.Escape(r.why), codes(r.codes))
+	}
+	if more := len(reasons) - mostReasons; more > 0 {
+		p.line("  … and %d more reasons, which -o json has", more)
 	}
 }
 

@@ -47,6 +47,8 @@ func secretive(s *apiServer) {
 			spec(&o.Spec)
 			o.Status.ContainerStatuses = append(o.Status.ContainerStatuses, corev1.ContainerStatus{Name: "c", State: corev1.ContainerState{
 				Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: "my password is " + canary},
+			}}, corev1.ContainerStatus{Name: "w", State: corev1.ContainerState{
+				Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerConfigError", Message: "secret " + canary + " not found"},
 			}})
 		case *appsv1.DaemonSet:
 			spec(&o.Spec.Template.Spec)

@@ -3,10 +3,10 @@
 package collect
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -67,6 +67,7 @@ func userPodOf(pod *corev1.Pod) snapshot.UserPod {
 	}
 	p.Started = slices.ContainsFunc(slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses),
 		func(s corev1.ContainerStatus) bool { return s.State.Running != nil })
+	p.VolumesSince = volumesSince(pod)
 	mounted, devices := uses(pod)
 	for _, v := range pod.Spec.Volumes {
 		volume := snapshot.PodVolume{Name: v.Name, Mounted: mounted[v.Name], Device: devices[v.Name]}
@@ -103,18 +104,43 @@ func uses(pod *corev1.Pod) (mounted, devices map[string]bool) {
 	return mounted, devices
 }
 
-// waiting are the containers that do not run, init containers first. What a container
-// left as its last words is the application's, and is not kept.
+// volumesSince is when the pod's volumes were there at the latest: no sandbox and no container
+// is made before (Kubernetes v1.37, pkg/kubelet/kubelet.go, SyncPod).
+func volumesSince(pod *corev1.Pod) *time.Time {
+	var since *time.Time
+	take := func(at metav1.Time) {
+		if !at.IsZero() && (since == nil || at.Time.Before(*since)) {
+			since = &at.Time
+		}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReadyToStartContainers && c.Status == corev1.ConditionTrue {
+			take(c.LastTransitionTime)
+		}
+	}
+	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		for _, state := range []corev1.ContainerState{s.State, s.LastTerminationState} {
+			if state.Running != nil {
+				take(state.Running.StartedAt)
+			}
+			if state.Terminated != nil {
+				take(state.Terminated.StartedAt)
+			}
+		}
+	}
+	return since
+}
+
+// waiting are the containers that do not run, init containers first. What is said of them
+// may be the application's own words, and is not kept.
 func waiting(pod *corev1.Pod) []snapshot.Waiting {
 	var all []snapshot.Waiting
 	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		switch {
 		case s.State.Waiting != nil:
-			all = append(all, snapshot.Waiting{Container: s.Name, Reason: s.State.Waiting.Reason, Message: s.State.Waiting.Message})
+			all = append(all, snapshot.Waiting{Container: s.Name, Reason: s.State.Waiting.Reason})
 		case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
-			all = append(all, snapshot.Waiting{
-				Container: s.Name, Reason: s.State.Terminated.Reason, Message: fmt.Sprintf("it ended with code %d", s.State.Terminated.ExitCode),
-			})
+			all = append(all, snapshot.Waiting{Container: s.Name, Reason: s.State.Terminated.Reason})
 		}
 	}
 	return all

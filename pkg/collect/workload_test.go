@@ -51,6 +51,7 @@ func TestClaimOf(t *testing.T) {
 }
 
 func TestUserPodOf(t *testing.T) {
+	at := func(seconds int) metav1.Time { return metav1.NewTime(noon.Add(time.Duration(seconds) * time.Second)) }
 	hostPath := func(path string, typ *corev1.HostPathType) corev1.VolumeSource {
 		return corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path, Type: typ}}
 	}
@@ -93,6 +94,24 @@ func TestUserPodOf(t *testing.T) {
 			}},
 			snapshot.UserPod{Node: "w-1", Phase: "Running", Ready: true, Started: true},
 		},
+		"started again, after a minute with its volumes": {
+			corev1.Pod{Status: corev1.PodStatus{
+				Conditions: []corev1.PodCondition{{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue, LastTransitionTime: at(90)}},
+				ContainerStatuses: []corev1.ContainerStatus{{
+					State:                corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at(120)}},
+					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{StartedAt: at(60)}},
+				}},
+			}},
+			snapshot.UserPod{Started: true, VolumesSince: new(at(60).Time)},
+		},
+		"its sandbox is there": {
+			corev1.Pod{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue, LastTransitionTime: at(90)}}}},
+			snapshot.UserPod{VolumesSince: new(at(90).Time)},
+		},
+		"its sandbox is gone": {
+			corev1.Pod{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionFalse, LastTransitionTime: at(90)}}}},
+			snapshot.UserPod{},
+		},
 		"containers that do not run": {
 			corev1.Pod{Status: corev1.PodStatus{
 				InitContainerStatuses: []corev1.ContainerStatus{{Name: "done", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}},
@@ -101,7 +120,7 @@ func TestUserPodOf(t *testing.T) {
 					{Name: "b", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", Message: "the application's last words"}}},
 				},
 			}},
-			snapshot.UserPod{Waiting: []snapshot.Waiting{{Container: "a", Reason: "CreateContainerError", Message: "read-only file system"}, {Container: "b", Reason: "OOMKilled", Message: "it ended with code 137"}}},
+			snapshot.UserPod{Waiting: []snapshot.Waiting{{Container: "a", Reason: "CreateContainerError"}, {Container: "b", Reason: "OOMKilled"}}},
 		},
 		"where it may run": {
 			corev1.Pod{Spec: corev1.PodSpec{

@@ -26,10 +26,14 @@ type Check struct {
 	Run func(*Subject) Verdict
 }
 
-// Verdict is an answer: what is wrong; or nothing; or why neither can be told.
+// Verdict is an answer: what is wrong; or nothing; or why neither can be told; or why
+// there is no question.
 type Verdict struct {
 	Findings []Finding
 	Unknown  string
+	// NoQuestion is for what nobody can tell, or not yet: looking again with more rights,
+	// or another way, would not answer it. It is neither in order nor unknown.
+	NoQuestion string
 }
 
 func found(f ...Finding) Verdict { return Verdict{Findings: f} }
@@ -38,6 +42,10 @@ func fine() Verdict { return Verdict{} }
 
 func unknown(format string, args ...any) Verdict {
 	return Verdict{Unknown: fmt.Sprintf(format, args...)}
+}
+
+func noQuestion(format string, args ...any) Verdict {
+	return Verdict{NoQuestion: fmt.Sprintf(format, args...)}
 }
 
 // Checks are all of them, in the order of their codes.

@@ -130,6 +130,8 @@ func ask(c Check, s *Subject) *answer {
 		a.outcome = OutcomeFinding
 	case v.Unknown != "":
 		a.outcome, a.why = OutcomeUnknown, v.Unknown
+	case v.NoQuestion != "":
+		a.outcome, a.why = OutcomeNone, v.NoQuestion
 	default:
 		a.outcome = OutcomeOK
 	}
@@ -139,6 +141,9 @@ func ask(c Check, s *Subject) *answer {
 	a.masked = make([]bool, len(a.found))
 	return a
 }
+
+// notAskedFor is why a finding was left out.
+const notAskedFor = "it is about directories that were not asked for"
 
 // leaveOut drops what is wrong with other directories and classes than those of the chains
 // that were asked for, unless the node itself was; and all that is wrong with the provisioner
@@ -169,7 +174,7 @@ func leaveOut(answers []*answer, subjects []*Subject) {
 			return !local && a.check.Stage == StageProvisioner || !f.isAbout(of)
 		})
 		if a.masked = a.masked[:len(a.found)]; len(a.found) == 0 {
-			a.outcome, a.why = OutcomeNone, "it is about directories that were not asked for"
+			a.outcome, a.why = OutcomeNone, notAskedFor
 		}
 	}
 }
@@ -292,10 +297,6 @@ type placed struct {
 	finding Finding
 }
 
-// mostEvidence is how many lines one finding shows: of a thousand pods with
-// the same cause a few tell.
-const mostEvidence = 5
-
 // group makes one finding of the same cause on several subjects, the worst first.
 func group(all []placed) []Finding {
 	type key struct {
@@ -312,7 +313,7 @@ func group(all []placed) []Finding {
 		if !ok {
 			g = &f
 			g.Objects, g.Nodes, g.Evidence = slices.Clone(f.Objects), slices.Clone(f.Nodes), slices.Clone(f.Evidence)
-			g.Fix, g.Masks = slices.Clone(f.Fix), slices.Clone(f.Masks)
+			g.Fix, g.Masks, g.each = slices.Clone(f.Fix), slices.Clone(f.Masks), len(f.Fix)
 			groups[k], order = g, append(order, k)
 			continue
 		}
@@ -346,7 +347,7 @@ func once[T comparable](all []T) []T {
 	})
 }
 
-// settled names the nodes in the texts and keeps the evidence short.
+// settled names the nodes in the texts.
 func (f *Finding) settled() Finding {
 	f.Objects, f.Nodes, f.Evidence, f.Fix, f.Masks = once(f.Objects), once(f.Nodes), once(f.Evidence), once(f.Fix), once(f.Masks)
 	slices.Sort(f.Nodes)
@@ -356,9 +357,6 @@ func (f *Finding) settled() Finding {
 	f.Summary, f.Because = in(f.Summary), in(f.Because)
 	for i, e := range f.Evidence {
 		f.Evidence[i] = in(e)
-	}
-	if more := len(f.Evidence) - mostEvidence; more > 0 {
-		f.Evidence = append(f.Evidence[:mostEvidence:mostEvidence], fmt.Sprintf("and %d more like it", more))
 	}
 	for i, step := range f.Fix {
 		f.Fix[i] = Step{Text: in(step.Text), Command: strings.ReplaceAll(step.Command, allNodes, list)}

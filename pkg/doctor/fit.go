@@ -61,7 +61,13 @@ func (s *Subject) misfit() misfit {
 		if all > 0 {
 			because = fmt.Sprintf("of the %d volumes of class %q none is Available: %s", all, s.ClassName, phases(left))
 		}
-		return why("TD0606", fmt.Sprintf("no volume of class %q is free for claim %q", s.ClassName, s.ClaimRef), because, nil, more, list)
+		fix := []Step{more, list}
+		down, see := s.provisionersDown()
+		if len(down) > 0 {
+			because += "; the provisioner does not run everywhere, so that there may be disks that it has not published"
+			fix = slices.Insert(fix, 0, see)
+		}
+		return why("TD0606", fmt.Sprintf("no volume of class %q is free for claim %q", s.ClassName, s.ClaimRef), because, down, fix...)
 	}
 	left = keep(free, func(v *snapshot.Volume) bool { return v.Mode == c.Mode })
 	if len(left) == 0 {
@@ -103,6 +109,23 @@ func (s *Subject) misfit() misfit {
 		return misfit{}
 	}
 	return s.elsewhere(left, why)
+}
+
+// provisionersDown are the nodes that should have a provisioner pod and have none that runs,
+// as evidence, and where to see why. Of nodes that were not looked at there is only how many.
+func (s *Subject) provisionersDown() ([]string, Step) {
+	i := s.Snapshot.Install
+	var down []string
+	for _, n := range s.Snapshot.Nodes {
+		if n.Wanted && !n.Aside && n.Pod.Value == nil && n.Pod.Problem != "" {
+			down = append(down, fmt.Sprintf("no provisioner runs on %s: %s", n.Name, n.Pod.Problem))
+		}
+	}
+	slices.Sort(down)
+	if state := s.Snapshot.Provisioner.Value; state != nil && len(down) == 0 && state.Ready < state.Desired {
+		down = []string{fmt.Sprintf("the provisioner is ready on %d of the %d nodes that should have it", state.Ready, state.Desired)}
+	}
+	return down, Step{Text: "see where the provisioner does not run:", Command: fmt.Sprintf("kubectl -n %s get pods -o wide", i.Namespace)}
 }
 
 // elsewhere is the misfit of volumes that all lie on nodes that the pod cannot go to.

@@ -31,9 +31,9 @@ func hostChecks() []Check {
 // volumesHere are the local volumes of the node, by path.
 func (s *Subject) volumesHere() []snapshot.Volume {
 	var here []snapshot.Volume
-	for _, v := range s.Snapshot.Volumes {
-		if v.Node == s.NodeName && v.Path != "" && !v.Deleting {
-			here = append(here, v)
+	for _, v := range s.index.byNode[s.NodeName] {
+		if v.Path != "" && !v.Deleting {
+			here = append(here, *v)
 		}
 	}
 	slices.SortFunc(here, func(a, b snapshot.Volume) int {

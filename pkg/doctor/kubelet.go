@@ -144,8 +144,8 @@ func (s *Subject) affected(dir string) []snapshot.Ref {
 // chainsIn are the chains of pods on the node whose volumes lie in a directory.
 func (s *Subject) chainsIn(dir string) []*Subject {
 	var chains []*Subject
-	for _, v := range s.Snapshot.Volumes {
-		if v.Node != s.NodeName || v.Claim == nil || !within(v.Path, dir) {
+	for _, v := range s.index.byNode[s.NodeName] {
+		if v.Claim == nil || !within(v.Path, dir) {
 			continue
 		}
 		for _, p := range s.index.pods[*v.Claim] {

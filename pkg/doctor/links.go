@@ -174,8 +174,14 @@ func otherDisk(s *Subject) Verdict {
 	case disk.Yes:
 		return fine()
 	case disk.Unknown:
-		if then.Size == 0 || now.Size == 0 || then.Size == now.Size {
-			return unknown("the disk has no identifier to compare with the one recorded (%s, now %s)", then, now.Identity())
+		switch {
+		case then.Size != 0 && now.Size != 0 && then.Size != now.Size:
+		case !then.Known() && !now.Identity().Known():
+			return noQuestion("neither the disk that the volume was made for nor the one that its link leads to has a serial, a wwid or a name in by-id: nobody can tell whether they are the same")
+		case !then.Known():
+			return unknown("%s has a %s, and the disk that volume %q was made for had nothing of the kind: it was given since, or this is another disk", now.Name, now.Identity(), s.Volume.Name)
+		default:
+			return unknown("the disk has no identifier of the sort that was recorded (%s, now %s)", then, now.Identity())
 		}
 	}
 	f := Finding{
@@ -389,11 +395,13 @@ func linkedInUse(s *Subject) Verdict {
 		}
 		return found(f)
 	}
+	free := content != nil && content.Busy == disk.No
 	switch {
-	case open && (content == nil || content.Busy != disk.Yes && content.Busy != disk.No):
+	case open && !free:
 		return unknown("whether anything has %s open was not found out", d.Name)
 	case !listed && d.Whole():
 		return unknown("%s is not among the disks of the node", d.Name)
+	case free: // Nobody has it for themselves: neither a pod, which could, nor a mount, swap or a device upon it, which do.
 	case !open && runsTalos(s) && (value(s.Node.Talos).Disks.Value == nil || value(s.Node.Talos).Mounts.Value == nil):
 		return unknown("%s", orElse(s.Snapshot.NoTalos, orElse(s.Node.Talos.Why(), "its disks or mounts were not read")))
 	}

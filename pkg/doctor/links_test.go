@@ -93,7 +93,10 @@ func linkCases() []nodeCase {
 		}, OutcomeFinding, []string{`error[TD0502]: the link "/var/lib/disks/block/vdf" on w-4 leads to another disk than volume "local-pv-b" was made for`, "made for serial talos-disk-g", "is vdg now", "--name vdf"}},
 		{"no identifier, another size", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 9 << 30} }, OutcomeFinding, []string{"bring the disk back"}},
 		{"the same", "TD0502", func(w world) { id := w.vdf().Identity(); w.linked().Identity = &id }, OutcomeOK, nil},
-		{"no identifier", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30} }, OutcomeUnknown, []string{"no identifier"}},
+		{"no identifier", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30} }, OutcomeNone, []string{"nobody can tell whether they are the same"}},
+		{"no identifier, and a slot", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30, ByPath: []string{"pci-0"}} }, OutcomeNone, []string{"nobody can tell"}},
+		{"no identifier then, and one now", "TD0502", func(w world) { w.vdf(); w.linked().Identity = &disk.ID{Size: 5 << 30} }, OutcomeUnknown, []string{"vdf has a serial talos-disk-f", "or this is another disk"}},
+		{"an identifier of another sort", "TD0502", func(w world) { w.vdf(); w.linked().Identity = &disk.ID{Size: 5 << 30, WWID: "naa.5"} }, OutcomeUnknown, []string{"wwid naa.5, now serial"}},
 		{"not recorded", "TD0502", func(world) {}, OutcomeNone, nil},
 
 		{"in two classes", "TD0503", func(w world) {
@@ -134,12 +137,19 @@ func linkCases() []nodeCase {
 		{"busy", "TD0506", func(w world) { w.vdf().Content.Busy = disk.Yes }, OutcomeFinding, []string{"an exclusive open was refused"}},
 		{"busy by its own pod", "TD0506", func(w world) { w.vdf().Content.Busy = disk.Yes; w.bind(w.linked()) }, OutcomeOK, nil},
 		{"mounted by Talos, and bound", "TD0506", func(w world) {
-			w.vdf()
+			w.vdf().Content.Busy = disk.Yes
 			w.bind(w.linked())
 			*w.talos().Disks.Value = append(*w.talos().Disks.Value, snapshot.TalosDisk{Name: "vdf", Size: 5 << 30, Serial: serialF})
 			*w.talos().Mounts.Value = append(*w.talos().Mounts.Value, snapshot.TalosMount{Source: "/dev/vdf", Target: "/var/mnt/data"})
 		}, OutcomeFinding, []string{"Talos tells of mount (vdf, /var/mnt/data)"}},
 		{"nobody has it", "TD0506", func(w world) { w.vdf() }, OutcomeOK, nil},
+		{"nobody has it, bound, and without Talos", "TD0506", func(w world) { w.vdf(); w.bind(w.linked()); w.noTalos("", "no talosconfig") }, OutcomeOK, nil},
+		{"somebody has it, bound, and without Talos", "TD0506", func(w world) {
+			w.vdf().Content.Busy = disk.Yes
+			w.bind(w.linked())
+			w.noTalos("", "no talosconfig")
+		}, OutcomeUnknown, []string{"no talosconfig"}},
+		{"bound, not looked at, and without Talos", "TD0506", func(w world) { w.bind(w.linked()); w.noTalos("", "no talosconfig") }, OutcomeUnknown, nil},
 		{"its use was not looked at", "TD0506", func(world) {}, OutcomeUnknown, []string{"was not found out"}},
 
 		{"no volume", "TD0507", func(w world) {

@@ -51,7 +51,7 @@ func leaked(times int) string {
 	return text.String() + strings.Replace(hostDisk, " 51 ", fmt.Sprintf(" %d ", parent), 1)
 }
 
-func mountinfo(t *testing.T, text string) []mounts.Mount {
+func mountinfo(t testing.TB, text string) []mounts.Mount {
 	t.Helper()
 	list, err := mounts.ParseMountinfo([]byte(text))
 	if err != nil {
@@ -60,7 +60,7 @@ func mountinfo(t *testing.T, text string) []mounts.Mount {
 	return list
 }
 
-func talosVersion(t *testing.T, tag string) mounts.Version {
+func talosVersion(t testing.TB, tag string) mounts.Version {
 	t.Helper()
 	v, err := mounts.ParseVersion(tag)
 	if err != nil {
@@ -83,7 +83,7 @@ func bindMount(dir string, options ...string) mounts.ExtraMount {
 // world is a cluster of one node on which all is well, for tests to break.
 type world struct {
 	*snapshot.Snapshot
-	t *testing.T
+	t testing.TB
 }
 
 const (
@@ -96,7 +96,7 @@ var now = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 
 // well is the article's cluster as it should be: a disk mounted by machine.disks, its
 // volume, claim and pod, a linked disk, and an extraMount that shows both to the kubelet.
-func well(t *testing.T) world {
+func well(t testing.TB) world {
 	t.Helper()
 	number := disk.Number{Major: 254, Minor: 80}
 	classes := []provisioner.Class{
@@ -279,8 +279,8 @@ func outcome(r Report) (Outcome, string) {
 				worst = i
 			}
 		}
-		if result.Outcome == OutcomeUnknown {
-			fmt.Fprintf(&text, "%s %s unknown: %s\n", result.Code, result.Subject, result.Why)
+		if result.Outcome == OutcomeUnknown || result.Outcome == OutcomeNone && result.Why != "" {
+			fmt.Fprintf(&text, "%s %s %s: %s\n", result.Code, result.Subject, result.Outcome, result.Why)
 		}
 	}
 	return order[worst], text.String()

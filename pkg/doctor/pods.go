@@ -5,7 +5,9 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -16,12 +18,12 @@ func podChecks() []Check {
 	events := []Need{NeedPods, NeedEvents}
 	told := func(code Code, title string, explain func(*Subject, Trouble) Finding, kinds ...CauseKind) Check {
 		return Check{Code: code, Title: title, Severity: Error, Stage: StagePod, About: OfChain, Needs: events, Applies: ofPod,
-			Run: func(s *Subject) Verdict { return ofTroubles(s, explain, kinds...) }}
+			Run: ofLocal(func(s *Subject) Verdict { return ofTroubles(s, explain, kinds...) })}
 	}
 	return []Check{
 		{Code: "TD0701", Title: "volumeMounts and volumeDevices are mixed up", Severity: Error, Stage: StagePod, About: OfChain,
 			Needs:   []Need{NeedPods, NeedClaims},
-			Applies: func(s *Subject) bool { return ofPod(s) && (s.Claim != nil || s.Volume != nil) }, Run: mixedUp},
+			Applies: func(s *Subject) bool { return ofPod(s) && (s.Claim != nil || s.Volume != nil) }, Run: ofLocal(mixedUp)},
 		{Code: "TD0702", Title: "the pod cannot go where its volume is", Severity: Error, Stage: StagePod, About: OfChain, Needs: []Need{NeedPods, NeedVolumes},
 			Applies: func(s *Subject) bool { return ofPod(s) && s.Volume != nil }, Run: affinityConflict},
 		told("TD0703", "the disk has another filesystem than its class", wrongFilesystem, CauseFilesystem),
@@ -29,7 +31,7 @@ func podChecks() []Check {
 		told("TD0705", "the kubelet has no mkfs for the filesystem", noMkfs, CauseNoMkfs),
 		told("TD0706", "a hostPath's type check fails in the kubelet", hostPathType, CauseHostPathType),
 		{Code: "TD0707", Title: "a ReadWriteOncePod volume is in use", Severity: Error, Stage: StagePod, About: OfChain, Needs: events,
-			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil }, Run: usedByOther},
+			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil }, Run: ofLocal(usedByOther)},
 		{Code: "TD0708", Title: "the pod has another disk than its volume", Severity: Error, Stage: StagePod, About: OfChain,
 			Needs: []Need{NeedPods, NeedVolumes, NeedStats},
 			Applies: func(s *Subject) bool {
@@ -41,6 +43,46 @@ func podChecks() []Check {
 		told("TD0711", "mounting failed", mountFailed, CauseOther, CausePathMissing, CauseWrongKind, CauseDenied, CauseAffinity, CauseDeviceMissing, CauseBusy, CauseNotBound,
 			CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath),
 	}
+}
+
+// ofLocal asks of local volumes only. What keeps a pod from its other volumes is for those
+// who provide them.
+func ofLocal(run func(*Subject) Verdict) func(*Subject) Verdict {
+	return func(s *Subject) Verdict {
+		switch local, why := s.local(); local {
+		case disk.Yes:
+			return run(s)
+		case disk.No:
+			return noQuestion("%s: what keeps a pod from it is not looked at", why)
+		default:
+			return unknown("%s", why)
+		}
+	}
+}
+
+// local tells whether the pod's volume is a local one, or a directory of its node; and
+// what it is if it is neither, or why that is not known.
+func (s *Subject) local() (local disk.Answer, why string) {
+	unread := s.Snapshot.Unread
+	switch {
+	case s.Volume != nil || s.PodVolume.HostPath != "":
+		return disk.Yes, ""
+	case s.Claim == nil && s.Snapshot.Claims.Value == nil:
+		return disk.Unknown, fmt.Sprintf("whether claim %q has a local volume: %s", s.ClaimRef, s.Snapshot.Claims.Why())
+	case s.Claim == nil:
+		return disk.Yes, "" // It could become one.
+	case s.Claim.NotLocal != "":
+		return disk.No, fmt.Sprintf("claim %q is of %s, and no local volume", s.ClaimRef, s.Claim.NotLocal)
+	case s.Class != nil:
+		return disk.Yes, ""
+	case s.Claim.Volume != "" && unread[snapshot.PartVolumes] != "":
+		return disk.Unknown, fmt.Sprintf("whether claim %q has a local volume: %s", s.ClaimRef, unread[snapshot.PartVolumes])
+	case s.StorageClass == nil && unread[snapshot.PartStorageClasses] != "":
+		return disk.Unknown, fmt.Sprintf("whether claim %q has a local volume: %s", s.ClaimRef, unread[snapshot.PartStorageClasses])
+	case s.StorageClass != nil && s.StorageClass.Provisioner != noProvisioner:
+		return disk.No, fmt.Sprintf("claim %q is of %s, and no local volume", s.ClaimRef, s.StorageClass.Provisioner)
+	}
+	return disk.Yes, ""
 }
 
 // podName is the pod as texts call it.
@@ -152,6 +194,10 @@ func affinityConflict(s *Subject) Verdict {
 			f.Fix = []Step{{Text: "let pods go there again:", Command: "kubectl uncordon " + v.Node}}
 		case "":
 			f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: too little memory or CPU left, or the volume's own node affinity", v.Node)
+			if foreign := s.foreignVolumes(); len(foreign) > 0 {
+				f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: most likely its other volumes, which are no local ones, and may be out of reach there", v.Node)
+				f.Evidence = append(f.Evidence, foreign...)
+			}
 			f.Fix = []Step{{Text: "see what is left there:", Command: "kubectl describe node " + v.Node}}
 		default:
 			f.Fix = []Step{{Text: "let the pod go there (nodeSelector, affinity, tolerations), or see to the node:", Command: "kubectl describe node " + v.Node}}
@@ -169,6 +215,17 @@ func (s *Subject) otherNodes() []string {
 		}
 	}
 	return once(others)
+}
+
+// foreignVolumes are the pod's claims of other storage.
+func (s *Subject) foreignVolumes() []string {
+	var foreign []string
+	for _, pv := range s.Pod.Volumes {
+		if c := s.index.claims[snapshot.ClaimRef{Namespace: s.Pod.Namespace, Name: pv.Claim}]; pv.Claim != "" && c != nil && c.NotLocal != "" {
+			foreign = append(foreign, fmt.Sprintf("claim %q is of %s", c.ClaimRef, c.NotLocal))
+		}
+	}
+	return once(foreign)
 }
 
 // device is what a message is about: the device that it names, or the volume's path.
@@ -322,7 +379,26 @@ func otherCapacity(s *Subject) Verdict {
 		}
 		return found(f)
 	}
+	if s.unmeasured() {
+		return noQuestion("the kubelet has not measured yet the file systems in pods that started less than %s ago: look again then", measuredWithin)
+	}
 	return unknown("the kubelet, which measures once a minute, has no figures of claim %q in pod %q", s.ClaimRef.Name, s.Pod.Name)
+}
+
+// measuredWithin is how long a kubelet can take to measure a volume that has been mounted: it
+// looks for new pods once a minute, and measures each again after one to two (Kubernetes v1.37,
+// pkg/kubelet/server/stats/fs_resource_analyzer.go and volume_stat_calculator.go;
+// volumeStatsAggPeriod, pkg/kubelet/apis/config/v1beta1/defaults.go).
+const measuredWithin = 2 * time.Minute
+
+// unmeasured tells a pod whose volumes the kubelet need not have measured yet: they are new,
+// or it is, and has forgotten what it had measured.
+func (s *Subject) unmeasured() bool {
+	since := s.kubeletStarted()
+	if mounted := s.Pod.VolumesSince; mounted != nil && mounted.After(since) {
+		since = *mounted
+	}
+	return !since.IsZero() && s.Snapshot.Time.Sub(since) < measuredWithin
 }
 
 // grown tells that a file system of that many bytes can be that of the Talos volume at the

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"encoding/json"
 	"fmt"
 	"path"
 	"regexp"
@@ -169,14 +170,17 @@ func noPod(s *Subject) Verdict {
 		Because:  "what lies in its directories is not published, and released volumes are not cleaned",
 		Evidence: nonEmpty(n.Pod.Problem),
 	}
-	volumes := slices.ContainsFunc(s.Snapshot.Volumes, func(v snapshot.Volume) bool { return v.Node == n.Name })
+	volumes := len(s.index.byNode[n.Name]) > 0
 	switch taint, tainted := strings.CutPrefix(n.Pod.Problem, "the DaemonSet does not tolerate the node's taint "); {
 	case n.Wanted:
 		f.Severity = Error
 		f.Because = "its DaemonSet should have one there and has not made it: " + f.Because
 		f.Fix = []Step{{Text: "its events tell why:", Command: fmt.Sprintf("kubectl -n %s describe daemonset %s", i.Namespace, i.Name)}}
 	case tainted:
-		f.Fix = []Step{{Text: "if its disks are to be used, tolerate the taint in the values of the chart:\n" + toleration(taint)}}
+		f.Fix = []Step{
+			{Text: "if its disks are to be used, have the provisioner tolerate the taint:", Command: tolerate(i, taint)},
+			{Text: "where Helm or a repository deploys it, in the values of the chart, too:\n" + toleration(taint)},
+		}
 	default:
 		f.Fix = []Step{{Text: "if its disks are to be used, label it as the nodeSelector asks, or change nodeSelector in the values of the chart:",
 			Command: fmt.Sprintf("kubectl -n %s get daemonset %s -o jsonpath='{.spec.template.spec.nodeSelector}'", i.Namespace, i.Name)}}
@@ -195,20 +199,38 @@ func podsUnread(s *snapshot.Snapshot) string {
 	return s.Provisioner.Problem
 }
 
-// toleration are the lines of the chart's values for a taint as kubectl writes it, "key=value:Effect".
-func toleration(taint string) string {
+// tolerationOf is what tolerates a taint as kubectl writes it, "key=value:Effect".
+func tolerationOf(taint string) corev1.Toleration {
 	keyValue, effect, _ := strings.Cut(taint, ":")
-	key, val, hasValue := strings.Cut(keyValue, "=")
-	lines := "tolerations:\n- key: " + key + "\n"
-	if hasValue && val != "" {
-		lines += "  operator: Equal\n  value: " + fmt.Sprintf("%q", val) + "\n"
-	} else {
-		lines += "  operator: Exists\n"
+	key, val, _ := strings.Cut(keyValue, "=")
+	t := corev1.Toleration{Key: key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffect(effect)}
+	if val != "" {
+		t.Operator, t.Value = corev1.TolerationOpEqual, val
 	}
-	if effect != "" {
-		lines += "  effect: " + effect + "\n"
+	return t
+}
+
+// toleration are the lines of the chart's values for a taint.
+func toleration(taint string) string {
+	t := tolerationOf(taint)
+	lines := fmt.Sprintf("tolerations:\n- key: %s\n  operator: %s", t.Key, t.Operator)
+	if t.Value != "" {
+		lines += fmt.Sprintf("\n  value: %q", t.Value)
 	}
-	return strings.TrimSuffix(lines, "\n")
+	if t.Effect != "" {
+		lines += "\n  effect: " + string(t.Effect)
+	}
+	return lines
+}
+
+// tolerate is the command that has the DaemonSet tolerate a taint besides what it does.
+func tolerate(i provisioner.Install, taint string) string {
+	patch := []map[string]any{{"op": "add", "path": "/spec/template/spec/tolerations/-", "value": tolerationOf(taint)}}
+	if len(i.Tolerations) == 0 { // There is no list to add to.
+		patch[0]["path"], patch[0]["value"] = "/spec/template/spec/tolerations", []corev1.Toleration{tolerationOf(taint)}
+	}
+	text, _ := json.Marshal(patch) // Of strings, which always have a form in JSON.
+	return fmt.Sprintf("kubectl -n %s patch daemonset %s --type=json -p %s", i.Namespace, i.Name, shell(string(text)))
 }
 
 // hasNone tells a node on which the DaemonSet should have a pod and has none, in the

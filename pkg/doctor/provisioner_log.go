@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
@@ -21,7 +22,7 @@ type logRule struct {
 
 // logRules are tried in order (sig-storage-local-static-provisioner v2.9, pkg/discovery,
 // pkg/deleter and pkg/common).
-func logRules() []logRule {
+var logRules = sync.OnceValue(func() []logRule {
 	r := func(pattern, meaning, fix string) logRule { return logRule{regexp.MustCompile(pattern), meaning, fix} }
 	return []logRule{
 		r(`failed to get ReclaimPolicy from storage class|unsupported ReclaimPolicy`,
@@ -49,7 +50,7 @@ func logRules() []logRule {
 		r(`is forbidden`,
 			"its service account lacks rights in Kubernetes", "deploy the chart's RBAC objects again"),
 	}
-}
+})
 
 // inQuotes is a path as the provisioner's log has it.
 var inQuotes = regexp.MustCompile(`"(/[^"]*)"`)

@@ -100,7 +100,12 @@ func provisionerCases() []nodeCase {
 		{"a taint", "TD0203", func(w world) {
 			w.podless("the DaemonSet does not tolerate the node's taint storage=only:NoSchedule")
 			w.node().Wanted = false
-		}, OutcomeFinding, []string{"warning[TD0203]", "- key: storage\n  operator: Equal\n  value: \"only\"\n  effect: NoSchedule"}},
+		}, OutcomeFinding, []string{"warning[TD0203]", "- key: storage\n  operator: Equal\n  value: \"only\"\n  effect: NoSchedule",
+			`$ kubectl -n local-storage patch daemonset prov --type=json -p '[{"op":"add","path":"/spec/template/spec/tolerations","value":[{"key":"storage","operator":"Equal","value":"only","effect":"NoSchedule"}]}]'`}},
+		{"a taint beside one that is tolerated", "TD0203", func(w world) {
+			w.podless("the DaemonSet does not tolerate the node's taint storage:NoExecute")
+			w.node().Wanted, w.Install.Tolerations = false, []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists}}
+		}, OutcomeFinding, []string{`'[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"storage","operator":"Exists","effect":"NoExecute"}}]'`}},
 		{"a taint, and no volumes", "TD0203", func(w world) {
 			w.podless("the DaemonSet does not tolerate the node's taint node-role.kubernetes.io/control-plane:NoSchedule")
 			w.node().Wanted, w.Volumes = false, nil

@@ -78,6 +78,27 @@ type Finding struct {
 	stage Stage
 	// class is the provisioner's that it is about, if it is about one.
 	class string
+	// each is how many steps mend the first object.
+	each int
+}
+
+// How much of a finding a person reads: of a thousand pods with the same cause a few tell,
+// and what mends one of them tells how the others are mended.
+const (
+	mostEvidence = 5
+	mostSteps    = 6
+)
+
+// Brief is the finding with the evidence and the steps that a person reads, and how many
+// of each are left out. Of the steps, those of the first object are there to the last.
+func (f Finding) Brief() (brief Finding, evidence, steps int) {
+	keep := len(f.Fix)
+	if keep > mostSteps && f.each > 0 {
+		keep = min(f.each, keep)
+	}
+	evidence, steps = max(0, len(f.Evidence)-mostEvidence), len(f.Fix)-keep
+	f.Evidence, f.Fix = f.Evidence[:len(f.Evidence)-evidence], f.Fix[:keep]
+	return f, evidence, steps
 }
 
 // Mark says how a link of a chain is.
@@ -105,12 +126,16 @@ type Chain struct {
 	// "pod/nginx in default, on worker-4".
 	Target snapshot.Ref `json:"target"`
 	Title  string       `json:"title"`
-	// Claim, Volume, Node and Path are as far as they are known.
+	// What follows is as far as it is known.
 	Claim  string `json:"claim,omitempty"`
 	Volume string `json:"volume,omitempty"`
 	Node   string `json:"node,omitempty"`
 	Path   string `json:"path,omitempty"`
-	Links  []Link `json:"links"`
+	// Class is the claim's or the volume's, Disk the device that the path leads to, or that
+	// is mounted there: "vdf".
+	Class string `json:"class,omitempty"`
+	Disk  string `json:"disk,omitempty"`
+	Links []Link `json:"links"`
 	// Codes are those of the findings about it that are no symptoms of others.
 	Codes []Code `json:"codes,omitempty"`
 }
@@ -126,7 +151,8 @@ const (
 	OutcomeMasked Outcome = "masked"
 	// OutcomeUnknown: what it needs could not be read.
 	OutcomeUnknown Outcome = "unknown"
-	// OutcomeNone: the check has nothing to do with the subject.
+	// OutcomeNone: the check has nothing to do with the subject; or, with a reason, what it
+	// asks nobody can tell, or not yet.
 	OutcomeNone Outcome = "not-applicable"
 )
 
@@ -159,6 +185,18 @@ func (r Report) Problems(s Severity) int {
 		}
 	}
 	return n
+}
+
+// NoQuestion are the results of what nobody can tell, or not yet, and why. They are not ok,
+// and looking elsewhere would not help.
+func (r Report) NoQuestion() []Result {
+	var none []Result
+	for _, result := range r.Results {
+		if result.Outcome == OutcomeNone && result.Why != "" && result.Why != notAskedFor {
+			none = append(none, result)
+		}
+	}
+	return none
 }
 
 // Unknown are the results that could not be found out.

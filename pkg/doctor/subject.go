@@ -62,8 +62,10 @@ type index struct {
 	nodes   map[string]*snapshot.Node
 	// paths are volumes by node and path.
 	paths   map[[2]string]*snapshot.Volume
+	byNode  map[string][]*snapshot.Volume
 	events  map[snapshot.Ref][]*snapshot.Event
 	classes map[string]*provisioner.Class
+	chains  map[*snapshot.UserPod][]*Subject
 	// inventory are disks by node and name, once asked for.
 	inventory map[[2]string]link.DiskUse
 }
@@ -83,7 +85,7 @@ func newIndex(s *snapshot.Snapshot) *index {
 	x := &index{
 		s: s, claims: make(map[snapshot.ClaimRef]*snapshot.Claim), pods: make(map[snapshot.ClaimRef][]*snapshot.UserPod),
 		volumes: make(map[string]*snapshot.Volume), bound: make(map[snapshot.ClaimRef]*snapshot.Volume),
-		nodes: make(map[string]*snapshot.Node), paths: make(map[[2]string]*snapshot.Volume),
+		nodes: make(map[string]*snapshot.Node), paths: make(map[[2]string]*snapshot.Volume), byNode: make(map[string][]*snapshot.Volume), chains: make(map[*snapshot.UserPod][]*Subject),
 		events: make(map[snapshot.Ref][]*snapshot.Event), classes: make(map[string]*provisioner.Class),
 	}
 	for i := range s.Nodes {
@@ -96,6 +98,7 @@ func newIndex(s *snapshot.Snapshot) *index {
 		v := &s.Volumes[i]
 		x.volumes[v.Name] = v
 		x.paths[[2]string{v.Node, path.Clean(v.Path)}] = v
+		x.byNode[v.Node] = append(x.byNode[v.Node], v)
 		if v.Claim != nil {
 			x.bound[*v.Claim] = v
 		}
@@ -290,7 +293,17 @@ func (x *index) claimChains(ref snapshot.ClaimRef) []*Subject {
 	return chains
 }
 
+// podChains are the same ones for whoever asks, so that what one finds out the next one knows.
 func (x *index) podChains(p *snapshot.UserPod) []*Subject {
+	chains, made := x.chains[p]
+	if !made {
+		chains = x.makeChains(p)
+		x.chains[p] = chains
+	}
+	return chains
+}
+
+func (x *index) makeChains(p *snapshot.UserPod) []*Subject {
 	var chains []*Subject
 	for i := range p.Volumes {
 		v := &p.Volumes[i]

@@ -107,6 +107,16 @@ func volumeCases() []nodeCase {
 		{"all taken", "TD0606", func(w world) { w.claimFor(); w.linked().Phase = "Bound" }, OutcomeFinding,
 			[]string{`error[TD0606]: no volume of class "block" is free for claim "default/data"`, `of the 1 volumes of class "block" none is Available: 1 Bound`, "$ kubectl talosdisk disks"}},
 		{"none at all", "TD0606", func(w world) { w.claimFor(); w.Volumes = w.Volumes[:1] }, OutcomeFinding, []string{"has no volume at all"}},
+		{"no provisioner where a disk may be", "TD0606", func(w world) {
+			w.claimFor()
+			w.Volumes = w.Volumes[:1]
+			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CrashLoopBackOff`)
+		}, OutcomeFinding, []string{"the provisioner does not run everywhere", "no provisioner runs on w-4: container \"provisioner\"", "$ kubectl -n local-storage get pods -o wide"}},
+		{"no provisioner on nodes that were not looked at", "TD0606", func(w world) {
+			w.claimFor()
+			w.Volumes = w.Volumes[:1]
+			w.Provisioner.Value.Desired = 3
+		}, OutcomeFinding, []string{"the provisioner is ready on 1 of the 3 nodes"}},
 		{"kept for another claim", "TD0606", func(w world) {
 			w.claimFor()
 			w.linked().Claim = &snapshot.ClaimRef{Namespace: "default", Name: "other"}

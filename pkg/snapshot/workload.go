@@ -89,6 +89,9 @@ type UserPod struct {
 	Ready bool   `json:"ready"`
 	// Started tells that one of its containers runs now.
 	Started bool `json:"started,omitempty"`
+	// VolumesSince is when its volumes were there at the latest; nil: they never were, or
+	// nothing tells.
+	VolumesSince *time.Time `json:"volumesSince,omitempty"`
 	// Unscheduled is the message of the PodScheduled condition where it is not true.
 	Unscheduled string      `json:"unscheduled,omitempty"`
 	Volumes     []PodVolume `json:"volumes,omitempty"`
@@ -115,11 +118,11 @@ type PodVolume struct {
 	Device  bool `json:"device,omitempty"`
 }
 
-// Waiting is a container that does not run.
+// Waiting is a container that does not run. What it or the runtime says of it is not kept:
+// nothing reads it, and it may be the application's own words.
 type Waiting struct {
 	Container string `json:"container"`
 	Reason    string `json:"reason"`
-	Message   string `json:"message,omitempty"`
 }
 
 // ProvisionerState is how the provisioner itself does.
