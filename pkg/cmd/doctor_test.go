@@ -4,6 +4,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,9 +12,12 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/talosdisk/kubectl-talosdisk/docs"
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -139,6 +143,55 @@ func TestDoctorOfNothing(t *testing.T) {
 	}
 }
 
+// A finding with many of everything, many findings of a code, and many reasons: a person
+// reads some of each, and how many there are besides.
+func TestDoctorOfMany(t *testing.T) {
+	var r doctor.Report
+	for i := range 1800 {
+		f := doctor.Finding{Code: "TD0501", Severity: doctor.Error, Summary: fmt.Sprintf("link %d leads nowhere", i), Fix: []doctor.Step{{Text: "take it away"}}}
+		if i == 0 {
+			for j := range 300 {
+				f.Evidence = append(f.Evidence, fmt.Sprintf("evidence %d", j))
+				f.Objects = append(f.Objects, snapshot.Ref{Kind: "pv", Name: fmt.Sprint(j)})
+			}
+		}
+		r.Findings = append(r.Findings, f)
+		r.Results = append(r.Results, doctor.Result{Code: "TD0502", Outcome: doctor.OutcomeUnknown, Why: fmt.Sprintf("reason %d", i)},
+			doctor.Result{Code: "TD0708", Outcome: doctor.OutcomeNone, Why: "too early"})
+	}
+	p := reportText{w: new(strings.Builder)}
+	p.full(&snapshot.Snapshot{}, r)
+	text := p.w.String()
+	for _, part := range []string{
+		"evidence: … and 295 more\n", "pv/3 and 296 more", "link 4 leads", "error[TD0501]: 1795 more; --only TD0501 --short has a line for each\n",
+		"reason 9 (TD0502)\n  … and 1790 more reasons, which -o json has\n", "not asked: what nobody can tell, or not yet\n  too early (TD0708)\n",
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %q", part)
+		}
+	}
+	if lines := strings.Count(text, "\n"); lines > 60 {
+		t.Errorf("%d lines", lines)
+	}
+}
+
+// What mends many objects one by one is printed for the first.
+func TestDoctorOfManySteps(t *testing.T) {
+	s := &snapshot.Snapshot{StorageClasses: map[string]snapshot.StorageClass{"block": {Name: "block", Provisioner: "kubernetes.io/no-provisioner"}}}
+	nodes := make([]snapshot.Node, 0, 40)
+	for i := range 40 {
+		nodes = append(nodes, snapshot.Node{Name: fmt.Sprintf("w-%02d", i), Ready: true, Pod: snapshot.Read(snapshot.Pod{Name: "p"}),
+			Taints: []corev1.Taint{{Key: "sig-storage-local-static-provisioner/agent-not-ready", Effect: corev1.TaintEffectNoSchedule}}})
+	}
+	s.Nodes, s.Install = nodes, provisioner.Install{Namespace: "local-storage", Name: "prov"}
+	r := doctor.Run(s, doctor.Options{Only: []doctor.Code{"TD0214"}})
+	p := reportText{w: new(strings.Builder)}
+	p.full(s, r)
+	if text := p.w.String(); len(r.Findings) != 1 || strings.Count(text, "\n") > 20 {
+		t.Errorf("%d findings\n%s", len(r.Findings), text)
+	}
+}
+
 func TestParseTargets(t *testing.T) {
 	pod := func(n string) snapshot.Ref { return snapshot.Ref{Kind: "pod", Namespace: "ns", Name: n} }
 	for args, want := range map[string][]snapshot.Ref{
@@ -180,8 +233,8 @@ func TestStatusTable(t *testing.T) {
 		rows = append(rows, row.Cells)
 	}
 	want := [][]any{{
-		"w-1", "/var/lib/disks/block/vdf", "local-pv-5550d324", "default/raw-claim", "reader", "ok", "ok", "broken", "TD0401",
-		"kubelet: does not see /var/lib/disks/block",
+		"w-1", "vdf", "block-storage", "/var/lib/disks/block/vdf", "ok", "ok", "broken", "default/raw-claim", "reader", "kubelet TD0401",
+		"local-pv-5550d324", "kubelet: does not see /var/lib/disks/block",
 	}}
 	if !reflect.DeepEqual(rows, want) {
 		t.Errorf("%q", rows)

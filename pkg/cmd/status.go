@@ -31,15 +31,16 @@ func newStatus(s *shared) *cobra.Command {
 		Use:   "status",
 		Short: "List every local volume, and where its chain is broken",
 		Long: templates.LongDesc(`
-			List every local volume with its claim and pod, and whether the node, the provisioner's pod and the kubelet see its
-			path. What is wrong has a code; doctor says more, and what mends it. Nothing is changed.
+			List every local volume with its disk, class, claim and pod, and whether the node, the provisioner's pod and the
+			kubelet see its path. PROBLEM is the first link of the chain that is broken, and the code of what is wrong; doctor says
+			more, and what mends it. Nothing is changed.
 
 			Needs the same rights as doctor.`),
 		Example: templates.Examples(`
 			# Every volume
 			kubectl talosdisk status
 
-			# With what is known of each link
+			# With the PersistentVolumes, and what is known of each link that is broken
 			kubectl talosdisk status -o wide`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -115,8 +116,8 @@ func statusOf(r doctor.Report) []volumeStatus {
 
 // statusTable is one row a chain.
 func statusTable(all []volumeStatus) *metav1.Table {
-	t := newTable("Node", "Path", "PV", "Claim", "Pod", "Host", "Provisioner", "Kubelet", "Problem")
-	addWide(t, "Why")
+	t := newTable("Node", "Disk", "Class", "Path", "Host", "Provisioner", "Kubelet", "Claim", "Pod", "Problem")
+	addWide(t, "PV", "Why")
 	for _, c := range all {
 		pod := "-"
 		if c.Target.Kind == "pod" {
@@ -128,10 +129,23 @@ func statusTable(all []volumeStatus) *metav1.Table {
 				why = append(why, l.Name+": "+l.Text)
 			}
 		}
-		addRow(t, cmp.Or(c.Node, "-"), cmp.Or(c.Path, "-"), cmp.Or(c.Volume, "-"), cmp.Or(c.Claim, "-"), pod,
-			c.at(doctor.StageHost), c.at(doctor.StageProvisioner), c.at(doctor.StageKubelet), orNone(words(c.Codes)), cmp.Or(strings.Join(why, "; "), "-"))
+		addRow(t, cmp.Or(c.Node, "-"), cmp.Or(c.Disk, "-"), cmp.Or(c.Class, "-"), cmp.Or(c.Path, "-"),
+			c.at(doctor.StageHost), c.at(doctor.StageProvisioner), c.at(doctor.StageKubelet), cmp.Or(c.Claim, "-"), pod, c.problem(),
+			cmp.Or(c.Volume, "-"), cmp.Or(strings.Join(why, "; "), "-"))
 	}
 	return t
+}
+
+// problem is the first link that is broken, and the codes of what is wrong: "kubelet TD0401".
+func (c volumeStatus) problem() string {
+	var parts []string
+	if i := slices.IndexFunc(c.Links, func(l doctor.Link) bool { return l.Mark == doctor.MarkBroken }); i >= 0 {
+		parts = append(parts, c.Links[i].Name)
+	}
+	if len(c.Codes) > 0 {
+		parts = append(parts, orNone(words(c.Codes)))
+	}
+	return cmp.Or(strings.Join(parts, " "), "-")
 }
 
 // at is the mark of one link of the chain.

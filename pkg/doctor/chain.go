@@ -5,6 +5,7 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -45,7 +46,7 @@ func chains(subjects []*Subject, answers []*answer) []Chain {
 }
 
 func (s *Subject) chain(findings []Finding) Chain {
-	c := Chain{Node: s.NodeName, Path: s.Path.Path, Links: s.links(findings)}
+	c := Chain{Node: s.NodeName, Path: s.Path.Path, Class: s.ClassName, Disk: s.diskName(), Links: s.links(findings)}
 	c.Target, c.Title = s.title()
 	if s.ClaimRef != nil {
 		c.Claim = s.ClaimRef.String()
@@ -233,6 +234,18 @@ func (s *Subject) entryDisk() (disk.Disk, bool) {
 		return disk.Disk{}, false
 	}
 	return value(s.Node.View).DiskByNumber(s.Entry.Device)
+}
+
+// diskName is the device at the end of the chain: the one that the link leads to, or the
+// one that is mounted at the path.
+func (s *Subject) diskName() string {
+	if d, ok := s.entryDisk(); ok {
+		return d.Name
+	}
+	if source, _, _ := strings.Cut(s.Path.Source, " "); within(source, "/dev") {
+		return path.Base(source)
+	}
+	return ""
 }
 
 func entryAnswer(s Subject) disk.Answer {
