@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,6 +22,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -37,6 +39,7 @@ type doctorFlags struct {
 	FailOn        string
 	Only, Skip    []string
 	Save, From    string
+	Probe         bool
 }
 
 func newDoctor(s *shared) *cobra.Command {
@@ -46,25 +49,32 @@ func newDoctor(s *shared) *cobra.Command {
 		Short: "Say why a pod does not get its disk, and what mends it",
 		Long: templates.LongDesc(`
 			Follow the chain from a pod to its disk: claim, volume, the path on the node, the provisioner's pod, and what the
-			kubelet really sees. Say which link is broken, by what that is known, and what mends it. Nothing is changed.
+			kubelet really sees. Say which link is broken, by what that is known, and what mends it. Nothing is changed, and but
+			for --probe nothing is made.
 
 			TYPE is pod, pvc, pv or node. Without any, the whole cluster is looked at.
 
 			What could not be looked at is unknown, and never ok. Without a talosconfig the kubelet's view is known from
-			events only.
+			events only, or by --probe: that makes a Job in kube-system for each node whose kubelet's mounts Talos does not tell.
+			Its pod has the provisioner's image, the node's processes (hostPID) and the capability SYS_PTRACE, runs one fixed
+			script that reads, and is deleted at once; it ends by itself if it cannot be.
 
 			Exit code: 0 nothing is wrong; 2 something is, as bad as --fail-on or worse; 3 nothing was found to be wrong, but not
 			everything could be looked at; 1 it could not run.
 
 			Needs, in Kubernetes: get or list pods, claims, volumes, storageclasses, nodes, events and daemonsets; get the
 			provisioner's configmap and logs; create pods/exec in its namespace. In Talos: os:reader; os:admin for configurations
-			and mounts. What is not allowed is said.`),
+			and mounts. With --probe, in kube-system: create, list and delete jobs; list and watch pods; get pods/log. What is
+			not allowed is said.`),
 		Example: templates.Examples(`
 			# Why does this pod not start?
 			kubectl talosdisk doctor pod/nginx-pod
 
 			# The whole cluster, one line for each cause
 			kubectl talosdisk doctor --short
+
+			# What does its kubelet see? Without a talosconfig
+			kubectl talosdisk doctor pod/nginx-pod --probe
 
 			# Keep what was seen, to look at it elsewhere
 			kubectl talosdisk doctor pod/nginx-pod --save-snapshot nginx.json
@@ -99,6 +109,7 @@ func (f *doctorFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.FailOn, "fail-on", f.FailOn, "End with exit code 2 for findings as bad as this, or worse: error, warning or info.")
 	fs.StringSliceVar(&f.Only, "only", f.Only, "Only these checks, by code, comma-separated.")
 	fs.StringSliceVar(&f.Skip, "skip", f.Skip, "Not these checks, by code, comma-separated.")
+	fs.BoolVar(&f.Probe, "probe", f.Probe, "Where Talos does not tell what a kubelet sees, look by a Job on its node, in kube-system, and delete it again. Without this nothing is ever made in the cluster.")
 	fs.StringVar(&f.Save, "save-snapshot", f.Save, "Write what was seen to a file, too. It holds no secrets.")
 	fs.StringVar(&f.From, "from-snapshot", f.From, "Diagnose what such a file holds. No cluster is asked.")
 }
@@ -115,12 +126,13 @@ type doctorOptions struct {
 	short      bool
 	list       bool
 	save, from string
+	probe      bool
 }
 
 // ToOptions checks everything that can be checked without a server.
 func (f *doctorFlags) ToOptions(s *shared, args []string) (*doctorOptions, error) {
 	o := &doctorOptions{
-		shared: s, talos: f.talosFlags.ToOptions(), short: f.Short, list: f.List, save: f.Save, from: f.From, failOn: doctor.Severity(f.FailOn),
+		shared: s, talos: f.talosFlags.ToOptions(), short: f.Short, list: f.List, save: f.Save, from: f.From, probe: f.Probe, failOn: doctor.Severity(f.FailOn),
 	}
 	var err error
 	if o.cluster.run, err = f.run.ToOptions(); err != nil {
@@ -140,6 +152,8 @@ func (f *doctorFlags) ToOptions(s *shared, args []string) (*doctorOptions, error
 		return nil, err
 	}
 	switch {
+	case f.From != "" && f.Probe:
+		return nil, failure.New("--from-snapshot asks no cluster, and --probe makes a Job in one: say one of them", "")
 	case f.From != "" && (len(args) > 0 || f.Selector != "" || f.Save != ""):
 		return nil, failure.New("--from-snapshot diagnoses what the file holds: targets, -l and --save-snapshot do not go with it", "")
 	case f.Selector != "" && len(args) > 0:
@@ -271,12 +285,50 @@ func (o *doctorOptions) look(ctx context.Context) (*snapshot.Snapshot, error) {
 	if c.talos != nil {
 		o.request.Kubelet = func(node, address string) collect.TalosNode { return c.talos.Node(node, address) }
 	}
+	warned := o.peek(c)
 	s, err := c.collector().Diagnose(ctx, o.request)
 	c.progress.Clear()
+	for _, text := range warned() {
+		fmt.Fprintf(o.ErrOut, "%s %s\n", o.Colour.Style(o.ErrOut).Warning("warning:"), text)
+	}
 	if err == nil {
 		err = context.Cause(ctx)
 	}
+	if err == nil && o.probe {
+		o.noteNotProbed(s)
+	}
 	return s, err
+}
+
+// peek makes the diagnosis look by Jobs, if it is to. What went wrong with them in the end
+// is told when it is over.
+func (o *doctorOptions) peek(c *cluster) (warned func() []string) {
+	var mu sync.Mutex
+	var all []string
+	if o.probe {
+		o.request.Peek = &kube.Peeks{Client: c.client, Warn: func(text string) {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, text)
+		}}
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		slices.Sort(all)
+		return all
+	}
+}
+
+// noteNotProbed says that no Job was needed.
+func (o *doctorOptions) noteNotProbed(s *snapshot.Snapshot) {
+	looked := slices.DeleteFunc(slices.Clone(s.Nodes), func(n snapshot.Node) bool { return n.Aside })
+	switch {
+	case len(looked) == 0:
+		fmt.Fprintln(o.ErrOut, "note: --probe started nothing: no node belongs to what is diagnosed")
+	case !slices.ContainsFunc(looked, func(n snapshot.Node) bool { return n.Probe.Value != nil || n.Probe.Problem != "" }):
+		fmt.Fprintln(o.ErrOut, "note: --probe started nothing: Talos told what the kubelets see")
+	}
 }
 
 func saveSnapshot(name string, s *snapshot.Snapshot) error {

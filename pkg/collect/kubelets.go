@@ -64,14 +64,7 @@ func usedOn(s *snapshot.Snapshot, node string) (used map[string][]string, proble
 
 // kubeletOf looks at a node's kubelet, at dirs and at what else is of interest there.
 func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, dirs []string, talos TalosNode) Kubelet {
-	k := Kubelet{State: mounts.NodeState{
-		Node: n.Name, Address: n.Address, Ready: n.Ready, NotReady: n.NotReady, Volumes: make(map[string]string),
-	}}
-	for _, v := range volumes {
-		if v.Node == n.Name {
-			k.State.Volumes[v.Name] = v.Path
-		}
-	}
+	k := Kubelet{State: newState(volumes, n)}
 	fail := func(err error) Kubelet {
 		k.Err = err
 		k.State.ConfigProblem, k.State.ViewProblem = err.Error(), err.Error()
@@ -102,6 +95,17 @@ func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, 
 		k.State.View = &view
 	}
 	return k
+}
+
+// newState is what Kubernetes tells of a node and its volumes.
+func newState(volumes []snapshot.Volume, n snapshot.Node) mounts.NodeState {
+	state := mounts.NodeState{Node: n.Name, Address: n.Address, Ready: n.Ready, NotReady: n.NotReady, Volumes: make(map[string]string)}
+	for _, v := range volumes {
+		if v.Node == n.Name {
+			state.Volumes[v.Name] = v.Path
+		}
+	}
+	return state
 }
 
 // look are the directories to look at: those that are needed, by themselves and as

@@ -57,6 +57,7 @@ func (d *diagnosis) look(ctx context.Context) {
 		if d.s.Events.Value != nil {
 			n.KubeletStarted = kubeletStart(n.Name, *d.s.Events.Value)
 		}
+		n.KubeletStarted = started(*n)
 	}
 }
 
@@ -73,7 +74,10 @@ func (d *diagnosis) lookAt(ctx context.Context, n *snapshot.Node) {
 	var ways sync.WaitGroup
 	ways.Go(within(func(ctx context.Context) { n.View = d.viewOf(ctx, was) }))
 	ways.Go(within(func(ctx context.Context) { n.Talos = d.talosOf(ctx, was) }))
-	ways.Go(within(func(ctx context.Context) { n.Kubelet = d.kubeletOf(ctx, was) }))
+	ways.Go(func() {
+		within(func(ctx context.Context) { n.Kubelet = d.kubeletOf(ctx, was) })()
+		within(func(ctx context.Context) { n.Kubelet, n.Probe = d.peekOf(ctx, was, n.Kubelet) })()
+	})
 	ways.Go(within(func(ctx context.Context) { n.Stats = d.statsOf(ctx, was) }))
 	ways.Wait()
 }

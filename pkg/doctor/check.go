@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // Check is one question.
@@ -85,8 +87,9 @@ const (
 const (
 	// NeedView is what the provisioner's pod sees.
 	NeedView Need = "view"
-	// NeedKubelet is what Talos tells of the kubelet at all, NeedKubeletView what it sees,
+	// NeedKubelet is what is known of the kubelet at all, NeedKubeletView what it sees,
 	// NeedKubeletMounts its mounts, NeedKubeletConfig what the configuration says of it.
+	// Talos tells all of it, and a Job the first three.
 	NeedKubelet       Need = "kubelet"
 	NeedKubeletView   Need = "kubelet.view"
 	NeedKubeletMounts Need = "kubelet.mounts"
@@ -137,7 +140,7 @@ func (n Need) missingOfNode(s *Subject) string {
 		return node.Stats.Why()
 	case NeedKubelet, NeedKubeletView, NeedKubeletMounts, NeedKubeletConfig:
 		if node.Kubelet.Value == nil {
-			return orElse(s.Snapshot.NoTalos, node.Kubelet.Why())
+			return andProbe(node, orElse(s.Snapshot.NoTalos, node.Kubelet.Why()))
 		}
 		state := node.Kubelet.Value
 		switch {
@@ -146,9 +149,9 @@ func (n Need) missingOfNode(s *Subject) string {
 		case n == NeedKubelet:
 			return ""
 		case state.View == nil:
-			return orElse(state.ViewProblem, "nobody looked")
+			return andProbe(node, orElse(state.ViewProblem, "nobody looked"))
 		case n == NeedKubeletMounts && !state.View.HasMounts():
-			return orElse(state.View.MountsProblem, "its mounts were not read")
+			return andProbe(node, orElse(state.View.MountsProblem, "its mounts were not read"))
 		}
 		return ""
 	}
@@ -164,6 +167,15 @@ func (n Need) missingOfNode(s *Subject) string {
 		return told.Mounts.Why()
 	}
 	return ""
+}
+
+// andProbe is why nobody looked through the kubelet's eyes: why Talos did not, and why
+// no Job did, where that was asked for.
+func andProbe(node *snapshot.Node, why string) string {
+	if node.Probe.Problem == "" {
+		return why
+	}
+	return fmt.Sprintf("%s; and no Job could look: %s", why, node.Probe.Problem)
 }
 
 func orElse(s, other string) string {

@@ -19,7 +19,7 @@ type kubeletJudge struct {
 	s      *Subject
 	node   *snapshot.Node
 	report *kubeletReport
-	// state is what Talos tells of the kubelet, if told.
+	// state is what Talos or a Job tells of the kubelet, if told.
 	state mounts.NodeState
 	told  bool
 	// byDir are the directories that no mount brings to the kubelet, by code; siblings
@@ -82,6 +82,9 @@ func (j *kubeletJudge) dir(dir string) {
 		j.hides("TD0401", hiddenDir{dir, is, j.views(dir, d.Visible), plan})
 	case mounts.ReasonConfigNotRead, mounts.ReasonConfigured, mounts.ReasonNotSeen:
 		if d.Visible == disk.No {
+			if j.byMounts(dir, d) {
+				return
+			}
 			j.hides("TD0401", hiddenDir{dir, "the kubelet runs in its own mount namespace; which extraMounts are configured could not be read", j.views(dir, d.Visible), plan})
 		} else {
 			j.byEvents(dir)
@@ -89,6 +92,33 @@ func (j *kubeletJudge) dir(dir string) {
 	default:
 		j.byEntry(dir, is, d)
 	}
+}
+
+// byMounts judges a directory that an entry brings to the kubelet, and that the kubelet
+// does not see as the node does, where the entry was not read: the mounts that came of it
+// tell what it is like.
+func (j *kubeletJudge) byMounts(dir string, d mounts.Directory) bool {
+	s := j.state.See(dir)
+	if s.Mount == nil || s.Mount.Point == "/" || strings.HasSuffix(s.Mount.Root, "//deleted") {
+		return false
+	}
+	f := Finding{Severity: Error, Path: dir, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{"TD0711"}}
+	f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s; the mount at %s is %s", j.node.Name, s.Why, s.Mount.Point, s.Propagation))
+	switch {
+	case len(s.Hidden) > 0 && s.Propagation == "private":
+		j.late(&f, dir)
+		f.Because = "the kubelet's mount is private, so nothing that is mounted later reaches it: pods would write to the directory beneath; its entry was not read"
+	case len(s.Hidden) > 0:
+		j.bind(&f, dir)
+		f.Because = "what is mounted later would reach the kubelet's mount, so this was mounted when the kubelet started, and bind left it out; the entry was not read"
+	case len(s.Stale) > 0:
+		j.stale(&f, dir)
+	default:
+		j.otherSource(&f, dir)
+		f.Because = s.Why + "; the entry was not read"
+	}
+	j.report.add(f)
+	return true
 }
 
 func (j *kubeletJudge) bySight(dir string, plan mounts.Plan) {
@@ -128,6 +158,7 @@ func (j *kubeletJudge) byEvents(dir string) {
 		if j.told {
 			why = j.state.See(dir).Why
 		}
+		why = andProbe(j.node, why)
 		j.report.cannotTell(fmt.Sprintf("%s was not looked at through the kubelet's eyes: %s", dir, why), "TD0401")
 	}
 }
@@ -254,8 +285,7 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 		f.Code, f.Summary = "TD0405", fmt.Sprintf("%q is mounted into the kubelet on %s more than once", dir, allNodes)
 		f.Fix = leaveOne(j.node)
 	case mounts.ReasonOtherSource:
-		f.Code, f.Summary = "TD0406", fmt.Sprintf("%q is another directory in the kubelet on %s", dir, allNodes)
-		f.Fix = []Step{edit(j.node, "make source and destination of the entry the same:")}
+		j.otherSource(&f, dir)
 	case mounts.ReasonReadOnly:
 		f.Code, f.Summary = "TD0408", fmt.Sprintf("%q is read-only in the kubelet on %s", dir, allNodes)
 		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
@@ -300,6 +330,20 @@ func (j *kubeletJudge) bind(f *Finding, dir string) {
 	f.Masks = []Code{"TD0703", "TD0708"}
 }
 
+// stale words a finding about mounts that neither come to the kubelet nor go.
+func (j *kubeletJudge) stale(f *Finding, dir string) {
+	f.Code = "TD0404"
+	f.Summary = fmt.Sprintf("mounts below %q do not reach the kubelet on %s as they come and go", dir, allNodes)
+	f.Because = "the kubelet holds a mount that the node has no longer, and pods would use it"
+	f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw:")}, restartKubelet(j.node, j.state.Version)...)
+}
+
+// otherSource words a finding about an entry that mounts another directory.
+func (j *kubeletJudge) otherSource(f *Finding, dir string) {
+	f.Code, f.Summary = "TD0406", fmt.Sprintf("%q is another directory in the kubelet on %s", dir, allNodes)
+	f.Fix = []Step{edit(j.node, "make source and destination of the entry the same:")}
+}
+
 // hasPlain tells whether a volume in dir is a directory without a disk of its own.
 func (j *kubeletJudge) hasPlain(dir string) bool {
 	return slices.ContainsFunc(j.s.volumesHere(), func(v snapshot.Volume) bool {
@@ -322,6 +366,9 @@ func (j *kubeletJudge) entries() {
 			why = orElse(j.state.View.MountsProblem, "the mounts were not read")
 		}
 		j.report.cannotTell(why, "TD0402", "TD0404", "TD0405")
+	}
+	if j.state.ConfigProblem != "" { // The mounts show what has come of the entries, and nothing of those that do no harm yet.
+		j.report.cannotTell(j.state.ConfigProblem, "TD0403", "TD0404", "TD0405", "TD0406")
 	}
 	for _, f := range j.flags {
 		if f.Flag == mounts.FlagUnknown {
@@ -367,10 +414,8 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 		f.Fix = []Step{edit(j.node, "take the entry out when the configuration is changed for another reason; that restarts the kubelet:")}
 		f.Objects = nil
 	case mounts.FlagOtherSource:
-		f.Code = "TD0406"
-		f.Summary = fmt.Sprintf("%q is another directory in the kubelet on %s", m.Path, allNodes)
+		j.otherSource(&f, m.Path)
 		f.Because = "volumes carry the node's path, under which the kubelet finds something else"
-		f.Fix = []Step{edit(j.node, "make source and destination of the entry the same:")}
 	case mounts.FlagReadOnly:
 		f.Code = "TD0408"
 		f.Summary = fmt.Sprintf("%q is read-only in the kubelet on %s", m.Path, allNodes)
@@ -401,12 +446,9 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 			f.Severity = Error
 		}
 	case mounts.FlagPropagation, mounts.FlagStale:
-		f.Code = "TD0404"
-		f.Summary = fmt.Sprintf("mounts below %q do not reach the kubelet on %s as they come and go", m.Path, allNodes)
-		f.Because = "the entry is private: only a restart of the kubelet brings what was mounted meanwhile"
-		f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw:")}, restartKubelet(j.node, j.state.Version)...)
-		if m.Flag == mounts.FlagStale {
-			f.Because = "the kubelet holds a mount that the node has no longer, and pods would use it"
+		j.stale(&f, m.Path)
+		if m.Flag == mounts.FlagPropagation {
+			f.Because = "the entry is private: only a restart of the kubelet brings what was mounted meanwhile"
 		}
 	case mounts.FlagNotInForce:
 		j.notInForce(&f, m.Path)

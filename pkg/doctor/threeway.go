@@ -131,8 +131,8 @@ func (t *ThreeWay) byPod(node *snapshot.Node, class provisioner.Class, inClass b
 	}
 }
 
-// byNode is what the node has, as Talos tells; without Talos, what the provisioner's pod
-// has in the directory that it shares with the node.
+// byNode is what the node has, as Talos or a Job tells; without either, what the
+// provisioner's pod has in the directory that it shares with the node.
 func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.View) {
 	t.Host = Seen{Answer: disk.Unknown}
 	if view != nil && view.HasMounts() {
@@ -181,7 +181,7 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 	t.Kubelet = Seen{Answer: disk.Unknown}
 	view := state.View
 	if view == nil {
-		t.Kubelet.Why = orElse(node.Kubelet.Why(), orElse(state.ViewProblem, "nobody looked"))
+		t.Kubelet.Why = andProbe(node, orElse(node.Kubelet.Why(), orElse(state.ViewProblem, "nobody looked")))
 		return
 	}
 	no := func(why string) { t.Kubelet = Seen{Answer: disk.No, Why: why, Proof: true} }

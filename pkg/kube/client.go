@@ -4,6 +4,7 @@ package kube
 
 import (
 	appsv1 "k8s.io/client-go/kubernetes/typed/apps/v1"
+	batchv1 "k8s.io/client-go/kubernetes/typed/batch/v1"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	storagev1 "k8s.io/client-go/kubernetes/typed/storage/v1"
 	"k8s.io/client-go/rest"
@@ -15,6 +16,7 @@ import (
 type Client interface {
 	CoreV1() corev1.CoreV1Interface
 	AppsV1() appsv1.AppsV1Interface
+	BatchV1() batchv1.BatchV1Interface
 	StorageV1() storagev1.StorageV1Interface
 }
 
@@ -22,11 +24,13 @@ type Client interface {
 type groups struct {
 	core    *corev1.CoreV1Client
 	apps    *appsv1.AppsV1Client
+	batch   *batchv1.BatchV1Client
 	storage *storagev1.StorageV1Client
 }
 
 func (g *groups) CoreV1() corev1.CoreV1Interface          { return g.core }
 func (g *groups) AppsV1() appsv1.AppsV1Interface          { return g.apps }
+func (g *groups) BatchV1() batchv1.BatchV1Interface       { return g.batch }
 func (g *groups) StorageV1() storagev1.StorageV1Interface { return g.storage }
 
 // NewClient returns a Client for the cluster and user of config. It makes no request.
@@ -45,6 +49,9 @@ func NewClient(config *rest.Config) (Client, error) {
 		return nil, err
 	}
 	if g.apps, err = appsv1.NewForConfigAndClient(config, http); err != nil {
+		return nil, err
+	}
+	if g.batch, err = batchv1.NewForConfigAndClient(config, http); err != nil {
 		return nil, err
 	}
 	if g.storage, err = storagev1.NewForConfigAndClient(config, http); err != nil {

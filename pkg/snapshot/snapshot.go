@@ -133,6 +133,9 @@ type Node struct {
 	// systems of its pods' claims. Both are read to diagnose only.
 	Kubelet Section[mounts.NodeState] `json:"kubelet,omitzero"`
 	Stats   Section[[]VolumeStat]     `json:"stats,omitzero"`
+	// Probe is the look through the kubelet's eyes by a Job, where that was asked for and
+	// Talos did not tell. What it saw is the View of Kubelet.
+	Probe Section[Probe] `json:"probe,omitzero"`
 	// KubeletStarted is when the kubelet last said that it started; nil: not within
 	// the time that events are kept.
 	KubeletStarted *time.Time `json:"kubeletStarted,omitempty"`
@@ -141,6 +144,12 @@ type Node struct {
 	Aside bool `json:"aside,omitempty"`
 	// Talos is what the node's Talos API tells of its disks.
 	Talos Section[Talos] `json:"talos,omitzero"`
+}
+
+// Probe is a look by a Job that told something.
+type Probe struct {
+	// KubeletStarted is when the kubelet's process started; nil: it did not say.
+	KubeletStarted *time.Time `json:"kubeletStarted,omitempty"`
 }
 
 // Pod is a provisioner pod with its container running.
