@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -26,12 +27,14 @@ var kinds = map[string]string{
 	"Pod": kindPod, "PersistentVolumeClaim": kindClaim, "PersistentVolume": kindVolume, "Node": kindNode, "DaemonSet": kindDaemonSet,
 }
 
-// reasons are those of the events that a diagnosis reads. Others may say what has no
-// place in a file that people send around: the answer of a pod's failed probe, for one.
-var reasons = []string{
-	"FailedMount", "FailedMapVolume", "AlreadyMountedVolume", "Failed", "FailedScheduling", "FailedMountOnFilesystemMismatch",
-	"FailedBinding", "ProvisioningFailed", "ExternalProvisioning", "WaitForFirstConsumer", "WaitForPodScheduled", "VolumeMismatch",
-	"VolumeDelete", "VolumeFailedDelete", "FailedCreate", "Starting",
+// starting is the reason of a kubelet's event about its own start.
+const starting = "Starting"
+
+// kept tells whether an event is of use: a diagnosis reads it, or it tells when a kubelet
+// started. Others may say what has no place in a file that people send around: the answer
+// of a pod's failed probe, for one.
+func kept(reason string) bool {
+	return reason == starting || slices.Contains(doctor.EventReasons(), reason)
 }
 
 // eventOf projects an event; false if it is of no use to a diagnosis, or about something
@@ -39,7 +42,7 @@ var reasons = []string{
 // An event of events.k8s.io looks here as if its old fields were not set.
 func eventOf(e *corev1.Event) (snapshot.Event, bool) {
 	kind, ok := kinds[e.InvolvedObject.Kind]
-	if !ok || !slices.Contains(reasons, e.Reason) {
+	if !ok || !kept(e.Reason) {
 		return snapshot.Event{}, false
 	}
 	event := snapshot.Event{
@@ -124,7 +127,7 @@ func merged(events []snapshot.Event) []snapshot.Event {
 func kubeletStart(node string, events []snapshot.Event) *time.Time {
 	var at *time.Time
 	for _, e := range events {
-		if e.About.Kind == kindNode && e.About.Name == node && e.From == kubelet && e.Reason == "Starting" && (at == nil || e.Last.After(*at)) {
+		if e.About.Kind == kindNode && e.About.Name == node && e.From == kubelet && e.Reason == starting && (at == nil || e.Last.After(*at)) {
 			at = &e.Last
 		}
 	}

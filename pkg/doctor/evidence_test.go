@@ -14,7 +14,7 @@ import (
 
 // everyCase are the cases of all rooms.
 func everyCase() []nodeCase {
-	return slices.Concat(accessCases(), provisionerCases(), hostCases(), kubeletCases(), linkCases(), volumeCases(), podCases(), talosCases())
+	return slices.Concat(accessCases(), provisionerCases(), hostCases(), kubeletCases(), linkCases(), volumeCases(), podCases(), eventCases(), talosCases())
 }
 
 // takers take each part of a snapshot away, as if it could not be read.

@@ -118,11 +118,8 @@ func podSecurity(s *Subject) Verdict {
 	}
 	state := s.Snapshot.Provisioner.Value
 	refused := ""
-	for _, e := range value(s.Snapshot.Events) { // Each names another pod.
-		if refused != "" && e.Message > refused {
-			continue
-		}
-		if e.About.Kind == "daemonset" && e.About.Namespace == i.Namespace && e.About.Name == i.Name && strings.Contains(e.Message, "violates PodSecurity") {
+	for _, e := range s.events("daemonset", i.Namespace, i.Name) { // Each names another pod.
+		if strings.Contains(e.Message, "violates PodSecurity") && (refused == "" || e.Message < refused) {
 			refused = e.Message
 		}
 	}
