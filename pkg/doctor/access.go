@@ -100,7 +100,7 @@ func kubernetesProblems(s *snapshot.Snapshot) []string {
 	problems := slices.Collect(maps.Values(s.Unread))
 	problems = append(problems, s.Users.Problem, s.Claims.Problem, s.Pods.Problem, s.Events.Problem, s.Provisioner.Problem)
 	for _, n := range s.Nodes {
-		problems = append(problems, n.Pod.Problem, n.View.Problem, n.Stats.Problem)
+		problems = append(problems, n.Pod.Problem, n.View.Problem, n.Stats.Problem, n.Probe.Problem)
 	}
 	if state := s.Provisioner.Value; state != nil {
 		problems = append(problems, state.PodSecurityProblem, state.PodsProblem)
@@ -240,7 +240,7 @@ func ofKind(n *snapshot.Node, kinds ...string) (trouble, bool) {
 // asked tells whether the node's Talos API was asked at all: nothing else can say
 // that it may be.
 func asked(n *snapshot.Node) bool {
-	return n.Talos.Value != nil || n.Kubelet.Value != nil || len(troubles(n)) > 0
+	return n.Talos.Value != nil || n.Kubelet.Value != nil && n.Probe.Value == nil || len(troubles(n)) > 0
 }
 
 // runsTalos leaves out the nodes that are known to be of another system.
@@ -274,6 +274,12 @@ func talosNotConfigured(s *Subject) Verdict {
 			{Text: "have one made, of a role that may only read, by somebody who has one already:", Command: "talosctl config new talosconfig --roles os:reader"},
 			{Command: "kubectl talosdisk doctor --talosconfig talosconfig"},
 		},
+	}
+	probed := func(n snapshot.Node) bool { return n.Probe.Value != nil || n.Probe.Problem != "" }
+	if slices.ContainsFunc(s.Snapshot.Nodes, probed) {
+		f.Because = "a Job saw the kubelet's mounts where it could; the configurations and Talos's volumes are unknown without it"
+	} else {
+		f.Fix = append(f.Fix, Step{Text: "or see by a Job on each node what its kubelet sees, which needs no talosconfig:", Command: "kubectl talosdisk doctor --probe"})
 	}
 	if kind == kindConfig {
 		f.Severity, f.Summary = Warning, "the Talos API is not asked, for the talosconfig cannot be used"
@@ -345,7 +351,7 @@ func talosDenied(s *Subject) Verdict {
 		Evidence: []string{t.text},
 		Fix:      []Step{{Text: "an administrator can make a talosconfig that may:", Command: "talosctl config new talosconfig --roles os:admin"}},
 	}
-	if s.Node.Talos.Value == nil && s.Node.Kubelet.Value == nil {
+	if s.Node.Talos.Value == nil && (s.Node.Kubelet.Value == nil || s.Node.Probe.Value != nil) {
 		f.Severity = Warning
 		f.Because = "nothing at all can be read by it"
 	}
