@@ -55,8 +55,9 @@ fuzz: ## Run every fuzz test for FUZZTIME (60s)
 	@.ci/fuzz
 
 .PHONY: docs
-docs: ## Write the reference of the commands, docs/commands, from the program's help
+docs: ## Write docs/commands from the program's help, and the README's picture from what doctor prints
 	$(GO) run ./hack/reference docs/commands
+	$(GO) run ./hack/picture docs/testdata/unseen.json docs/doctor.svg
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what is linked (asks vuln.go.dev)

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package docs
+package docs_test
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -16,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"unicode"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // documents are the repository's Markdown files, by path from its root.
@@ -111,56 +105,5 @@ func TestAnchors(t *testing.T) {
 	got := anchors("# Links in /var/lib/disks\ntext # no\n## Why is it refused?\n")
 	if want := []string{"links-in-varlibdisks", "why-is-it-refused"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-// snippet begins what is to be pasted into a YAML file.
-var snippet = regexp.MustCompile(`^(---|apiVersion:|classes:|machine:|tolerations:)`)
-
-// TestSnippetsAreYAML takes every YAML text of the guide as it would be pasted.
-func TestSnippetsAreYAML(t *testing.T) {
-	found := 0
-	for i, block := range blocks(documents(t)["docs/guide.md"]) {
-		if !snippet.MatchString(block) {
-			continue
-		}
-		found++
-		if err := readYAML(block); err != nil {
-			t.Errorf("block %d: %v\n%s", i, err, block)
-		}
-	}
-	if found < 8 {
-		t.Errorf("only %d snippets found", found)
-	}
-}
-
-// blocks are the indented blocks of a text.
-func blocks(text string) []string {
-	var all []string
-	var b strings.Builder
-	for line := range strings.Lines(text + "end\n") {
-		if code, ok := strings.CutPrefix(line, "    "); ok {
-			b.WriteString(code)
-		} else if b.Len() > 0 {
-			all = append(all, b.String())
-			b.Reset()
-		}
-	}
-	return all
-}
-
-// readYAML reads all documents of a text. A key twice is an error; a document is a mapping with something in it.
-func readYAML(text string) error {
-	documents := yaml.NewDecoder(bytes.NewBufferString(text))
-	for {
-		var value map[string]any
-		switch err := documents.Decode(&value); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case len(value) == 0:
-			return fmt.Errorf("an empty document")
-		}
 	}
 }
