@@ -11,6 +11,7 @@ PACKAGE   := github.com/talosdisk/kubectl-talosdisk/internal/version
 LDFLAGS   := -s -w -X $(PACKAGE).version=$(VERSION) -X $(PACKAGE).commit=$(COMMIT) -X $(PACKAGE).date=$(DATE)
 PREFIX    ?= /usr/local
 export FUZZTIME ?= 60s
+VULNDB    ?= https://vuln.go.dev
 # (The lint stage has vetted it all; go test would vet Kubernetes once more.)
 # How Kubernetes itself is built for the test cluster. Whatever else is built there shares its build cache that way.
 IN_TEST   := cd test && CGO_ENABLED=0 GOFLAGS="$(shell $(GO) env GOFLAGS) -trimpath"
@@ -24,13 +25,14 @@ demo: ## Show the whole story on a real Kubernetes on this machine (Linux, root)
 	$(IN_TEST) $(GO) run ./cmd/demo
 
 .PHONY: test
-test: ## Check everything: lint, unit tests, end to end on a real Kubernetes
+test: ## Check everything: lint, unit tests, a release, end to end on a real Kubernetes
 	@.ci/stage lint .ci/lint
 	@.ci/stage unit $(MAKE) --no-print-directory unit
+	@.ci/stage release $(MAKE) --no-print-directory release-test
 	@.ci/stage e2e $(MAKE) --no-print-directory e2e
 
 .PHONY: lint
-lint: ## Look at the sources: gofmt, go vet, golangci-lint, shellcheck
+lint: ## Look at the sources: gofmt, golangci-lint, shellcheck
 	@.ci/lint
 
 .PHONY: unit
@@ -60,12 +62,12 @@ docs: ## Write docs/commands from the program's help, and the README's picture f
 	$(GO) run ./hack/picture docs/testdata/unseen.json docs/doctor.svg
 
 .PHONY: vuln
-vuln: ## Look for known vulnerabilities in what is linked (asks vuln.go.dev)
-	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+vuln: ## Look for known vulnerabilities in what is linked (asks VULNDB, https://vuln.go.dev)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db '$(VULNDB)' ./...
 
-.PHONY: check-release
-check-release: ## Check the description of a release
-	@.ci/release check
+.PHONY: release-test
+release-test: ## Build a release elsewhere, and install it with krew and run it
+	@.ci/release test
 
 .PHONY: snapshot
 snapshot: ## Build the archives of a release into dist, and publish nothing

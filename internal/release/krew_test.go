@@ -42,6 +42,7 @@ type platform struct {
 type releaser struct {
 	Version     int
 	ProjectName string `yaml:"project_name"`
+	Before      struct{ Hooks []string }
 	Builds      []struct {
 		Main, Binary string
 		Goos, Goarch []string
@@ -185,17 +186,24 @@ func TestManifestNamesTheArchives(t *testing.T) {
 	}
 }
 
-// TestArchivesHoldTheLicence and what else belongs to the program. krew takes no archive without a licence.
-func TestArchivesHoldTheLicence(t *testing.T) {
+// TestArchivesHoldTheLicences and what else belongs to the program. krew takes no archive without a licence.
+func TestArchivesHoldTheLicences(t *testing.T) {
 	_, r := both(t)
+	const generated = "bin/THIRD_PARTY_LICENSES.txt"
+	if want := "go run ./hack/licences " + generated; !slices.Equal(r.Before.Hooks, []string{want}) {
+		t.Errorf("before it builds goreleaser runs %q, want %q", r.Before.Hooks, want)
+	}
 	var files []string
 	for _, f := range r.Archives[0].Files {
 		files = append(files, f.Src)
+		if f.Src == generated {
+			continue
+		}
 		if info, err := os.Lstat(at(f.Src)); err != nil || !info.Mode().IsRegular() {
 			t.Errorf("%s is no file, which krew refuses: %v", f.Src, err)
 		}
 	}
-	for _, want := range []string{"LICENSE", "NOTICE", "hack/kubectl_complete-talosdisk"} {
+	for _, want := range []string{"LICENSE", "NOTICE", generated, "hack/kubectl_complete-talosdisk"} {
 		if !slices.Contains(files, want) {
 			t.Errorf("the archives lack %s: %v", want, files)
 		}
@@ -227,5 +235,15 @@ func TestVersionIsStamped(t *testing.T) {
 	}
 	if _, err := os.Stat(at(r.Builds[0].Main)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRepositoryIsAnIndex holds that krew finds the manifest by the plugin's name, too, once somebody adds this repository as an
+// index: krew looks for NAME.yaml, and takes a link where it lists what there is for no second plugin.
+func TestRepositoryIsAnIndex(t *testing.T) {
+	m, _ := both(t)
+	link := at("plugins/" + m.Metadata.Name + ".yaml")
+	if target, err := os.Readlink(link); err != nil || target != "krew.yaml" {
+		t.Errorf("%s leads to %q, want krew.yaml: %v", link, target, err)
 	}
 }

@@ -4,6 +4,7 @@ package release
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -84,5 +85,42 @@ func checkPermissions(t *testing.T, name string, w workflow) {
 				t.Errorf("it may %s %s", how, what)
 			}
 		}
+	}
+}
+
+// TestUpdatesReachEveryModule holds that no module of the repository grows old unseen.
+func TestUpdatesReachEveryModule(t *testing.T) {
+	var dependabot struct {
+		Updates []struct {
+			Ecosystem   string `yaml:"package-ecosystem"`
+			Directories []string
+		}
+	}
+	read(t, ".github/dependabot.yml", &dependabot, false)
+	var watched []string
+	for _, u := range dependabot.Updates {
+		if u.Ecosystem == "gomod" {
+			watched = append(watched, u.Directories...)
+		}
+	}
+	modules := 0
+	for _, pattern := range []string{"go.mod", "*/go.mod", "*/*/go.mod"} {
+		files, err := filepath.Glob(at(pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		modules += len(files)
+		for _, file := range files {
+			module, err := filepath.Rel(at("."), filepath.Dir(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if dir := path.Join("/", filepath.ToSlash(module)); !slices.Contains(watched, dir) {
+				t.Errorf("dependabot does not look at %s, but at %v", dir, watched)
+			}
+		}
+	}
+	if modules != len(watched) {
+		t.Errorf("dependabot looks at %v, and there are %d modules", watched, modules)
 	}
 }
