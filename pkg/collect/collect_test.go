@@ -91,6 +91,16 @@ func TestNodesWithoutAPodAreNamedWithTheReason(t *testing.T) {
 	notReady := func(n *corev1.Node) {
 		n.Status.Conditions[0].Status, n.Status.Conditions[0].Reason = corev1.ConditionUnknown, "NodeStatusUnknown"
 	}
+	affine := func(label string) func(*appsv1.DaemonSet) {
+		return func(ds *appsv1.DaemonSet) {
+			ds.Spec.Template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+				NodeSelectorTerms: []corev1.NodeSelectorTerm{
+					{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: label, Operator: corev1.NodeSelectorOpExists}}},
+					{MatchFields: []corev1.NodeSelectorRequirement{{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{"other"}}}},
+				},
+			}}}
+		}
+	}
 	for name, c := range map[string]struct {
 		node   *corev1.Node
 		pods   []runtime.Object
@@ -112,6 +122,9 @@ func TestNodesWithoutAPodAreNamedWithTheReason(t *testing.T) {
 		"other nodeSelector": {node("w", nil), nil, func(ds *appsv1.DaemonSet) {
 			ds.Spec.Template.Spec.NodeSelector = map[string]string{"disks": "yes"}
 		}, "nodeSelector asks for disks=yes", false},
+		"other node affinity": {node("w", nil), nil, affine("disks"), "the DaemonSet's node affinity asks for disks or metadata.name in (other)", false},
+		"its node affinity": {node("w", func(n *corev1.Node) { n.Labels = map[string]string{"disks": "yes"} }), nil, affine("disks"),
+			`DaemonSet "local-storage/provisioner" has no pod there`, true},
 		"NotReady": {node("w", notReady), []runtime.Object{pod("w", nil)}, nil, "the node is NotReady (NodeStatusUnknown)", true},
 		"waiting": {node("w", nil), []runtime.Object{pod("w", func(p *corev1.Pod) {
 			p.Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerError", Message: "read-only file system"}}

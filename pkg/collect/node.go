@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -107,6 +109,9 @@ func keptAway(i provisioner.Install, n corev1.Node) string {
 			return fmt.Sprintf("the DaemonSet's nodeSelector asks for %s=%s", key, value)
 		}
 	}
+	if terms := terms(i.NodeAffinity); len(terms) > 0 && !slices.ContainsFunc(terms, func(term string) bool { return meets(n, term) }) {
+		return "the DaemonSet's node affinity asks for " + strings.Join(terms, " or ")
+	}
 	for t := range n.Spec.Taints {
 		taint := &n.Spec.Taints[t]
 		if taint.Effect == corev1.TaintEffectPreferNoSchedule || toleratedByEveryDaemonSet(taint.Key) {
@@ -120,6 +125,13 @@ func keptAway(i provisioner.Install, n corev1.Node) string {
 		}
 	}
 	return ""
+}
+
+// meets tells whether a node meets a term of a node affinity. One that cannot be read
+// keeps no node away.
+func meets(n corev1.Node, term string) bool {
+	selector, err := labels.Parse(term)
+	return err != nil || selector.Matches(labels.Merge(n.Labels, labels.Set{metav1.ObjectNameField: n.Name}))
 }
 
 // toleratedByEveryDaemonSet are the taints that the DaemonSet controller adds

@@ -54,7 +54,7 @@ func userPodOf(pod *corev1.Pod) snapshot.UserPod {
 		Phase:        string(pod.Status.Phase),
 		Waiting:      waiting(pod),
 		NodeSelector: pod.Spec.NodeSelector,
-		NodeAffinity: affinity(pod),
+		NodeAffinity: terms(provisioner.RequiredNodeAffinity(pod.Spec)),
 		Tolerations:  pod.Spec.Tolerations,
 	}
 	for _, c := range pod.Status.Conditions {
@@ -146,14 +146,13 @@ func waiting(pod *corev1.Pod) []snapshot.Waiting {
 	return all
 }
 
-// affinity are the terms of a pod's required node affinity as selectors.
-func affinity(pod *corev1.Pod) []string {
-	a := pod.Spec.Affinity
-	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+// terms are those of a node affinity as label selectors, any of which a node has to meet.
+func terms(affinity *corev1.NodeSelector) []string {
+	if affinity == nil {
 		return nil
 	}
 	var terms []string
-	for _, t := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+	for _, t := range affinity.NodeSelectorTerms {
 		var parts []string
 		for _, e := range slices.Concat(t.MatchExpressions, t.MatchFields) {
 			parts = append(parts, requirement(e))

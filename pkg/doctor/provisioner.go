@@ -179,8 +179,8 @@ func noPod(s *Subject) Verdict {
 			{Text: "where Helm or a repository deploys it, in the values of the chart, too:\n" + toleration(taint)},
 		}
 	default:
-		f.Fix = []Step{{Text: "if its disks are to be used, label it as the nodeSelector asks, or change nodeSelector in the values of the chart:",
-			Command: fmt.Sprintf("kubectl -n %s get daemonset %s -o jsonpath='{.spec.template.spec.nodeSelector}'", i.Namespace, i.Name)}}
+		f.Fix = []Step{{Text: "if its disks are to be used, label it as the DaemonSet asks, or change nodeSelector or affinity in the values of the chart:",
+			Command: fmt.Sprintf("kubectl -n %s get daemonset %s -o jsonpath='{.spec.template.spec.nodeSelector} {.spec.template.spec.affinity}'", i.Namespace, i.Name)}}
 	}
 	if !n.Wanted && !volumes {
 		f.Severity = Info // Nodes that are to be left alone are tainted for that.
