@@ -17,6 +17,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -204,7 +205,7 @@ func (d *diagnosis) readLogs(ctx context.Context, down map[string]string) {
 		logs = append(logs, log{pod: &d.own[i], options: options})
 	}
 	logs = exec.Each(ctx, logs, d.request.Limit, d.request.Timeout, func(ctx context.Context, l log) log {
-		text, err := d.Client.CoreV1().Pods(l.pod.Namespace).GetLogs(l.pod.Name, l.options).DoRaw(ctx)
+		text, err := kube.Raw(d.Client.CoreV1().Pods(l.pod.Namespace).GetLogs(l.pod.Name, l.options).Do(ctx))
 		l.lines, l.err = errorLines(string(text)), failure.Wrap(err, fmt.Sprintf("the log of pod %q", key(l.pod.Namespace, l.pod.Name)), "")
 		return l
 	})

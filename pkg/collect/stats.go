@@ -9,13 +9,14 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // readStats asks a node's kubelet, through the API server, for the file systems of its
 // pods' claims. It needs get on nodes/proxy.
 func (d *diagnosis) readStats(ctx context.Context, node string) ([]snapshot.VolumeStat, error) {
-	body, err := d.Client.CoreV1().RESTClient().Get().Resource("nodes").Name(node).SubResource("proxy").Suffix("stats/summary").DoRaw(ctx)
+	body, err := kube.Raw(d.Client.CoreV1().RESTClient().Get().Resource("nodes").Name(node).SubResource("proxy").Suffix("stats/summary").Do(ctx))
 	if err != nil {
 		return nil, err
 	}

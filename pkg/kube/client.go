@@ -20,6 +20,15 @@ type Client interface {
 	StorageV1() storagev1.StorageV1Interface
 }
 
+// Raw is what a request was answered with, or why the API server refused it: the request's
+// own DoRaw tells no more than that it did.
+func Raw(r rest.Result) ([]byte, error) {
+	if err := r.Error(); err != nil {
+		return nil, err
+	}
+	return r.Raw()
+}
+
 // groups is a Client over one HTTP client.
 type groups struct {
 	core    *corev1.CoreV1Client

@@ -41,6 +41,10 @@ func TestEachGroupIsAskedWhereItIsServed(t *testing.T) {
 				_, err := client.AppsV1().DaemonSets("").List(ctx, metav1.ListOptions{})
 				return err
 			},
+			"/apis/batch/v1/namespaces/n/jobs": func(ctx context.Context) error {
+				_, err := client.BatchV1().Jobs("n").List(ctx, metav1.ListOptions{})
+				return err
+			},
 			"/apis/storage.k8s.io/v1/storageclasses": func(ctx context.Context) error {
 				_, err := client.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
 				return err

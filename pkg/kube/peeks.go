@@ -67,7 +67,7 @@ func (p *Peeks) Peek(ctx context.Context, node, image string, dirs []string) (pe
 	if err != nil {
 		return peek.Answer{}, err
 	}
-	out, err := p.Client.CoreV1().Pods(peek.Namespace).GetLogs(pod, &corev1.PodLogOptions{LimitBytes: new(int64(maxLog))}).DoRaw(ctx)
+	out, err := Raw(p.Client.CoreV1().Pods(peek.Namespace).GetLogs(pod, &corev1.PodLogOptions{LimitBytes: new(int64(maxLog))}).Do(ctx))
 	if err != nil {
 		return peek.Answer{}, failure.Wrap(err, fmt.Sprintf("the log of pod %q", peek.Namespace+"/"+pod), "")
 	}
