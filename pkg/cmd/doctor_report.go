@@ -74,19 +74,18 @@ func (p reportText) full(s *snapshot.Snapshot, r doctor.Report) {
 const mostAlike = 5
 
 func (p reportText) findings(all []doctor.Finding) {
-	of := func(f doctor.Finding) string { return p.head(f) }
 	count := make(map[string]int)
 	for _, f := range all {
-		count[of(f)]++
+		count[p.head(f)]++
 	}
 	printed := make(map[string]int)
 	for _, f := range all {
-		printed[of(f)]++
-		switch n := printed[of(f)]; {
+		printed[p.head(f)]++
+		switch n := printed[p.head(f)]; {
 		case n <= mostAlike:
 			p.finding(f)
 		case n == mostAlike+1:
-			p.line("%s %d more; --only %s --short has a line for each", p.head(f), count[of(f)]-mostAlike, f.Code)
+			p.line("%s %d more; --only %s --short has a line for each", p.head(f), count[p.head(f)]-mostAlike, f.Code)
 		}
 	}
 }

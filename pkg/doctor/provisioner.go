@@ -261,10 +261,18 @@ func podDown(s *Subject) Verdict {
 		Summary:  "the provisioner does not run on " + allNodes,
 		Because:  "until it does, what lies in its directories is not published",
 		Evidence: []string{state},
-		Fix: []Step{
-			{Text: "see why:", Command: fmt.Sprintf("kubectl -n %s describe pods --field-selector spec.nodeName=%s", i.Namespace, s.Node.Name)},
-			{Command: fmt.Sprintf("kubectl -n %s logs daemonset/%s -c %s --previous", i.Namespace, i.Name, i.Container)},
-		},
+	}
+	for _, p := range value(s.Snapshot.Provisioner).Pods {
+		if p.Node != s.Node.Name {
+			continue
+		}
+		f.Fix = append(f.Fix, Step{Text: "see why:", Command: fmt.Sprintf("kubectl -n %s describe pod %s", i.Namespace, p.Name)})
+		if p.Restarts > 0 { // Another container has left no log.
+			f.Fix = append(f.Fix, Step{Text: "what it said before it ended:", Command: fmt.Sprintf("kubectl -n %s logs %s -c %s --previous", i.Namespace, p.Name, i.Container)})
+		}
+	}
+	if len(f.Fix) == 0 {
+		f.Fix = []Step{{Text: "see which pod it is:", Command: fmt.Sprintf("kubectl -n %s get pods -o wide --field-selector spec.nodeName=%s", i.Namespace, s.Node.Name)}}
 	}
 	if strings.Contains(state, "ImagePull") || strings.Contains(state, "ErrImage") {
 		f.Because = fmt.Sprintf("its image %q cannot be pulled", i.Image)
@@ -278,24 +286,40 @@ func podDown(s *Subject) Verdict {
 // readOnlyHostDir: containerd makes a hostPath that is not there, which it cannot
 // outside of /var on Talos.
 func readOnlyHostDir(s *Subject) Verdict {
-	m := readOnlyMkdir.FindStringSubmatch(podState(s.Node))
-	if m == nil {
+	dir, evidence := s.unmakeableDir()
+	if dir == "" {
 		if s.Node.Pod.Value == nil && s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) && podState(s.Node) == "" {
 			return unknown("%s", s.Node.Pod.Why())
 		}
 		return fine()
 	}
 	return found(Finding{
-		Summary:  fmt.Sprintf("the provisioner's hostDir %q lies on the read-only root of %s", m[1], allNodes),
+		Summary:  fmt.Sprintf("the provisioner's hostDir %q lies on the read-only root of %s", dir, allNodes),
 		Because:  "on Talos only /var can be written to, and the container runtime cannot make the directory",
-		Evidence: []string{podState(s.Node)},
+		Evidence: []string{evidence},
 		Fix: []Step{
-			{Text: fmt.Sprintf("give the class a directory below /var in the values of the chart:\nclasses:\n- hostDir: %s", path.Join("/var/lib/disks", path.Base(m[1])))},
+			{Text: fmt.Sprintf("give the class a directory below /var in the values of the chart:\nclasses:\n- hostDir: %s", path.Join("/var/lib/disks", path.Base(dir)))},
 			{Text: "then make it visible to the kubelet:", Command: "kubectl talosdisk mounts --nodes " + allNodes},
 		},
-		Path:  m[1],
+		Path:  dir,
 		Masks: []Code{"TD0204", "TD0301", "TD0401"},
 	})
+}
+
+// unmakeableDir is the hostDir that the container runtime cannot make on the node, and what it
+// says; or what it says of another node with the same system: a rollout stops at the first
+// that fails, and the others go on with the provisioner as it was.
+func (s *Subject) unmakeableDir() (dir, evidence string) {
+	if m := readOnlyMkdir.FindStringSubmatch(podState(s.Node)); m != nil {
+		return m[1], podState(s.Node)
+	}
+	for i := range s.Snapshot.Nodes {
+		n := &s.Snapshot.Nodes[i]
+		if m := readOnlyMkdir.FindStringSubmatch(podState(n)); m != nil && s.Node.Wanted && isTalos(n) && n.OSImage == s.Node.OSImage {
+			return m[1], podState(n)
+		}
+	}
+	return "", ""
 }
 
 // startupTaint is the chart's default (v2.9.0, provisionerNotReadyNodeTaintKey).

@@ -120,7 +120,8 @@ func provisionerCases() []nodeCase {
 
 		{"crashes", "TD0204", func(w world) {
 			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CrashLoopBackOff: back-off 5m0s`)
-		}, OutcomeFinding, []string{"error[TD0204]", "CrashLoopBackOff", "--previous"}},
+			w.Provisioner.Value.Pods = []snapshot.ProvisionerPod{{Name: "prov-y", Node: "w-5", Restarts: 9}, {Name: "prov-x", Node: "w-4", Restarts: 3}}
+		}, OutcomeFinding, []string{"error[TD0204]", "CrashLoopBackOff", "$ kubectl -n local-storage describe pod prov-x\n", "$ kubectl -n local-storage logs prov-x -c provisioner --previous"}},
 		{"no image", "TD0204", func(w world) {
 			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: ImagePullBackOff`)
 		}, OutcomeFinding, []string{"cannot be pulled"}},
@@ -133,6 +134,18 @@ func provisionerCases() []nodeCase {
 		{"no installation", "TD0204", unread("install", "forbidden"), OutcomeUnknown, nil},
 
 		{"the chart's default", "TD0205", func(w world) { w.podless(mkdir) }, OutcomeFinding, []string{`hostDir "/mnt/fast-disks" lies on the read-only root of w-4`, "- hostDir: /var/lib/disks/fast-disks", "kubectl talosdisk mounts --nodes w-4"}},
+		{"where the rollout has not come yet", "TD0205", func(w world) {
+			other := *w.node()
+			other.Name = "w-5"
+			w.podless(mkdir)
+			w.Nodes = append(w.Nodes, other)
+		}, OutcomeFinding, []string{"read-only root of w-4 and w-5", "nodes: [w-4 w-5]"}},
+		{"a node of another system", "TD0205", func(w world) {
+			other := *w.node()
+			other.Name, other.OSImage = "w-5", "Debian GNU/Linux 13"
+			w.podless(mkdir)
+			w.Nodes = append(w.Nodes, other)
+		}, OutcomeFinding, []string{"nodes: [w-4]"}},
 		{"another failure", "TD0205", func(w world) {
 			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/var/x": no space left on device`)
 		}, OutcomeOK, nil},

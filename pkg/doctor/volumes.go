@@ -204,9 +204,19 @@ func beingCleaned(s *Subject) Verdict {
 	return found(Finding{
 		Summary:  fmt.Sprintf("volume %q is Released, and being cleaned", s.Volume.Name),
 		Because:  "the provisioner wipes it before anybody gets it again; with shred that takes minutes for each 10Gi",
-		Evidence: s.evidence(s.volumeEvents("VolumeDelete")),
+		Evidence: append([]string{s.releasedText()}, s.evidence(s.volumeEvents("VolumeDelete"))...),
 		Fix:      []Step{{Text: "leave the disk where it is, and wait:", Command: "kubectl get pv " + s.Volume.Name + " --watch"}},
 	})
+}
+
+// releasedText is a released volume as evidence.
+func (s *Subject) releasedText() string {
+	v := s.Volume
+	text := fmt.Sprintf("%s on %s: %s, reclaim policy %s", v.Path, orElse(v.Node, "no node"), v.Phase, orElse(v.ReclaimPolicy, "not set"))
+	if v.Claim != nil {
+		text += fmt.Sprintf("; it was claim %q's", v.Claim)
+	}
+	return text
 }
 
 // stays is why a released volume is not on its way to be Available again; empty if it is.
@@ -247,7 +257,7 @@ func releasedStays(s *Subject) Verdict {
 	f := Finding{
 		Summary:  fmt.Sprintf("volume %q is %s, and stays so", v.Name, v.Phase),
 		Because:  why,
-		Evidence: s.evidence(s.volumeEvents("VolumeFailedDelete")),
+		Evidence: append([]string{s.releasedText()}, s.evidence(s.volumeEvents("VolumeFailedDelete"))...),
 	}
 	if v.ReclaimPolicy != "Delete" {
 		f.Fix = []Step{
