@@ -360,19 +360,20 @@ func (o *doctorOptions) printChecks() error {
 		Severity doctor.Severity   `json:"severity"`
 		Stage    doctor.Stage      `json:"stage"`
 		Needs    []doctor.Need     `json:"needs,omitempty"`
+		Uses     []doctor.Need     `json:"uses,omitempty"`
 	}
 	list := struct {
 		metav1.TypeMeta `json:",inline"`
 		Items           []check `json:"items"`
 	}{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "CheckList"}}
 	for _, c := range doctor.Checks() {
-		list.Items = append(list.Items, check{metav1.ObjectMeta{Name: string(c.Code)}, c.Title, c.Severity, c.Stage, c.Needs})
+		list.Items = append(list.Items, check{metav1.ObjectMeta{Name: string(c.Code)}, c.Title, c.Severity, c.Stage, c.Needs, c.Uses})
 	}
 	return o.printer.Print(o.Out, list, func() *metav1.Table {
 		t := newTable("Code", "Severity", "Stage", "Title")
-		addWide(t, "Needs")
+		addWide(t, "Needs", "Uses")
 		for _, c := range list.Items {
-			addRow(t, c.Metadata.Name, string(c.Severity), string(c.Stage), c.Title, orNone(words(c.Needs)))
+			addRow(t, c.Metadata.Name, string(c.Severity), string(c.Stage), c.Title, orNone(words(c.Needs)), orNone(words(c.Uses)))
 		}
 		return t
 	})

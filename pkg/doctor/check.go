@@ -19,8 +19,11 @@ type Check struct {
 	Stage    Stage
 	// About is what it is asked about.
 	About Kind
-	// Needs are the parts of a snapshot without which the answer is unknown.
-	Needs []Need
+	// Needs are the parts of a snapshot without which the answer is unknown. Uses are those
+	// that it takes in beside them if they are there: as more evidence, or because they tell
+	// of a better cause, or leave something known to ask about. One that lies in another brings
+	// what all of that says. No other part matters to it.
+	Needs, Uses []Need
 	// Applies tells whether there is a question at all; nil: always. It is asked once
 	// the cluster's parts among Needs are known to be there, before the node's are.
 	Applies func(*Subject) bool
@@ -54,6 +57,10 @@ func noQuestion(format string, args ...any) Verdict {
 func Checks() []Check {
 	all := slices.Concat(accessChecks(), provisionerChecks(), hostChecks(), kubeletChecks(), linkChecks(), volumeChecks(), podChecks(), talosChecks())
 	slices.SortStableFunc(all, func(a, b Check) int { return strings.Compare(string(a.Code), string(b.Code)) })
+	used := uses()
+	for i := range all {
+		all[i].Uses = used[all[i].Code]
+	}
 	return all
 }
 
@@ -85,6 +92,8 @@ const (
 
 // Parts of a node's.
 const (
+	// NeedPod is the provisioner's pod that runs there, or why none does.
+	NeedPod Need = "pod"
 	// NeedView is what the provisioner's pod sees.
 	NeedView Need = "view"
 	// NeedKubelet is what is known of the kubelet at all, NeedKubeletView what it sees,
@@ -134,6 +143,8 @@ func (n Need) missing(s *Subject) string {
 func (n Need) missingOfNode(s *Subject) string {
 	node := s.Node
 	switch n {
+	case NeedPod:
+		return node.Pod.Why()
 	case NeedView:
 		return node.View.Why()
 	case NeedStats:

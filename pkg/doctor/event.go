@@ -53,8 +53,8 @@ func (s *Subject) findTroubles() []Trouble {
 			}
 		}
 	}
-	if s.Volume != nil && !hasVolumes(*s.Pod) {
-		for _, e := range s.freshOf(s.events("pv", "", s.Volume.Name), []string{mismatch}) {
+	if name := s.volumeName(); name != "" && !hasVolumes(*s.Pod) {
+		for _, e := range s.freshOf(s.events("pv", "", name), []string{mismatch}) {
 			for _, c := range ParseMount(e.Message) { // Whatever mount(8) says: the kubelet has compared.
 				c.Kind = CauseFilesystem
 				troubles = append(troubles, Trouble{e, c, s.Snapshot.Time})
@@ -96,12 +96,7 @@ func (s *Subject) counts(e snapshot.Event, c MountCause) bool {
 // concerns tells whether a message is about the subject's volume. One that names none
 // is about all.
 func (s *Subject) concerns(c MountCause) bool {
-	names := []string{s.PodVolume.Name}
-	if s.Volume != nil {
-		names = append(names, s.Volume.Name)
-	} else if s.Claim != nil && s.Claim.Volume != "" {
-		names = append(names, s.Claim.Volume)
-	}
+	names := []string{s.PodVolume.Name, s.volumeName()}
 	switch {
 	case c.Volume != "":
 		return slices.Contains(names, c.Volume)
@@ -111,6 +106,17 @@ func (s *Subject) concerns(c MountCause) bool {
 		return slices.ContainsFunc(c.Volumes, func(v string) bool { return slices.Contains(names, v) })
 	}
 	return true
+}
+
+// volumeName is the name of the PersistentVolume, be it there or not; empty if none is known.
+func (s *Subject) volumeName() string {
+	switch {
+	case s.Volume != nil:
+		return s.Volume.Name
+	case s.Claim != nil:
+		return s.Claim.Volume
+	}
+	return ""
 }
 
 // events are those about an object, in the order in which they were read.

@@ -3,7 +3,9 @@
 package doctor
 
 import (
+	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +25,12 @@ func takers() map[string]func(*snapshot.Snapshot) {
 	takers := map[string]func(*snapshot.Snapshot){
 		"claims": func(s *snapshot.Snapshot) { s.Claims = snapshot.Unread[[]snapshot.Claim](why) },
 		"pods":   func(s *snapshot.Snapshot) { s.Pods = snapshot.Unread[[]snapshot.UserPod](why) },
-		"events": func(s *snapshot.Snapshot) { s.Events = snapshot.Unread[[]snapshot.Event](why) },
+		"events": func(s *snapshot.Snapshot) {
+			s.Events, s.Nodes = snapshot.Unread[[]snapshot.Event](why), slices.Clone(s.Nodes)
+			for i := range s.Nodes {
+				s.Nodes[i].KubeletStarted = nil // An event tells.
+			}
+		},
 		"provisioner": func(s *snapshot.Snapshot) {
 			s.Provisioner = snapshot.Unread[snapshot.ProvisionerState](why)
 		},
@@ -152,6 +159,292 @@ func TestPartsTakenAway(t *testing.T) {
 				case was == OutcomeOK && (now == OutcomeFinding || now == OutcomeMasked):
 					t.Errorf("%s %s, without %s: %s of %s was ok, and is a finding", tt.code, tt.name, name, q.code, q.subject)
 				}
+			}
+		}
+	}
+}
+
+// allParts are the parts of a snapshot that a check can declare.
+func allParts() []Need {
+	return []Need{
+		NeedNodes, NeedInstall, NeedVolumes, NeedStorageClasses, NeedClaims, NeedPods, NeedEvents, NeedProvisioner,
+		NeedPod, NeedView, NeedStats, NeedKubelet, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalos, NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts,
+	}
+}
+
+// holders are the parts that hold another one.
+func (n Need) holders() []Need {
+	switch n {
+	case NeedKubeletMounts:
+		return []Need{NeedKubeletView, NeedKubelet, NeedNodes}
+	case NeedKubeletView, NeedKubeletConfig:
+		return []Need{NeedKubelet, NeedNodes}
+	case NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts:
+		return []Need{NeedTalos, NeedNodes}
+	}
+	if n.ofNode() {
+		return []Need{NeedNodes}
+	}
+	return nil
+}
+
+// implied are the parts without which there is no such subject.
+func implied(s *Subject) []Need {
+	switch kind, _, _ := strings.Cut(s.Name, "/"); kind {
+	case "pod":
+		if s.PodVolume != nil && s.PodVolume.HostPath != "" { // It is one for what the kubelet says of it.
+			return []Need{NeedPods, NeedEvents}
+		}
+		return []Need{NeedPods}
+	case "pvc":
+		return []Need{NeedClaims}
+	case "pv":
+		return []Need{NeedVolumes}
+	case "entry":
+		return []Need{NeedInstall, NeedView}
+	case "node", "entries":
+		return []Need{NeedNodes}
+	}
+	return nil
+}
+
+// undeclared are the parts that a check must not read on a subject.
+func undeclared(c Check, s *Subject) []Need {
+	kept := make(map[Need]bool)
+	for _, n := range slices.Concat(c.Needs, c.Uses, implied(s)) {
+		kept[n] = true
+		for _, holder := range n.holders() {
+			kept[holder] = true
+		}
+	}
+	return slices.DeleteFunc(allParts(), func(n Need) bool { return kept[n] })
+}
+
+// without is the snapshot with parts taken away.
+func without(s *snapshot.Snapshot, parts []Need) *snapshot.Snapshot {
+	part := *s
+	all := takers()
+	all[string(NeedPod)] = func(s *snapshot.Snapshot) {
+		s.Nodes = slices.Clone(s.Nodes)
+		for i := range s.Nodes {
+			s.Nodes[i].Pod = snapshot.Unread[snapshot.Pod]("it was taken away") // What it saw is another part.
+		}
+	}
+	for _, n := range parts {
+		all[string(n)](&part)
+	}
+	return &part
+}
+
+// answered is what a check says of a subject: whether there is a question, and the verdict.
+type answered struct {
+	asked   bool
+	verdict Verdict
+}
+
+func judge(c Check, s *Subject) answered {
+	for _, n := range c.Needs {
+		if why := n.missing(s); why != "" {
+			return answered{true, unknown("%s", why)}
+		}
+	}
+	if c.Applies != nil && !c.Applies(s) {
+		return answered{}
+	}
+	return answered{true, c.Run(s)}
+}
+
+// again is a subject as another snapshot has it; nil if it is not there.
+func again(x *index, was *Subject) *Subject {
+	var all []*Subject
+	switch kind, name, _ := strings.Cut(was.Name, "/"); {
+	case was.Kind == OfCluster || was.Name == "chains":
+		s := *was
+		s.Snapshot, s.index, s.asked, s.troubles, s.kubelet = x.s, x, false, nil, nil
+		return &s
+	case kind == "pod":
+		for i := range value(x.s.Pods) {
+			all = append(all, x.podChains(&value(x.s.Pods)[i])...)
+		}
+	case kind == "pvc":
+		for ref := range x.claims {
+			all = append(all, x.claimChain(ref))
+		}
+		if len(all) == 0 {
+			all = append(all, x.claimChain(*was.ClaimRef))
+		}
+	case kind == "pv":
+		for i := range x.s.Volumes {
+			all = append(all, x.volumeChain(&x.s.Volumes[i]))
+		}
+	case kind == "node" && x.nodes[name] != nil:
+		return &Subject{Kind: OfNode, Name: was.Name, Snapshot: x.s, Node: x.nodes[name], NodeName: name, index: x}
+	default:
+		for i := range x.s.Nodes {
+			all = append(all, x.entryChains(&x.s.Nodes[i])...)
+		}
+	}
+	for _, s := range all {
+		if s.Name == was.Name {
+			return s
+		}
+	}
+	return nil
+}
+
+// manyCases are those of all rooms, and others in which one part alone tells.
+func manyCases() []nodeCase {
+	all := everyCase()
+	add := func(name string, change func(world)) { all = append(all, nodeCase{name: name, change: change}) }
+	for _, problem := range []string{
+		"no talosconfig was found", "no answer from the Talos API at 10.0.0.2", `the client certificate of Talos context "lab" ended at noon`,
+		`the mounts need: the machine configuration needs the Talos role os:admin; context "lab" has os:reader`,
+	} {
+		add("configuration: "+problem, func(w world) { w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, problem })
+		add("view: "+problem, func(w world) { w.kubelet().View, w.kubelet().ViewProblem = nil, problem })
+		add("mounts: "+problem, func(w world) {
+			w.kubelet().View.Kubelet, w.kubelet().View.Host, w.kubelet().View.MountsProblem = nil, nil, problem
+		})
+		add("Talos's disks: "+problem, func(w world) { w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk](problem) })
+		add("Talos's volumes: "+problem, func(w world) { w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem) })
+		add("Talos's mounts: "+problem, func(w world) { w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount](problem) })
+	}
+	const forbidden = `it is forbidden: User "jane" cannot list resource "x" in API group "" at the cluster scope`
+	add("volumes are forbidden", func(w world) { w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: forbidden} })
+	add("classes are forbidden", func(w world) {
+		w.StorageClasses, w.Unread = nil, map[string]string{snapshot.PartStorageClasses: forbidden}
+	})
+	add("the provisioner is forbidden", func(w world) { w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](forbidden) })
+	add("its pod is forbidden", func(w world) { w.node().Pod = snapshot.Unread[snapshot.Pod](forbidden) })
+	for _, tt := range kubeletCases() {
+		add(tt.name+", and the pod waits", func(w world) { tt.change(w); w.waits() })
+		add(tt.name+", by its mounts alone", func(w world) {
+			tt.change(w)
+			if v := value(w.node().Kubelet).View; v != nil {
+				v.Dirs = nil
+			}
+		})
+		add(tt.name+", where a restart is dangerous", func(w world) {
+			tt.change(w)
+			if w.node().Kubelet.Value != nil {
+				w.kubelet().Version = talosVersion(w.t, "v1.12.4")
+			}
+		})
+	}
+	add("a restart to come, by what the kubelet says of a pod and Talos of mounts", func(w world) {
+		w.waits()
+		w.kubelet().Version = talosVersion(w.t, "v1.12.4")
+		w.kubelet().View, w.kubelet().Config, w.kubelet().ConfigProblem = nil, mounts.Config{}, "it was not read"
+		w.node().View = snapshot.Unread[snapshot.PodView]("no command runs")
+	})
+	add("two entries, and neither in force", func(w world) {
+		w.blind()
+		entry := bindMount("/var/lib/disks", "rbind", "rslave", "rw")
+		w.extraMounts(entry, entry)
+	})
+	add("a restart to come, for a class without volumes", func(w world) {
+		w.blind()
+		w.kubelet().Version, w.Volumes = talosVersion(w.t, "v1.12.4"), nil
+	})
+	add("a restart to come, by what the kubelet says of a pod", func(w world) {
+		w.waits()
+		w.kubelet().Version = talosVersion(w.t, "v1.12.4")
+		w.kubelet().View, w.kubelet().Config, w.kubelet().ConfigProblem = nil, mounts.Config{}, "it was not read"
+		w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount]("not asked")
+	})
+	add("another disk under the link of a claim", func(w world) {
+		w.vdf()
+		id := w.vdg().Identity()
+		w.linked().Identity = &id
+		w.bind(w.linked())
+	})
+	add("nothing but mounts", func(w world) {
+		w.kubelet().View.Dirs, w.node().View = nil, snapshot.Unread[snapshot.PodView]("no command runs")
+		w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount]("not asked")
+	})
+	add("nothing but Talos's mounts", func(w world) {
+		w.kubelet().View, w.node().View = nil, snapshot.Unread[snapshot.PodView]("no command runs")
+	})
+	return all
+}
+
+// Undeclared evidence does not matter: what a check says of a subject is the same with every
+// part taken away that it neither needs nor uses.
+func TestUndeclaredEvidenceDoesNotMatter(t *testing.T) {
+	checks := Checks()
+	for _, tt := range manyCases() {
+		w := well(t)
+		tt.change(w)
+		whole := ordered(w.Snapshot)
+		subjects, _ := newIndex(whole).subjects()
+		indexes := make(map[string]*index)
+		for _, s := range subjects {
+			for _, c := range checks {
+				if c.About != s.Kind || slices.ContainsFunc(c.Needs, func(n Need) bool { return n.missing(s) != "" }) {
+					continue
+				}
+				left := undeclared(c, s)
+				key := fmt.Sprint(left)
+				if indexes[key] == nil {
+					indexes[key] = newIndex(without(whole, left))
+				}
+				said := judge(c, s)
+				other := again(indexes[key], s)
+				if other != nil && reflect.DeepEqual(judge(c, other), said) {
+					continue
+				}
+				var which []Need
+				for _, n := range left {
+					if other := again(newIndex(without(whole, []Need{n})), s); other == nil || !reflect.DeepEqual(judge(c, other), said) {
+						which = append(which, n)
+					}
+				}
+				t.Errorf("%s %s: %s of %s says something else without what it does not declare: %v", tt.code, tt.name, c.Code, s.Name, which)
+			}
+		}
+	}
+}
+
+// What a check is said to use does matter to it: in some case it says something else without.
+func TestUsedEvidenceMatters(t *testing.T) {
+	open := make(map[Code]map[Need]bool)
+	checks := Checks()
+	for _, c := range checks {
+		open[c.Code] = make(map[Need]bool)
+		for _, n := range c.Uses {
+			if slices.Contains(c.Needs, n) {
+				t.Errorf("%s needs and uses %s", c.Code, n)
+			}
+			open[c.Code][n] = true
+		}
+	}
+	for _, tt := range manyCases() {
+		w := well(t)
+		tt.change(w)
+		whole := ordered(w.Snapshot)
+		subjects, _ := newIndex(whole).subjects()
+		indexes := make(map[Need]*index)
+		for _, s := range subjects {
+			for _, c := range checks {
+				if c.About != s.Kind || len(open[c.Code]) == 0 || slices.ContainsFunc(c.Needs, func(n Need) bool { return n.missing(s) != "" }) {
+					continue
+				}
+				said := judge(c, s)
+				for n := range open[c.Code] {
+					if indexes[n] == nil {
+						indexes[n] = newIndex(without(whole, []Need{n}))
+					}
+					if other := again(indexes[n], s); other == nil || !reflect.DeepEqual(judge(c, other), said) {
+						delete(open[c.Code], n)
+					}
+				}
+			}
+		}
+	}
+	for _, c := range checks {
+		for _, n := range c.Uses {
+			if open[c.Code][n] {
+				t.Errorf("%s is said to use %s, and no case shows it", c.Code, n)
 			}
 		}
 	}
