@@ -35,6 +35,9 @@ type apiServer struct {
 	// logs are by pod, stats by node.
 	logs, stats map[string]string
 
+	// peeks are Jobs' pods: each ends at once.
+	peeks bool
+
 	// onAsk, if set, is called with each request.
 	onAsk func(ask string)
 
@@ -118,13 +121,30 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(parts) > 2 {
 		sub = "/" + parts[2]
 	}
+	switch {
+	case r.Method == http.MethodPost && resource == "jobs": // What is run in a pod is "get", by any method.
+		verb = "create"
+	case r.Method == http.MethodDelete:
+		verb = "delete"
+	case r.URL.Query().Get("watch") != "":
+		verb = "watch"
+	}
 	ask := verb + " " + resource + sub
 	s.count(ask)
 	gr := schema.GroupResource{Resource: resource}
 	switch {
 	case slices.Contains(s.forbidden, ask), slices.Contains(s.forbidden, ask+" in "+namespace):
 		refuse(w, apierrors.NewForbidden(gr, name, fmt.Errorf("not for you")))
+	case resource == "jobs" && verb != "list":
+		fmt.Fprint(w, `{}`)
+	case verb == "watch":
+		if s.peeks {
+			fmt.Fprint(w, `{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"peek","resourceVersion":"2"},"status":{"phase":"Succeeded"}}}`)
+			w.(http.Flusher).Flush()
+		}
+		<-r.Context().Done()
 	case sub == "/log":
+		w.Header().Set("Content-Type", "text/plain")
 		fmt.Fprint(w, s.logs[name])
 	case sub == "/proxy":
 		fmt.Fprint(w, s.stats[name])
@@ -166,6 +186,7 @@ func (s *apiServer) list(w http.ResponseWriter, r *http.Request, resource, names
 }
 
 func refuse(w http.ResponseWriter, err *apierrors.StatusError) {
+	err.ErrStatus.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
 	w.WriteHeader(int(err.ErrStatus.Code))
 	_ = json.NewEncoder(w).Encode(err.ErrStatus)
 }

@@ -4,17 +4,20 @@ package collect
 
 import (
 	"bytes"
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -53,6 +56,17 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 			diagnose(t, s, DiagnoseRequest{Targets: []snapshot.Ref{{Kind: kindNode, Name: "w-1"}}})
 			diagnose(t, s, DiagnoseRequest{Selector: labels.SelectorFromSet(labels.Set{"app": "db"}), AllNamespaces: true})
 		}, []string{"create pods/exec"}},
+		// Beside doctor, and in kube-system.
+		"doctor-probe": {func(t *testing.T, s *apiServer) {
+			peeks := &kube.Peeks{Client: s.client(t)}
+			for _, s.peeks = range []bool{true, false} {
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				if _, err := peeks.Peek(ctx, "w-1", "image", nil); err == nil {
+					t.Error("an answer that has nothing in it is taken for one")
+				}
+			}
+		}, nil},
 	} {
 		t.Run(role, func(t *testing.T) {
 			s := cluster(12)
@@ -99,4 +113,4 @@ func rightsOf(t *testing.T, role string) []string {
 }
 
 // groups are those of what is not of the core.
-var groups = map[string]string{"daemonsets": "apps", "storageclasses": "storage.k8s.io"}
+var groups = map[string]string{"daemonsets": "apps", "jobs": "batch", "storageclasses": "storage.k8s.io"}
