@@ -114,7 +114,8 @@ func (j *kubeletJudge) byMounts(dir string, d mounts.Directory) bool {
 	case len(s.Stale) > 0:
 		j.stale(&f, dir)
 	default:
-		j.otherSource(&f, dir)
+		f.Path, f.Objects = s.Mount.Point, j.s.affected(s.Mount.Point)
+		j.otherSource(&f, s.Mount.Point)
 		f.Because = s.Why + "; the entry was not read"
 	}
 	j.report.add(f)

@@ -48,9 +48,9 @@ func onNode(t *testing.T, setup, inside string, before []string, dirs ...string)
 			export N=$1
 			mount -t tmpfs none "$N"
 			cp "$(command -v bash)" "$N/kubelet"
-			`+setup+`
+			` + setup + `
 			mkfifo "$N/ready" "$N/end"
-			unshare --mount --propagation private bash -euc '`+inside+`
+			unshare --mount --propagation private bash -euc '` + inside + `
 				exec "$N/kubelet" -c '"'"'echo >"$N/ready"; read -r _ <"$N/end"'"'"' x --config=/etc/kubernetes/kubelet.yaml' &
 			read -r _ <"$N/ready"
 			shift

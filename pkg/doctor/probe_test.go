@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+const noTalosconfig = "no talosconfig was found in x"
+
+// probed leaves what a Job sees, which is neither a configuration nor what Talos tells.
+func (w world) probed() {
+	w.NoTalos = noTalosconfig
+	w.node().Talos = snapshot.Unread[snapshot.Talos](noTalosconfig)
+	w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, noTalosconfig
+	w.node().Probe = snapshot.Read(snapshot.Probe{})
+}
+
+// unprobed is a Job that saw nothing.
+func (w world) unprobed(why string) {
+	w.NoTalos = noTalosconfig
+	w.noTalos("", noTalosconfig)
+	w.node().Probe = snapshot.Unread[snapshot.Probe](why)
+}
+
+func (w world) boundAndProbed() { w.mounted(kubeletBound, hostDisk); w.probed() }
+
+func (w world) privateAndProbed() {
+	w.mounted("619 305 254:6 /lib/disks /var/lib/disks rw,relatime - xfs /dev/vda6 rw\n", hostDisk)
+	w.probed()
+}
+
+func (w world) staleAndProbed() { w.mounted(kubeletSlave, ""); w.probed() }
+
+func (w world) otherAndProbed() {
+	w.mounted("619 305 254:6 /lib/other /var/lib/disks rw,relatime master:22 - xfs /dev/vda6 rw\n", hostDisk)
+	w.probed()
+}
+
+func TestProbed(t *testing.T) {
+	try(t, []nodeCase{
+		{"no entry", "TD0401", func(w world) { w.blind(); w.probed() }, OutcomeFinding, []string{
+			`error[TD0401]: the kubelet on w-4 cannot see "/var/lib/disks"`, "which extraMounts are configured could not be read",
+			"the node yes, the provisioner's pod yes, the kubelet no", "$ kubectl talosdisk mounts --nodes w-4", "pod/nginx-pod"}},
+		{"all well", "TD0401", world.probed, OutcomeOK, nil},
+		{"bind masks a disk", "TD0401", world.boundAndProbed, OutcomeOK, nil},
+		{"a directory that was made anew", "TD0401", func(w world) {
+			w.mounted("619 305 254:6 /lib/disks//deleted /var/lib/disks rw,relatime master:22 - xfs /dev/vda6 rw\n", hostDisk)
+			w.probed()
+		}, OutcomeFinding, nil},
+		{"no Job could look", "TD0401", func(w world) { w.unprobed("ErrImagePull: x") }, OutcomeUnknown, []string{noTalosconfig + "; and no Job could look: ErrImagePull: x"}},
+
+		{"bind masks a disk", "TD0403", world.boundAndProbed, OutcomeFinding, []string{
+			`error[TD0403]: pods on w-4 write to the system disk instead of the disks in "/var/lib/disks/hdd"`, "the entry was not read", "the mount at /var/lib/disks is shared",
+			"replace bind by rbind", "pod/nginx-pod", "/dev/vde1"}},
+		{"all well, as things are", "TD0403", world.probed, OutcomeUnknown, []string{noTalosconfig}},
+		{"no Job could look", "TD0403", func(w world) { w.unprobed("ErrImagePull: x") }, OutcomeUnknown, []string{"no Job could look: ErrImagePull: x"}},
+
+		{"private, and a disk mounted later", "TD0404", world.privateAndProbed, OutcomeFinding, []string{
+			`error[TD0404]: the kubelet on w-4 does not see the disks that were mounted in "/var/lib/disks/hdd"`, "the kubelet's mount is private", "its entry was not read", "rbind, rslave and rw", "is private"}},
+		{"a mount that the node has no longer", "TD0404", world.staleAndProbed, OutcomeFinding, []string{"the node has no longer", "rbind, rslave and rw"}},
+		{"all well, as things are", "TD0404", world.probed, OutcomeUnknown, []string{noTalosconfig}},
+
+		{"leaked", "TD0405", func(w world) { w.mounted(kubeletSlave, leaked(31)); w.probed() }, OutcomeFinding, []string{"warning[TD0405]: mounts of", "31 times"}},
+		{"all well, as things are", "TD0405", world.probed, OutcomeUnknown, []string{noTalosconfig}},
+
+		{"another source", "TD0406", world.otherAndProbed, OutcomeFinding, []string{
+			`error[TD0406]: "/var/lib/disks" is another directory in the kubelet on w-4`, "/lib/other", "make source and destination", "path: /var/lib/disks\n", "pod/nginx-pod", "pv/local-pv-b"}},
+		{"all well, as things are", "TD0406", world.probed, OutcomeUnknown, []string{noTalosconfig}},
+
+		{"what only the configuration tells", "TD0402", func(w world) { w.blind(); w.probed() }, OutcomeUnknown, []string{noTalosconfig}},
+		{"what only the configuration tells", "TD0408", world.probed, OutcomeUnknown, []string{noTalosconfig}},
+		{"the release, as the kubelet reports it", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.12.4"); w.probed() }, OutcomeFinding, []string{"#12797"}},
+
+		{"no talosconfig", "TD0102", world.probed, OutcomeFinding, []string{"info[TD0102]", "a Job saw the kubelet's mounts where it could"}},
+		{"no talosconfig, and no Job", "TD0102", func(w world) { w.probed(); w.node().Probe = snapshot.Section[snapshot.Probe]{} }, OutcomeFinding, []string{"$ kubectl talosdisk doctor --probe"}},
+		{"Talos was not asked for it", "TD0103", world.probed, OutcomeUnknown, []string{noTalosconfig}},
+		{"a role that may do nothing", "TD0105", func(w world) {
+			w.probed()
+			w.NoTalos = ""
+			w.node().Talos = snapshot.Section[snapshot.Talos]{Problem: "x", Kind: kindDenied}
+			w.kubelet().ConfigProblem = "x needs the Talos role os:reader; y"
+		}, OutcomeFinding, []string{"warning[TD0105]", "nothing at all can be read"}},
+		{"a right that the Job needs", "TD0101", func(w world) {
+			w.unprobed(`jobs.batch is forbidden: User "jane" cannot create resource "jobs" in API group "batch" in the namespace "kube-system"`)
+		}, OutcomeFinding, []string{`forbidden: create jobs.batch in namespace "kube-system"`, "kubectl -n kube-system create role talosdisk-create --verb=create --resource=jobs.batch"}},
+	})
+}
+
+// The advice to look by a Job is not given to who has just done so.
+func TestProbedIsNotAdvised(t *testing.T) {
+	for name, change := range map[string]func(world){"seen": world.probed, "not seen": func(w world) { w.unprobed("x") }} {
+		w := well(t)
+		change(w)
+		if _, text := outcome(Run(w.Snapshot, Options{Only: []Code{"TD0102"}})); strings.Contains(text, "--probe") {
+			t.Errorf("%s:\n%s", name, text)
+		}
+	}
+}
+
+// Each cause is the only one, as it is where the configuration is known.
+func TestProbedHasOneCause(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(world)
+		want   []Code
+	}{
+		"no entry":          {func(w world) { w.blind(); w.probed() }, []Code{"TD0401"}},
+		"bind":              {world.boundAndProbed, []Code{"TD0403"}},
+		"private":           {world.privateAndProbed, []Code{"TD0404"}},
+		"another directory": {world.otherAndProbed, []Code{"TD0406"}},
+		"all well":          {world.probed, nil},
+	} {
+		w := well(t)
+		tt.change(w)
+		r := Run(w.Snapshot, Options{Only: rooms()})
+		var got []Code
+		for _, f := range r.Findings {
+			if f.Severity == Error {
+				got = append(got, f.Code)
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			_, text := outcome(r)
+			t.Errorf("%s: %v, want %v\n%s", name, got, tt.want, text)
+		}
+	}
+}
+
+// The chain is told by what the kubelet was seen to see.
+func TestProbedChain(t *testing.T) {
+	w := well(t)
+	w.boundAndProbed()
+	chain := newIndex(w.Snapshot).podChains(&(*w.Pods.Value)[0])[0]
+	if got := chain.Path; got.Verdict != PathOtherDisk || !got.Kubelet.Proof || got.Hidden == nil {
+		t.Errorf("%+v", got)
+	}
+	w = well(t)
+	w.unprobed("ErrImagePull: x")
+	chain = newIndex(w.Snapshot).podChains(&(*w.Pods.Value)[0])[0]
+	w.node().Kubelet = snapshot.Section[mounts.NodeState]{}
+	if got := CompareViews(w.node(), w.Install, *chain.Volume).Kubelet; got.Proof || !strings.Contains(got.Why, "no Job could look: ErrImagePull: x") {
+		t.Errorf("%+v", got)
+	}
+}
