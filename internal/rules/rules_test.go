@@ -116,7 +116,7 @@ func TestThePluginDoesWithout(t *testing.T) {
 }
 
 // pure are the rooms that decide. They must not be able to do anything.
-var pure = []string{"pkg/disk", "pkg/provisioner", "pkg/snapshot", "pkg/link", "pkg/mounts", "pkg/doctor"}
+var pure = []string{"pkg/disk", "pkg/peek", "pkg/provisioner", "pkg/snapshot", "pkg/link", "pkg/mounts", "pkg/doctor"}
 
 // clients are what can reach a cluster, a node or a terminal.
 var clients = []string{
