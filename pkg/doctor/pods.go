@@ -290,6 +290,8 @@ func (s *Subject) talosAddress() string {
 	return orElse(s.NodeName, orElse(s.Pod.Node, "NODE"))
 }
 
+// noMkfs: since Kubernetes 1.31 the kubelet's image of Talos is slim where its tag does not
+// end in -fat (Talos v1.8, hack/release.toml).
 func noMkfs(s *Subject, _ Trouble) Finding {
 	fs := "this filesystem"
 	if s.Class != nil && s.Class.FSType != "" {
@@ -297,9 +299,11 @@ func noMkfs(s *Subject, _ Trouble) Finding {
 	}
 	return Finding{
 		Summary: fmt.Sprintf("the kubelet%s has no program to make %s", s.on(), fs),
-		Because: "the kubelet's image has those for ext4 and xfs only",
+		Because: "since Kubernetes 1.31 the kubelet's image of Talos comes without e2fsprogs and xfsprogs; the one whose tag ends in -fat has them, and neither can make other filesystems",
 		Fix: []Step{
-			{Text: "set fsType: xfs or ext4 in the provisioner's class, and have the volume made anew"},
+			{Text: "let Talos make it: a UserVolumeConfig for the disk, and a class with hostDir /var/mnt (Talos v1.10)"},
+			{Text: "or take the image whose tag ends in -fat, which restarts the kubelet, with fsType: xfs or ext4 in the provisioner's class:",
+				Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode no-reboot", s.talosAddress())},
 		},
 		Masks: []Code{"TD0711"},
 	}
