@@ -77,7 +77,6 @@ var only = map[string][]string{
 	module + "pkg/cmd":                         {"cmd", "hack"},
 	"k8s.io/cli-runtime/pkg/genericclioptions": {"pkg/cmd", "pkg/output"},
 	"k8s.io/client-go/plugin/pkg/client/auth":  {"cmd"},
-	"github.com/moby/sys/mountinfo":            {"pkg/probe", "pkg/mounts", "pkg/talos"},
 }
 
 func TestOnlyOneRoomKnows(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 // ParseMountinfo reads a whole /proc/PID/mountinfo (proc_pid_mountinfo(5)). An error
 // names the line. A last line without its end is one too: what was read is not all.
 //
-// moby/sys/mountinfo, which pkg/probe uses, has a parser for programs that run on
-// Linux only; this one reads another machine's file.
+// The parser of moby/sys/mountinfo is for programs that run on Linux only; this one
+// reads another machine's file.
 func ParseMountinfo(data []byte) ([]Mount, error) {
 	if len(data) == 0 {
 		return nil, errors.New("mountinfo is empty")

@@ -12,9 +12,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
-
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -30,9 +29,12 @@ func Parse(out string) (snapshot.PodView, error) {
 	if len(records) == 0 || records[0].Kind != "start" || records[0].Get("version") != "1" {
 		return snapshot.PodView{}, fmt.Errorf("the node's answer does not begin as it should")
 	}
-	mounts, err := mountinfo.GetMountsFromReader(strings.NewReader(records[0].Get("mountinfo")), nil)
-	if err != nil {
-		return snapshot.PodView{}, fmt.Errorf("the pod's mountinfo is not understood: %w", err)
+	var mounted []mounts.Mount
+	// Shells take the last line's end away.
+	if lines := strings.TrimSuffix(records[0].Get("mountinfo"), "\n"); lines != "" {
+		if mounted, err = mounts.ParseMountinfo([]byte(lines + "\n")); err != nil {
+			return snapshot.PodView{}, fmt.Errorf("the pod's mountinfo is not understood: %w", err)
+		}
 	}
 	p := parser{
 		view: snapshot.PodView{
@@ -40,7 +42,7 @@ func Parse(out string) (snapshot.PodView, error) {
 			Beneath: make(map[disk.Number]string),
 			Linking: disk.Answer(records[0].Get("linking")),
 		},
-		mounts:  mounts,
+		mounted: mounted,
 		classOf: make(map[string]string),
 		byID:    make(map[disk.Number][]string),
 		byPath:  make(map[disk.Number][]string),
@@ -55,8 +57,8 @@ func Parse(out string) (snapshot.PodView, error) {
 }
 
 type parser struct {
-	view   snapshot.PodView
-	mounts []*mountinfo.Info
+	view    snapshot.PodView
+	mounted []mounts.Mount
 	// classOf is the class of a class directory.
 	classOf      map[string]string
 	byID, byPath map[disk.Number][]string
@@ -253,5 +255,5 @@ func (p *parser) finish() {
 }
 
 func (p *parser) mountPoint(dir string) bool {
-	return slices.ContainsFunc(p.mounts, func(m *mountinfo.Info) bool { return m.Mountpoint == path.Clean(dir) })
+	return slices.ContainsFunc(p.mounted, func(m mounts.Mount) bool { return m.Point == path.Clean(dir) })
 }
