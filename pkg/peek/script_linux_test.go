@@ -134,17 +134,22 @@ func TestScriptSeesBothSides(t *testing.T) {
 // taken for missing.
 func TestScriptNeedsPtraceAlone(t *testing.T) {
 	probetest.NeedTool(t, "setpriv")
-	const setup = `mkdir -p "$N/disks/a" "$N/shut/in"; chown 1234 "$N/shut"; chmod 0700 "$N/shut"`
+	const setup = `mkdir -p "$N/disks/a" "$N/shut/in"; chown 1234 "$N/shut"; chmod 0700 "$N/shut"; mkdir -p "$N/dark/in"; chown 1234 "$N/dark"; chmod 0711 "$N/dark"`
 	drop := func(keep string) []string {
 		return []string{"setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all" + keep}
 	}
-	for shell, out := range onNode(t, setup, "true", drop(",+sys_ptrace"), "$N/disks", "$N/shut", "$N/shut/in") {
+	for shell, out := range onNode(t, setup, "true", drop(",+sys_ptrace"), "$N/disks", "$N/shut", "$N/shut/in", "$N/dark", "$N/dark/in") {
 		v := parsed(t, out).View
 		if s := v.Dirs["/N/disks"]; s.Host.Exists != disk.Yes || s.Kubelet.Exists != disk.Yes || !v.HasMounts() {
 			t.Errorf("%s: %+v", shell, s)
 		}
 		// What belongs to others may not be looked into, and is not empty for that.
-		if s := v.Dirs["/N/shut"].Host; s.Exists != disk.Unknown || s.Problem != "the directory cannot be read" {
+		for _, dir := range []string{"/N/shut", "/N/dark"} {
+			if s := v.Dirs[dir].Host; s.Exists != disk.Unknown || s.Problem != "the directory cannot be read" {
+				t.Errorf("%s: %s: %+v", shell, dir, s)
+			}
+		}
+		if s := v.Dirs["/N/dark/in"].Host; s.Exists != disk.Yes {
 			t.Errorf("%s: %+v", shell, s)
 		}
 		if s := v.Dirs["/N/shut/in"].Host; s.Exists != disk.Unknown || s.Problem != "/N/shut/ cannot be entered" {
