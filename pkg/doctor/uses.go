@@ -32,7 +32,7 @@ func usesOfProvisioner() map[Code][]Need {
 		"TD0201": {NeedInstall}, // Which it is about: why there is none.
 		"TD0202": {NeedProvisioner, NeedEvents, NeedPod},
 		"TD0203": {NeedProvisioner, NeedPod, NeedVolumes},
-		"TD0204": {NeedPod},
+		"TD0204": {NeedProvisioner, NeedPod},
 		"TD0205": {NeedPod},
 		"TD0211": {NeedNodes, NeedView},
 		"TD0213": {NeedNodes, NeedView},
