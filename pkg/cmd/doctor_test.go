@@ -59,6 +59,14 @@ func TestDoctorExitCodes(t *testing.T) {
 	}
 }
 
+// A Job is never made for what a file holds, nor by who did not ask for one.
+func TestProbeNeedsACluster(t *testing.T) {
+	r := run(t, strings.Fields("doctor --probe --from-snapshot testdata/missing.json")...)
+	if r.code != exitFailed || !strings.Contains(r.stderr, "--from-snapshot asks no cluster, and --probe makes a Job in one") || strings.Contains(r.stderr, "missing.json") {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+}
+
 // In JSON every check has its result, found or not.
 func TestDoctorJSON(t *testing.T) {
 	r := run(t, strings.Fields(unseen+"-o json")...)
