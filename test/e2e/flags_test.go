@@ -315,6 +315,7 @@ func flagEffectsOfOne(free string) map[string]effect {
 				t.Errorf("want one line for the one finding\n%s", got)
 			}
 		},
+		"doctor --probe":         shownBy(TestDoctorProbe),
 		"doctor --save-snapshot": snapshotKept,
 		"doctor --from-snapshot": snapshotKept,
 
