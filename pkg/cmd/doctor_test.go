@@ -151,6 +151,17 @@ func TestDoctorOfNothing(t *testing.T) {
 	}
 }
 
+// Volumes that may not be read have no row: status says so.
+func TestStatusUnseen(t *testing.T) {
+	s := &snapshot.Snapshot{Volumes: nil, Unread: map[string]string{
+		snapshot.PartVolumes: `persistentvolumes is forbidden: User "jane" cannot list resource "persistentvolumes" in API group "" at the cluster scope`,
+	}}
+	got := withoutRows(doctor.Run(s, doctor.Options{}))
+	if len(got) != 1 || !strings.Contains(got[0], `"jane" lacks rights`) || !strings.Contains(got[0], "forbidden: list persistentvolumes") {
+		t.Errorf("%q", got)
+	}
+}
+
 // A finding with many of everything, many findings of a code, and many reasons: a person
 // reads some of each, and how many there are besides.
 func TestDoctorOfMany(t *testing.T) {

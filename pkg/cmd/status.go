@@ -5,6 +5,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -87,10 +88,29 @@ func (o *statusOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	report := doctor.Run(s, doctor.Options{})
 	list := volumeStatusList{
-		TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "VolumeStatusList"}, Items: statusOf(doctor.Run(s, doctor.Options{})),
+		TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "VolumeStatusList"}, Items: statusOf(report),
 	}
-	return o.printer.Print(o.Out, list, func() *metav1.Table { return statusTable(list.Items) })
+	if err := o.printer.Print(o.Out, list, func() *metav1.Table { return statusTable(list.Items) }); err != nil {
+		return err
+	}
+	style := o.Colour.Style(o.ErrOut)
+	for _, text := range withoutRows(report) {
+		fmt.Fprintf(o.ErrOut, "%s %s\n", style.Warning("warning:"), output.Escape(text))
+	}
+	return nil
+}
+
+// withoutRows is why there may be more than the rows tell: volumes that could not be read have none.
+func withoutRows(r doctor.Report) []string {
+	var why []string
+	for _, f := range r.Findings {
+		if f.Code == "TD0101" && f.Severity != doctor.Info {
+			why = append(why, fmt.Sprintf("%s: %s; kubectl talosdisk doctor --only TD0101 says who can mend that", f.Summary, strings.Join(f.Evidence, ", ")))
+		}
+	}
+	return why
 }
 
 // statusOf are the chains of a report, by node and path, with the codes of what is wrong;

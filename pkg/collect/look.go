@@ -92,7 +92,12 @@ func (d *diagnosis) viewOf(ctx context.Context, n snapshot.Node) snapshot.Sectio
 	case d.s.Unread[snapshot.PartInstall] != "":
 		return snapshot.Unread[snapshot.PodView](d.s.Unread[snapshot.PartInstall])
 	}
-	return viewOf(d.Pods.Observe(ctx, []string{n.Name}, closely(d.s, sorted(d.objects.volumes), n.Name), false, nil)[0])
+	entries := closely(d.s, sorted(d.objects.volumes), n.Name)
+	seen := d.Pods.Observe(ctx, []string{n.Name}, entries, false, nil)[0]
+	if errors.Is(seen.Err, exec.ErrNoEnd) { // Its end was lost on the way. It only looks, and can do so again.
+		seen = d.Pods.Observe(ctx, []string{n.Name}, entries, false, nil)[0]
+	}
+	return viewOf(seen)
 }
 
 // closely are the entries of the node's volumes, as its provisioner pod sees them: the

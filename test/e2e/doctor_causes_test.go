@@ -37,6 +37,8 @@ func linkIllnesses() []illness {
 		{name: "two links to one disk", code: "TD0503", do: twoLinks},
 		{name: "directory in a Block class", code: "TD0505", do: directoryAmongLinks},
 		{name: "link taken away", code: "TD0508", do: linkTakenAway},
+		{name: "name that a reboot gives to another", code: "TD0504", do: unstableLink},
+		{name: "linked disk in use", code: "TD0506", do: linkedInUse},
 		{name: "unmounted filesystem", code: "TD0302", without: []string{"TD0708"}, do: unmounted},
 	}
 }
@@ -48,8 +50,15 @@ func claimIllnesses() []illness {
 		{name: "volumeMounts for volumeDevices", code: "TD0701", do: mountsForDevices},
 		{name: "claim of another volumeMode", code: "TD0603", do: otherVolumeMode},
 		{name: "request too big", code: "TD0602", do: tooBig},
+		{name: "access mode of several nodes", code: "TD0604", do: otherAccessMode},
+		{name: "selector that matches nothing", code: "TD0605", do: otherLabels},
+		{name: "all volumes are taken", code: "TD0606", do: allTaken},
 		{name: "volumes on other nodes", code: "TD0607", do: elsewhere},
 		{name: "cordoned node", code: "TD0702", do: cordoned},
+		{name: "volume that is being cleaned", code: "TD0608", do: beingCleaned},
+		{name: "volume that is kept", code: "TD0609", do: kept},
+		{name: "volume of a node that is gone", code: "TD0610", do: nodeGone},
+		{name: "volume of an earlier node", code: "TD0610", do: nodeMadeAnew},
 		{name: "volume deleted under its claim", code: "TD0612", do: volumeDeletedUnderClaim},
 		{name: "claim not found", code: "TD0709", do: claimNotFound},
 	}
@@ -60,6 +69,10 @@ func clusterIllnesses() []illness {
 		{name: "kubelet hangs", code: "TD0107", do: kubeletHangs},
 		{name: "Pod Security", code: "TD0202", do: podSecurity},
 		{name: "tainted node", code: "TD0203", do: taintedNode},
+		{name: "provisioner that crashes", code: "TD0204", do: crashes},
+		{name: "hostDir on the read-only root", code: "TD0205", do: readOnlyRoot},
+		{name: "two classes with one directory", code: "TD0211", do: publishedTwice},
+		{name: "startup taint", code: "TD0214", do: startupTaint},
 		{name: "namePattern leaves the entry out", code: "TD0212", do: namePattern},
 	}
 }
@@ -454,8 +467,8 @@ func taintedNode(t *testing.T, p *patient) {
 	f := p.diagnose(t, "node/"+n.Name())
 	f.wantWords(t, "tolerations:\n- key: gpu\n  operator: Equal\n  value: \"yes\"\n  effect: NoExecute")
 	of.Tolerations = []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpEqual, Value: "yes", Effect: corev1.TaintEffectNoExecute}}
-	apply(t, of.DaemonSet())
-	installed = []manifests.Provisioner{of}
+	installed = []manifests.Provisioner{of} // That is what the command makes of it.
+	p.execute(t, f, "kubectl -n local-storage patch daemonset ")
 	waitRunning(t, of)
 }
 
