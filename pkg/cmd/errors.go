@@ -69,7 +69,8 @@ func (s *shared) report(err error) int {
 //	error: one sentence: and its cause
 //	  hint: what to do next
 //
-// With a failure.Partial each part has its own line and hint below the summary.
+// With a failure.Partial each part has its own line and hint below the summary; a hint that is
+// the same for several in a row comes once, after them.
 func (s *shared) render(err error) string {
 	style := s.Colour.Style(s.ErrOut)
 	var b strings.Builder
@@ -84,8 +85,13 @@ func (s *shared) render(err error) string {
 	var partial *failure.Partial
 	if errors.As(err, &partial) {
 		line("", strings.Replace(err.Error(), partial.Error(), partial.Message, 1), "")
-		for _, part := range partial.Parts {
+		for i, part := range partial.Parts {
 			text, hint := s.explain(part.Err)
+			if i+1 < len(partial.Parts) {
+				if _, next := s.explain(partial.Parts[i+1].Err); next == hint {
+					hint = ""
+				}
+			}
 			b.WriteString("  " + part.Subject + ": ")
 			line("  ", text, hint)
 		}

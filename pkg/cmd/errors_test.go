@@ -152,6 +152,20 @@ func TestReport(t *testing.T) {
   hint: check that it is up and that this is the cluster you mean (from context "lab" in KUBECONFIG): kubectl cluster-info
 `, 1,
 		},
+		"several with one hint": {
+			failure.Several("3 of 3 nodes refused", []failure.Part{
+				{Subject: "w-1", Err: failure.New("has a document", "do\nthis")},
+				{Subject: "w-2", Err: failure.New("has another", "do\nthis")},
+				{Subject: "w-3", Err: errors.New("it broke")},
+			}),
+			`error: 3 of 3 nodes refused
+  w-1: has a document
+  w-2: has another
+  hint: do
+        this
+  w-3: it broke
+`, 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, stderr, path := withKubeconfig(t)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,12 +98,20 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 			}
 		}
 	}
+	var absent []string
 	for _, name := range r.Names {
 		if looked && !matched[name] {
-			return Plan{}, failure.New(fmt.Sprintf("no node has a link %q in the directory of %s", name, classNames(classes)), "kubectl talosdisk disks")
+			absent = append(absent, strconv.Quote(name))
 		}
 	}
-	return p, nil
+	if len(absent) == 0 {
+		return p, nil
+	}
+	hint := "kubectl talosdisk disks"
+	if len(matched) > 0 {
+		hint = "nothing was done; leave out what is not there, or see what is: " + hint
+	}
+	return Plan{}, failure.New(fmt.Sprintf("no node has a link %s in the directory of %s", strings.Join(absent, " or "), classNames(classes)), hint)
 }
 
 func unlinkClasses(install provisioner.Install, name string) ([]provisioner.Class, error) {

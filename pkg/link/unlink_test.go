@@ -87,6 +87,7 @@ func TestDecideUnlinkChooses(t *testing.T) {
 		"in one class":           {nil, UnlinkRequest{Names: []string{"*"}, Class: "nvme"}, "w-1 nvme vdc remove"},
 		"twice":                  {nil, UnlinkRequest{Names: []string{"vdb", "vd[b]"}}, "error: no node has a link \"vd[b]\" in the directory of class block or nvme"},
 		"none":                   {nil, UnlinkRequest{Names: []string{"vdb", "vdx"}}, "error: no node has a link \"vdx\" in the directory of class block or nvme"},
+		"two of three":           {nil, UnlinkRequest{Names: []string{"vdx", "vdb", "vdy"}}, "error: no node has a link \"vdx\" or \"vdy\" in the directory of class block or nvme"},
 		"a name like a pattern":  {func(w *world) { w.lies("block", "[x", "/dev/x", "") }, UnlinkRequest{Names: []string{"[x"}}, "w-1 block [x remove"},
 		"a Filesystem class":     {nil, UnlinkRequest{Names: []string{"vdb"}, Class: "files"}, "error: class \"files\" has volumeMode Filesystem: the kubelet would make a filesystem on a disk linked there"},
 		"no Block class":         {func(w *world) { w.Install.Classes = w.Install.Classes[1:2] }, UnlinkRequest{Names: []string{"vdb"}}, "error: provisioner \"storage/lvp\" has no class with volumeMode Block (classes: files)"},
