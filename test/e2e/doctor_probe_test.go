@@ -106,6 +106,7 @@ func TestDoctorProbe(t *testing.T) {
 		{"NotReady", probeNotReady},
 		{"interrupted", probeInterrupted},
 		{"forbidden", probeForbidden},
+		{"with the role for it", probeGranted},
 		{"an image that cannot be had", probeNoImage},
 		{"Talos tells", probeNotNeeded},
 	} {
@@ -277,6 +278,18 @@ func probeForbidden(t *testing.T) {
 	}
 	if why := unknownWhy(d, "TD0403"); !strings.Contains(why, "forbidden") {
 		t.Errorf("TD0403 is unknown because of %q", why)
+	}
+}
+
+// The role is enough to look, and to leave nothing behind.
+func probeGranted(t *testing.T) {
+	_, _, pv := linked(t)
+	volume(t, pv)
+	kubeconfig := granted(t, "only-probe", "doctor", "sizes", "doctor-probe")
+	r := command{kubeconfig: kubeconfig, args: []string{"doctor", "pv/" + pv, "--probe", "-o", "json"}}.run(t).wantCode(t, 2)
+	wantNoProbes(t)
+	if d := r.diagnosis(t); !slices.Equal(d.errors(), []string{"TD0401"}) || strings.Contains(r.stdout+r.stderr, "forbidden") || r.stderr != "" {
+		t.Errorf("with docs/rbac/doctor-probe.yaml\n%s\n%s", r.stderr, brief(r, d))
 	}
 }
 
