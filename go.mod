@@ -5,7 +5,6 @@ go 1.26.6
 require (
 	github.com/cosi-project/runtime v1.14.1
 	github.com/go-logr/logr v1.4.3
-	github.com/moby/sys/mountinfo v0.7.2
 	github.com/opencontainers/runtime-spec v1.3.0
 	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2
 	github.com/siderolabs/crypto v0.6.5

@@ -93,11 +93,7 @@ func (d *diagnosis) viewOf(ctx context.Context, n snapshot.Node) snapshot.Sectio
 		return snapshot.Unread[snapshot.PodView](d.s.Unread[snapshot.PartInstall])
 	}
 	entries := closely(d.s, sorted(d.objects.volumes), n.Name)
-	seen := d.Pods.Observe(ctx, []string{n.Name}, entries, false, nil)[0]
-	if errors.Is(seen.Err, exec.ErrNoEnd) { // Its end was lost on the way. It only looks, and can do so again.
-		seen = d.Pods.Observe(ctx, []string{n.Name}, entries, false, nil)[0]
-	}
-	return viewOf(seen)
+	return viewOf(d.Pods.Observe(ctx, []string{n.Name}, entries, false, nil)[0])
 }
 
 // closely are the entries of the node's volumes, as its provisioner pod sees them: the

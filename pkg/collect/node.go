@@ -109,8 +109,8 @@ func keptAway(i provisioner.Install, n corev1.Node) string {
 			return fmt.Sprintf("the DaemonSet's nodeSelector asks for %s=%s", key, value)
 		}
 	}
-	if terms := terms(i.NodeAffinity); len(terms) > 0 && !slices.ContainsFunc(terms, func(term string) bool { return meets(n, term) }) {
-		return "the DaemonSet's node affinity asks for " + strings.Join(terms, " or ")
+	if len(i.NodeAffinity) > 0 && !slices.ContainsFunc(i.NodeAffinity, func(term string) bool { return meets(n, term) }) {
+		return "the DaemonSet's node affinity asks for " + strings.Join(i.NodeAffinity, " or ")
 	}
 	for t := range n.Spec.Taints {
 		taint := &n.Spec.Taints[t]

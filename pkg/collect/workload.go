@@ -5,7 +5,6 @@ package collect
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -54,7 +53,7 @@ func userPodOf(pod *corev1.Pod) snapshot.UserPod {
 		Phase:        string(pod.Status.Phase),
 		Waiting:      waiting(pod),
 		NodeSelector: pod.Spec.NodeSelector,
-		NodeAffinity: terms(provisioner.RequiredNodeAffinity(pod.Spec)),
+		NodeAffinity: provisioner.NodeTerms(pod.Spec),
 		Tolerations:  pod.Spec.Tolerations,
 	}
 	for _, c := range pod.Status.Conditions {
@@ -144,41 +143,6 @@ func waiting(pod *corev1.Pod) []snapshot.Waiting {
 		}
 	}
 	return all
-}
-
-// terms are those of a node affinity as label selectors, any of which a node has to meet.
-func terms(affinity *corev1.NodeSelector) []string {
-	if affinity == nil {
-		return nil
-	}
-	var terms []string
-	for _, t := range affinity.NodeSelectorTerms {
-		var parts []string
-		for _, e := range slices.Concat(t.MatchExpressions, t.MatchFields) {
-			parts = append(parts, requirement(e))
-		}
-		terms = append(terms, strings.Join(parts, ","))
-	}
-	return terms
-}
-
-// requirement is an expression in the syntax of labels.Parse.
-func requirement(e corev1.NodeSelectorRequirement) string {
-	switch e.Operator {
-	case corev1.NodeSelectorOpIn:
-		return e.Key + " in (" + strings.Join(e.Values, ",") + ")"
-	case corev1.NodeSelectorOpNotIn:
-		return e.Key + " notin (" + strings.Join(e.Values, ",") + ")"
-	case corev1.NodeSelectorOpExists:
-		return e.Key
-	case corev1.NodeSelectorOpDoesNotExist:
-		return "!" + e.Key
-	case corev1.NodeSelectorOpGt:
-		return e.Key + ">" + strings.Join(e.Values, ",")
-	case corev1.NodeSelectorOpLt:
-		return e.Key + "<" + strings.Join(e.Values, ",")
-	}
-	return e.Key + " " + string(e.Operator)
 }
 
 // claimsOf are the claims that a pod's volumes name, each once.

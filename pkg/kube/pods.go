@@ -53,7 +53,8 @@ func Targets(s *snapshot.Snapshot) map[string]exec.Target {
 	return targets
 }
 
-// Observe looks at nodes, and keeps the sessions open if steps are to follow.
+// Observe looks at nodes, and keeps the sessions open if steps are to follow. A look whose end
+// was lost on the way, as when a kubelet restarts, is made again once.
 // done, if not nil, is called after each node, from several goroutines.
 func (p *Pods) Observe(ctx context.Context, nodes, closely []string, stepsFollow bool, done func()) []link.Answer {
 	stepsFollow = stepsFollow && len(nodes) <= maxKept
@@ -61,16 +62,24 @@ func (p *Pods) Observe(ctx context.Context, nodes, closely []string, stepsFollow
 		if done != nil {
 			defer done()
 		}
-		s, answer := p.open(ctx, node, closely, stepsFollow)
-		switch {
-		case s == nil:
-		case stepsFollow:
-			p.keep(node, s)
-		default:
-			answer.Err = s.end(ctx)
+		answer := p.look(ctx, node, closely, stepsFollow)
+		if errors.Is(answer.Err, exec.ErrNoEnd) { // It has only looked, and can do so again.
+			answer = p.look(ctx, node, closely, stepsFollow)
 		}
 		return answer
 	})
+}
+
+func (p *Pods) look(ctx context.Context, node string, closely []string, stepsFollow bool) link.Answer {
+	s, answer := p.open(ctx, node, closely, stepsFollow)
+	switch {
+	case s == nil:
+	case stepsFollow:
+		p.keep(node, s)
+	default:
+		answer.Err = s.end(ctx)
+	}
+	return answer
 }
 
 // Look is Observe for a second look, with no steps to follow.

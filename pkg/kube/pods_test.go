@@ -153,6 +153,29 @@ func TestAnInterruptWaitsForTheStepThatHasBegun(t *testing.T) {
 	}
 }
 
+func TestALookWhoseEndIsLostIsMadeAgainOnce(t *testing.T) {
+	for _, c := range []struct{ lost, sessions int }{{1, 2}, {2, 2}} {
+		n := &node{}
+		looks := 0
+		executor, err := exec.New(exectest.New(t, func(s *exectest.Session) error {
+			if looks++; looks <= c.lost {
+				n.sessions++
+				_, err := io.WriteString(s.Stdout, observation)
+				return err
+			}
+			return n.serve(s)
+		}, nil).RESTConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &Pods{Executor: executor, Timeout: 30 * time.Second, Targets: map[string]exec.Target{"w": {Namespace: "ns", Pod: "p"}}}
+		a := p.Observe(t.Context(), []string{"w"}, nil, false, nil)[0]
+		if whole := a.Err == nil; whole != (c.lost < 2) || n.sessions != c.sessions || !whole && !errors.Is(a.Err, exec.ErrNoEnd) {
+			t.Errorf("with %d ends lost: %v after %d sessions", c.lost, a.Err, n.sessions)
+		}
+	}
+}
+
 func TestNothingIsToldAfterAnInterrupt(t *testing.T) {
 	n := &node{}
 	ctx, interrupt := context.WithCancel(t.Context())

@@ -30,11 +30,11 @@ type Install struct {
 	Image     string `json:"image"`
 	// Selector finds the DaemonSet's pods.
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
-	// NodeSelector, NodeAffinity (the required one) and Tolerations say on which nodes
-	// it wants to run.
-	NodeSelector map[string]string    `json:"nodeSelector,omitempty"`
-	NodeAffinity *corev1.NodeSelector `json:"nodeAffinity,omitempty"`
-	Tolerations  []corev1.Toleration  `json:"tolerations,omitempty"`
+	// NodeSelector, NodeAffinity (as NodeTerms has it) and Tolerations say on which
+	// nodes it wants to run.
+	NodeSelector map[string]string   `json:"nodeSelector,omitempty"`
+	NodeAffinity []string            `json:"nodeAffinity,omitempty"`
+	Tolerations  []corev1.Toleration `json:"tolerations,omitempty"`
 	// Mounts are the host's directories in the container.
 	Mounts []Mount `json:"mounts"`
 	// Classes are those of the ConfigMap.
@@ -105,21 +105,13 @@ func Detect(daemonSets []appsv1.DaemonSet) []Install {
 			found = append(found, Install{
 				Namespace: ds.Namespace, Name: ds.Name,
 				ConfigMap: configMap, Container: c.Name, Image: c.Image,
-				Selector: ds.Spec.Selector, NodeSelector: spec.NodeSelector, NodeAffinity: RequiredNodeAffinity(spec), Tolerations: spec.Tolerations,
+				Selector: ds.Spec.Selector, NodeSelector: spec.NodeSelector, NodeAffinity: NodeTerms(spec), Tolerations: spec.Tolerations,
 				Mounts: hostMounts(spec, c),
 			})
 			break
 		}
 	}
 	return found
-}
-
-// RequiredNodeAffinity is a pod's; nil if it has none.
-func RequiredNodeAffinity(spec corev1.PodSpec) *corev1.NodeSelector {
-	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil {
-		return nil
-	}
-	return spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 }
 
 func isProvisionerImage(image string) bool {
