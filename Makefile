@@ -82,7 +82,8 @@ build: ## Build bin/kubectl-talosdisk
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/kubectl-talosdisk
 
 .PHONY: install
-install: build ## Install the plugin and its completion into PREFIX/bin (/usr/local/bin)
+install: ## Install what "make build" has built, and its completion, into PREFIX/bin (/usr/local/bin)
+	@[ -x $(BIN) ] || { echo "$(BIN) is not there: make build first"; exit 1; }
 	install -d '$(DESTDIR)$(PREFIX)/bin'
 	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/kubectl-talosdisk'
 	ln -sf kubectl-talosdisk '$(DESTDIR)$(PREFIX)/bin/kubectl_complete-talosdisk'

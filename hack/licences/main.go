@@ -19,15 +19,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: licences FILE")
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := write(ctx, os.Args[1]); err != nil {
+	if err := write(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func write(ctx context.Context, file string) error {
+func write(file string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	components, err := linked(ctx)
 	if err != nil {
 		return err

@@ -256,7 +256,7 @@ func probeInterrupted(t *testing.T) {
 	interrupted := time.Now()
 	p.signal(syscall.SIGINT)
 	p.wait().wantError(t, "interrupted")
-	if took := time.Since(interrupted); took > 5*time.Second {
+	if took := time.Since(interrupted); took > 20*time.Second {
 		t.Errorf("it went on for %s", took)
 	}
 	if jobs := probeJobs(t); jobs > 0 {
@@ -319,10 +319,10 @@ func probeNoImage(t *testing.T) {
 	without.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
 	without.Template.Spec.Containers[0].Image = "registry.invalid/local-volume-provisioner:none"
 	set(without)
-	r := run(t, "doctor", "pv/"+pv, "--probe", "-o", "json")
+	r := run(t, "doctor", "pv/"+pv, "--probe", "--node-timeout=60s", "-o", "json")
 	wantNoProbes(t)
 	d := r.diagnosis(t)
-	if why := unknownWhy(d, "TD0403"); !strings.Contains(why, "registry.invalid") || r.took > 25*time.Second {
+	if why := unknownWhy(d, "TD0403"); !strings.Contains(why, "registry.invalid") || r.took > 45*time.Second {
 		t.Errorf("after %s, TD0403 on %s is unknown because of %q\n%s", r.took, n.Name(), why, brief(r, d))
 	}
 }

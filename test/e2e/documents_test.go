@@ -50,6 +50,9 @@ func openDocuments(t *testing.T) *documents {
 	d := &documents{text: map[string]string{}, pending: map[string]example.Example{}}
 	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == ".git" {
+			return fs.SkipDir
+		}
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".md" {
 			return err
 		}

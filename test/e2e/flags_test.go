@@ -4,6 +4,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
+	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -77,10 +80,20 @@ func TestFlags(t *testing.T) {
 		if _, ok := runs[name]; !ok {
 			t.Errorf("no run of %q is known here", name)
 		}
+		for _, below := range helpCommands(t, name) {
+			if _, ok := runs[name+" "+below]; !ok {
+				t.Errorf("no run of %q is known here", name+" "+below)
+			}
+		}
 	}
-	for name, run := range runs {
+	for _, name := range slices.Sorted(maps.Keys(runs)) {
+		run := runs[name]
 		run.withTalos, run.command = talos, name
-		for _, flag := range helpFlags(t, strings.Fields(name)...) {
+		flags := helpFlags(t, strings.Fields(name)...)
+		if len(flags) == 0 && name != "completion" {
+			t.Errorf("no flag is seen in the help of %q", name)
+		}
+		for _, flag := range flags {
 			t.Run(strings.ReplaceAll(name, " ", "-")+"/"+flag, func(t *testing.T) {
 				show := effects[flag]
 				switch own, ok := ofOne[name+" --"+flag]; {
@@ -107,7 +120,7 @@ func helpCommands(t *testing.T, args ...string) []string {
 	for _, m := range regexp.MustCompile(`(?m)^  ([a-z]+) +[A-Z]`).FindAllStringSubmatch(help, -1) {
 		names = append(names, m[1])
 	}
-	if len(names) == 0 {
+	if len(names) == 0 && len(args) == 0 {
 		t.Fatalf("no command is in the help:\n%s", help)
 	}
 	return names
@@ -156,11 +169,15 @@ func says(flag, text string) effect {
 	}
 }
 
-// shownBy is for flags that another test needs to work.
-func shownBy(tests ...func(*testing.T)) effect {
+// shownBy is for flags that a test in another file needs to work, and must name.
+func shownBy(file string) effect {
 	return func(t *testing.T, _ flagRun) {
-		if len(tests) == 0 {
-			t.Error("by none")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if flag := "--" + path.Base(t.Name()); !strings.Contains(string(text), `"`+flag) {
+			t.Errorf("%s does not name %s", file, flag)
 		}
 	}
 }
@@ -225,17 +242,20 @@ func flagEffects() map[string]effect {
 			}
 		},
 		"dry-run": differs("--dry-run=client"),
-		"yes":     shownBy(TestStory, TestMounts),
-		"wait":    shownBy(TestStory, TestUnlink),
-		"accept":  shownBy(TestRefusals, TestMountsBadDays),
 	}
 }
 
 // flagEffectsOfOne are those of flags that one command has, or that mean something else there.
 func flagEffectsOfOne(free string) map[string]effect {
 	return map[string]effect{
-		"link --class":  fails([]string{"--class=fs-storage"}, "volumeMode Filesystem"),
-		"link --target": differs("--target=name"),
+		"link --accept":   shownBy("story_test.go"),
+		"link --wait":     shownBy("story_test.go"),
+		"link --yes":      shownBy("story_test.go"),
+		"unlink --wait":   shownBy("unlink_test.go"),
+		"mounts --accept": shownBy("mounts_baddays_test.go"),
+		"mounts --yes":    shownBy("mounts_test.go"),
+		"link --class":    fails([]string{"--class=fs-storage"}, "volumeMode Filesystem"),
+		"link --target":   differs("--target=name"),
 		"link --name": func(t *testing.T, r flagRun) {
 			got := r.with("--name=data", "-o", "json").wantCode(t, 0)
 			if p := got.plan(t); p.Items[0].Entry != "data" {
@@ -258,12 +278,12 @@ func flagEffectsOfOne(free string) map[string]effect {
 		},
 		"unlink --class": fails([]string{"--class=fs-storage"}, "fs-storage"),
 
-		"mounts --convert-kubelet-config": shownBy(TestMountsBadDays),
-		"mounts --max-unavailable":        shownBy(TestMountsModes),
-		"mounts --mode":                   shownBy(TestMountsModes),
+		"mounts --convert-kubelet-config": shownBy("mounts_baddays_test.go"),
+		"mounts --max-unavailable":        shownBy("mounts_modes_test.go"),
+		"mounts --mode":                   shownBy("mounts_modes_test.go"),
 		"mounts --remove":                 differs("--remove"),
 		"mounts --try-timeout":            fails([]string{"--try-timeout=1s"}, "--try-timeout"),
-		"mounts --dry-run":                shownBy(TestMounts),
+		"mounts --dry-run":                shownBy("mounts_test.go"),
 		"mounts --propagation": func(t *testing.T, r flagRun) {
 			r.run("mounts", "--remove", "--yes", "--nodes=worker-3").wantCode(t, 0)
 			r.run("mounts", "--yes", "--nodes=worker-3", "--propagation=rshared").wantCode(t, 0)
@@ -315,7 +335,7 @@ func flagEffectsOfOne(free string) map[string]effect {
 				t.Errorf("want one line for the one finding\n%s", got)
 			}
 		},
-		"doctor --probe":         shownBy(TestDoctorProbe),
+		"doctor --probe":         shownBy("doctor_probe_test.go"),
 		"doctor --save-snapshot": snapshotKept,
 		"doctor --from-snapshot": snapshotKept,
 
