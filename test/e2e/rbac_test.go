@@ -270,8 +270,8 @@ func TestRoleForSizes(t *testing.T) {
 	filesPod(t)
 	waitReady(t, "writer")
 	for _, test := range []struct {
-		user    string
-		files   []string
+		user  string
+		files []string
 		// outcomes are those that TD0708 may have. Whether it has been measured so soon is
 		// the kubelet's affair.
 		outcomes []string
