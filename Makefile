@@ -49,8 +49,8 @@ else
 endif
 
 .PHONY: bench
-bench: ## Compare with what people do today, on a real Kubernetes (Linux, root)
-	$(IN_TEST) $(GO) run ./cmd/bench
+bench: ## Compare with what people do today, on a real Kubernetes (Linux, root); BENCH="startup link doctor"
+	$(IN_TEST) $(GO) run ./cmd/bench $(BENCH)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME (60s)

@@ -2,6 +2,8 @@
 
 // Command bench compares whole processes, in one run on the test cluster, and
 // prints ratios: the machine may be slow or busy, but it is so for all of them.
+//
+//	bench [startup|link|doctor]...
 package main
 
 import (
@@ -20,7 +22,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx)
+	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -28,7 +30,16 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, names []string) (err error) {
+	benchmarks := map[string]func(*bench, context.Context) error{"startup": (*bench).startup, "link": (*bench).links, "doctor": (*bench).doctor}
+	if len(names) == 0 {
+		names = []string{"startup", "link", "doctor"}
+	}
+	for _, name := range names {
+		if benchmarks[name] == nil {
+			return fmt.Errorf("there is no benchmark %q", name)
+		}
+	}
 	if err := cluster.Supported(); err != nil {
 		return fmt.Errorf("the benchmarks need a real cluster, and this machine cannot have one: %w", err)
 	}
@@ -41,15 +52,21 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := b.startup(ctx); err != nil {
-		return err
+	for _, name := range names {
+		if err := benchmarks[name](b, ctx); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (b *bench) links(ctx context.Context) error {
 	for _, disks := range [][]string{{"vdb", "vdc"}, {"vdb", "vdc", "vdd", "vde", "vdf", "vdg"}} {
 		if err := b.link(ctx, disks); err != nil {
 			return err
 		}
 	}
-	return b.doctor(ctx)
+	return nil
 }
 
 // prepare installs a provisioner that looks once an hour: a volume made of one
