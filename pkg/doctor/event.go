@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -44,7 +46,7 @@ func (s *Subject) findTroubles() []Trouble {
 	}
 	var troubles []Trouble
 	for _, e := range s.events("pod", s.Pod.Namespace, s.Pod.Name) {
-		if e.About.UID != "" && s.Pod.UID != "" && e.About.UID != s.Pod.UID || !s.fresh(*e) {
+		if isOther(*e, s.Pod.UID) || !s.fresh(*e) {
 			continue
 		}
 		for _, c := range ParseMount(e.Message) {
@@ -54,7 +56,7 @@ func (s *Subject) findTroubles() []Trouble {
 		}
 	}
 	if name := s.volumeName(); name != "" && !hasVolumes(*s.Pod) {
-		for _, e := range s.freshOf(s.events("pv", "", name), []string{mismatch}) {
+		for _, e := range s.freshOf(s.events("pv", "", name), s.volumeUID(), []string{mismatch}) {
 			for _, c := range ParseMount(e.Message) { // Whatever mount(8) says: the kubelet has compared.
 				c.Kind = CauseFilesystem
 				troubles = append(troubles, Trouble{e, c, s.Snapshot.Time})
@@ -119,7 +121,21 @@ func (s *Subject) volumeName() string {
 	return ""
 }
 
-// events are those about an object, in the order in which they were read.
+// volumeUID is that of the PersistentVolume; empty if it is not known.
+func (s *Subject) volumeUID() types.UID {
+	if s.Volume == nil {
+		return ""
+	}
+	return s.Volume.UID
+}
+
+// isOther tells an event about an earlier object of the same name. Names come back: that of
+// a local volume is made of its node, its class and its path.
+func isOther(e snapshot.Event, uid types.UID) bool {
+	return e.About.UID != "" && uid != "" && e.About.UID != uid
+}
+
+// events are those about an object, or others of its name, in the order in which they were read.
 func (s *Subject) events(kind, namespace, name string) []*snapshot.Event {
 	return s.index.events[snapshot.Ref{Kind: kind, Namespace: namespace, Name: name}]
 }

@@ -5,6 +5,7 @@ package doctor
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -47,6 +48,17 @@ func eventCases() []nodeCase {
 			w.waits()
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
 		}, OutcomeFinding, []string{`"/dev/vde" on w-4 does not hold the filesystem`, "FailedMountOnFilesystemMismatch 3 times"}},
+		{"of a filesystem, by an earlier volume of the name", "TD0703", func(w world) {
+			w.waits()
+			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
+			w.earlier()
+		}, OutcomeOK, nil},
+		{"of a filesystem, by a volume that was not read", "TD0703", func(w world) {
+			w.waits()
+			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
+			w.earlier()
+			w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: "forbidden"}
+		}, OutcomeFinding, nil},
 		{"of a filesystem, before the pod had it", "TD0703", func(w world) {
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
 		}, OutcomeOK, nil},
@@ -68,6 +80,36 @@ func eventCases() []nodeCase {
 			delete(w.StorageClasses, "block")
 			w.says("pvc", "default", "data", "ExternalProvisioning", "waiting")
 		}, OutcomeFinding, []string{`StorageClass "block" does not exist`}},
+	}
+}
+
+// earlier makes the last event one about an object that had the same name before.
+func (w world) earlier() { (*w.Events.Value)[len(*w.Events.Value)-1].About.UID = "the one before" }
+
+// What was said of a claim or of a volume that had the same name before is no evidence.
+func TestEventsOfEarlierObjects(t *testing.T) {
+	for code, change := range map[Code]func(world){
+		"TD0611": func(w world) {
+			w.claimFor()
+			delete(w.StorageClasses, "block")
+			w.says("pvc", "default", "data", "ProvisioningFailed", "said before")
+		},
+		"TD0609": func(w world) {
+			w.release("Delete").Phase = "Failed"
+			w.says("pv", "", "local-pv-b", "VolumeFailedDelete", "said before")
+		},
+	} {
+		for _, before := range []bool{false, true} {
+			w := well(t)
+			change(w)
+			if before {
+				w.earlier()
+			}
+			got, text := outcome(Run(w.Snapshot, Options{Only: []Code{code}}))
+			if got != OutcomeFinding || strings.Contains(text, "said before") == before {
+				t.Errorf("%s, of an earlier object %t: %s\n%s", code, before, got, text)
+			}
+		}
 	}
 }
 

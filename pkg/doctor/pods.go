@@ -144,8 +144,8 @@ func (s *Subject) schedulingTrouble(kind SchedulingKind) (string, bool) {
 	if has(s.Pod.Unscheduled) {
 		return "FailedScheduling: " + oneLine(s.Pod.Unscheduled), true
 	}
-	for _, e := range s.freshOf(s.events("pod", s.Pod.Namespace, s.Pod.Name), []string{"FailedScheduling"}) {
-		if has(e.Message) && (e.About.UID == "" || e.About.UID == s.Pod.UID) {
+	for _, e := range s.freshOf(s.events("pod", s.Pod.Namespace, s.Pod.Name), s.Pod.UID, []string{"FailedScheduling"}) {
+		if has(e.Message) {
 			return eventText(e, e.Message, s.Snapshot.Time), true
 		}
 	}
@@ -402,7 +402,8 @@ func (s *Subject) unmeasured() bool {
 	if mounted := s.Pod.VolumesSince; mounted != nil && mounted.After(since) {
 		since = *mounted
 	}
-	return !since.IsZero() && s.Snapshot.Time.Sub(since) < measuredWithin
+	age := s.Snapshot.Time.Sub(since)
+	return !since.IsZero() && age >= 0 && age < measuredWithin
 }
 
 // grown tells that a file system of that many bytes can be that of the Talos volume at the

@@ -215,6 +215,8 @@ func podCases() []nodeCase {
 			restart := now.Add(-30 * time.Second)
 			w.node().KubeletStarted = &restart
 		}, OutcomeNone, []string{"has not measured yet"}},
+		{"no figures of a pod of tomorrow", "TD0708", func(w world) { w.started(-time.Second) }, OutcomeUnknown, []string{"no figures"}},
+		{"no figures, and no time", "TD0708", func(w world) { w.started(time.Second); w.Time = time.Time{} }, OutcomeUnknown, []string{"no figures"}},
 		{"figures of a young pod", "TD0708", func(w world) {
 			w.started(time.Second)
 			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 20 << 30}})

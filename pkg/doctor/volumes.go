@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -57,7 +59,11 @@ func (s *Subject) claimEvents(reasons ...string) []snapshot.Event {
 	if s.ClaimRef == nil {
 		return nil
 	}
-	return s.freshOf(s.events("pvc", s.ClaimRef.Namespace, s.ClaimRef.Name), reasons)
+	var uid types.UID
+	if s.Claim != nil {
+		uid = s.Claim.UID
+	}
+	return s.freshOf(s.events("pvc", s.ClaimRef.Namespace, s.ClaimRef.Name), uid, reasons)
 }
 
 // volumeEvents are the fresh events of the volume with one of the reasons.
@@ -65,13 +71,15 @@ func (s *Subject) volumeEvents(reasons ...string) []snapshot.Event {
 	if s.Volume == nil {
 		return nil
 	}
-	return s.freshOf(s.events("pv", "", s.Volume.Name), reasons)
+	return s.freshOf(s.events("pv", "", s.Volume.Name), s.Volume.UID, reasons)
 }
 
-func (s *Subject) freshOf(events []*snapshot.Event, reasons []string) []snapshot.Event {
+// freshOf are the fresh ones of events about the object of that UID with one of the
+// reasons, the latest first. Without a UID all are taken for its own.
+func (s *Subject) freshOf(events []*snapshot.Event, uid types.UID, reasons []string) []snapshot.Event {
 	var of []snapshot.Event
 	for _, e := range events {
-		if slices.Contains(reasons, e.Reason) && s.fresh(*e) {
+		if slices.Contains(reasons, e.Reason) && !isOther(*e, uid) && s.fresh(*e) {
 			of = append(of, *e)
 		}
 	}
