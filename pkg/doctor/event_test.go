@@ -44,6 +44,10 @@ func eventCases() []nodeCase {
 		{"of other claims", "TD0711", func(w world) {
 			w.complains("FailedMount", "!Unable to attach or mount volumes: unmounted volumes=[data more], unattached volumes=[], failed to process volumes=[more]: error processing PVC default/more: PVC is not bound")
 		}, OutcomeOK, nil},
+		{"of another volume among several", "TD0711", func(w world) {
+			w.complains("FailedMount", "!Unable to attach or mount volumes: unmounted volumes=[data more], unattached volumes=[], failed to process volumes=[data more]: "+
+				`failed to get Plugin from volumeSpec for volume "csi-pv" err=no volume plugin matched`)
+		}, OutcomeOK, nil},
 		{"of a filesystem, by the volume", "TD0703", func(w world) {
 			w.waits()
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)

@@ -117,6 +117,8 @@ var (
 	ofOne     = regexp.MustCompile(`^((?:Mount|Map)Volume[.\w]*)[^"]*? for volume "([^"]+)" ?:? ?`)
 	ofSeveral = regexp.MustCompile(`unmounted volumes=\[([^\]]*)\], unattached volumes=\[[^\]]*\](?:, failed to process volumes=\[([^\]]*)\])?: `)
 	ofClaim   = regexp.MustCompile(`^error processing PVC ([^\s:]+): `)
+	// ofVolume names the volume within what the kubelet says of one of several.
+	ofVolume = regexp.MustCompile(` for volume(?:Spec)? "([^"]+)"`)
 	// mounting and looking name what it was about, whatever came of it.
 	mounting = regexp.MustCompile(`^local: failed to mount device (\S+) at `)
 	looking  = regexp.MustCompile(`^l?stat (/[^:]*): `)
@@ -142,6 +144,9 @@ func ParseMount(message string) []MountCause {
 	var all []MountCause
 	for part := range strings.SplitSeq(message[at[1]:], "; ") {
 		c := causeOf(MountCause{}, part)
+		if m := ofVolume.FindStringSubmatch(part); m != nil && c.Volume == "" {
+			c.Volume = m[1]
+		}
 		if c.Volume == "" && c.Claim == "" {
 			c.Volumes = volumes
 		}

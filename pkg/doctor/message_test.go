@@ -173,12 +173,12 @@ func TestParseMount(t *testing.T) {
 func TestParseMountOfSeveral(t *testing.T) {
 	const message = `Unable to attach or mount volumes: unmounted volumes=[a b c d], unattached volumes=[], failed to process volumes=[a b c]: ` +
 		`error processing PVC default/a: PVC is not bound; error processing PVC default/b: failed to fetch PVC from API server: persistentvolumeclaims "b" not found; ` +
-		`volume c has volumeMode Block, but is specified in volumeMounts`
+		`volume c has volumeMode Block, but is specified in volumeMounts; failed to get Plugin from volumeSpec for volume "csi-pv" err=no volume plugin matched; something new`
 	var got []string
 	for _, c := range ParseMount(message) {
 		got = append(got, fmt.Sprint(c.Kind, c.fields()))
 	}
-	if want := []string{"not-boundmap[claim:default/a]", "claim-gonemap[claim:default/b]", "block-as-mountmap[volume:c]"}; !slices.Equal(got, want) {
+	if want := []string{"not-boundmap[claim:default/a]", "claim-gonemap[claim:default/b]", "block-as-mountmap[volume:c]", "othermap[volume:csi-pv]", "othermap[volumes:a,b,c]"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
