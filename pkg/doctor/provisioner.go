@@ -244,6 +244,9 @@ func podState(n *snapshot.Node) string {
 	return ""
 }
 
+// beingDeleted ends what package collect says of a pod that is on its way out.
+const beingDeleted = "is being deleted"
+
 // readOnlyMkdir is what containerd says of a hostPath that it cannot make
 // (v2.3, internal/cri/opts/spec_linux_opts.go).
 var readOnlyMkdir = regexp.MustCompile(`failed to mkdir "([^"]+)".*read-only file system`)
@@ -253,7 +256,7 @@ func podDown(s *Subject) Verdict {
 	if state == "" && s.Node.Pod.Value == nil && s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) {
 		return unknown("%s", s.Node.Pod.Why())
 	}
-	if state == "" || !s.Node.Ready || strings.HasSuffix(state, "is being deleted") {
+	if state == "" || !s.Node.Ready || strings.HasSuffix(state, beingDeleted) {
 		return fine()
 	}
 	i := s.Snapshot.Install
@@ -286,14 +289,14 @@ func podDown(s *Subject) Verdict {
 // readOnlyHostDir: containerd makes a hostPath that is not there, which it cannot
 // outside of /var on Talos.
 func readOnlyHostDir(s *Subject) Verdict {
-	dir, evidence := s.unmakeableDir()
+	dir, evidence, here := s.unmakeableDir()
 	if dir == "" {
 		if s.Node.Pod.Value == nil && s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) && podState(s.Node) == "" {
 			return unknown("%s", s.Node.Pod.Why())
 		}
 		return fine()
 	}
-	return found(Finding{
+	f := Finding{
 		Summary:  fmt.Sprintf("the provisioner's hostDir %q lies on the read-only root of %s", dir, allNodes),
 		Because:  "on Talos only /var can be written to, and the container runtime cannot make the directory",
 		Evidence: []string{evidence},
@@ -302,24 +305,33 @@ func readOnlyHostDir(s *Subject) Verdict {
 			{Text: "then make it visible to the kubelet:", Command: "kubectl talosdisk mounts --nodes " + allNodes},
 		},
 		Path:  dir,
-		Masks: []Code{"TD0204", "TD0301", "TD0401"},
-	})
+		Masks: []Code{"TD0301", "TD0401"},
+	}
+	if here {
+		f.Masks = append(f.Masks, "TD0204")
+	}
+	return found(f)
 }
 
 // unmakeableDir is the hostDir that the container runtime cannot make on the node, and what it
-// says; or what it says of another node with the same system: a rollout stops at the first
-// that fails, and the others go on with the provisioner as it was.
-func (s *Subject) unmakeableDir() (dir, evidence string) {
-	if m := readOnlyMkdir.FindStringSubmatch(podState(s.Node)); m != nil {
-		return m[1], podState(s.Node)
+// says; or what it says of another node with the same system, not of this one: a rollout stops
+// at the first that fails, and the others go on with the provisioner as it was. A pod that is
+// down for a reason of its own does not.
+func (s *Subject) unmakeableDir() (dir, evidence string, here bool) {
+	state := podState(s.Node)
+	if m := readOnlyMkdir.FindStringSubmatch(state); m != nil {
+		return m[1], state, true
+	}
+	if state != "" && !strings.HasSuffix(state, beingDeleted) {
+		return "", "", false
 	}
 	for i := range s.Snapshot.Nodes {
 		n := &s.Snapshot.Nodes[i]
 		if m := readOnlyMkdir.FindStringSubmatch(podState(n)); m != nil && s.Node.Wanted && isTalos(n) && n.OSImage == s.Node.OSImage {
-			return m[1], podState(n)
+			return m[1], podState(n), false
 		}
 	}
-	return "", ""
+	return "", "", false
 }
 
 // startupTaint is the chart's default (v2.9.0, provisionerNotReadyNodeTaintKey).

@@ -3,6 +3,8 @@
 package doctor
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -258,6 +260,31 @@ func provisionerCases() []nodeCase {
 			w.Provisioner.Value.LogProblem = map[string]string{"w-4": "forbidden"}
 		}, OutcomeUnknown, []string{"forbidden"}},
 		{"nothing was read", "TD0216", func(w world) { w.Provisioner = snapshot.Section[snapshot.ProvisionerState]{} }, OutcomeUnknown, nil},
+	}
+}
+
+// What the container runtime says on one node explains no pod of another that is down for a
+// reason of its own.
+func TestReadOnlyRootOfAnotherNode(t *testing.T) {
+	const pod = `container "provisioner" of pod "local-storage/prov-y" does not run: `
+	for state, want := range map[string][]string{
+		pod + "ImagePullBackOff": {"TD0204 [w-5]", "TD0205 [w-4]"},
+		pod + `CreateContainerError: failed to mkdir "/mnt/fast-disks": mkdir /mnt/fast-disks: read-only file system`: {"TD0205 [w-4 w-5]"},
+		`pod "local-storage/prov-y" is being deleted`: {"TD0205 [w-4 w-5]"},
+	} {
+		w := well(t)
+		other := *w.node()
+		other.Name, other.Pod, other.View = "w-5", snapshot.Unread[snapshot.Pod](state), snapshot.Unread[snapshot.PodView](state)
+		w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/mnt/fast-disks": mkdir /mnt/fast-disks: read-only file system`)
+		w.Nodes = append(w.Nodes, other)
+		var got []string
+		for _, f := range Run(w.Snapshot, Options{Only: []Code{"TD0204", "TD0205"}}).Findings {
+			got = append(got, fmt.Sprint(f.Code, " ", f.Nodes))
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", state, got, want)
+		}
 	}
 }
 
