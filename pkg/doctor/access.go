@@ -53,6 +53,9 @@ func rightsIn(problem string) []right {
 // (kubernetes.io, "Good practices for Kubernetes RBAC").
 const nodeProxy = "nodes/proxy"
 
+// jobs are what --probe makes in kube-system, where nothing keeps a pod from the node.
+const jobs = "jobs.batch"
+
 // String is the right as a sentence goes on.
 func (r right) String() string {
 	where := "in all namespaces"
@@ -133,10 +136,18 @@ func grants(missing []right) []Step {
 			subject = "--serviceaccount=" + account
 		}
 		steps = append(steps,
-			Step{Command: fmt.Sprintf("kubectl%s create %s %s --verb=%s --resource=%s", in, of, name, k.verb, strings.Join(resources[k], ","))},
+			Step{Text: warning(k.verb, resources[k]), Command: fmt.Sprintf("kubectl%s create %s %s --verb=%s --resource=%s", in, of, name, k.verb, strings.Join(resources[k], ","))},
 			Step{Command: fmt.Sprintf("kubectl%s create %sbinding %s --%s=%s %s", in, of, name, of, name, subject)})
 	}
 	return steps
+}
+
+// warning is what to know before a right is given that is worth more than it says (docs/rbac.md).
+func warning(verb string, resources []string) string {
+	if verb != "create" || !slices.Contains(resources, jobs) {
+		return ""
+	}
+	return "who has this is root on every node, for a Job there may have any pod: do without --probe, or give it to nobody who may not be that; all that --probe takes is in docs/rbac/doctor-probe.yaml:"
 }
 
 // shell is a word as a shell takes it.

@@ -88,7 +88,11 @@ func TestProbed(t *testing.T) {
 		}, OutcomeFinding, []string{"warning[TD0105]", "nothing at all can be read"}},
 		{"a right that the Job needs", "TD0101", func(w world) {
 			w.unprobed(`jobs.batch is forbidden: User "jane" cannot create resource "jobs" in API group "batch" in the namespace "kube-system"`)
-		}, OutcomeFinding, []string{`forbidden: create jobs.batch in namespace "kube-system"`, "kubectl -n kube-system create role talosdisk-create --verb=create --resource=jobs.batch"}},
+		}, OutcomeFinding, []string{`forbidden: create jobs.batch in namespace "kube-system"`, "fix: who has this is root on every node",
+			"docs/rbac/doctor-probe.yaml:\n$ kubectl -n kube-system create role talosdisk-create --verb=create --resource=jobs.batch"}},
+		{"a right that is worth no more", "TD0101", func(w world) {
+			w.unprobed(`jobs.batch is forbidden: User "jane" cannot list resource "jobs" in API group "batch" in the namespace "kube-system"`)
+		}, OutcomeFinding, []string{"fix: \n$ kubectl -n kube-system create role talosdisk-list --verb=list --resource=jobs.batch"}},
 	})
 }
 
