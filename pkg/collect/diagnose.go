@@ -64,6 +64,7 @@ type diagnosis struct {
 	s       *snapshot.Snapshot
 	// whole: there is no target.
 	whole bool
+	clock clock
 
 	objects objects
 	// own are the provisioner's pods on the nodes that belong to what is diagnosed.
@@ -127,10 +128,14 @@ func (d *diagnosis) read(ctx context.Context) error {
 	return nil
 }
 
-// server asks for the API server's version. Everybody may, so that no answer means
-// that there will be none to anything else.
+// server asks for the API server's version, and what time it is there. Everybody may, so
+// that no answer means that there will be none to anything else.
 func (d *diagnosis) server(ctx context.Context) error {
-	body, err := d.Client.CoreV1().RESTClient().Get().AbsPath("/version").DoRaw(ctx)
+	client, err := d.clock.through(d.Client.CoreV1().RESTClient())
+	if err != nil {
+		return err
+	}
+	body, err := client.Get().AbsPath("/version").DoRaw(ctx)
 	var status apierrors.APIStatus
 	switch {
 	case err == nil:
@@ -228,7 +233,7 @@ func (d *diagnosis) podOn(node string) snapshot.Section[snapshot.Pod] {
 // finish puts what was read into the snapshot, without the labels that nobody asks for.
 func (d *diagnosis) finish() {
 	s, o := d.s, &d.objects
-	s.Time = time.Now()
+	s.Time = d.clock.now()
 	s.Volumes = sorted(o.volumes)
 	switch {
 	case o.claimsProblem != "":
