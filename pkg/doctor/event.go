@@ -57,6 +57,10 @@ func (s *Subject) findTroubles() []Trouble {
 	}
 	if name := s.volumeName(); name != "" && !hasVolumes(*s.Pod) {
 		for _, e := range s.freshOf(s.events("pv", "", name), s.volumeUID(), []string{mismatch}) {
+			if s.Volume == nil && e.About.UID != "" { // It may be about an earlier one of the name.
+				s.unsure = s.Snapshot.Unread[snapshot.PartVolumes]
+				continue
+			}
 			for _, c := range ParseMount(e.Message) { // Whatever mount(8) says: the kubelet has compared.
 				c.Kind = CauseFilesystem
 				troubles = append(troubles, Trouble{e, c, s.Snapshot.Time})

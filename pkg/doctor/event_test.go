@@ -62,7 +62,7 @@ func eventCases() []nodeCase {
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
 			w.earlier()
 			w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: "forbidden"}
-		}, OutcomeFinding, nil},
+		}, OutcomeUnknown, []string{"forbidden"}},
 		{"of a filesystem, before the pod had it", "TD0703", func(w world) {
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
 		}, OutcomeOK, nil},

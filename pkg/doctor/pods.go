@@ -92,7 +92,11 @@ func (s *Subject) podName() string { return s.Pod.Namespace + "/" + s.Pod.Name }
 // all of them as evidence.
 func ofTroubles(s *Subject, explain func(*Subject, Trouble) Finding, kinds ...CauseKind) Verdict {
 	troubles := slices.DeleteFunc(slices.Clone(s.mountTroubles()), func(t Trouble) bool { return !slices.Contains(kinds, t.Cause.Kind) })
-	if len(troubles) == 0 {
+	switch {
+	case len(troubles) > 0:
+	case s.unsure != "" && slices.Contains(kinds, CauseFilesystem):
+		return unknown("%s", s.unsure)
+	default:
 		return fine()
 	}
 	f := explain(s, troubles[0])

@@ -270,7 +270,7 @@ func TestReadOnlyRootOfAnotherNode(t *testing.T) {
 	for state, want := range map[string][]string{
 		pod + "ImagePullBackOff": {"TD0204 [w-5]", "TD0205 [w-4]"},
 		pod + `CreateContainerError: failed to mkdir "/mnt/fast-disks": mkdir /mnt/fast-disks: read-only file system`: {"TD0205 [w-4 w-5]"},
-		`pod "local-storage/prov-y" is being deleted`: {"TD0205 [w-4 w-5]"},
+		`pod "local-storage/prov-y" is being deleted`:                                                                 {"TD0205 [w-4 w-5]"},
 	} {
 		w := well(t)
 		other := *w.node()

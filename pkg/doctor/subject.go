@@ -45,8 +45,10 @@ type Subject struct {
 	Unseen string
 
 	index *index
-	// troubles are what mountTroubles found, once asked.
+	// troubles are what mountTroubles found, once asked; unsure is why it is not known
+	// whether there is one with the filesystem.
 	troubles []Trouble
+	unsure   string
 	asked    bool
 	// kubelet is what judgeKubelet found, once asked.
 	kubelet *kubeletReport
