@@ -5,6 +5,7 @@ package collect
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -52,10 +53,24 @@ func (d *diagnosis) noPeek(n snapshot.Node) string {
 		return n.NotReady
 	case n.OSImage != "" && !strings.HasPrefix(n.OSImage, "Talos ("): // As doctor's isTalos.
 		return "the node does not run Talos"
+	case n.UID == "": // Nor whether it is Ready, or of Talos.
+		return cmp.Or(d.s.Unread[snapshot.PartNodes], "nothing is known of the node")
 	case d.s.Install.Image == "":
 		return cmp.Or(d.s.Unread[snapshot.PartInstall], "no provisioner was found, whose image the pod would have")
+	case !d.trusted():
+		return fmt.Sprintf("the image of DaemonSet %q is not known to be the provisioner's: name it with --provisioner-namespace and --provisioner", key(d.s.Install.Namespace, d.s.Install.Name))
 	}
 	return ""
+}
+
+// trusted tells that the provisioner's image may run with the node's processes. What a
+// DaemonSet is recognised by proves nothing: whoever may make one in any namespace can make
+// it look like the provisioner. So the user has named the namespace, or the namespace is one
+// where pods have the node anyway. A DaemonSet's name alone can be taken in another namespace.
+func (d *diagnosis) trusted() bool {
+	state := d.s.Provisioner.Value
+	return d.request.ProvisionerNamespace != "" || d.s.Install.Namespace == peek.Namespace ||
+		state != nil && state.PodSecurity == "privileged"
 }
 
 // stateOf is what Talos told of a kubelet, or what is known of one without.

@@ -106,6 +106,7 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 		"no provisioner": {change: func(s *apiServer) {
 			s.objects = slices.DeleteFunc(s.objects, func(o metav1.Object) bool { _, is := o.(*appsv1.DaemonSet); return is })
 		}, peek: &peeker{}, probe: "no DaemonSet that runs the local volume static provisioner in any namespace"},
+		"the node could not be read": {change: func(s *apiServer) { s.forbidden = []string{"get nodes", "list nodes"} }, peek: &peeker{}, probe: `nodes "w-1" is forbidden: not for you`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(3)
@@ -139,6 +140,38 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 			}
 			if name == "no talosconfig" && (n.KubeletStarted == nil || !n.KubeletStarted.Equal(at)) {
 				t.Errorf("the kubelet started at %v", n.KubeletStarted)
+			}
+		})
+	}
+}
+
+// A pod that has the node's processes has no image that a tenant may have chosen: any
+// DaemonSet can look like the provisioner's.
+func TestAJobHasNoImageOfATenant(t *testing.T) {
+	const unknown = `the image of DaemonSet "local-storage/provisioner" is not known to be the provisioner's: name it with --provisioner-namespace and --provisioner`
+	for name, c := range map[string]struct {
+		level   string // of Pod Security
+		request DiagnoseRequest
+		want    string
+	}{
+		"privileged pods are allowed":           {level: "privileged"},
+		"nothing allows them":                   {want: unknown},
+		"they are not allowed":                  {level: "baseline", want: unknown},
+		"the user names it":                     {request: DiagnoseRequest{ProvisionerNamespace: "local-storage", DaemonSet: "provisioner"}},
+		"the user names its namespace":          {level: "baseline", request: DiagnoseRequest{ProvisionerNamespace: "local-storage"}},
+		"a name is the same in every namespace": {level: "baseline", request: DiagnoseRequest{DaemonSet: "provisioner"}, want: unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, p := cluster(1), &peeker{answer: peek.Answer{View: seen(7)}}
+			for _, o := range s.objects {
+				if ns, ok := o.(*corev1.Namespace); ok && ns.Name == "local-storage" {
+					ns.Labels = map[string]string{labelPodSecurity: c.level}
+				}
+			}
+			c.request.Peek = p
+			got := diagnose(t, s, c.request)
+			if problem := got.Nodes[0].Probe.Problem; problem != c.want || (len(p.asked) == 0) != (c.want != "") {
+				t.Errorf("%q, want %q; asked %q", problem, c.want, p.asked)
 			}
 		})
 	}
