@@ -39,16 +39,16 @@ const (
 // look deletes what earlier runs left behind. It is safe for concurrent use.
 type Peeks struct {
 	Client Client
-	// Warn, if set, is told of what was left behind, with a command that takes it away.
+	// Warn, if set, is told of what was left behind, with a command that takes it away. It
+	// must be safe for concurrent use.
 	Warn func(string)
 
-	sweep sync.Once
+	swept atomic.Bool
 }
 
 // Peek looks at one node. The error says, of what could be known, why there is no answer:
 // the API server's refusal, or the pod's own reason.
 func (p *Peeks) Peek(ctx context.Context, node, image string, dirs []string) (peek.Answer, error) {
-	p.sweep.Do(func() { p.sweepUp(ctx) })
 	if err := context.Cause(ctx); err != nil {
 		return peek.Answer{}, err
 	}
@@ -57,34 +57,52 @@ func (p *Peeks) Peek(ctx context.Context, node, image string, dirs []string) (pe
 		limit = max(time.Until(end), 0) + spare
 	}
 	job := peek.Job(peek.Request{Name: "talosdisk-probe-" + rand.String(10), Node: node, Image: image, Dirs: dirs, Deadline: limit})
-	if err := p.create(ctx, job); err != nil {
-		return peek.Answer{}, err
-	}
-	defer p.delete(ctx, job.Name)
-	ctx, cancel := context.WithTimeout(ctx, limit) // If the Job's own deadline comes to nothing.
-	defer cancel()
-	pod, err := p.await(ctx, job.Name)
+	made, err := p.create(ctx, job)
 	if err != nil {
 		return peek.Answer{}, err
 	}
-	out, err := Raw(p.Client.CoreV1().Pods(peek.Namespace).GetLogs(pod, &corev1.PodLogOptions{LimitBytes: new(int64(maxLog))}).Do(ctx))
+	var beside sync.WaitGroup // Only this look waits for it, and only when it has ended.
+	defer beside.Wait()
+	defer p.delete(ctx, job.Name)
+	if p.swept.CompareAndSwap(false, true) {
+		beside.Go(func() { p.sweepUp(ctx, made) })
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit) // If the Job's own deadline comes to nothing.
+	defer cancel()
+	pod, err := p.await(bounded, job.Name)
+	if err != nil {
+		return peek.Answer{}, err
+	}
+	out, err := Raw(p.Client.CoreV1().Pods(peek.Namespace).GetLogs(pod, &corev1.PodLogOptions{LimitBytes: new(int64(maxLog))}).Do(bounded))
 	if err != nil {
 		return peek.Answer{}, failure.Wrap(err, fmt.Sprintf("the log of pod %q", peek.Namespace+"/"+pod), "")
 	}
 	return peek.Parse(string(out))
 }
 
-// create makes the Job. The end of the run does not cut the request off: what came of one
-// without an answer is not known.
-func (p *Peeks) create(ctx context.Context, job *batchv1.Job) error {
+// create makes the Job. It returns when that was, by the API server's clock; zero: it did
+// not say, and nothing is old by that. The end of the run does not cut the request off: what came of one without an
+// answer is not known.
+func (p *Peeks) create(ctx context.Context, job *batchv1.Job) (time.Time, error) {
 	send, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	_, err := p.Client.BatchV1().Jobs(job.Namespace).Create(send, job, metav1.CreateOptions{})
-	var refused apierrors.APIStatus
-	if err != nil && (!errors.As(err, &refused) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsInternalError(err)) {
+	created, err := p.Client.BatchV1().Jobs(job.Namespace).Create(send, job, metav1.CreateOptions{})
+	switch {
+	case err == nil:
+		return created.CreationTimestamp.Time, nil
+	case apierrors.IsAlreadyExists(err): // The client asked again, and nobody else has its random name.
+		return time.Time{}, nil
+	case !provesNothingMade(err):
 		p.delete(ctx, job.Name) // It may be there all the same.
 	}
-	return err
+	return time.Time{}, err
+}
+
+// provesNothingMade tells an answer by which the API server refused to make something from
+// one that leaves it open, as a proxy's or that of one whose storage is slow.
+func provesNothingMade(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
+		apierrors.IsNotFound(err) || apierrors.IsTooManyRequests(err) || apierrors.IsMethodNotSupported(err)
 }
 
 // delete deletes the Job and its pod, also when the run has ended.
@@ -97,8 +115,9 @@ func (p *Peeks) delete(ctx context.Context, name string) {
 	}
 }
 
-// sweepUp deletes what nobody reads any more.
-func (p *Peeks) sweepUp(ctx context.Context) {
+// sweepUp deletes what nobody reads any more. now is the API server's, as the Jobs' times
+// are: a look's own Job, which was made at that time, is no leftover.
+func (p *Peeks) sweepUp(ctx context.Context, now time.Time) {
 	list, err := p.Client.BatchV1().Jobs(peek.Namespace).List(ctx, metav1.ListOptions{LabelSelector: peek.Selector().String()})
 	if err != nil {
 		if ctx.Err() == nil {
@@ -106,7 +125,10 @@ func (p *Peeks) sweepUp(ctx context.Context) {
 		}
 		return
 	}
-	for _, name := range peek.Leftovers(list.Items, time.Now()) {
+	for _, name := range peek.Leftovers(list.Items, now) {
+		if ctx.Err() != nil { // The next run does it.
+			return
+		}
 		p.delete(ctx, name)
 	}
 }

@@ -42,7 +42,13 @@ type jobServer struct {
 	early bool
 	// stuck, if set, is called when nothing more will come of the pod.
 	stuck func()
-	log   string
+	// lost is what is answered instead of the Job that was made.
+	lost *apierrors.StatusError
+	// ahead is how far its clock is before the client's.
+	ahead time.Duration
+	// slow, if set, holds a request up.
+	slow func(path string)
+	log  string
 
 	mu      sync.Mutex
 	jobs    map[string]*batchv1.Job
@@ -50,6 +56,8 @@ type jobServer struct {
 	asked   []string
 	deleted []string
 }
+
+func (s *jobServer) now() time.Time { return time.Now().Add(s.ahead) }
 
 func (s *jobServer) client() Client {
 	s.t.Helper()
@@ -77,6 +85,9 @@ func (s *jobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.asked = append(s.asked, ask)
 	s.mu.Unlock()
+	if s.slow != nil {
+		s.slow(verb + " " + path)
+	}
 	if s.refuse != nil {
 		if err := s.refuse(ask); err != nil {
 			err.ErrStatus.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
@@ -91,9 +102,16 @@ func (s *jobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err := json.NewDecoder(r.Body).Decode(j); err != nil {
 			s.t.Error(err)
 		}
+		j.CreationTimestamp = metav1.NewTime(s.now())
 		s.mu.Lock()
 		s.jobs[j.Name] = j
 		s.mu.Unlock()
+		if s.lost != nil {
+			s.lost.ErrStatus.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+			w.WriteHeader(int(s.lost.ErrStatus.Code))
+			s.answer(w, s.lost.ErrStatus)
+			return
+		}
 		s.answer(w, j)
 	case "delete jobs":
 		s.mu.Lock()
@@ -205,12 +223,20 @@ func TestPeek(t *testing.T) {
 		"no right to look for others":   {server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight, refuse: forbid("list jobs")}, warns: "look: kubectl -n kube-system get jobs -l "},
 		"somebody else has deleted it":  {server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight, refuse: gone}, kept: true},
 		"whether it was made is unsure": {server: &jobServer{refuse: unsure}, err: "etcdserver: request timed out"},
+		"a balancer's answer is lost":   {server: &jobServer{lost: apierrors.NewServiceUnavailable("try again")}, err: "try again"},
+		"an answer that nobody knows":   {server: &jobServer{lost: &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusBadGateway, Message: "no"}}}, err: "no"},
+		"asked for twice":               {server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight, lost: apierrors.NewAlreadyExists(schema.GroupResource{Resource: "jobs"}, "j")}},
+		"too many at once":              {server: &jobServer{refuse: busy}, err: "too many", kept: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.server
 			s.t, s.jobs = t, make(map[string]*batchv1.Job)
 			var warned []string
-			p := &Peeks{Client: s.client(), Warn: func(text string) { warned = append(warned, text) }}
+			p := &Peeks{Client: s.client(), Warn: func(text string) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				warned = append(warned, text)
+			}}
 			ctx, cancel := exec.WithTimeout(t.Context(), c.timeout)
 			defer cancel()
 			answer, err := p.Peek(ctx, "w-1", "x:1", []string{"/d"})
@@ -235,6 +261,13 @@ func TestPeek(t *testing.T) {
 func gone(ask string) *apierrors.StatusError {
 	if ask == "delete jobs" {
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "jobs"}, "j")
+	}
+	return nil
+}
+
+func busy(ask string) *apierrors.StatusError {
+	if ask == "create jobs" {
+		return apierrors.NewTooManyRequestsError("too many")
 	}
 	return nil
 }
@@ -287,24 +320,64 @@ func TestPeekInterrupted(t *testing.T) {
 	}
 }
 
-// What earlier runs left behind is deleted once, and what another run reads is not.
+// What earlier runs left behind is deleted once, and what another run reads is not,
+// whatever the client's clock says.
 func TestPeekSweeps(t *testing.T) {
-	job := func(name string, age time.Duration) *batchv1.Job {
-		return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(time.Now().Add(-age))}, Spec: batchv1.JobSpec{ActiveDeadlineSeconds: new(int64(40))}}
-	}
-	s := &jobServer{t: t, jobs: map[string]*batchv1.Job{"old": job("old", time.Hour), "young": job("young", time.Second)}, run: []corev1.PodStatus{succeeded}, log: sight}
-	p := &Peeks{Client: s.client()}
-	var group sync.WaitGroup
-	for range 3 {
-		group.Go(func() {
-			if _, err := p.Peek(t.Context(), "w-1", "x:1", nil); err != nil {
-				t.Error(err)
+	for name, ahead := range map[string]time.Duration{"the same clock": 0, "the client's is behind": time.Hour, "the client's is before": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			s := &jobServer{t: t, ahead: ahead, run: []corev1.PodStatus{succeeded}, log: sight}
+			s.jobs = map[string]*batchv1.Job{"old": s.job("old", 10*time.Minute), "young": s.job("young", 30*time.Second)}
+			p := &Peeks{Client: s.client()}
+			var group sync.WaitGroup
+			for range 3 {
+				group.Go(func() {
+					if _, err := p.Peek(t.Context(), "w-1", "x:1", nil); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			lists := slices.DeleteFunc(slices.Clone(s.asked), func(ask string) bool { return ask != "list jobs" })
+			if len(lists) != 1 || !slices.Contains(s.deleted, "old") || slices.Contains(s.deleted, "young") || len(s.deleted) != 4 || len(s.jobs) != 1 {
+				t.Errorf("listed %d times, deleted %q, left %v", len(lists), s.deleted, s.jobs)
 			}
 		})
 	}
-	group.Wait()
-	lists := slices.DeleteFunc(slices.Clone(s.asked), func(ask string) bool { return ask != "list jobs" })
-	if len(lists) != 1 || !slices.Contains(s.deleted, "old") || slices.Contains(s.deleted, "young") || len(s.deleted) != 4 || len(s.jobs) != 1 {
-		t.Errorf("listed %d times, deleted %q, left %v", len(lists), s.deleted, s.jobs)
+}
+
+// job is one of a run of that age, by the server's clock.
+func (s *jobServer) job(name string, age time.Duration) *batchv1.Job {
+	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(s.now().Add(-age))}, Spec: batchv1.JobSpec{ActiveDeadlineSeconds: new(int64(40))}}
+}
+
+// While one look deletes what was left behind, slowly, the others go on.
+func TestPeekSweepsBesideTheOthers(t *testing.T) {
+	sweeping, others := make(chan struct{}), make(chan struct{})
+	s := &jobServer{t: t, run: []corev1.PodStatus{succeeded}, log: sight}
+	s.jobs = map[string]*batchv1.Job{"old": s.job("old", time.Hour)}
+	s.slow = func(ask string) {
+		if ask == "delete jobs/old" {
+			close(sweeping)
+			<-others
+		}
+	}
+	p := &Peeks{Client: s.client(), Warn: func(text string) { t.Error(text) }}
+	first := make(chan error, 1)
+	go func() {
+		_, err := p.Peek(t.Context(), "w-1", "x:1", nil)
+		first <- err
+	}()
+	<-sweeping
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := p.Peek(ctx, "w-2", "x:1", nil); err != nil {
+		t.Error(err)
+	}
+	close(others)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if len(s.jobs) > 0 {
+		t.Errorf("left are %v", s.jobs)
 	}
 }
