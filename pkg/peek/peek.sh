@@ -20,6 +20,11 @@ started() {
 	# shellcheck disable=SC2086 # words
 	set -- ${V##*")"}
 	set +f
+	# A name with a line break in it cuts the line short.
+	[ $# -ge 20 ] || {
+		V=
+		return 0
+	}
 	shift 19
 	V=$1
 }
@@ -99,13 +104,27 @@ walk() {
 		elif [ -d "$1$at/$name" ]; then
 			at=$at/$name
 		else
-			# What may not be searched looks as if it were empty.
+			# What may not be searched, or a disk that fails, looks as if nothing were there.
 			(cd "$1$at/") 2>/dev/null || WHY="$at/ cannot be entered"
-			[ ! -e "$1$at/$name" ] || NODIR="$at/$name is not a directory"
+			[ -z "$WHY" ] || return 1
+			V=$(ls -d -- "$1$at/$name" 2>&1 >/dev/null)
+			case $V in
+			'') NODIR="$at/$name is not a directory" ;;
+			*': No such file or directory' | *': Not a directory') ;;
+			*) WHY="$at/$name cannot be read: ${V##*: }" ;;
+			esac
 			return 1
 		fi
 	done
 	V=$1$at/
+}
+
+# readable: whether the directory can be read to its end. Busybox's ls fails for an entry
+# that cannot be looked at, too; that is named.
+readable() {
+	V=$(ls -a . 2>&1 >/dev/null) && return 0
+	case $V in 'ls: ./'*) return 0 ;; esac
+	return 1
 }
 
 # list PID DIR: a record of what is in a directory of a process.
@@ -116,10 +135,14 @@ list() {
 	NODIR=
 	if walk "/proc/$1/root" "$2"; then
 		# A pattern that cannot be expanded looks like an empty directory.
-		if cd "$V" 2>/dev/null && ls -a . >/dev/null 2>&1; then
+		if cd "$V" 2>/dev/null && readable; then
 			put exists yes
 			for entry in * .[!.]* ..?*; do
-				[ -e "$entry" ] || [ -L "$entry" ] || continue
+				# A pattern that nothing matches stands for itself; what cannot be
+				# looked at is there.
+				case $entry in
+				'*' | '.[!.]*' | '..?*') [ -e "$entry" ] || [ -L "$entry" ] || continue ;;
+				esac
 				put entry "$entry"
 				say
 			done

@@ -166,6 +166,50 @@ func TestScriptNeedsPtraceAlone(t *testing.T) {
 	}
 }
 
+// dead makes file systems whose server is gone: whatever asks them is told ENOTCONN.
+const dead = `python3 - "$N/pool/dead" "$N/dead" <<"PY"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for d in sys.argv[1:]:
+    fuse = os.open("/dev/fuse", os.O_RDWR)
+    if libc.mount(b"dead", d.encode(), b"fuse", 0, b"fd=%d,rootmode=40000,user_id=0,group_id=0" % fuse):
+        sys.exit(os.strerror(ctypes.get_errno()))
+    os.close(fuse)
+PY
+`
+
+// What cannot be looked at is there, or it is not known whether it is.
+func TestScriptTakesNoFailureForAbsence(t *testing.T) {
+	probetest.NeedTool(t, "python3")
+	_, err := os.Stat("/dev/fuse")
+	probetest.Need(t, err == nil, "/dev/fuse")
+	for shell, out := range onNode(t, `mkdir -p "$N/pool/dead" "$N/pool/well" "$N/dead"; `+dead, "true", nil, "$N/pool", "$N/dead", "$N/dead/below", "$N/pool/none") {
+		v := parsed(t, out).View
+		for dir, want := range map[string]mounts.Listing{
+			"/N/dead":       {Exists: disk.Unknown, Problem: "/N/dead cannot be read: Transport endpoint is not connected"},
+			"/N/dead/below": {Exists: disk.Unknown, Problem: "/N/dead cannot be read: Transport endpoint is not connected"},
+			"/N/pool":       {Exists: disk.Yes, Entries: []string{"dead", "well"}},
+			"/N/pool/none":  {Exists: disk.No},
+		} {
+			if got := v.Dirs[dir]; fmt.Sprint(got) != fmt.Sprint(mounts.Sight{Host: want, Kubelet: want}) {
+				t.Errorf("%s: %s: %+v\nwant %+v", shell, dir, got, want)
+			}
+		}
+	}
+}
+
+// A process may have a line break in its name.
+func TestScriptReadsAnyName(t *testing.T) {
+	const setup = `mkfifo "$N/named" "$N/never"; cp "$N/kubelet" "$N/$(printf "kubelet\nx")"
+		"$N/$(printf "kubelet\nx")" -c 'echo >"$0/named"; read -r _ <"$0/never"; :' "$N" & disown
+		read -r _ <"$N/named"; mkdir "$N/d"`
+	for shell, out := range onNode(t, setup, "true", nil, "$N/d") {
+		if s := parsed(t, out).View.Dirs["/N/d"]; s.Kubelet.Exists != disk.Yes || strings.Count(out, "record=process") != 3 {
+			t.Errorf("%s: %+v\n%q", shell, s, out)
+		}
+	}
+}
+
 // A pod that has its own processes is told from one that has the node's.
 func TestScriptWithoutTheNodesProcesses(t *testing.T) {
 	probetest.NeedTool(t, "unshare")
