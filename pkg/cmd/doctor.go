@@ -289,7 +289,7 @@ func (o *doctorOptions) look(ctx context.Context) (*snapshot.Snapshot, error) {
 	s, err := c.collector().Diagnose(ctx, o.request)
 	c.progress.Clear()
 	for _, text := range warned() {
-		fmt.Fprintf(o.ErrOut, "%s %s\n", o.Colour.Style(o.ErrOut).Warning("warning:"), text)
+		fmt.Fprintf(o.ErrOut, "%s %s\n", o.Colour.Style(o.ErrOut).Warning("warning:"), output.Escape(text))
 	}
 	if err == nil {
 		err = context.Cause(ctx)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
@@ -72,6 +74,19 @@ func (s *Subject) tellsOfEntry(line string) bool {
 	return false
 }
 
+// ofStorageClass is how the provisioner names a StorageClass that it cannot use.
+var ofStorageClass = regexp.MustCompile(`ReclaimPolicy.* from storage class "([^"]+)"`)
+
+// tellsOfMended tells a line about a StorageClass that is there by now, and of use.
+func (s *Subject) tellsOfMended(line string) bool {
+	m := ofStorageClass.FindStringSubmatch(line)
+	if m == nil {
+		return false
+	}
+	policy := s.Snapshot.StorageClasses[m[1]].ReclaimPolicy
+	return policy == string(corev1.PersistentVolumeReclaimDelete) || policy == string(corev1.PersistentVolumeReclaimRetain)
+}
+
 // logErrors explains the lines that package collect kept: one finding for each meaning.
 func logErrors(s *Subject) Verdict {
 	state := s.Snapshot.Provisioner.Value
@@ -89,7 +104,7 @@ func logErrors(s *Subject) Verdict {
 	rules := logRules()
 	evidence, fixes := make(map[string][]string), make(map[string]string)
 	for _, line := range lines {
-		if s.tellsOfEntry(line) {
+		if s.tellsOfEntry(line) || s.tellsOfMended(line) {
 			continue
 		}
 		meaning := other

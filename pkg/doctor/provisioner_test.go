@@ -254,6 +254,12 @@ func provisionerCases() []nodeCase {
 			w.node().View = snapshot.Unread[snapshot.PodView]("no answer")
 			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:200] Directory check for "/var/lib/disks/block/gone" failed: open /var/lib/disks/block/gone: no such file or directory`}
 		}, OutcomeFinding, []string{"an entry of a class leads nowhere"}},
+		{"of a StorageClass that is there by now", "TD0216", func(w world) {
+			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discover.go:24] Failed to discover local volumes: failed to get ReclaimPolicy from storage class "block": storageclass.storage.k8s.io "block" not found`}
+		}, OutcomeOK, nil},
+		{"of a StorageClass that is not there", "TD0216", func(w world) {
+			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discover.go:24] Failed to discover local volumes: failed to get ReclaimPolicy from storage class "gone": storageclass.storage.k8s.io "gone" not found`}
+		}, OutcomeFinding, []string{"a class has no StorageClass"}},
 		{"clean", "TD0216", func(world) {}, OutcomeOK, nil},
 		{"logs were not read", "TD0216", func(w world) {
 			w.Provisioner.Value.Log = nil

@@ -37,7 +37,7 @@ func usesOfProvisioner() map[Code][]Need {
 		"TD0211": {NeedNodes, NeedView},
 		"TD0213": {NeedNodes, NeedView},
 		"TD0214": {NeedInstall, NeedProvisioner, NeedPod},
-		"TD0216": {NeedPod, NeedView},
+		"TD0216": {NeedPod, NeedView, NeedStorageClasses},
 	}
 }
 
