@@ -269,7 +269,7 @@ func probeInterrupted(t *testing.T) {
 func probeForbidden(t *testing.T) {
 	_, _, pv := linked(t)
 	volume(t, pv)
-	_, kubeconfig := userWithout(t, right{})
+	kubeconfig := granted(t, "no-probe", "doctor", "sizes")
 	r := command{kubeconfig: kubeconfig, args: []string{"doctor", "pv/" + pv, "--probe", "-o", "json"}}.run(t).wantCode(t, 3)
 	d := r.diagnosis(t)
 	i := slices.IndexFunc(d.Findings, func(f finding) bool { return f.Code == "TD0101" })

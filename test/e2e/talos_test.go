@@ -98,16 +98,20 @@ func kubelets(t *testing.T) map[string]int {
 // sees tells whether the kubelet of a node has something mounted at a directory.
 func sees(t *testing.T, n *cluster.Node, dir string) bool {
 	t.Helper()
-	pid := kubelets(t)[n.Name()]
-	file, err := os.Open(hostPath(n, fmt.Sprintf("/proc/%d/mountinfo", pid)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	found, err := mountinfo.GetMountsFromReader(file, mountinfo.SingleEntryFilter(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var found []*mountinfo.Info
+	// A kubelet that has just ended, for another to start, has no mounts.
+	eventually(t, 30*time.Second, func() string {
+		pid := kubelets(t)[n.Name()]
+		file, err := os.Open(hostPath(n, fmt.Sprintf("/proc/%d/mountinfo", pid)))
+		if err != nil {
+			return err.Error()
+		}
+		defer file.Close()
+		if found, err = mountinfo.GetMountsFromReader(file, mountinfo.SingleEntryFilter(dir)); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 	return len(found) > 0
 }
 

@@ -113,8 +113,12 @@ func (c *Cluster) Close(ctx context.Context) error {
 	for _, n := range c.nodes {
 		group.Go(func() error {
 			pid, err := n.Below.KubeletIn(groupCtx, cluster.Container{})
-			if err != nil || pid != 0 {
+			if err != nil {
 				return err
+			}
+			// One that the API was about to start or to stop may not live.
+			if pid != 0 && n.Below.WaitKubelet(groupCtx) == nil {
+				return nil
 			}
 			return n.Below.StartKubelet(groupCtx)
 		})
