@@ -12,6 +12,7 @@ export PATH
 unset CDPATH
 US=$(printf '\037')
 RS=$(printf '\036')
+# shellcheck disable=SC2034 # for the scripts behind this one
 NL='
 '
 
@@ -36,6 +37,7 @@ emit() { printf '%s%s' "$R" "$RS"; }
 readfile() {
 	V=
 	[ -f "$1" ] || return 0
+	# shellcheck disable=SC2034 # as above
 	{ IFS= read -r V <"$1"; } 2>/dev/null
 	return 0
 }
