@@ -57,9 +57,10 @@ fuzz: ## Run every fuzz test for FUZZTIME (60s)
 	@.ci/fuzz
 
 .PHONY: docs
-docs: ## Write docs/commands from the program's help, and the README's picture from what doctor prints
+docs: ## Write docs/commands from the help, and the pictures: what doctor prints, and which packages there are
 	$(GO) run ./hack/reference docs/commands
 	$(GO) run ./hack/picture docs/testdata/unseen.json docs/doctor.svg
+	$(GO) run ./hack/rooms docs/rooms.svg
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what is linked (asks VULNDB, https://vuln.go.dev)

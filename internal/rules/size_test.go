@@ -20,8 +20,9 @@ import (
 	"testing"
 )
 
-// budget is how large the program may be, in bytes, as it is released for linux/amd64.
-const budget = 60_000_000
+// budget is how large the program may be, in bytes, as it is released for linux/amd64. Talos's CEL environment, which
+// doctor evaluates disk selectors by, is 6 MB of it.
+const budget = 66_000_000
 
 // recorded are the sizes of modules in a program that was within the budget:
 // go test ./internal/rules -run Budget -args -record

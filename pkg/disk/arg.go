@@ -14,7 +14,7 @@ type Arg struct {
 	Name string
 	// Glob is a name in /dev with the wildcards of path.Match.
 	Glob string
-	// Path is a name below /dev/disk, absolute.
+	// Path is a name below /dev/disk or /dev/mapper, absolute.
 	Path string
 }
 
@@ -38,8 +38,8 @@ const (
 	globChars = "*?[]^"
 )
 
-// ParseArg reads a disk argument: vdf, /dev/vdf, a glob of names in /dev, or a
-// path below /dev/disk. Anything that a shell or a path could read otherwise is
+// ParseArg reads a disk argument: vdf, /dev/vdf, a glob of names in /dev, a path below
+// /dev/disk, or the name of a mapping below /dev/mapper. Anything that a shell or a path could read otherwise is
 // an error, though nothing here ever reaches a shell as code.
 func ParseArg(s string) (Arg, error) {
 	rest, underDev := strings.CutPrefix(s, "/dev/")
@@ -55,8 +55,10 @@ func ParseArg(s string) (Arg, error) {
 			return Arg{}, fmt.Errorf("disk %q is not a path like /dev/disk/by-id/NAME", s)
 		}
 		return Arg{Path: s}, nil
+	case underDev && strings.HasPrefix(rest, "mapper/") && plain(rest[len("mapper/"):], pathChars):
+		return Arg{Path: s}, nil
 	case strings.Contains(rest, "/"):
-		return Arg{}, fmt.Errorf("disk %q is neither a name in /dev, nor a path below /dev/disk", s)
+		return Arg{}, fmt.Errorf("disk %q is neither a name in /dev, nor a path below /dev/disk or /dev/mapper", s)
 	case strings.ContainsAny(rest, globChars):
 		if !plain(rest, nameChars+globChars) {
 			return Arg{}, fmt.Errorf("disk pattern %q has a character that no disk name has", s)

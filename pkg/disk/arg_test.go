@@ -25,6 +25,7 @@ func TestParseArg(t *testing.T) {
 		"/dev/disk/by-id/x@": {Path: "/dev/disk/by-id/x@"},
 		"/dev/disk/by-path/pci-0000:00:1f.2-ata-1": {Path: "/dev/disk/by-path/pci-0000:00:1f.2-ata-1"},
 		"/dev/disk/by-partlabel/r-data":            {Path: "/dev/disk/by-partlabel/r-data"},
+		"/dev/mapper/mpatha":                       {Path: "/dev/mapper/mpatha"},
 	} {
 		got, err := ParseArg(in)
 		if err != nil || got != want {
@@ -52,7 +53,10 @@ func TestParseArgRefuses(t *testing.T) {
 		"/dev/../etc/passwd":          "neither a name in /dev",
 		"/etc/passwd":                 "neither a name in /dev",
 		"mapper/x":                    "neither a name in /dev",
-		"/dev/mapper/x":               "neither a name in /dev",
+		"/dev/mapper/":                "neither a name in /dev",
+		"/dev/mapper/.x":              "neither a name in /dev",
+		"/dev/mapper/a/b":             "neither a name in /dev",
+		"/dev/mapper/a b":             "neither a name in /dev",
 		"/dev//vda":                   "neither a name in /dev",
 		"$(reboot)":                   "character",
 		"`reboot`":                    "character",
@@ -171,7 +175,7 @@ func TestMatches(t *testing.T) {
 
 func FuzzParseArg(f *testing.F) {
 	for _, s := range []string{
-		"vdf", "/dev/vdf", "vd*", "vd[b-d]", "/dev/disk/by-id/wwn-0x5", "/dev/disk/by-diskseq/1", "..", "$(x)", "a;b", "a'b", "a\nb",
+		"vdf", "/dev/vdf", "vd*", "vd[b-d]", "/dev/disk/by-id/wwn-0x5", "/dev/disk/by-diskseq/1", "/dev/mapper/mpatha", "..", "$(x)", "a;b", "a'b", "a\nb",
 		"-x", ".x", "[[:alpha:]]", "[!a]", "/dev/disk/by-id/../x", "cciss!c0d0", "*", "",
 	} {
 		f.Add(s)
@@ -197,7 +201,7 @@ func FuzzParseArg(f *testing.F) {
 		if strings.ContainsAny(got, " \t\n\r\x00\x1e\x1f$`'\"\\;&|<>(){}") || got[0] == '-' || got[0] == '.' {
 			t.Errorf("%q is accepted as %q, which a shell reads otherwise", s, got)
 		}
-		if arg.Path != "" && (path.Clean(arg.Path) != arg.Path || !strings.HasPrefix(arg.Path, "/dev/disk/")) {
+		if arg.Path != "" && (path.Clean(arg.Path) != arg.Path || !strings.HasPrefix(arg.Path, "/dev/disk/") && path.Dir(arg.Path) != "/dev/mapper") {
 			t.Errorf("%q is accepted as path %q", s, arg.Path)
 		}
 		if arg.Path == "" && strings.Contains(got, "/") {

@@ -4,6 +4,7 @@ package disk
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -78,6 +79,19 @@ type Disk struct {
 	ByPath []string `json:"byPath,omitempty"`
 	// Backing is the backing file of a loop device.
 	Backing string `json:"backing,omitempty"`
+	// Over is the block device that a loop device lies over. Zero: it lies over a file,
+	// or that could not be found out.
+	Over Number `json:"over,omitzero"`
+	// Under are the loop devices that lie over the device or one of its partitions, by
+	// kernel name. MaybeUnder are those of which that could not be found out, and whose
+	// size would fit.
+	Under      []string `json:"under,omitempty"`
+	MaybeUnder []string `json:"maybeUnder,omitempty"`
+	// Transport is how the device is reached, where that says more than its name:
+	// sata, iscsi, fc, srp, usbip, nvme-tcp, nvme-rdma, nvme-fc, nvme-loop, scsi-loop.
+	Transport string `json:"transport,omitempty"`
+	// Virtual tells that the kernel knows no hardware behind the device.
+	Virtual bool `json:"virtual,omitempty"`
 	// Parent is the disk a partition lies on.
 	Parent string `json:"parent,omitempty"`
 	// PartLabel is a partition's own label in the partition table (GPT).
@@ -101,11 +115,15 @@ type Disk struct {
 // Path is the device node.
 func (d Disk) Path() string { return "/dev/" + d.Name }
 
-// Names are all paths that lead to the device: its node and udev's links.
+// Names are all paths that lead to the device: its node, udev's links, and the name
+// of a mapping below /dev/mapper.
 func (d Disk) Names() []string {
 	names := []string{d.Path()}
 	for _, n := range d.ByID {
 		names = append(names, "/dev/disk/by-id/"+n)
+		if mapping, ok := strings.CutPrefix(n, "dm-name-"); ok {
+			names = append(names, "/dev/mapper/"+mapping)
+		}
 	}
 	for _, n := range d.ByPath {
 		names = append(names, "/dev/disk/by-path/"+n)
@@ -113,8 +131,41 @@ func (d Disk) Names() []string {
 	return names
 }
 
-// Whole tells whether the device is no part of another one.
-func (d Disk) Whole() bool { return d.Kind != KindPartition }
+// Whole reports whether the device is no part of another one.
+func (d Disk) Whole() bool { return d.Kind != KindPartition && !d.mapPartition() }
+
+// mapPartition tells a mapping that is a partition of another one, by the UUID that
+// kpartx gives it: partN- before that of the map.
+func (d Disk) mapPartition() bool {
+	return slices.ContainsFunc(d.ByID, func(n string) bool {
+		uuid, ok := strings.CutPrefix(n, "dm-uuid-part")
+		number, _, cut := strings.Cut(uuid, "-")
+		return ok && cut && numeral(number)
+	})
+}
+
+// multipath tells a multipath map, by the UUID that multipathd gives it.
+func (d Disk) multipath() bool {
+	return slices.ContainsFunc(d.ByID, func(n string) bool { return strings.HasPrefix(n, "dm-uuid-mpath-") })
+}
+
+// mapped tells a mapping of the device mapper.
+func (d Disk) mapped() bool { return d.Kind == KindMapper || d.multipath() }
+
+// Called is the disk's name for a person: that of a mapping too.
+func (d Disk) Called() string {
+	for _, n := range d.ByID {
+		if mapping, ok := strings.CutPrefix(n, "dm-name-"); ok {
+			return fmt.Sprintf("%s (/dev/mapper/%s)", d.Name, mapping)
+		}
+	}
+	return d.Name
+}
+
+// Used reports whether something on the node uses the device, as far as its own facts say.
+func (d Disk) Used() bool {
+	return len(d.Holders) > 0 || len(d.Under) > 0 || d.Content != nil && d.Content.Busy == Yes
+}
 
 // Answer is a fact that may not have been found out.
 type Answer string
@@ -134,6 +185,14 @@ type Content struct {
 	// Busy tells whether an exclusive open was refused: mounted in any mount
 	// namespace, active swap, or held by md, device-mapper or another exclusive opener.
 	Busy Answer `json:"busy"`
+	// Unsigned tells whether there is data that no signature tells of: bytes other than zero in
+	// the first or the last MiB of a device without a signature, or the magic of a format
+	// that libblkid does not know (Format). Empty: nothing was looked for.
+	Unsigned Answer `json:"unsigned,omitempty"`
+	// Where is where the bytes are: "its first MiB".
+	Where string `json:"where,omitempty"`
+	// Format is what wrote the data, with its article: "an SPDK blobstore".
+	Format string `json:"format,omitempty"`
 	// Why an answer is unknown, or what the exclusive open said.
 	SignedError string `json:"signedError,omitempty"`
 	BusyDetail  string `json:"busyDetail,omitempty"`

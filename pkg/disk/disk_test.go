@@ -59,16 +59,21 @@ func TestSignatureString(t *testing.T) {
 	}
 }
 
+// targetOf is the target of a node's only disk.
+func targetOf(d Disk, mode TargetMode) (path, warning string, err error) {
+	return NewSet([]Disk{d}, Doubts{}).Target(d, mode)
+}
+
 func TestTarget(t *testing.T) {
 	// From the best to the worst; the alphabet decides within a line.
 	ranked := []string{
-		"wwn-0x5000", "scsi-35000", "nvme-eui.0025", "nvme-Samsung_1", "ata-WDC_1", "virtio-serial", "dm-uuid-mpath-35000", "md-uuid-1:2",
+		"dm-uuid-mpath-35000", "wwn-0x5000", "scsi-35000", "nvme-eui.0025", "nvme-Samsung_1", "ata-WDC_1", "virtio-vdb", "dm-uuid-LVM-1", "md-uuid-1:2",
 		"scsi-0QEMU_1", "usb-Stick_1",
 	}
 	for i := range ranked {
 		names := slices.Clone(ranked[i:])
 		slices.Reverse(names)
-		got, warning, err := Disk{Name: "sda", ByID: names, ByPath: []string{"pci-1"}}.Target(TargetAuto)
+		got, warning, err := targetOf(Disk{Name: "sda", ByID: names, ByPath: []string{"pci-1"}}, TargetAuto)
 		if want := "/dev/disk/by-id/" + ranked[i]; got != want || warning != "" || err != nil {
 			t.Errorf("of %v: %q, %q, %v; want %q", names, got, warning, err, want)
 		}
@@ -93,19 +98,20 @@ func TestTarget(t *testing.T) {
 		"the kernel's when asked":     {Disk{Name: "vdb", ByID: []string{"wwn-1"}}, TargetName, "/dev/vdb", "may be another disk", ""},
 		"a mode that is none":         {Disk{Name: "vdb"}, "by-diskseq", "", "", "not one of auto"},
 	} {
-		got, warning, err := c.disk.Target(c.mode)
+		got, warning, err := targetOf(c.disk, c.mode)
 		if got != c.want || !strings.Contains(warning, c.warning) || (warning == "") != (c.warning == "") ||
 			(err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %q, %q, %v", name, got, warning, err)
 		}
 	}
 	for _, m := range TargetModes() {
-		if _, _, err := (Disk{Name: "x", ByID: []string{"wwn-1"}, ByPath: []string{"pci-1"}}).Target(m); err != nil {
+		if _, _, err := targetOf(Disk{Name: "x", ByID: []string{"wwn-1"}, ByPath: []string{"pci-1"}}, m); err != nil {
 			t.Errorf("mode %s: %v", m, err)
 		}
 	}
 	for target, want := range map[string]bool{
 		"/dev/disk/by-id/x": true, "/dev/disk/by-path/x": true, "/dev/vdb": false, "/dev/disk/by-diskseq/9": false, "/dev/disk/by-uuid/x": false, "": false,
+		"/dev/disk/by-id/../../vdb": false, "/dev/disk//by-id/x": true, "/dev/disk/by-id": false,
 	} {
 		if StableTarget(target) != want {
 			t.Errorf("StableTarget(%q) is %v", target, !want)
@@ -118,19 +124,34 @@ func TestSame(t *testing.T) {
 		recorded, now ID
 		want          Answer
 	}{
-		"wwid":                             {ID{WWID: "a", Serial: "1"}, ID{WWID: "a", Serial: "2"}, Yes},
-		"another wwid":                     {ID{WWID: "a", Serial: "1"}, ID{WWID: "b", Serial: "1"}, No},
-		"serial":                           {ID{Serial: "1"}, ID{Serial: "1"}, Yes},
-		"serial, and a wwid now":           {ID{Serial: "1"}, ID{WWID: "a", Serial: "1"}, Yes},
-		"another serial":                   {ID{Serial: "1", ByID: []string{"x"}}, ID{Serial: "2", ByID: []string{"x"}}, No},
-		"a name in common":                 {ID{ByID: []string{"x", "y"}}, ID{ByID: []string{"y", "z"}}, Yes},
-		"no name in common":                {ID{ByID: []string{"x"}}, ID{ByID: []string{"y"}}, No},
-		"nothing recorded":                 {ID{}, ID{WWID: "a"}, Unknown},
-		"only slot and size":               {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{ByPath: []string{"pci-1"}, Size: 5}, Unknown},
-		"recorded slot, known now":         {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{Serial: "1", ByPath: []string{"pci-1"}, Size: 5}, Unknown},
-		"an identifier does not get lost":  {ID{Serial: "1", ByPath: []string{"pci-1"}}, ID{ByPath: []string{"pci-1"}}, No},
-		"identifiers of different sorts":   {ID{WWID: "a"}, ID{Serial: "1"}, Unknown},
-		"identifiers of different sorts 2": {ID{ByID: []string{"x"}}, ID{WWID: "a"}, Unknown},
+		"wwid":                                 {ID{WWID: "a", Serial: "1"}, ID{WWID: "a"}, Yes},
+		"wwid, and another serial":             {ID{WWID: "a", Serial: "1"}, ID{WWID: "a", Serial: "2"}, No},
+		"wwid, and another size":               {ID{WWID: "a", Size: 1}, ID{WWID: "a", Size: 2}, No},
+		"wwid, and a size unknown":             {ID{WWID: "a", Size: 1}, ID{WWID: "a"}, Yes},
+		"wwid, and a name with another serial": {ID{WWID: "naa.5", ByID: []string{"wwn-0x5", "ata-M_A"}}, ID{WWID: "naa.5", ByID: []string{"wwn-0x5", "ata-M_B"}}, No},
+		"wwid, and a name that a new udev writes differently": {ID{WWID: "naa.5", ByID: []string{"ata-WDC_M_A"}}, ID{WWID: "naa.5", ByID: []string{"ata-M_A"}}, Yes},
+		"a serial and another namespace":                      {ID{Serial: "S", ByID: []string{"nvme-M_S_1"}}, ID{Serial: "S", ByID: []string{"nvme-M_S_2"}}, No},
+		"a serial, written differently":                       {ID{Serial: "AB-1"}, ID{Serial: "AB_1 "}, Yes},
+		"zeros":                                               {ID{WWID: "naa.0000000000000000"}, ID{WWID: "naa.0000000000000000"}, Unknown},
+		"zeros, and another serial":                           {ID{WWID: "eui.00", Serial: "1"}, ID{WWID: "eui.00", Serial: "2"}, No},
+		"zeros, and a serial":                                 {ID{WWID: "eui.00", Serial: "1"}, ID{WWID: "eui.00", Serial: "1"}, Yes},
+		"a placeholder":                                       {ID{Serial: "Default string"}, ID{Serial: "Default string"}, Unknown},
+		"zeros in place of a serial":                          {ID{Serial: "1"}, ID{Serial: "0000"}, No},
+		"a name of zeros":                                     {ID{ByID: []string{"wwn-0x0000000000000000"}}, ID{ByID: []string{"wwn-0x0000000000000000"}}, Unknown},
+		"another wwid":                                        {ID{WWID: "a", Serial: "1"}, ID{WWID: "b", Serial: "1"}, No},
+		"serial":                                              {ID{Serial: "1"}, ID{Serial: "1"}, Yes},
+		"serial, and a wwid now":                              {ID{Serial: "1"}, ID{WWID: "a", Serial: "1"}, Yes},
+		"another serial":                                      {ID{Serial: "1", ByID: []string{"x"}}, ID{Serial: "2", ByID: []string{"x"}}, No},
+		"a name in common":                                    {ID{ByID: []string{"x", "y"}}, ID{ByID: []string{"y", "z"}}, Yes},
+		"no name in common":                                   {ID{ByID: []string{"x"}}, ID{ByID: []string{"y"}}, No},
+		"nothing recorded":                                    {ID{}, ID{WWID: "a"}, Unknown},
+		"only slot and size":                                  {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{ByPath: []string{"pci-1"}, Size: 5}, Unknown},
+		"only slot and size, and another size":                {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{ByPath: []string{"pci-1"}, Size: 6}, No},
+		"a WWID of no device, and a serial":                   {ID{WWID: "naa.5000000000000001", Serial: "1"}, ID{WWID: "naa.5000000000000001"}, No},
+		"recorded slot, known now":                            {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{Serial: "1", ByPath: []string{"pci-1"}, Size: 5}, Unknown},
+		"an identifier does not get lost":                     {ID{Serial: "1", ByPath: []string{"pci-1"}}, ID{ByPath: []string{"pci-1"}}, No},
+		"identifiers of different sorts":                      {ID{WWID: "a"}, ID{Serial: "1"}, Unknown},
+		"identifiers of different sorts 2":                    {ID{ByID: []string{"x"}}, ID{WWID: "a"}, Unknown},
 	} {
 		if got := c.recorded.Same(c.now); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -230,7 +251,7 @@ func TestSystemDisks(t *testing.T) {
 		{Name: "sdb", Number: Number{8, 16}, Kind: KindDisk, WWID: "naa.1"},
 		{Name: "sdc", Number: Number{8, 32}, Kind: KindDisk, WWID: "naa.2"},
 	}
-	got := SystemDisks(disks, map[Number]string{{8, 0}: "holds /d", {253, 0}: "holds /d"})
+	got := NewSet(disks, Doubts{}).SystemDisks(map[Number]string{{8, 0}: "holds /d", {253, 0}: "holds /d"})
 	want := map[Number]string{
 		{254, 0}: "has a partition named EFI", {8, 0}: "holds /d", {253, 0}: "holds /d", {8, 16}: "is another path to sda (wwid naa.1)",
 	}
@@ -240,7 +261,7 @@ func TestSystemDisks(t *testing.T) {
 	for label, system := range map[string]bool{
 		"EFI": true, "BIOS": true, "BOOT": true, "META": true, "STATE": true, "EPHEMERAL": true, "": false, "u-data": false, "r-data": false, "efi": false, "EFI system": false,
 	} {
-		got := SystemDisks([]Disk{{Name: "a", Number: Number{1, 0}}, {Name: "a1", Number: Number{1, 1}, Kind: KindPartition, Parent: "a", PartLabel: label}}, nil)
+		got := NewSet([]Disk{{Name: "a", Number: Number{1, 0}}, {Name: "a1", Number: Number{1, 1}, Kind: KindPartition, Parent: "a", PartLabel: label}}, Doubts{}).SystemDisks(nil)
 		if (len(got) == 1) != system {
 			t.Errorf("a partition named %q: %v", label, got)
 		}
@@ -256,14 +277,79 @@ func TestReasons(t *testing.T) {
 		seen[r] = true
 	}
 	for r, want := range map[Reason]bool{
-		HasSignature: true, HasPartitions: true, Removable: true, TooSmall: true, Loop: true,
-		InUse: false, SystemDisk: false, SystemDiskUnknown: false, NotChecked: false, AlreadyLinked: false, VolumeExists: false, "": false, "x": false,
+		HasSignature: true, HasPartitions: true, HasData: true, Removable: true, TooSmall: true, Loop: true, Remote: true, Virtual: true,
+		Volatile: false,
+		InUse:    false, SystemDisk: false, SystemDiskUnknown: false, NotChecked: false, AlreadyLinked: false, VolumeExists: false, "": false, "x": false,
 	} {
 		if r.Acceptable() != want {
 			t.Errorf("Acceptable(%q) is %v", r, !want)
 		}
 	}
-	if len(AcceptableReasons()) != 5 {
+	if len(AcceptableReasons()) != 8 {
 		t.Errorf("acceptable: %v", AcceptableReasons())
+	}
+}
+
+// A disk that a virtual machine with Talos inside had is named like the system's; one that the
+// node boots from, and does not keep its data on, is too.
+func TestSystemDisksByName(t *testing.T) {
+	part := func(name, parent, label string, minor uint32) Disk {
+		return Disk{Name: name, Parent: parent, PartLabel: label, Kind: KindPartition, Number: Number{Major: 9, Minor: minor}}
+	}
+	a, b := Number{Major: 8}, Number{Major: 8, Minor: 16}
+	disks := []Disk{{Name: "sda", Number: a, Kind: KindDisk}, {Name: "sdb", Number: b, Kind: KindDisk}}
+	for name, c := range map[string]struct {
+		parts   []Disk
+		beneath map[Number]string
+		want    string
+	}{
+		"nothing is known":                    {[]Disk{part("sdb1", "sdb", "EPHEMERAL", 1)}, nil, "has a partition named EPHEMERAL"},
+		"EPHEMERAL, and it is elsewhere":      {[]Disk{part("sdb1", "sdb", "EPHEMERAL", 1)}, map[Number]string{a: "holds /x"}, ""},
+		"a whole system, and it is elsewhere": {[]Disk{part("sdb1", "sdb", "EFI", 1), part("sdb2", "sdb", "META", 2), part("sdb3", "sdb", "EPHEMERAL", 3)}, map[Number]string{a: "holds /x"}, ""},
+		"the same names as the system's":      {[]Disk{part("sda1", "sda", "META", 1), part("sdb1", "sdb", "META", 2)}, map[Number]string{a: "holds /x"}, ""},
+		"the disk that the node boots from, with EPHEMERAL on another": {[]Disk{part("sda1", "sda", "EPHEMERAL", 1), part("sdb1", "sdb", "META", 2), part("sdb2", "sdb", "STATE", 3)},
+			map[Number]string{a: "holds /x"}, "has a partition named META"},
+		"the system's own": {[]Disk{part("sdb1", "sdb", "EPHEMERAL", 1)}, map[Number]string{b: "holds /x"}, "holds /x"},
+	} {
+		if got := NewSet(append(slices.Clone(disks), c.parts...), Doubts{}).SystemDisks(c.beneath)[b]; got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// What is no hardware of the node is named by how it is reached, and by its driver.
+func TestOrigin(t *testing.T) {
+	for _, c := range []struct {
+		disk Disk
+		want string
+	}{
+		{Disk{Kernel: "sda", Kind: KindDisk}, " "},
+		{Disk{Kernel: "sda", Kind: KindDisk, Transport: "iscsi"}, "remote an iSCSI disk"},
+		{Disk{Kernel: "sda", Kind: KindDisk, Transport: "fc"}, "remote a Fibre Channel disk"},
+		{Disk{Kernel: "sda", Kind: KindDisk, Transport: "scsi-loop"}, "virtual a SCSI disk that the node emulates"},
+		{Disk{Kernel: "nvme0n1", Kind: KindDisk}, " "},
+		{Disk{Kernel: "nvme0n1", Kind: KindDisk, Transport: "nvme-rdma"}, "remote an NVMe-oF namespace (rdma)"},
+		{Disk{Kernel: "nvme0n1", Kind: KindDisk, Transport: "nvme-new\x1b"}, `remote an NVMe-oF namespace ("new\x1b")`},
+		{Disk{Kernel: "nvme0n1", Kind: KindDisk, Transport: "nvme-unseen"}, "remote an NVMe namespace of which no controller is seen"},
+		{Disk{Kernel: "rbd0", Kind: KindDisk}, "remote a Ceph RBD image"},
+		{Disk{Name: "nbd15", Kind: KindDisk, Virtual: true}, "remote a network block device (nbd)"},
+		{Disk{Kernel: "rnbd0", Kind: KindDisk}, "remote an RDMA network block device (rnbd)"},
+		{Disk{Kernel: "etherd!e1.1", Kind: KindDisk}, "remote an ATA-over-Ethernet disk"},
+		{Disk{Kernel: "drbd1000", Kind: KindDisk, Virtual: true}, "virtual a DRBD device"},
+		{Disk{Kernel: "zd0", Kind: KindDisk, Virtual: true}, "virtual a ZFS volume"},
+		{Disk{Kernel: "bcache0", Kind: KindDisk, Virtual: true}, "virtual a bcache device"},
+		{Disk{Kernel: "ublkb0", Kind: KindDisk, Virtual: true}, "virtual a device that a process on the node serves (ublk)"},
+		{Disk{Kernel: "zram0", Kind: KindDisk, Virtual: true}, "volatile compressed memory (zram)"},
+		{Disk{Kernel: "ram15", Kind: KindDisk, Virtual: true}, "volatile memory (brd)"},
+		{Disk{Kernel: "nullb0", Kind: KindDisk, Virtual: true}, "volatile a device that keeps nothing (null_blk)"},
+		{Disk{Kernel: "new0", Kind: KindDisk, Virtual: true}, "virtual no hardware, but made by software on the node"},
+		{Disk{Kernel: "loop0", Kind: KindLoop, Virtual: true}, " "},
+		{Disk{Kernel: "dm-0", Kind: KindMapper, Virtual: true}, " "},
+		{Disk{Kernel: "md0", Kind: KindRAID, Virtual: true}, " "},
+		{Disk{Kernel: "rbdx", Kind: KindDisk}, " "},
+	} {
+		if r, is := c.disk.origin(); string(r)+" "+is != c.want {
+			t.Errorf("%s%s: %s %s, want %s", c.disk.Kernel, c.disk.Name, r, is, c.want)
+		}
 	}
 }

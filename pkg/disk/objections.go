@@ -16,11 +16,11 @@ func (d Disk) Objections() []Objection {
 	add := func(r Reason, hint, format string, args ...any) {
 		found = append(found, Objection{Reason: r, Message: fmt.Sprintf(format, args...), Hint: hint})
 	}
-	switch d.Kind {
-	case KindPartition:
-		add(Partition, "link the whole disk", "is a partition of %s", d.Parent)
+	switch {
+	case !d.Whole():
+		add(Partition, "link the whole disk", "is a partition of %s", orElse(d.Parent, orElse(strings.Join(d.Slaves, ", "), "a device that was not told")))
 		return found
-	case KindCDROM:
+	case d.Kind == KindCDROM:
 		add(CDROM, "", "is a CD-ROM drive")
 		return found
 	}
@@ -29,6 +29,16 @@ func (d Disk) Objections() []Objection {
 	}
 	if len(d.Holders) > 0 {
 		add(InUse, "", "is held by %s", strings.Join(d.Holders, ", "))
+	}
+	if len(d.Under) > 0 {
+		add(InUse, "", "is in use: under /dev/%s, by which a process or a pod has it", strings.Join(d.Under, ", /dev/"))
+	}
+	if len(d.MaybeUnder) > 0 {
+		add(NotChecked, "", "may be in use, under /dev/%s: what that lies over could not be found out, and its size would fit", strings.Join(d.MaybeUnder, ", /dev/"))
+	}
+	origin, objects := d.Origin()
+	if objects && !origin.Reason.Acceptable() {
+		found = append(found, origin)
 	}
 	c := Content{Signed: Unknown, Busy: Unknown, SignedError: "it was not looked at", BusyDetail: "it was not looked at"}
 	if d.Content != nil {
@@ -54,6 +64,14 @@ func (d Disk) Objections() []Objection {
 		add(NotChecked, "", "may hold data, which could not be found out: %s", orElse(c.SignedError, "no reason given"))
 	}
 	switch {
+	case c.Unsigned == Yes && c.Format != "":
+		add(HasData, "", "has %s", c.Format)
+	case c.Unsigned == Yes:
+		add(HasData, "", "has data that no signature tells of, in %s", orElse(c.Where, "its first or last MiB"))
+	case c.Unsigned == Unknown:
+		add(NotChecked, "", "may hold data, which could not be found out: its first and last MiB were not read")
+	}
+	switch {
 	case len(d.Partitions) > 0:
 		add(HasPartitions, "", "has %d partition%s: %s", len(d.Partitions), plural(len(d.Partitions)), strings.Join(d.Partitions, ", "))
 	case c.Signature.PartitionTable != "":
@@ -68,6 +86,9 @@ func (d Disk) Objections() []Objection {
 			backing = " over " + d.Backing
 		}
 		add(Loop, "", "is a loop device%s", backing)
+	}
+	if objects && origin.Reason.Acceptable() {
+		found = append(found, origin)
 	}
 	if d.Size < MinSize {
 		add(TooSmall, "", "is smaller than 1Gi (%d bytes)", d.Size)
@@ -89,16 +110,26 @@ func plural(n int) string {
 	return "s"
 }
 
-// systemPartition tells the names that Talos gives the partitions of its
+// SystemPartition reports whether a name is one that Talos gives a partition of its
 // system disk (Talos v1.14, pkg/machinery/constants), in every release since 1.0.
-func systemPartition(label string) bool {
-	return slices.Contains([]string{"EFI", "BIOS", "BOOT", "META", "STATE", "EPHEMERAL"}, label)
+func SystemPartition(label string) bool {
+	return slices.Contains([]string{"EFI", "BIOS", "BOOT", "META", "STATE", ephemeral}, label)
 }
+
+// ephemeral holds /var, where the kubelet's directory is.
+const ephemeral = "EPHEMERAL"
 
 // SystemDisks says which whole disks the node itself lives on, and by what that
 // is known. beneath are the devices below the node's own directories, all the way
 // down, as the node resolved them. Every path to such a disk is one.
-func SystemDisks(disks []Disk, beneath map[Number]string) map[Number]string {
+//
+// Names of partitions prove it only where nothing better does: a disk that a virtual
+// machine with Talos inside had has them too. A Talos system has one partition of each name,
+// and lies with EPHEMERAL beneath the kubelet's directory. So where those are known, another
+// disk with EPHEMERAL, or with a name that they have too, is another system's. A disk with
+// other names, such as META and STATE alone, can be the one that the node boots from.
+func (s *Set) SystemDisks(beneath map[Number]string) map[Number]string {
+	disks := s.disks
 	system := make(map[Number]string)
 	for n, why := range beneath {
 		system[n] = why
@@ -107,22 +138,34 @@ func SystemDisks(disks []Disk, beneath map[Number]string) map[Number]string {
 	for _, d := range disks {
 		byName[d.Name] = d.Number
 	}
+	names := make(map[Number][]string) // Of the partitions, by disk.
+	proven := make(map[string]bool)
+	if len(beneath) > 0 {
+		proven[ephemeral] = true
+	}
 	for _, d := range disks {
-		if d.Kind != KindPartition || !systemPartition(d.PartLabel) {
+		parent, ok := byName[d.Parent]
+		if d.Kind != KindPartition || !SystemPartition(d.PartLabel) || !ok {
 			continue
 		}
-		if parent, ok := byName[d.Parent]; ok {
-			if _, told := system[parent]; !told {
-				system[parent] = fmt.Sprintf("has a partition named %s", d.PartLabel)
-			}
+		names[parent] = append(names[parent], d.PartLabel)
+		if _, known := beneath[parent]; known {
+			proven[d.PartLabel] = true
 		}
 	}
+	for parent, labels := range names {
+		if _, told := system[parent]; !told && !slices.ContainsFunc(labels, func(l string) bool { return proven[l] }) {
+			system[parent] = "has a partition named " + labels[0]
+		}
+	}
+	done := make(map[string]bool)
 	for _, one := range disks {
-		if _, is := system[one.Number]; !is || one.WWID == "" {
+		if _, is := system[one.Number]; !is || done[s.First(one).Name] {
 			continue
 		}
-		for _, other := range disks {
-			if _, told := system[other.Number]; !told && other.WWID == one.WWID {
+		done[s.First(one).Name] = true
+		for _, other := range s.OtherPaths(one) {
+			if _, told := system[other.Number]; !told {
 				system[other.Number] = fmt.Sprintf("is another path to %s (wwid %s)", one.Name, one.WWID)
 			}
 		}

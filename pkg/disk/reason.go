@@ -19,6 +19,7 @@ const (
 	CDROM             Reason = "cdrom"
 	NotChecked        Reason = "not-checked"
 	AlreadyLinked     Reason = "already-linked"
+	PartitionLinked   Reason = "partition-linked"
 	NameTaken         Reason = "name-taken"
 	VolumeExists      Reason = "volume-exists"
 	IdentityChanged   Reason = "identity-changed"
@@ -26,28 +27,32 @@ const (
 	OtherClass        Reason = "other-class"
 	ClassDirectory    Reason = "class-directory"
 	DeviceChanged     Reason = "device-changed"
+	Volatile          Reason = "volatile"
 )
 
 // Reasons that --accept overrides, each by its own word.
 const (
 	HasSignature  Reason = "signature"
 	HasPartitions Reason = "partitions"
+	HasData       Reason = "data"
 	Removable     Reason = "removable"
 	TooSmall      Reason = "too-small"
 	Loop          Reason = "loop"
+	Remote        Reason = "remote"
+	Virtual       Reason = "virtual"
 )
 
 // Reasons are all of them, those that nothing overrides first.
 func Reasons() []Reason {
 	return append([]Reason{
-		NotFound, Partition, SystemDisk, SystemDiskUnknown, InUse, ReadOnly, CDROM, NotChecked, AlreadyLinked,
-		NameTaken, VolumeExists, IdentityChanged, NoStableName, OtherClass, ClassDirectory, DeviceChanged,
+		NotFound, Partition, SystemDisk, SystemDiskUnknown, InUse, ReadOnly, CDROM, NotChecked, AlreadyLinked, PartitionLinked,
+		NameTaken, VolumeExists, IdentityChanged, NoStableName, OtherClass, ClassDirectory, DeviceChanged, Volatile,
 	}, AcceptableReasons()...)
 }
 
 // AcceptableReasons are the words that --accept takes.
 func AcceptableReasons() []Reason {
-	return []Reason{HasSignature, HasPartitions, Removable, TooSmall, Loop}
+	return []Reason{HasSignature, HasPartitions, HasData, Removable, TooSmall, Loop, Remote, Virtual}
 }
 
 // Acceptable tells whether --accept can override the reason.

@@ -4,6 +4,7 @@ package disk
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -24,23 +25,34 @@ func TargetModes() []TargetMode {
 	return []TargetMode{TargetAuto, TargetByID, TargetByPath, TargetName}
 }
 
+// Check reports a mode that is none.
+func (m TargetMode) Check() error {
+	if m != "" && !slices.Contains(TargetModes(), m) {
+		return fmt.Errorf("target %q is not one of auto, by-id, by-path, name", m)
+	}
+	return nil
+}
+
 // byIDRank orders the prefixes of /dev/disk/by-id by how well the name stays
 // with the hardware; what is not listed comes last.
 func byIDRank() []string {
-	return []string{"wwn-", "scsi-3", "nvme-eui.", "nvme-", "ata-", "virtio-", "dm-uuid-", "md-uuid-"}
+	return []string{"dm-uuid-mpath-", "wwn-", "scsi-3", "nvme-eui.", "nvme-uuid.", "nvme-", "ata-", "virtio-", "dm-uuid-", "md-uuid-"}
 }
 
 // Target is the path that a link to the disk should hold, and a warning where
-// that path may name another disk after a reboot. Names by-diskseq are never
-// used: they count up at every boot.
-func (d Disk) Target(mode TargetMode) (path, warning string, err error) {
-	byID := bestByID(slices.DeleteFunc(slices.Clone(d.ByID), ofContent))
-	byPath := bestByPath(d.ByPath)
-	unstable := fmt.Sprintf("has neither a by-id nor a by-path name: the link holds %s, which may be another disk after a reboot", d.Path())
+// that path may name another disk after a reboot. A name that another disk of the set
+// can claim is none. Names by-diskseq are never used: they count up at every boot.
+func (s *Set) Target(d Disk, mode TargetMode) (path, warning string, err error) {
+	names, doubt := s.names(d)
+	byID, byPath := bestByID(names, d.mapped()), s.bestByPath(d)
+	if doubt != "" {
+		doubt = ", and " + doubt
+	}
+	const moves = "which may be another disk after a reboot"
 	switch mode {
 	case TargetByID:
 		if byID == "" {
-			return "", "", fmt.Errorf("has no name in /dev/disk/by-id")
+			return "", "", fmt.Errorf("has no name in /dev/disk/by-id that no other disk can have%s", doubt)
 		}
 		return "/dev/disk/by-id/" + byID, "", nil
 	case TargetByPath:
@@ -49,34 +61,70 @@ func (d Disk) Target(mode TargetMode) (path, warning string, err error) {
 		}
 		return "/dev/disk/by-path/" + byPath, "", nil
 	case TargetName:
-		return d.Path(), fmt.Sprintf("the link holds %s, which may be another disk after a reboot", d.Path()), nil
+		return d.Path(), fmt.Sprintf("the link holds %s, %s", d.Path(), moves), nil
 	case TargetAuto, "":
 		switch {
 		case byID != "":
 			return "/dev/disk/by-id/" + byID, "", nil
+		case byPath != "" && doubt != "":
+			return "/dev/disk/by-path/" + byPath, fmt.Sprintf("has no by-id name that no other disk can have%s: the link holds its by-path name, which is the slot's: another disk put there would be taken for it", doubt), nil
 		case byPath != "":
 			return "/dev/disk/by-path/" + byPath, "", nil
+		case doubt != "":
+			return d.Path(), fmt.Sprintf("has no by-id name that no other disk can have%s, and no by-path name: the link holds %s, %s", doubt, d.Path(), moves), nil
 		}
-		return d.Path(), unstable, nil
+		return d.Path(), fmt.Sprintf("has neither a by-id nor a by-path name: the link holds %s, %s", d.Path(), moves), nil
 	}
-	return "", "", fmt.Errorf("target %q is not one of auto, by-id, by-path, name", mode)
+	return "", "", mode.Check()
 }
 
-// StableTarget tells whether a link's raw target is a name that stays with a
+// Doubt is why a link's target that leads to the disk now may be another disk's name
+// after a reboot; empty if nothing says so.
+func (s *Set) Doubt(d Disk, target string) string {
+	switch path.Dir(path.Clean(target)) {
+	case "/dev/disk/by-uuid", "/dev/disk/by-label":
+		return "it is made of what is written on the disk"
+	}
+	if text, is := strings.CutPrefix(target, "/dev/disk/by-id/"); is && slices.Contains(d.ByID, text) {
+		kept, why := s.names(d)
+		n := parseName(text)
+		switch {
+		case n.ofContent():
+			return "it is made of what is written on the disk"
+		case !slices.ContainsFunc(kept, func(k name) bool { return k.text == text }):
+			return why
+		}
+	}
+	return ""
+}
+
+// StableTarget reports whether a link's raw target is a name that stays with a
 // disk or a slot over a reboot.
 func StableTarget(target string) bool {
+	target = path.Clean(target)
 	return strings.HasPrefix(target, "/dev/disk/by-id/") || strings.HasPrefix(target, "/dev/disk/by-path/")
 }
 
-func bestByID(names []string) string {
+// bestByID is the best of names. A mapping is only named by its own names where it has
+// them: the paths of a multipath map have the others too, before the map is there.
+func bestByID(names []name, mapping bool) string {
+	own := func(n name) bool { return strings.HasPrefix(n.kind, "dm-") }
+	own1st := mapping && slices.ContainsFunc(names, own)
 	best, bestRank := "", 0
-	for _, name := range names {
-		rank := slices.IndexFunc(byIDRank(), func(p string) bool { return strings.HasPrefix(name, p) })
+	for _, n := range names {
+		if own1st && !own(n) {
+			continue
+		}
+		rank := slices.IndexFunc(byIDRank(), func(p string) bool { return strings.HasPrefix(n.text, p) })
 		if rank < 0 {
 			rank = len(byIDRank())
 		}
-		if best == "" || rank < bestRank || rank == bestRank && name < best {
-			best, bestRank = name, rank
+		rank *= 2
+		if n.kind == "nvme-" && n.namespace == "" {
+			rank++ // udev gives it to a drive's last namespace, and a drive can get a second one.
+		}
+		if best == "" || rank < bestRank || rank == bestRank && n.text < best {
+			best, bestRank = n.text, rank
 		}
 	}
 	return best
@@ -84,9 +132,12 @@ func bestByID(names []string) string {
 
 // bestByPath takes the name of the bus before the driver's ("pci-…" before
 // "virtio-pci-…"), then the alphabet.
-func bestByPath(names []string) string {
+func (s *Set) bestByPath(d Disk) string {
 	best := ""
-	for _, name := range names {
+	for _, name := range d.ByPath {
+		if s.claimedElsewhere("/dev/disk/by-path/"+name, d) {
+			continue
+		}
 		driver, bestDriver := strings.HasPrefix(name, "virtio-"), strings.HasPrefix(best, "virtio-")
 		if best == "" || bestDriver && !driver || bestDriver == driver && name < best {
 			best = name

@@ -4,10 +4,11 @@ package exec
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
 
 // Each calls f for every item, at most limit at a time (fewer than 1: all at once), and returns the results in the order
@@ -32,20 +33,10 @@ func Each[T, R any](ctx context.Context, items []T, limit int, timeout time.Dura
 	return results
 }
 
-// WithTimeout bounds ctx, with a TimeoutError as the cause of its end; 0 is no limit.
+// WithTimeout bounds ctx, with a failure.TimeoutError as the cause of its end; 0 is no limit.
 func WithTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if timeout <= 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, timeout, &TimeoutError{After: timeout})
+	return context.WithTimeoutCause(ctx, timeout, &failure.TimeoutError{After: timeout})
 }
-
-// TimeoutError is the cause of a context that Each ended. It is a context.DeadlineExceeded to errors.Is.
-type TimeoutError struct {
-	After time.Duration
-}
-
-func (e *TimeoutError) Error() string { return fmt.Sprintf("no answer within %s", e.After) }
-
-// Unwrap returns context.DeadlineExceeded.
-func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
 
 func newTLS(t *testing.T, h http.Handler) *httptest.Server {
@@ -77,7 +79,7 @@ func TestEachOneTimeoutLeavesTheOthers(t *testing.T) {
 	if results[0] != nil || results[3] != nil || results[2] == nil {
 		t.Errorf("results %v", results)
 	}
-	var timeout *TimeoutError
+	var timeout *failure.TimeoutError
 	if !errors.As(results[1], &timeout) || !errors.Is(results[1], context.DeadlineExceeded) {
 		t.Errorf("result %v, want a TimeoutError", results[1])
 	}

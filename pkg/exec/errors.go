@@ -4,6 +4,7 @@ package exec
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,9 +12,11 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -142,6 +145,16 @@ func (tr *trace) record(resp *http.Response, err error) {
 	}
 }
 
+// waitsFor is who has to answer next.
+func (tr *trace) waitsFor() string {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if tr.upgraded {
+		return "the pod, in which the command was begun"
+	}
+	return "the Kubernetes API server, or the kubelet behind it"
+}
+
 // classify turns the error of a command that ended without an exit status into a StartError or a CutError.
 func (tr *trace) classify(t Target, err error) error {
 	tr.mu.Lock()
@@ -213,6 +226,51 @@ func isRefusal(err error) bool {
 		}
 	}
 	return code >= 400 && code < 500 && code != http.StatusRequestTimeout
+}
+
+// OncePodsAreKnown calls f again, for some seconds, while a kubelet answers that it has no such pod: one that has just started hears
+// of its pods in a moment.
+func OncePodsAreKnown(ctx context.Context, f func() error) error {
+	const first, last = time.Second, 4 * time.Second
+	err := f()
+	for pause := first; PodUnknown(err) && pause <= last; pause *= 2 {
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+			err = f()
+		}
+	}
+	return err
+}
+
+// PodUnknown reports whether a kubelet answered that it has no such pod, as one does that has just started and has not heard of its
+// pods yet (Kubernetes v1.37, pkg/kubelet/server/server.go). The API server, which knows the pod, passes that on: as a body or a
+// status of its own, or in the stream's status. That the API server itself has no such pod is something else.
+func PodUnknown(err error) bool {
+	var (
+		plain  *httpError
+		status apierrors.APIStatus
+	)
+	switch {
+	case err == nil:
+		return false
+	case strings.Contains(err.Error(), "pod does not exist"):
+		return true
+	case errors.As(err, &status):
+		details := status.Status().Details
+		return status.Status().Code == http.StatusNotFound && details != nil && slices.ContainsFunc(details.Causes, func(c metav1.StatusCause) bool {
+			return c.Type == metav1.CauseTypeUnexpectedServerResponse
+		})
+	case errors.As(err, &plain):
+		return plain.code == http.StatusNotFound
+	}
+	for ; err != nil; err = errors.Unwrap(err) {
+		if m := handshake.FindStringSubmatch(err.Error()); m != nil {
+			return m[1] == "404"
+		}
+	}
+	return false
 }
 
 // neverStarted says whether text, which the API server, the kubelet or the runtime reports instead of an exit status,

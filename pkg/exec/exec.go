@@ -24,6 +24,8 @@ import (
 	clientexec "k8s.io/client-go/util/exec"
 	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
 
 // Target is the container that a command runs in.
@@ -116,7 +118,7 @@ func (e *Executor) Exec(ctx context.Context, t Target, c Command) error {
 	}
 	if err != nil && ctx.Err() != nil {
 		// The cause says more: a deadline, or what Stdout's writer had against going on.
-		err = context.Cause(ctx)
+		err = failure.Late(ctx, trace.waitsFor())
 	}
 
 	var exit clientexec.ExitError

@@ -11,13 +11,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec/exectest"
@@ -195,10 +198,25 @@ func TestHang(t *testing.T) {
 		if !errors.As(err, &cut) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("error %v, want a CutError by deadline", err)
 		}
-		if !strings.HasSuffix(err.Error(), "was cut before it ended: no answer within 50ms") {
+		if !strings.HasSuffix(err.Error(), "was cut before it ended: no answer within 50ms from the pod, in which the command was begun; --node-timeout gives it longer") {
 			t.Errorf("error %q", err)
 		}
 	})
+}
+
+// A server that does not even begin is another hop than a command that does not end.
+func TestHangBeforeItBegins(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(server.Close)
+	e, err := New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := e.Exec(ctx, target, Command{Argv: []string{"x"}}); err == nil || !strings.HasSuffix(err.Error(), "no answer within 50ms from the Kubernetes API server, or the kubelet behind it; --node-timeout gives it longer") {
+		t.Errorf("error %v", err)
+	}
 }
 
 func TestCancel(t *testing.T) {
@@ -361,5 +379,63 @@ func TestRefusedAfterAnOpenEnd(t *testing.T) {
 	var cut *CutError
 	if err := executor(t, s.RESTConfig()).Exec(t.Context(), target, Command{Argv: []string{"x"}}); !errors.As(err, &cut) {
 		t.Errorf("error %T %v, want a CutError", err, err)
+	}
+}
+
+// A kubelet that has just started is asked again, for some seconds and while somebody waits.
+func TestOncePodsAreKnown(t *testing.T) {
+	unknown := &StartError{Target: target, Cause: errors.New("unable to upgrade connection: pod does not exist")}
+	for name, c := range map[string]struct {
+		unknown, calls int
+		want           error
+		took           time.Duration
+	}{
+		"known":                {0, 1, nil, 0},
+		"known in a moment":    {2, 3, nil, 3 * time.Second},
+		"not known":            {9, 4, unknown, 7 * time.Second},
+		"nobody waits anymore": {-1, 1, unknown, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			begin, calls := time.Now(), 0
+			err := OncePodsAreKnown(ctx, func() error {
+				if c.unknown < 0 {
+					cancel()
+				}
+				if calls++; c.unknown < 0 || calls <= c.unknown {
+					return unknown
+				}
+				return nil
+			})
+			if !errors.Is(err, c.want) || calls != c.calls || time.Since(begin) != c.took {
+				t.Errorf("%s: %v after %d calls and %s", name, err, calls, time.Since(begin))
+			}
+		})
+	}
+}
+
+// A kubelet that has just started knows no pods, which is told in several ways, and not when the API server has no such pod.
+func TestPodUnknown(t *testing.T) {
+	unexpected := apierrors.NewGenericServerResponse(404, "get", schema.GroupResource{Resource: "pods/log"}, "prov-x", "unknown", 0, true)
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"none":                     {nil, false},
+		"in the stream":            {&StartError{Target: target, Cause: errors.New(`Internal error occurred: error sending request: unable to upgrade connection: pod does not exist`)}, true},
+		"the body":                 {&StartError{Target: target, Cause: &httpError{code: 404, text: "404 Not Found 404: Page Not Found"}}, true},
+		"the handshake":            {&StartError{Target: target, Cause: errors.New("websocket: bad handshake (404 Not Found): pod")}, true},
+		"of a log":                 {fmt.Errorf("the log: %w", unexpected), true},
+		"the API server has none":  {&StartError{Target: target, Cause: apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "prov-x")}, false},
+		"forbidden":                {&StartError{Target: target, Cause: apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "prov-x", nil)}, false},
+		"another code":             {&StartError{Target: target, Cause: &httpError{code: 502, text: "502"}}, false},
+		"another container":        {errors.New(`unable to upgrade connection: container not found ("provisioner")`), false},
+		"a handshake of its own":   {errors.New("websocket: bad handshake (403 Forbidden): x"), false},
+		"a log that is not served": {apierrors.NewServiceUnavailable("x"), false},
+	} {
+		if got := PodUnknown(c.err); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

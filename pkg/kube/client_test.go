@@ -4,13 +4,19 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 )
 
 var _ Client = kubernetes.Interface(nil) // And so its fake is.
@@ -61,5 +67,37 @@ func TestAClientThatCannotBeMadeIsAnError(t *testing.T) {
 	config := &rest.Config{Host: "https://192.0.2.1", TLSClientConfig: rest.TLSClientConfig{CAData: []byte("no certificate")}}
 	if client, err := NewClient(config); err == nil {
 		t.Errorf("%v, without an error", client)
+	}
+}
+
+// A request that takes too long says who did not answer, and which flag gives it longer.
+func TestClientSaysWhoIsLate(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(server.Close)
+	client, err := NewClient(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := func(ctx context.Context) error {
+		_, err := client.CoreV1().Nodes().Get(ctx, "w-1", metav1.GetOptions{})
+		return err
+	}
+	for from, ask := range map[string]func(context.Context) error{
+		"the Kubernetes API server": node,
+		"the Kubernetes API server, or the kubelet behind it": func(ctx context.Context) error {
+			return client.CoreV1().RESTClient().Get().Resource("nodes").Name("w-1").SubResource("proxy").Suffix("stats/summary").Do(ctx).Error()
+		},
+	} {
+		ctx, cancel := exec.WithTimeout(t.Context(), 20*time.Millisecond)
+		err := ask(ctx)
+		cancel()
+		if late, ok := errors.AsType[*failure.TimeoutError](err); !ok || late.From != from || !strings.Contains(err.Error(), "--node-timeout") {
+			t.Errorf("%s: %v", from, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := node(ctx); err == nil || strings.Contains(err.Error(), "--node-timeout") {
+		t.Errorf("another limit: %v", err)
 	}
 }

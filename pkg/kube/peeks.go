@@ -21,6 +21,7 @@ import (
 	watchtools "k8s.io/client-go/tools/watch"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/peek"
 )
 
@@ -111,7 +112,7 @@ func (p *Peeks) delete(ctx context.Context, name string) {
 	defer cancel()
 	err := p.Client.BatchV1().Jobs(peek.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
 	if err != nil && !apierrors.IsNotFound(err) {
-		p.warn("Job %q could not be deleted: %s; it ends by itself; delete it: kubectl -n %s delete job %s", peek.Namespace+"/"+name, err, peek.Namespace, name)
+		p.warn("Job %q could not be deleted: %s; it ends by itself; delete it: %s", peek.Namespace+"/"+name, err, shell.Command("kubectl", "-n", peek.Namespace, "delete", "job", name))
 	}
 }
 
@@ -121,7 +122,7 @@ func (p *Peeks) sweepUp(ctx context.Context, now time.Time) {
 	list, err := p.Client.BatchV1().Jobs(peek.Namespace).List(ctx, metav1.ListOptions{LabelSelector: peek.Selector().String()})
 	if err != nil {
 		if ctx.Err() == nil {
-			p.warn("whether earlier runs left Jobs behind is unknown: %s; look: kubectl -n %s get jobs -l %s", err, peek.Namespace, peek.Selector())
+			p.warn("whether earlier runs left Jobs behind is unknown: %s; look: %s", err, shell.Command("kubectl", "-n", peek.Namespace, "get", "jobs", "-l", peek.Selector().String()))
 		}
 		return
 	}

@@ -31,6 +31,8 @@ type Pods struct {
 	// Targets by node, and the Classes that their directories belong to.
 	Targets map[string]exec.Target
 	Classes []provisioner.Class
+	// Volumes are the paths of volumes to look at on each node, as link.VolumePaths gives them.
+	Volumes map[string][]string
 	// Limit is how many nodes are worked on at once; Timeout is each node's own,
 	// for looking and for each step.
 	Limit   int
@@ -62,7 +64,11 @@ func (p *Pods) Observe(ctx context.Context, nodes, closely []string, stepsFollow
 		if done != nil {
 			defer done()
 		}
-		answer := p.look(ctx, node, closely, stepsFollow)
+		var answer link.Answer
+		_ = exec.OncePodsAreKnown(ctx, func() error { // The answer has it.
+			answer = p.look(ctx, node, closely, stepsFollow)
+			return answer.Err
+		})
 		if errors.Is(answer.Err, exec.ErrNoEnd) { // It has only looked, and can do so again.
 			answer = p.look(ctx, node, closely, stepsFollow)
 		}
@@ -126,7 +132,7 @@ func (p *Pods) open(ctx context.Context, node string, closely []string, stepsFol
 	if !ok {
 		return nil, link.Answer{Err: fmt.Errorf("no provisioner pod runs on node %q", node), NotStarted: true}
 	}
-	s := start(ctx, p.Executor, target, link.Argv(p.Classes, closely, stepsFollow), p.Timeout)
+	s := start(ctx, p.Executor, target, link.Argv(p.Classes, closely, p.Volumes[node], stepsFollow), link.Stdin(p.Volumes[node]), p.Timeout)
 	out, err := s.observed(ctx)
 	if err != nil {
 		var notStarted *exec.StartError

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec/exectest"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
@@ -201,8 +202,8 @@ func TestANodeThatHangsHasItsOwnTimeout(t *testing.T) {
 		"w-1": {Namespace: "ns", Pod: "hangs"}, "w-2": {Namespace: "ns", Pod: "p"},
 	}}
 	answers := p.Observe(t.Context(), []string{"w-1", "w-2", "w-3"}, nil, false, nil)
-	var timeout *exec.TimeoutError
-	if !errors.As(answers[0].Err, &timeout) || answers[0].NotStarted {
+	var timeout *failure.TimeoutError
+	if !errors.As(answers[0].Err, &timeout) || timeout.From != "the pod, in which the command was begun" || answers[0].NotStarted {
 		t.Errorf("the node that hangs: %+v", answers[0])
 	}
 	if answers[1].Err != nil {

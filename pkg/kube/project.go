@@ -61,7 +61,13 @@ func identity(a map[string]string) *disk.ID {
 	if !recorded {
 		return nil
 	}
-	// A size that is no number is no evidence of anything.
+	// Whoever may edit volumes writes annotations: what no disk has is no evidence of anything.
+	for _, value := range append(append(list(annotationByID), list(annotationByPath)...), a[annotationWWID], a[annotationSerial]) {
+		if !plain(value) {
+			return nil
+		}
+	}
+	// Nor is a size that is no number.
 	size, _ := strconv.ParseUint(a[annotationSize], 10, 64)
 	return &disk.ID{WWID: a[annotationWWID], Serial: a[annotationSerial], ByID: list(annotationByID), ByPath: list(annotationByPath), Size: size}
 }
@@ -103,22 +109,24 @@ func VolumeOf(pv *corev1.PersistentVolume) (snapshot.Volume, bool) {
 	return v, true
 }
 
-// nodeOf is the only value of the only kubernetes.io/hostname term.
+// nodeOf is the node's hostname that every term of the affinity asks for; empty where one of them, any of
+// which is enough, allows for others.
 func nodeOf(pv *corev1.PersistentVolume) string {
 	if pv.Spec.NodeAffinity == nil || pv.Spec.NodeAffinity.Required == nil {
 		return ""
 	}
 	node := ""
-	for _, term := range pv.Spec.NodeAffinity.Required.NodeSelectorTerms {
+	for i, term := range pv.Spec.NodeAffinity.Required.NodeSelectorTerms {
+		only := ""
 		for _, e := range term.MatchExpressions {
-			if e.Key != corev1.LabelHostname || e.Operator != corev1.NodeSelectorOpIn {
-				continue
+			if e.Key == corev1.LabelHostname && e.Operator == corev1.NodeSelectorOpIn && len(e.Values) == 1 {
+				only = e.Values[0]
 			}
-			if len(e.Values) != 1 || node != "" {
-				return ""
-			}
-			node = e.Values[0]
 		}
+		if only == "" || i > 0 && only != node {
+			return ""
+		}
+		node = only
 	}
 	return node
 }

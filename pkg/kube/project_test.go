@@ -74,6 +74,25 @@ func TestVolumeOf(t *testing.T) {
 	if several.Node != "" {
 		t.Errorf("a volume of two nodes is said to be of %q", several.Node)
 	}
+	in := func(key string, values ...string) corev1.NodeSelectorTerm {
+		return corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values}}}
+	}
+	// A node meets the affinity that meets one of its terms.
+	for name, c := range map[string]struct {
+		terms []corev1.NodeSelectorTerm
+		want  string
+	}{
+		"a zone instead":           {[]corev1.NodeSelectorTerm{in("topology.kubernetes.io/zone", "a")}, ""},
+		"a zone too":               {[]corev1.NodeSelectorTerm{in(corev1.LabelHostname, "w-1"), in("topology.kubernetes.io/zone", "a")}, ""},
+		"two hostnames, two terms": {[]corev1.NodeSelectorTerm{in(corev1.LabelHostname, "w-1"), in(corev1.LabelHostname, "w-2")}, ""},
+		"one hostname, two terms":  {[]corev1.NodeSelectorTerm{in(corev1.LabelHostname, "w-1"), in(corev1.LabelHostname, "w-1")}, "w-1"},
+		"one hostname and a zone":  {[]corev1.NodeSelectorTerm{{MatchExpressions: append(in("topology.kubernetes.io/zone", "a").MatchExpressions, in(corev1.LabelHostname, "w-1").MatchExpressions...)}}, "w-1"},
+	} {
+		v, _ := VolumeOf(volume("x", func(pv *corev1.PersistentVolume) { pv.Spec.NodeAffinity.Required.NodeSelectorTerms = c.terms }))
+		if v.Node != c.want {
+			t.Errorf("%s: of node %q, want %q", name, v.Node, c.want)
+		}
+	}
 }
 
 func TestIdentityOutlivesItsAnnotations(t *testing.T) {
@@ -139,5 +158,17 @@ func TestAwaitSeesWhatComesLater(t *testing.T) {
 	})
 	if err != nil || len(seen) != 1 || seen[0] != "local-pv-1" {
 		t.Errorf("Await = %v, seen %q", err, seen)
+	}
+}
+
+// What no disk has identifies none: annotations are anybody's who may edit volumes.
+func TestIdentityThatNoDiskHas(t *testing.T) {
+	for _, key := range []string{annotationWWID, annotationSerial, annotationByID, annotationByPath} {
+		if id := identity(map[string]string{key: "naa.5\x1b[31m", annotationSize: "5"}); id != nil {
+			t.Errorf("%s: %+v", key, id)
+		}
+		if id := identity(map[string]string{key: "naa.5 x", annotationSize: "5"}); id == nil {
+			t.Errorf("%s is refused", key)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
@@ -34,9 +35,9 @@ type session struct {
 	err    error
 }
 
-// start runs the node script. The session outlives ctx, whose end only ends the
+// start runs the node script, which is the beginning of input. The session outlives ctx, whose end only ends the
 // waiting: a step in flight is waited for.
-func start(ctx context.Context, executor *exec.Executor, target exec.Target, argv []string, timeout time.Duration) *session {
+func start(ctx context.Context, executor *exec.Executor, target exec.Target, argv []string, input string, timeout time.Duration) *session {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stdin, w := io.Pipe()
 	s := &session{stdin: w, timeout: timeout, cancel: cancel, exited: make(chan struct{})}
@@ -44,7 +45,7 @@ func start(ctx context.Context, executor *exec.Executor, target exec.Target, arg
 	go func() {
 		s.err = executor.Exec(ctx, target, exec.Command{
 			Argv:   argv,
-			Stdin:  io.MultiReader(strings.NewReader(link.Script()), stdin),
+			Stdin:  io.MultiReader(strings.NewReader(input), stdin),
 			Stdout: exec.Limit(&s.out, maxAnswer),
 			End:    probe.End,
 		})
@@ -60,7 +61,7 @@ func start(ctx context.Context, executor *exec.Executor, target exec.Target, arg
 func (s *session) observed(ctx context.Context) (string, error) {
 	at, err := s.wait(ctx, func(out string) int { return past(out, probe.Observed) })
 	if err != nil {
-		s.abandon(err)
+		err = s.abandon(err)
 		return s.out.text(), err
 	}
 	return s.out.text()[:at-len(probe.Observed)] + probe.End, nil
@@ -80,7 +81,7 @@ func (s *session) perform(ctx context.Context, steps [][]string) link.Answer {
 			return link.Answer{Out: s.out.text()[begin:], Err: err, NotStarted: i == 0, Begun: i}
 		}
 		if err := s.step(ctx, step, begin, i+1); err != nil {
-			s.abandon(err)
+			err = s.abandon(err)
 			return link.Answer{Out: s.out.text()[begin:], Err: err, Begun: i + 1}
 		}
 	}
@@ -126,16 +127,20 @@ func (s *session) end(ctx context.Context) error {
 	case <-s.exited:
 		return s.err
 	case <-ctx.Done():
-		s.abandon(context.Cause(ctx))
-		return context.Cause(ctx)
+		return s.abandon(context.Cause(ctx))
 	}
 }
 
-// abandon cuts the session and waits until it is gone.
-func (s *session) abandon(cause error) {
+// abandon cuts the session and waits until it is gone. The exec knows more of the cause: who did not answer.
+func (s *session) abandon(cause error) error {
 	s.cancel(cause)
 	_ = s.stdin.CloseWithError(cause)
 	<-s.exited
+	late, here := errors.AsType[*failure.TimeoutError](s.err)
+	if _, mine := errors.AsType[*failure.TimeoutError](cause); mine && here {
+		return late
+	}
+	return cause
 }
 
 // over tells whether the exec has ended.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -88,7 +89,10 @@ func (f *Flags) ToPrinter() (*Printer, error) {
 		if err != nil {
 			return nil, failure.Wrap(err, fmt.Sprintf("cannot print as %q", f.Format), "")
 		}
-		return &Printer{objects: p}, nil
+		if format == "yaml" {
+			p = &printers.YAMLPrinter{} // Which takes JSON, too.
+		}
+		return &Printer{objects: p, verbatim: format == "yaml"}, nil
 	}
 	return nil, failure.New(fmt.Sprintf("unknown output format %q", f.Format), "use one of "+strings.Join(Formats(), ", "))
 }
@@ -97,6 +101,8 @@ func (f *Flags) ToPrinter() (*Printer, error) {
 type Printer struct {
 	options printers.PrintOptions
 	objects printers.ResourcePrinter // nil: tables
+	// verbatim output has escapes of its own, which are not those of Filter.
+	verbatim bool
 }
 
 // IsTable says whether people read the output: a table, wide or not.
@@ -113,6 +119,22 @@ func (p *Printer) Print(w io.Writer, obj any, table func() *metav1.Table) error 
 	u, err := toUnstructured(obj)
 	if err != nil {
 		return err
+	}
+	if p.verbatim {
+		// The libraries write no YAML of JSON that has C1 controls in it; of their escapes they do.
+		body, err := json.Marshal(u)
+		if err != nil {
+			return err
+		}
+		var escaped strings.Builder
+		for _, r := range string(body) {
+			if unicode.IsControl(r) {
+				fmt.Fprintf(&escaped, `\u%04x`, r)
+			} else {
+				escaped.WriteRune(r)
+			}
+		}
+		u, w = &runtime.Unknown{Raw: []byte(escaped.String())}, behind(w)
 	}
 	return p.objects.PrintObj(u, w)
 }

@@ -21,6 +21,9 @@ import (
 
 // IsTerminal says whether stream, a reader or a writer, is a terminal.
 func IsTerminal(stream any) bool {
+	if f, ok := stream.(*filtered); ok {
+		stream = f.to
+	}
 	f, ok := stream.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -81,7 +84,7 @@ func NewProgress(w io.Writer) *Progress {
 	if !IsTerminal(w) {
 		return &Progress{}
 	}
-	return &Progress{to: w}
+	return &Progress{to: behind(w)}
 }
 
 // Show replaces the line.
@@ -96,7 +99,7 @@ func (p *Progress) Show(format string, args ...any) {
 
 func (p *Progress) show(line string) {
 	// Carriage return, text, erase to the end of the line: no flicker, and no trace of a longer line before.
-	fmt.Fprintf(p.to, "\r%s\x1b[K", line)
+	fmt.Fprintf(p.to, "\r%s\x1b[K", strings.ReplaceAll(Escape(line), "\n", " "))
 	p.shown = true
 }
 
@@ -184,17 +187,26 @@ func (c *Colour) Type() string { return "string" }
 
 // Style returns the style for w: with auto in colour if w is a terminal, NO_COLOR is not set and TERM is not dumb.
 func (c Colour) Style(w io.Writer) Style {
-	return Style{on: c == "always" || c != "never" && printers.AllowsColorOutput(w)}
+	s := Style{on: c == "always" || c != "never" && printers.AllowsColorOutput(behind(w))}
+	if f, ok := w.(*filtered); ok {
+		s.key = f.key
+	}
+	return s
 }
 
 // Style colours the word that begins a line, such as "error:". It is never the only sign of anything.
 type Style struct {
 	on bool
+	// key is the filter's whose stream this is for, or "".
+	key string
 }
 
 func (s Style) paint(code, word string) string {
 	if !s.on {
 		return word
+	}
+	if s.key != "" {
+		return s.key + code + s.key + word + s.key + "0" + s.key
 	}
 	return "\x1b[" + code + "m" + word + "\x1b[0m"
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/cli-runtime/pkg/printers"
 )
 
 // None is what a table shows for a value that does not exist, and Unknown for one that could not be looked at.
@@ -41,6 +40,3 @@ func Age(then, now time.Time) string {
 	}
 	return duration.HumanDuration(now.Sub(then))
 }
-
-// Escape makes what others wrote, an event or a log, harmless to a terminal.
-func Escape(text string) string { return printers.EscapeTerminal(text) }

@@ -4,6 +4,7 @@ package probe
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
@@ -28,6 +29,8 @@ func content(r Record) *disk.Content {
 		c.SignedError = failed("blkid", code, says)
 	}
 
+	unsigned(c, r)
+
 	says = strings.TrimSpace(r.Get("mke2fs-says"))
 	switch code := r.Get("mke2fs"); {
 	case strings.Contains(says, "in use by the system"):
@@ -41,6 +44,54 @@ func content(r Record) *disk.Content {
 		c.BusyDetail = failed("mke2fs -n", code, withoutVersion(says))
 	}
 	return c
+}
+
+// unsigned judges data that no signature tells of. Where there is a signature, it is
+// what the bytes of the ends are explained by, and they are not looked at.
+func unsigned(c *disk.Content, r Record) {
+	switch r.Get("magic") {
+	case "spdk-blobstore":
+		c.Format = "an SPDK blobstore"
+	case "spdk-raid":
+		c.Format = "an SPDK RAID member"
+	case "bluestore":
+		// Newer ones of libblkid know it.
+		if c.Signature.Type == "" {
+			c.Format = "a Ceph BlueStore OSD"
+		}
+	}
+	if c.Format != "" {
+		c.Unsigned = disk.Yes
+		return
+	}
+	if c.Signed != disk.No {
+		return
+	}
+	c.Unsigned = disk.No
+	var where []string
+	for _, end := range []struct{ key, where string }{{"first-mib", "its first MiB"}, {"last-mib", "its last MiB"}} {
+		count, err := strconv.ParseUint(r.Get(end.key), 10, 32)
+		switch {
+		case err == nil && count > 0:
+			where = append(where, end.where)
+		case err != nil && (end.key == "first-mib" || r.Has(end.key) || longer(r.Get("size"), mib/sector)):
+			c.Unsigned = disk.Unknown
+		}
+	}
+	if len(where) > 0 {
+		c.Unsigned, c.Where = disk.Yes, strings.Join(where, " and ")
+	}
+}
+
+const (
+	mib    = 1 << 20
+	sector = 512 // sysfs counts in these, whatever the device's sector.
+)
+
+// longer tells whether a number of sectors is more than that, or none that can be read.
+func longer(sectors string, than uint64) bool {
+	n, err := strconv.ParseUint(sectors, 10, 64)
+	return err != nil || n > than
 }
 
 // signature reads the output of `blkid -p -o udev`.

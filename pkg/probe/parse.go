@@ -44,6 +44,7 @@ func Parse(out string) (snapshot.PodView, error) {
 		},
 		mounted: mounted,
 		classOf: make(map[string]string),
+		dirOf:   make(map[string]string),
 		byID:    make(map[disk.Number][]string),
 		byPath:  make(map[disk.Number][]string),
 	}
@@ -51,18 +52,26 @@ func Parse(out string) (snapshot.PodView, error) {
 		if err := p.record(r); err != nil {
 			return snapshot.PodView{}, err
 		}
+		if len(p.view.Disks) > snapshot.MaxDisks { // Of each there is more to come.
+			return snapshot.PodView{}, p.view.Check()
+		}
 	}
 	p.finish()
+	if err := p.view.Check(); err != nil {
+		return snapshot.PodView{}, err
+	}
 	return p.view, nil
 }
 
 type parser struct {
 	view    snapshot.PodView
 	mounted []mounts.Mount
-	// classOf is the class of a class directory.
-	classOf      map[string]string
-	byID, byPath map[disk.Number][]string
-	kernel       []kernelNames
+	// points are the mounts by where they are, once asked for.
+	points map[string]mounts.Mount
+	// classOf is the class of a class directory, dirOf the directory of a class.
+	classOf, dirOf map[string]string
+	byID, byPath   map[disk.Number][]string
+	kernel         []kernelNames
 }
 
 // kernelNames keeps a device's place in sysfs until all are known.
@@ -71,21 +80,26 @@ type kernelNames struct{ kernel, parent string }
 func (p *parser) record(r Record) error {
 	switch r.Kind {
 	case "dir":
-		p.classOf[r.Get("path")] = r.Get("class")
+		p.classOf[r.Get("path")], p.dirOf[r.Get("class")] = r.Get("class"), r.Get("path")
 		p.view.Dirs[r.Get("class")] = snapshot.Dir{
 			Exists:     r.Has("exists"),
 			Writable:   r.Has("writable"),
 			MountPoint: p.mountPoint(r.Get("path")),
+			Filesystem: p.filesystem(r.Get("path")),
 			Problem:    r.Get("problem"),
 		}
 	case "entry":
 		dir := p.view.Dirs[r.Get("class")]
-		dir.Entries = append(dir.Entries, provisioner.Entry{
+		entry := provisioner.Entry{
 			Name:   r.Get("name"),
 			Kind:   provisioner.EntryKind(r.Get("kind")),
 			Target: r.Get("target"),
 			Device: r.Get("device"),
-		})
+		}
+		if entry.Kind == provisioner.Directory {
+			entry.Mounted, entry.Mount = p.mountedAt(r.Get("class"), entry.Name)
+		}
+		dir.Entries = append(dir.Entries, entry)
 		if problem := r.Get("problem"); problem != "" {
 			dir.Problem = fmt.Sprintf("%q: %s", r.Get("name"), problem)
 		}
@@ -105,11 +119,46 @@ func (p *parser) record(r Record) error {
 			}
 			p.view.Paths[r.Get("path")] = n
 		}
+	case "volume":
+		return p.volume(r)
 	case "disk":
 		return p.disk(r)
 	default:
 		return fmt.Errorf("the node's answer has an unknown record %q", shorten(r.Kind))
 	}
+	return nil
+}
+
+// mountedAt tells whether something is mounted at an entry of a class, and what.
+func (p *parser) mountedAt(class, name string) (answer disk.Answer, source string) {
+	if len(p.mounted) == 0 {
+		return "", ""
+	}
+	if p.points == nil {
+		p.points = make(map[string]mounts.Mount, len(p.mounted))
+		for _, m := range p.mounted {
+			p.points[m.Point] = m
+		}
+	}
+	if m, ok := p.points[path.Join(p.dirOf[class], name)]; ok {
+		return disk.Yes, fmt.Sprintf("%s (%s)", m, m.Type)
+	}
+	return disk.No, ""
+}
+
+// volume takes where the path of a volume leads.
+func (p *parser) volume(r Record) error {
+	var n disk.Number
+	if r.Has("number") {
+		var err error
+		if n, err = disk.ParseNumber(r.Get("number")); err != nil {
+			return err
+		}
+	}
+	if p.view.VolumePaths == nil {
+		p.view.VolumePaths = make(map[string]disk.Number)
+	}
+	p.view.VolumePaths[r.Get("path")] = n
 	return nil
 }
 
@@ -125,6 +174,9 @@ func (p *parser) home(r Record) error {
 		if _, told := p.view.Beneath[n]; !told {
 			p.view.Beneath[n] = "holds " + dir
 		}
+	}
+	if snapshot.Volatile(p.typeOf(r.Get("device"))) {
+		return nil // It lies in memory: under it is no disk that could be missed.
 	}
 	if class, ok := p.classOf[dir]; ok && r.Has("problem") && p.view.BeneathProblem == "" {
 		p.view.BeneathProblem = fmt.Sprintf("the directory of class %q lies on no block device that can be told (%s)", class, r.Get("problem"))
@@ -176,21 +228,28 @@ func (p *parser) disk(r Record) error {
 		Partitions: r.All("part"),
 		Holders:    r.All("holders"),
 		Slaves:     r.All("slaves"),
+		Under:      distinct(r.All("under")),
+		MaybeUnder: distinct(r.All("maybe-under")),
 		Kernel:     kernelName(r),
+	}
+	if over := r.Get("over"); over != "" && over != "-" && over != "?" {
+		if d.Over, err = disk.ParseNumber(over); err != nil {
+			return err
+		}
 	}
 	// A virtio disk's vendor is the PCI vendor's number, which tells nobody anything.
 	if vendor := strings.TrimSpace(r.Get("device/vendor")); !strings.HasPrefix(vendor, "0x") {
 		d.Vendor = vendor
 	}
 	if size := r.Get("size"); size != "" {
-		// sysfs counts in 512 bytes, whatever the device's sector.
 		sectors, err := strconv.ParseUint(size, 10, 55)
 		if err != nil {
 			return fmt.Errorf("the size of %q is not a number: %q", d.Name, shorten(size))
 		}
-		d.Size = sectors * 512
+		d.Size = sectors * sector
 	}
 	d.Kind = kindOf(r)
+	d.Transport, d.Virtual = transport(r), d.Kind == disk.KindDisk && virtual(r)
 	names := kernelNames{kernel: d.Kernel}
 	if d.Kind == disk.KindPartition {
 		names.parent = path.Base(path.Dir(r.Get("sysfs")))
@@ -232,9 +291,63 @@ func kindOf(r Record) disk.Kind {
 	return disk.KindDisk
 }
 
+// transport tells from a device's place in sysfs, and from what its NVMe controllers
+// say, how it is reached; empty: by nothing that is told apart (Linux 6.18: iscsi
+// drivers/scsi/scsi_transport_iscsi.c, Fibre Channel scsi_transport_fc.c, SRP
+// drivers/infiniband/ulp/srp, SATA drivers/ata/libata-transport.c, USB/IP drivers/usb/usbip, emulated SCSI scsi_debug.c and
+// drivers/target/loopback; nvme/host/sysfs.c).
+func transport(r Record) string {
+	for _, part := range strings.Split(r.Get("sysfs"), "/") {
+		switch {
+		case numbered(part, "session"):
+			return "iscsi"
+		case strings.HasPrefix(part, "rport-"):
+			return "fc"
+		case strings.HasPrefix(part, "srp-"), part == "infiniband_srp":
+			return "srp"
+		case strings.HasPrefix(part, "vhci_hcd."):
+			return "usbip"
+		case numbered(part, "ata"):
+			return "sata"
+		case numbered(part, "pseudo_"), numbered(part, "tcm_loop_"), numbered(part, "tcm_loop_adapter_"):
+			return "scsi-loop"
+		}
+	}
+	for _, t := range r.All("transport") {
+		// One way over the network is enough. The controllers of a machine itself are
+		// pcie, and apple-nvme on Apple's.
+		if t = strings.TrimSpace(t); t != "" && t != "pcie" && t != "apple-nvme" {
+			return "nvme-" + t
+		}
+	}
+	if strings.Contains(r.Get("sysfs"), "/nvme-subsystem/") && len(r.All("transport")) == 0 {
+		return "nvme-unseen"
+	}
+	return ""
+}
+
+func numbered(s, prefix string) bool {
+	rest, ok := strings.CutPrefix(s, prefix)
+	return ok && rest != "" && strings.Trim(rest, "0123456789") == ""
+}
+
+// virtual tells whether the kernel knows no hardware of a device. An NVMe drive with
+// several controllers has its place there too, with what it is reached by.
+func virtual(r Record) bool {
+	return strings.HasPrefix(r.Get("sysfs"), "/sys/devices/virtual/") && transport(r) == "" && len(r.All("transport")) == 0
+}
+
+func distinct(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // finish joins what needs the whole answer: udev's names, the names of parents,
 // a stable order.
 func (p *parser) finish() {
+	if len(p.view.Beneath) == 0 && p.view.BeneathProblem == "" && len(p.classOf) > 0 {
+		p.view.BeneathProblem = "none of the node's directories that the pod sees lies on a block device"
+	}
 	byKernel := make(map[string]string, len(p.view.Disks))
 	for i, names := range p.kernel {
 		byKernel[names.kernel] = p.view.Disks[i].Name
@@ -252,6 +365,29 @@ func (p *parser) finish() {
 	for class := range maps.Keys(p.view.Dirs) {
 		slices.SortFunc(p.view.Dirs[class].Entries, func(a, b provisioner.Entry) int { return cmp.Compare(a.Name, b.Name) })
 	}
+}
+
+// typeOf is the type of the file system that has a device number; empty if none that the
+// pod sees has it.
+func (p *parser) typeOf(device string) string {
+	for _, m := range p.mounted {
+		if m.Device.String() == device {
+			return m.Type
+		}
+	}
+	return ""
+}
+
+// filesystem is the type of the file system that is mounted at a directory, the last
+// one where there are several; empty if none is.
+func (p *parser) filesystem(dir string) string {
+	kind := ""
+	for _, m := range p.mounted {
+		if m.Point == path.Clean(dir) {
+			kind = m.Type
+		}
+	}
+	return kind
 }
 
 func (p *parser) mountPoint(dir string) bool {

@@ -123,7 +123,7 @@ func TestParseHardware(t *testing.T) {
 		t.Errorf("paths %v", view.Paths)
 	}
 	// /etc/hosts is on no device here, which is no problem: the class directories are.
-	if system := disk.SystemDisks(view.Disks, view.Beneath); view.BeneathProblem != "" || system[nvme.Number] != "holds /mnt/block" || len(system) != 2 {
+	if system := disk.NewSet(view.Disks, disk.Doubts{}).SystemDisks(view.Beneath); view.BeneathProblem != "" || system[nvme.Number] != "holds /mnt/block" || len(system) != 2 {
 		t.Errorf("system disks %v, %q", system, view.BeneathProblem)
 	}
 }
@@ -131,7 +131,8 @@ func TestParseHardware(t *testing.T) {
 func TestParseTalos(t *testing.T) {
 	view := parsed(t, "talos")
 	view.Beneath = nil // The names of the partitions must do.
-	system := disk.SystemDisks(view.Disks, view.Beneath)
+	set := disk.NewSet(view.Disks, disk.Doubts{})
+	system := set.SystemDisks(view.Beneath)
 	if len(system) != 1 || system[disk.Number{Major: 254}] != "has a partition named EFI" {
 		t.Errorf("system disks %v", system)
 	}
@@ -139,7 +140,7 @@ func TestParseTalos(t *testing.T) {
 	if o := b.Objections(); len(o) != 0 {
 		t.Errorf("against vdb: %v", o)
 	}
-	if target, warning, err := b.Target(disk.TargetAuto); target != "/dev/disk/by-id/virtio-talos-disk-b" || warning != "" || err != nil {
+	if target, warning, err := set.Target(b, disk.TargetAuto); target != "/dev/disk/by-id/virtio-talos-disk-b" || warning != "" || err != nil {
 		t.Errorf("the target of vdb: %q, %q, %v", target, warning, err)
 	}
 	c, _ := view.DiskByName("vdc")
@@ -174,6 +175,7 @@ func TestParseRefuses(t *testing.T) {
 		"a size that is none":      {start + "disk\n  name=vdb\n  number=1:1\n  size=x\nend\n", "is not a number"},
 		"a size beyond 64 bits":    {start + "disk\n  name=vdb\n  number=1:1\n  size=36028797018963968\nend\n", "is not a number"},
 		"a path's number":          {start + "path\n  path=/dev/x\n  number=x\nend\n", "not MAJOR:MINOR"},
+		"a volume's number":        {start + "volume\n  path=/dev/x\n  number=x\nend\n", "not MAJOR:MINOR"},
 		"what lies beneath":        {start + "home\n  dir=/x\n  beneath=1:1 x\nend\n", "not MAJOR:MINOR"},
 		"a step of another script": {start + "step\n  result=created\nend\n", `unknown record "step"`},
 	} {
@@ -191,8 +193,52 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestArgs(t *testing.T) {
-	got := Args([]provisioner.Class{{Name: "a", MountDir: "/mnt/a b", HostDir: "/h"}, {Name: "c", MountDir: "/mnt/c"}}, []string{"vd*", "/dev/disk/by-id/x"})
-	if want := []string{"a", "/mnt/a b", "c", "/mnt/c", "--", "vd*", "/dev/disk/by-id/x"}; !slices.Equal(got, want) {
+	got := Args([]provisioner.Class{{Name: "a", MountDir: "/mnt/a b", HostDir: "/h"}, {Name: "c", MountDir: "/mnt/c"}}, []string{"vd*", "/dev/disk/by-id/x"}, 3)
+	if want := []string{"3", "a", "/mnt/a b", "c", "/mnt/c", "--", "vd*", "/dev/disk/by-id/x"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// How a disk is reached is told by its place in sysfs, and by its NVMe controllers.
+func TestTransport(t *testing.T) {
+	for _, c := range []struct {
+		sysfs, controllers, want string
+		virtual                  bool
+	}{
+		{"/sys/devices/pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda", "", "sata", false},
+		{"/sys/devices/pci0000:00/0000:01:00.0/host0/port-0:0/end_device-0:0/target0:0:0/0:0:0:0/block/sda", "", "", false},
+		{"/sys/devices/platform/host2/session1/target2:0:0/2:0:0:1/block/sdb", "", "iscsi", false},
+		{"/sys/devices/pci0000:00/0000:05:00.0/host7/session12/target7:0:0/7:0:0:0/block/sdb", "", "iscsi", false},
+		{"/sys/devices/pci0000:80/0000:82:00.0/host1/rport-1:0-2/target1:0:0/1:0:0:0/block/sdc", "", "fc", false},
+		{"/sys/devices/virtual/net/eth0.100/host4/rport-4:0-0/target4:0:0/4:0:0:0/block/sdc", "", "fc", false},
+		{"/sys/devices/pci0000:00/0000:01:00.0/infiniband_srp/srp-mlx5_0-1/host7/target7:0:0/7:0:0:0/block/sdd", "", "srp", false},
+		{"/sys/devices/platform/vhci_hcd.0/usb3/3-1/3-1:1.0/host9/target9:0:0/9:0:0:0/block/sde", "", "usbip", false},
+		{"/sys/devices/pseudo_0/adapter0/host10/target10:0:0/10:0:0:0/block/sdf", "", "scsi-loop", false},
+		{"/sys/devices/tcm_loop_0/tcm_loop_adapter_0/host11/target11:0:1/11:0:1:0/block/sdg", "", "scsi-loop", false},
+		{"/sys/devices/pci0000:00/0000:02:00.0/nvme/nvme0/nvme0n1", "pcie", "", false},
+		{"/sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1", "pcie", "", false},
+		{"/sys/devices/platform/soc/27bcc0000.nvme/nvme/nvme0/nvme0n1", "apple-nvme", "", false},
+		{"/sys/devices/virtual/nvme-fabrics/ctl/nvme1/nvme1n1", "tcp", "nvme-tcp", false},
+		{"/sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1", "rdma fc", "nvme-rdma", false},
+		{"/sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1", "pcie loop", "nvme-loop", false},
+		{"/sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1", "", "nvme-unseen", false},
+		{"/sys/devices/virtual/block/nbd0", "", "", true},
+		{"/sys/devices/rbd/0/block/rbd0", "", "", false},
+		{"/sys/devices/virtual/block/loop0", "", "", false},
+		{"/sys/devices/virtual/block/dm-0", "", "", false},
+		{"/sys/devices/pci0000:00/0000:00:05.0/virtio3/block/vdb", "", "", false},
+		{"/sys/devices/vio/2000/session-not/block/sdh", "", "", false},
+	} {
+		text := "start\n  version=1\ndisk\n  name=x\n  number=1:1\n  sysfs=" + c.sysfs + "\n"
+		for word := range strings.FieldsSeq(c.controllers) {
+			text += "  transport=" + word + "\n"
+		}
+		view, err := Parse(raw(t, text+"end\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := view.Disks[0]; d.Transport != c.want || d.Virtual != c.virtual {
+			t.Errorf("%s (%s): %q, virtual %v; want %q, %v", c.sysfs, c.controllers, d.Transport, d.Virtual, c.want, c.virtual)
+		}
 	}
 }

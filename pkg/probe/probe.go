@@ -9,6 +9,7 @@ package probe
 
 import (
 	_ "embed"
+	"strconv"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
@@ -36,9 +37,10 @@ func RecordScript() string { return records }
 
 // Args are the arguments of Script. closely are the disks to read and to open:
 // names in /dev with the shell's wildcards, or absolute paths; the caller has
-// checked them (disk.ParseArg). The others are only described from sysfs.
-func Args(classes []provisioner.Class, closely []string) []string {
-	var args []string
+// checked them (disk.ParseArg). The others are only described from sysfs. volumes is how
+// many paths of volumes follow the script on its standard input, a line each.
+func Args(classes []provisioner.Class, closely []string, volumes int) []string {
+	args := []string{strconv.Itoa(volumes)}
 	for _, c := range classes {
 		args = append(args, c.Name, c.MountDir)
 	}

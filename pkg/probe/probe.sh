@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # What one node's disks and class directories look like from here.
 #
-# Arguments: for each class its name and its directory, then "--", then the
-# disks to look at closely: patterns of names in /dev, or paths.
+# Arguments: how many paths of volumes to read from standard input, a line each; for each
+# class its name and its directory, then "--", then the disks to look at closely:
+# patterns of names in /dev, or paths.
 
 # entries DIR: a record for everything that lies in a class directory.
 entries() {
@@ -51,8 +52,8 @@ home() {
 	begin home
 	put dir "$1"
 	d=$(stat -c %d -- "$1" 2>/dev/null) || d=0
-	# The kernel's encoding of a device number in st_dev.
-	d=$(((d >> 8) & 0xfff | (d >> 32) & ~0xfff)):$(((d & 0xff) | (d >> 12) & ~0xff))
+	device "$d"
+	d=$V
 	put device "$d"
 	V=$(beneath "$d") || put problem "the kernel knows no block device $d"
 	put beneath "$V"
@@ -77,6 +78,21 @@ linking() {
 	echo no
 }
 
+# volumes COUNT: a record for each path of standard input, with the block device that it
+# leads to, if it leads to one.
+volumes() {
+	left=$1
+	while [ "$left" -gt 0 ] && IFS= read -r at; do
+		left=$((left - 1))
+		begin volume
+		put path "$at"
+		! numberof "$at" || put number "$V"
+		emit
+	done
+}
+
+count=$1
+shift
 begin start
 put version 1
 # Who is about to change links does not ask.
@@ -108,6 +124,9 @@ done
 # The kubelet bind-mounts these from its own directory, which is the node's.
 home /etc/hosts
 
+volumes "$count"
+
+loops
 names=$(udevnames)
 begin names
 put names "$names"

@@ -49,6 +49,13 @@ func (r Record) All(key string) []string {
 	return all
 }
 
+// What one answer may have; see snapshot.MaxDisks. Mount tables and udev's names are one value each, and bounded by the size of the answer.
+const (
+	maxRecords = 16384
+	maxFields  = 2048
+	maxValue   = 64 << 10
+)
+
 const (
 	fieldEnd = "\x1f"
 	// RecordEnd ends every record, and is nowhere else.
@@ -64,6 +71,9 @@ const (
 func Records(out string) ([]Record, error) {
 	var records []Record
 	for {
+		if len(records) > maxRecords {
+			return records, fmt.Errorf("the node's answer has more than %d records", maxRecords)
+		}
 		text, rest, whole := strings.Cut(out, RecordEnd)
 		if !whole {
 			if strings.TrimSpace(text) != "" {
@@ -77,8 +87,14 @@ func Records(out string) ([]Record, error) {
 		if !ended {
 			return records, fmt.Errorf("the node's answer is not understood: %q", shorten(text))
 		}
+		if strings.Count(fields, fieldEnd) > maxFields {
+			return records, fmt.Errorf("a record of the node's answer has more than %d fields", maxFields)
+		}
 		for i, f := range strings.Split(fields, fieldEnd) {
 			key, value, ok := strings.Cut(f, "=")
+			if len(value) > maxValue && key != "mountinfo" && key != "names" {
+				return records, fmt.Errorf("the node's answer has a value of %d bytes for %q, more than %d", len(value), shorten(key), maxValue)
+			}
 			if !ok || i == 0 && key != "record" {
 				return records, fmt.Errorf("the node's answer is not understood: %q", shorten(f))
 			}
@@ -89,6 +105,9 @@ func Records(out string) ([]Record, error) {
 			r.fields = append(r.fields, field{key, value})
 		}
 		if r.Kind == "end" {
+			if len(r.fields) > 0 {
+				return records, fmt.Errorf("the node's answer is not understood: %q", shorten(text))
+			}
 			return records, nil
 		}
 		records = append(records, r)

@@ -101,6 +101,7 @@ func TestRecordsRefuses(t *testing.T) {
 		"kind=start\x1f\x1e" + End:    "not understood",
 		"record=a\x1fb\x1f\x1e" + End: "not understood",
 		"record=end\x1e":              "not understood",
+		"record=end\x1fa=b\x1f\x1e":   "not understood",
 		"\x1e" + End:                  "not understood",
 		"record=a\x1f\x1f\x1e" + End:  "not understood",
 		strings.Repeat("x", 500):      "x…\"",

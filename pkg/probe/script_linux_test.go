@@ -38,7 +38,7 @@ func eachShell(t *testing.T, test func(t *testing.T, shell string)) {
 func argv(classes []provisioner.Class, closely []string) []string {
 	// What follows Observed is of package link; here the answer just ends.
 	whole := strings.Replace(Script(), "begin observed\n", "begin end\n", 1)
-	return append([]string{"/bin/sh", "-c", whole, "talosdisk"}, Args(classes, closely)...)
+	return append([]string{"/bin/sh", "-c", whole, "talosdisk"}, Args(classes, closely, 0)...)
 }
 
 func look(t *testing.T, n *probetest.Node, shell string, classes []provisioner.Class, closely ...string) snapshot.PodView {
@@ -142,7 +142,7 @@ func TestScriptOnANode(t *testing.T) {
 			{Name: "a b", Kind: provisioner.Link, Target: "/dev/vdb", Device: b.Number()},
 			{Name: "chain", Kind: provisioner.Link, Target: block + "/link", Device: b.Number()},
 			{Name: "dangling", Kind: provisioner.Link, Target: "/dev/nothing"},
-			{Name: "directory", Kind: provisioner.Directory},
+			{Name: "directory", Kind: provisioner.Directory, Mounted: disk.No},
 			{Name: "fifo", Kind: provisioner.Other},
 			{Name: "file", Kind: provisioner.File},
 			{Name: "link", Kind: provisioner.Link, Target: "/dev/disk/by-id/virtio-b", Device: b.Number()},
@@ -210,14 +210,18 @@ func TestScriptBeneath(t *testing.T) {
 		tmpfs, onPart := n.Dir("tmpfs"), n.Dir("part")
 		n.Do(`mount -t tmpfs none "$1"`, tmpfs)
 		view := look(t, n, shell, []provisioner.Class{{Name: "a", MountDir: tmpfs}})
-		if !strings.Contains(view.BeneathProblem, `class "a"`) {
-			t.Errorf("on a tmpfs: %q", view.BeneathProblem)
+		if dir := view.Dirs["a"]; dir.Filesystem != "tmpfs" || !snapshot.Volatile(dir.Filesystem) {
+			t.Errorf("the directory on a tmpfs: %+v", dir)
+		}
+		// Memory is no disk that could be missed; but somewhere the node lives.
+		if view.BeneathProblem != "" && len(view.Beneath) > 0 || view.BeneathProblem == "" && len(view.Beneath) == 0 {
+			t.Errorf("on a tmpfs: %q, %v", view.BeneathProblem, view.Beneath)
 		}
 		d := n.Disk("vdb", gib)
 		part := d.AddPartition(2048, 1<<20)
 		n.Do(`mke2fs -q /dev/vdb1 && mount /dev/vdb1 "$1"`, onPart)
 		view = look(t, n, shell, []provisioner.Class{{Name: "a", MountDir: onPart}}, "vdb")
-		if system := disk.SystemDisks(view.Disks, view.Beneath); view.BeneathProblem != "" || !strings.Contains(system[named(t, view, "vdb").Number], onPart) {
+		if system := disk.NewSet(view.Disks, disk.Doubts{}).SystemDisks(view.Beneath); view.BeneathProblem != "" || !strings.Contains(system[named(t, view, "vdb").Number], onPart) {
 			t.Errorf("beneath a partition (%s): %v, %q", part, view.Beneath, view.BeneathProblem)
 		}
 		if c := named(t, view, "vdb").Content; c == nil || c.Busy == disk.No {
@@ -269,7 +273,8 @@ func TestScriptSignatures(t *testing.T) {
 // What has the disk open must be seen, whoever it is.
 func TestScriptBusy(t *testing.T) {
 	eachShell(t, func(t *testing.T, shell string) {
-		n, other := probetest.New(t), probetest.New(t)
+		n := probetest.New(t)
+		other := n.Other()
 		n.Disk("vdb", gib)
 		n.Disk("vdc", 64<<20)
 		n.Do("mkswap /dev/vdc && swapon /dev/vdc")
@@ -385,7 +390,7 @@ func TestScriptTools(t *testing.T) {
 	n.Disk("vdb", gib)
 	tools := filepath.Join(n.Root, "tools")
 	// An image without the two: everything else is there.
-	n.Do(`mkdir "$1" && for t in sh dash stat readlink timeout cat ls printf tr sha256sum grep head dd flock; do
+	n.Do(`mkdir "$1" && for t in sh dash stat readlink timeout cat ls printf tr wc sha256sum grep head dd flock; do
 		ln -s "$(command -v $t || echo /bin/$t)" "$1/$t" 2>/dev/null || :; done`, tools)
 	argv := argv(nil, []string{"vdb"})
 	argv[2] = strings.Replace(argv[2], "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "PATH="+tools, 1)

@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // configPath is where every published manifest and chart mounts the ConfigMap.
@@ -22,9 +23,10 @@ const imageName = "local-volume-provisioner"
 // Install is one installation of the provisioner.
 type Install struct {
 	Namespace string `json:"namespace"`
-	// Name is the DaemonSet's.
-	Name      string `json:"name"`
-	ConfigMap string `json:"configMap"`
+	// Name is the DaemonSet's, and UID its own: a pod is the installation's if that DaemonSet controls it.
+	Name      string    `json:"name"`
+	UID       types.UID `json:"uid,omitempty"`
+	ConfigMap string    `json:"configMap"`
 	// Container is the provisioner's among those of the pod.
 	Container string `json:"container"`
 	Image     string `json:"image"`
@@ -70,6 +72,22 @@ func (i Install) MountOf(containerPath string) (Mount, bool) {
 	return best, found
 }
 
+// PathOf is a path of the node as the container has it, by the innermost mount that shows
+// it; false if none does.
+func (i Install) PathOf(hostPath string) (string, bool) {
+	hostPath = path.Clean(hostPath)
+	best, found := Mount{}, false
+	for _, m := range i.Mounts {
+		if within(hostPath, m.HostPath) && (!found || len(m.HostPath) > len(best.HostPath)) {
+			best, found = m, true
+		}
+	}
+	if !found {
+		return "", false
+	}
+	return path.Join(best.MountPath, strings.TrimPrefix(hostPath, path.Clean(best.HostPath))), true
+}
+
 // DevMounted tells whether the host's /dev is the container's.
 func (i Install) DevMounted() bool {
 	m, ok := i.MountOf("/dev")
@@ -88,12 +106,16 @@ func (i Install) ClassOf(name string) (Class, bool) {
 
 // Detect finds the installations among DaemonSets: by image, or by a ConfigMap
 // mounted at /etc/provisioner/config. Labels and names differ between charts and
-// releases and prove nothing. The classes are left empty, since a ConfigMap can
-// only be judged once it was read.
+// releases and prove nothing. One that can run on no Linux node is none: Talos is
+// Linux. The classes are left empty, since a ConfigMap can only be judged once it
+// was read.
 func Detect(daemonSets []appsv1.DaemonSet) []Install {
 	var found []Install
 	for _, ds := range daemonSets {
 		spec := ds.Spec.Template.Spec
+		if avoidsLinux(spec) {
+			continue
+		}
 		for _, c := range spec.Containers {
 			configMap := mountedConfigMap(spec, c)
 			if configMap == "" {
@@ -103,7 +125,7 @@ func Detect(daemonSets []appsv1.DaemonSet) []Install {
 				continue
 			}
 			found = append(found, Install{
-				Namespace: ds.Namespace, Name: ds.Name,
+				Namespace: ds.Namespace, Name: ds.Name, UID: ds.UID,
 				ConfigMap: configMap, Container: c.Name, Image: c.Image,
 				Selector: ds.Spec.Selector, NodeSelector: spec.NodeSelector, NodeAffinity: NodeTerms(spec), Tolerations: spec.Tolerations,
 				Mounts: hostMounts(spec, c),

@@ -13,6 +13,8 @@ import (
 	"hash/fnv"
 	"path"
 	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 )
 
 // Mode is a class's or a volume's volumeMode.
@@ -103,6 +105,10 @@ type Entry struct {
 	// Device is the number of the block device that the entry leads to, as
 	// "MAJOR:MINOR"; empty if it leads to none (a dangling link, a directory).
 	Device string `json:"device,omitempty"`
+	// Mounted tells of a directory whether something is mounted at it, as the pod sees it, and
+	// Mount what: "/dev/vde1 (xfs)".
+	Mounted disk.Answer `json:"mounted,omitempty"`
+	Mount   string      `json:"mount,omitempty"`
 }
 
 // Dangling tells a link that leads nowhere.

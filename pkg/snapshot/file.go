@@ -29,11 +29,16 @@ func Save(w io.Writer, s *Snapshot) error {
 // Load reads what Save wrote. A field that it does not know is an error: what it says
 // would count for nothing, and nobody would notice.
 func Load(r io.Reader) (*Snapshot, error) {
-	content, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
 	const hint = "kubectl talosdisk doctor --save-snapshot FILE writes one"
+	content, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(content) > maxFile:
+		return nil, failure.New(fmt.Sprintf("this is no snapshot: it is larger than %d MB", maxFile>>20), hint)
+	case amplifies(content):
+		return nil, failure.Wrap(errAmplifies, "this is no snapshot", hint)
+	}
 	var format struct {
 		Version int `json:"version"`
 	}
@@ -55,6 +60,9 @@ func Load(r io.Reader) (*Snapshot, error) {
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, failure.New("the snapshot is not understood: something follows it", hint)
+	}
+	if err := s.check(); err != nil {
+		return nil, failure.Wrap(err, "the snapshot is not understood", hint)
 	}
 	return s, nil
 }

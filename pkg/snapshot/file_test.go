@@ -34,6 +34,9 @@ func filled(t *testing.T, v reflect.Value, path string) {
 			if v.Field(i).Type() == reflect.TypeFor[object]() {
 				continue
 			}
+			if v.Type().Field(i).Tag.Get("json") == "-" { // It is no part of a file.
+				continue
+			}
 			if !v.Type().Field(i).IsExported() {
 				t.Fatalf("%s.%s is not exported, and fillText does not know its type", path, v.Type().Field(i).Name)
 			}

@@ -45,6 +45,14 @@ type Section[T any] struct {
 	Kind string `json:"kind,omitempty"`
 }
 
+// KindStarting is the sort of problem of a node whose kubelet does not know its pods yet.
+const KindStarting = "kubelet starting"
+
+// Starting is what is not known because a node's kubelet has just started, in the same words whatever was asked of it.
+func Starting[T any](node string) Section[T] {
+	return Section[T]{Kind: KindStarting, Problem: fmt.Sprintf("the kubelet on %s does not know its pods yet, as after a start: ask again in a minute", node)}
+}
+
 // Read is a section with a value.
 func Read[T any](v T) Section[T] { return Section[T]{Value: &v} }
 
@@ -65,8 +73,11 @@ func (s Section[T]) Why() string {
 // Snapshot is what was observed, at one time, of the cluster and of the chosen
 // nodes.
 type Snapshot struct {
-	Time           time.Time               `json:"time"`
+	Time time.Time `json:"time"`
+	// Install is the installation of the provisioner that was chosen, or the first one, and Others are the
+	// further ones. Nodes have what the first one's pods see.
 	Install        provisioner.Install     `json:"install"`
+	Others         []Installation          `json:"others,omitempty"`
 	StorageClasses map[string]StorageClass `json:"storageClasses"`
 	Volumes        []Volume                `json:"volumes"`
 	// Users are the names of the pods that use a claim, in the claim's namespace.
@@ -76,6 +87,9 @@ type Snapshot struct {
 	NoTalos string `json:"noTalos,omitempty"`
 	// Nodes are the chosen ones, sorted by name.
 	Nodes []Node `json:"nodes"`
+	// Beside are nodes that were not chosen, and were looked at for the disks that they share
+	// with the chosen ones. Nothing is planned there. They are no part of a file.
+	Beside []Node `json:"-"`
 
 	// What follows is read to diagnose only.
 
@@ -101,7 +115,9 @@ type Snapshot struct {
 const (
 	PartNodes = "nodes"
 	// PartInstall: there is none (Install is empty), several, or its classes are not known.
-	PartInstall        = "install"
+	PartInstall = "install"
+	// PartOthers: which further installations there are.
+	PartOthers         = "others"
 	PartVolumes        = "volumes"
 	PartStorageClasses = "storageClasses"
 )
@@ -110,6 +126,7 @@ const (
 type Node struct {
 	Name    string    `json:"name"`
 	UID     types.UID `json:"uid"`
+	Created time.Time `json:"created,omitzero"`
 	Address string    `json:"address,omitempty"`
 	Ready   bool      `json:"ready"`
 	// NotReady is why it is not Ready.
@@ -129,6 +146,10 @@ type Node struct {
 	// OSImage and KubeletVersion are what the kubelet reports.
 	OSImage        string `json:"osImage,omitempty"`
 	KubeletVersion string `json:"kubeletVersion,omitempty"`
+	// MachineID and SystemUUID are what the kubelet reports of the machine. They prove which
+	// machine a Talos API is of while it is asked, and are no part of a file.
+	MachineID  string `json:"-"`
+	SystemUUID string `json:"-"`
 	// Kubelet is what its configuration asks for and what it sees, Stats the file
 	// systems of its pods' claims. Both are read to diagnose only.
 	Kubelet Section[mounts.NodeState] `json:"kubelet,omitzero"`
@@ -144,6 +165,24 @@ type Node struct {
 	Aside bool `json:"aside,omitempty"`
 	// Talos is what the node's Talos API tells of its disks.
 	Talos Section[Talos] `json:"talos,omitzero"`
+	// Selections are what the disk selectors of its machine configuration match. They are
+	// read to diagnose only.
+	Selections Section[[]Selection] `json:"selections,omitzero"`
+}
+
+// Machine is a node as Kubernetes reports it, as far as it proves that a Talos API is the
+// same machine's.
+type Machine struct {
+	// Node is its name, Address where Talos is asked.
+	Node, Address string
+	// MachineID is the content of /etc/machine-id, SystemUUID the SMBIOS's, as the kubelet
+	// reports them (node.status.nodeInfo); empty: it does not.
+	MachineID, SystemUUID string
+}
+
+// Machine is what proves which machine the node is.
+func (n Node) Machine() Machine {
+	return Machine{Node: n.Name, Address: n.Address, MachineID: n.MachineID, SystemUUID: n.SystemUUID}
 }
 
 // Probe is a look by a Job that told something.
@@ -156,6 +195,8 @@ type Probe struct {
 type Pod struct {
 	Name string    `json:"name"`
 	UID  types.UID `json:"uid"`
+	// Started is when its container did, by the node's clock.
+	Started time.Time `json:"started,omitzero"`
 }
 
 // PodView is a node as its provisioner pod sees it.
@@ -174,16 +215,27 @@ type PodView struct {
 	Linking disk.Answer `json:"linking,omitempty"`
 	// Paths are the paths asked for that lead to a block device.
 	Paths map[string]disk.Number `json:"paths,omitempty"`
+	// VolumePaths are the block devices that the paths of volumes lead to, as the pod has
+	// those paths; zero: to none. What is not among them was not looked at.
+	VolumePaths map[string]disk.Number `json:"volumePaths,omitempty"`
 }
 
 // Dir is a class directory as the pod sees it.
 type Dir struct {
-	Exists     bool                `json:"exists"`
-	MountPoint bool                `json:"mountPoint"`
-	Writable   bool                `json:"writable"`
+	Exists     bool `json:"exists"`
+	MountPoint bool `json:"mountPoint"`
+	Writable   bool `json:"writable"`
+	// Filesystem is the type of the file system that is mounted there: xfs, devtmpfs, …
+	Filesystem string              `json:"filesystem,omitempty"`
 	Entries    []provisioner.Entry `json:"entries,omitempty"`
 	// Problem is why the entries could not all be read.
 	Problem string `json:"problem,omitempty"`
+}
+
+// Volatile tells whether what is written to a file system of that type is gone at each
+// reboot of the node.
+func Volatile(filesystem string) bool {
+	return slices.Contains([]string{"devtmpfs", "tmpfs", "ramfs", "rootfs"}, filesystem)
 }
 
 // Entry is the entry of that name.
@@ -270,8 +322,10 @@ type Volume struct {
 	Message string `json:"message,omitempty"`
 	// ProvisionedBy is the provisioner's annotation, which ends in the node's UID.
 	ProvisionedBy string `json:"provisionedBy,omitempty"`
-	// Identity is the disk that the volume was made for, from its annotations.
+	// Identity is the disk that the volume was made for, from its annotations, or else from the Record of its entry.
 	Identity *disk.ID `json:"identity,omitempty"`
+	// Recorded tells that there is such a Record, which outlives the volume.
+	Recorded bool `json:"recorded,omitempty"`
 }
 
 // VolumeByName is the volume of that name.

@@ -30,9 +30,40 @@ type Talos struct {
 	Mounts Section[[]TalosMount] `json:"mounts,omitzero"`
 	// Links are udev's names of disks and partitions, by device name: BlockSymlink (v1.10).
 	Links Section[map[string][]string] `json:"links,omitzero"`
+	// Kubelet is the node's kubelet as Talos's own services have it.
+	Kubelet Section[TalosService] `json:"kubelet,omitzero"`
 	// Diagnostics are what Talos itself warns of: the resources
 	// Diagnostics.runtime.talos.dev.
 	Diagnostics Section[[]TalosDiagnostic] `json:"diagnostics,omitzero"`
+}
+
+// TalosService is one of Talos's own services (MachineService.ServiceList).
+type TalosService struct {
+	// State is Talos's: Running, Waiting, Preparing, Failed, …; empty: there is no such service at the moment.
+	State string `json:"state,omitempty"`
+	// Healthy is Unknown until the first health check ended, Unhealthy what the last one said if it is No.
+	Healthy   disk.Answer `json:"healthy,omitempty"`
+	Unhealthy string      `json:"unhealthy,omitempty"`
+	// Message is the service's last event.
+	Message string `json:"message,omitempty"`
+}
+
+// String is the service in Talos's words: "Waiting: Error running Containerd(kubelet), …".
+func (t TalosService) String() string {
+	text := t.State
+	switch {
+	case text == "":
+		text = t.Message
+	case t.Message != "":
+		text += ": " + t.Message
+	}
+	if t.Healthy == disk.No {
+		text += "; not healthy"
+		if t.Unhealthy != "" {
+			text += ": " + t.Unhealthy
+		}
+	}
+	return text
 }
 
 // TalosDiagnostic is one of Talos's own warnings. Its page is
@@ -133,9 +164,18 @@ func (d TalosDisk) Path() string { return "/dev/" + d.Name }
 func (d TalosDisk) Disk() disk.Disk {
 	return disk.Disk{
 		Name: d.Name, Kernel: d.Name, Kind: d.kind(), Size: d.Size, ReadOnly: d.ReadOnly, Rotational: d.Rotational,
-		Model: d.Model, Serial: d.Serial, WWID: d.WWID,
+		Model: d.Model, Serial: d.Serial, WWID: d.WWID, Transport: d.remote(),
 		ByID: below("/dev/disk/by-id/", d.Symlinks), ByPath: below("/dev/disk/by-path/", d.Symlinks), Slaves: d.Secondaries,
 	}
+}
+
+// remote is the transport where it goes over a network, in the words of package disk. Of NVMe
+// Talos does not tell which way it goes.
+func (d TalosDisk) remote() string {
+	if d.Transport == "iscsi" || d.Transport == "fc" {
+		return d.Transport
+	}
+	return ""
 }
 
 // Virtual tells the devices that are nobody's disks unless something else says so:

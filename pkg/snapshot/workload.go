@@ -145,6 +145,25 @@ type ProvisionerState struct {
 	Log map[string][]string `json:"log,omitempty"`
 	// LogProblem is why logs could not be read, by node.
 	LogProblem map[string]string `json:"logProblem,omitempty"`
+	// Jobs are those that clean volumes (useJobForCleaning), in the provisioner's namespace.
+	// They are read where a released volume may have one.
+	Jobs Section[[]CleaningJob] `json:"jobs,omitzero"`
+}
+
+// CleaningJob is a Job that cleans a volume.
+type CleaningJob struct {
+	Name string `json:"name"`
+	// Volume and VolumeUID are the PersistentVolume that it was made for.
+	Volume    string    `json:"volume"`
+	VolumeUID types.UID `json:"volumeUID,omitempty"`
+	Created   time.Time `json:"created,omitzero"`
+	// Active, Succeeded and Failed count its pods.
+	Active    int `json:"active,omitempty"`
+	Succeeded int `json:"succeeded,omitempty"`
+	Failed    int `json:"failed,omitempty"`
+	// GaveUp is why it tries no more, in the cluster's words.
+	GaveUp string           `json:"gaveUp,omitempty"`
+	Pods   []ProvisionerPod `json:"pods,omitempty"`
 }
 
 // ProvisionerPod is a pod of the provisioner's DaemonSet.
@@ -158,6 +177,8 @@ type ProvisionerPod struct {
 	// Restarts of its containers, all together.
 	Restarts int       `json:"restarts,omitempty"`
 	Waiting  []Waiting `json:"waiting,omitempty"`
+	// Unscheduled is why no node has it, in the scheduler's words, for the pod of a Job.
+	Unscheduled string `json:"unscheduled,omitempty"`
 }
 
 // VolumeStat is a claim's file system as the kubelet measures it in a running pod

@@ -23,7 +23,7 @@ func TestRoles(t *testing.T) {
 	for _, weak := range []role.Role{role.Reader, role.Operator} {
 		t.Run(string(weak), func(t *testing.T) {
 			client := connect(t, n.Cluster(), talostest.Access{Context: "me", Roles: []role.Role{weak}})
-			node, ctx := client.Node(n.Name(), "127.0.0.1"), deadline(t)
+			node, ctx := client.Node(machineOf(n.Name(), "127.0.0.1")), deadline(t)
 			if err := node.Verify(ctx); err != nil {
 				t.Error(err)
 			}
@@ -82,7 +82,7 @@ func TestUnreachable(t *testing.T) {
 	t.Cleanup(func() { silent.Close() })
 	at := func(endpoints ...string) talostest.Access { return talostest.Access{Endpoints: endpoints} }
 	ask := func(access talostest.Access, address string) error {
-		return connect(t, cluster, access).Node("w-1", address).Verify(deadline(t))
+		return connect(t, cluster, access).Node(machineOf("w-1", address)).Verify(deadline(t))
 	}
 	if err := ask(at(plane.Endpoint()), "10.0.0.12"); err != nil {
 		t.Error(err)
@@ -100,7 +100,7 @@ func TestUnreachable(t *testing.T) {
 	client := connect(t, cluster, at(silent.Addr().String()))
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, context.DeadlineExceeded)
 	defer cancel()
-	is(t, client.Node("w-1", "10.0.0.12").Verify(ctx), context.DeadlineExceeded, nil)
+	is(t, client.Node(machineOf("w-1", "10.0.0.12")).Verify(ctx), context.DeadlineExceeded, nil)
 
 	worker.Cut()
 	is(t, ask(at(plane.Endpoint()), "10.0.0.12"), ErrUnreachable, nil, `does not reach the node at "10.0.0.12"`)
@@ -115,7 +115,7 @@ func TestTrust(t *testing.T) {
 			return err
 		}
 		defer c.Close()
-		return c.Node(n.Name(), "127.0.0.1").Verify(ctx)
+		return c.Node(machineOf(n.Name(), "127.0.0.1")).Verify(ctx)
 	}
 	good := load(t, n.Cluster(), talostest.Access{}, Options{})
 	if err := ask(good); err != nil {

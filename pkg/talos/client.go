@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 const (
@@ -46,7 +47,7 @@ func New(ctx context.Context, config *Config) (*Client, error) {
 		client.WithGRPCDialOptions(
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: connectTimeout}),
 			grpc.WithChainUnaryInterceptor(markUnary),
-			grpc.WithChainStreamInterceptor(markStream),
+			grpc.WithChainStreamInterceptor(bound, markStream),
 		))
 	if err != nil {
 		return nil, &Error{Kind: ErrConfig, err: failure.Wrap(err, "the Talos API cannot be used", "see what the talosconfig has with: talosctl config info")}
@@ -57,10 +58,10 @@ func New(ctx context.Context, config *Config) (*Client, error) {
 // Close ends the connection.
 func (c *Client) Close() error { return c.talos.Close() }
 
-// Node is the node with that name in Kubernetes and that address in the cluster.
-// Only Verify finds out whether the two belong together.
-func (c *Client) Node(name, address string) *Node {
-	return &Node{client: c, name: name, address: address}
+// Node is the node that Kubernetes reports so. Only Verify finds out whether the machine at
+// that address is the one.
+func (c *Client) Node(machine snapshot.Machine) *Node {
+	return &Node{client: c, machine: machine}
 }
 
 // unsent is the error of a request that no endpoint received. Otherwise an

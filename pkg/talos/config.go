@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 )
 
 // Options are the flags that choose a talosconfig and what is used of it.
@@ -60,7 +61,7 @@ func Load(o Options, env func(string) string) (*Config, error) {
 		if !asked { // talosctl makes such a file when it finds none.
 			return nil, notConfigured()
 		}
-		return nil, unusable(path, "it has no contexts", "talosctl --talosconfig "+quote(path)+" config merge ANOTHER-TALOSCONFIG")
+		return nil, unusable(path, "it has no contexts", shell.Command("talosctl", "--talosconfig", path, "config", "merge", "ANOTHER-TALOSCONFIG"))
 	}
 	name := cmp.Or(o.Context, file.Context)
 	contexts := "it has " + quoted(slices.Sorted(maps.Keys(file.Contexts)))
@@ -77,7 +78,7 @@ func Load(o Options, env func(string) string) (*Config, error) {
 	context.Endpoints = slices.DeleteFunc(slices.Clone(context.Endpoints), func(e string) bool { return strings.TrimSpace(e) == "" })
 	if len(context.Endpoints) == 0 {
 		return nil, unusable(path, fmt.Sprintf("context %q has no endpoints", name),
-			"name control-plane nodes with --talos-endpoints, or for good with: talosctl --context "+quote(name)+" config endpoint ADDRESS…")
+			"name control-plane nodes with --talos-endpoints, or for good with: "+shell.Command("talosctl", "--context", name, "config", "endpoint")+" ADDRESS…")
 	}
 	identity, err := identify(name, context)
 	if err != nil {
@@ -159,7 +160,7 @@ func notConfigured() error {
 
 func unusable(path, why, hint string) error {
 	if hint == "" {
-		hint = "see what it has with: talosctl --talosconfig " + quote(path) + " config info"
+		hint = "see what it has with: " + shell.Command("talosctl", "--talosconfig", path, "config", "info")
 	}
 	return &Error{Kind: ErrConfig, err: failure.New(fmt.Sprintf("talosconfig %q cannot be used: %s", path, why), hint)}
 }

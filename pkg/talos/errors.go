@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 )
 
@@ -47,6 +49,8 @@ const (
 	ErrRefused Kind = "refused"
 	// ErrOtherNode: the address belongs to another node.
 	ErrOtherNode Kind = "another node"
+	// ErrUnproven: it is not known whether the address belongs to that node.
+	ErrUnproven Kind = "not proved"
 	// ErrRestarted: the kubelet restarted while it was looked at.
 	ErrRestarted Kind = "restarted"
 	// ErrAnswer: the node answered with another error, or with what makes no sense.
@@ -96,7 +100,7 @@ func fail(kind Kind, message, cause, hint string) error {
 // expired is the error of a client certificate that has ended.
 func expired(i Identity) error {
 	return fail(ErrExpired, fmt.Sprintf("the client certificate of Talos context %q ended at %s", i.Context, i.NotAfter.UTC().Format(time.RFC3339)), "",
-		"somebody whose certificate is good can make a new one with: talosctl config new NEW-TALOSCONFIG --roles "+cmp.Or(strings.Join(i.Roles, ","), "os:admin"))
+		"somebody whose certificate is good can make a new one with: "+shell.Command("talosctl", "config", "new", "NEW-TALOSCONFIG", "--roles", cmp.Or(strings.Join(i.Roles, ","), "os:admin")))
 }
 
 // call is a request to a node, as far as its errors need it.
@@ -122,16 +126,20 @@ func (c call) explain(ctx context.Context, err error) error {
 	status := client.Status(err)
 	switch {
 	case ctx.Err() != nil:
-		return c.ended(context.Cause(ctx))
+		return c.ended(ctx)
 	case status == nil:
 		return fail(ErrAnswer, c.what+" could not be read", brief(err.Error()), "")
 	}
 	text := status.Message()
 	switch status.Code() {
 	case codes.DeadlineExceeded: // The server counts the same deadline, and may be first.
-		return c.ended(context.DeadlineExceeded)
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < time.Second {
+			<-ctx.Done()
+			return c.ended(ctx)
+		}
+		return c.broken(context.DeadlineExceeded)
 	case codes.Canceled:
-		return c.ended(context.Canceled)
+		return c.broken(context.Canceled)
 	case codes.Unavailable:
 		if errors.As(err, new(unsent)) {
 			return c.unreachable(transport(text))
@@ -140,7 +148,7 @@ func (c call) explain(ctx context.Context, err error) error {
 			return fail(ErrUnreachable, fmt.Sprintf("the connection to the node at %q, through the Talos API at %s, broke", c.address, alternatives(c.identity.Endpoints)), transport(text), "try again")
 		}
 		return fail(ErrUnreachable, fmt.Sprintf("the Talos API endpoint %s does not reach the node at %q", alternatives(c.identity.Endpoints), c.address), transport(text),
-			"look whether the node answers by itself: talosctl -e "+quote(c.address)+" -n "+quote(c.address)+" version")
+			"look whether the node answers by itself: "+shell.Command("talosctl", "-e", c.address, "-n", c.address, "version"))
 	case codes.PermissionDenied:
 		return c.denied(text)
 	case codes.Unauthenticated:
@@ -167,7 +175,16 @@ func (c call) explain(ctx context.Context, err error) error {
 }
 
 // ended is a request whose answer was not waited for any longer.
-func (c call) ended(cause error) error {
+func (c call) ended(ctx context.Context) error {
+	from := "the node"
+	if !slices.Equal(c.identity.Endpoints, []string{c.address}) {
+		from += ", or from the endpoint before it"
+	}
+	return c.broken(failure.Late(ctx, from))
+}
+
+// broken is a request that ended without an answer.
+func (c call) broken(cause error) error {
 	return failure.Wrap(cause, fmt.Sprintf("asking the Talos API at %s for %s", alternatives(c.identity.Endpoints), c.what), "")
 }
 
@@ -178,18 +195,18 @@ func (c call) denied(text string) error {
 		return c.unsupported()
 	case strings.Contains(text, "no request forwarding"):
 		return fail(ErrForwarding, fmt.Sprintf("the Talos API endpoint %s is a worker, which forwards no requests to other nodes", alternatives(c.identity.Endpoints)), "",
-			"name control-plane nodes with --talos-endpoints, or for good with: talosctl --context "+quote(c.identity.Context)+" config endpoint ADDRESS…")
+			"name control-plane nodes with --talos-endpoints, or for good with: "+shell.Command("talosctl", "--context", c.identity.Context, "config", "endpoint")+" ADDRESS…")
 	}
 	has := "no known role"
 	if len(c.identity.Roles) > 0 {
 		has = strings.Join(c.identity.Roles, ", ")
 	}
 	return fail(ErrDenied, fmt.Sprintf("%s needs the Talos role %s; context %q has %s", c.what, c.role, c.identity.Context, has), "",
-		"an administrator can make a talosconfig that may with: talosctl config new NEW-TALOSCONFIG --roles "+c.role)
+		"an administrator can make a talosconfig that may with: "+shell.Command("talosctl", "config", "new", "NEW-TALOSCONFIG", "--roles", c.role))
 }
 
 func (c call) unsupported() error {
-	return fail(ErrUnsupported, "this release of Talos does not have "+c.what, "", "see which it is with: talosctl -n "+quote(c.address)+" version")
+	return fail(ErrUnsupported, "this release of Talos does not have "+c.what, "", "see which it is with: "+shell.Command("talosctl", "-n", c.address, "version"))
 }
 
 // unreachable is a request that no endpoint received. text is what the transport

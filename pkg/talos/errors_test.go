@@ -112,6 +112,25 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Of a node behind another endpoint nobody knows which of the two is slow.
+func TestExplainSaysWhoIsLate(t *testing.T) {
+	for address, from := range map[string]string{"10.0.0.1": "from the node;", "10.0.0.9": "from the node, or from the endpoint before it;"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(&failure.TimeoutError{After: 30 * time.Second})
+		err := call{identity: Identity{Endpoints: []string{"10.0.0.1"}}, address: address, what: "the list of processes"}.explain(ctx, ctx.Err())
+		want := `asking the Talos API at "10.0.0.1" for the list of processes: no answer within 30s ` + from + " --node-timeout gives it longer"
+		if err.Error() != want || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	// The server counts the same deadline, and is first.
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, &failure.TimeoutError{After: 30 * time.Second})
+	defer cancel()
+	if err := (call{}).explain(ctx, status.Error(codes.DeadlineExceeded, "context deadline exceeded")); !strings.Contains(err.Error(), "--node-timeout") {
+		t.Error(err)
+	}
+}
+
 // A roll-out has to know whether a request that failed may take effect all the same.
 func TestNotTaken(t *testing.T) {
 	for text, c := range map[string]struct {

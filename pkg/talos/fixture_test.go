@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 )
 
@@ -64,7 +65,12 @@ func connect(t *testing.T, cluster *talostest.Cluster, access talostest.Access) 
 // asAdmin is the node, spoken to as its administrator.
 func asAdmin(t *testing.T, n *talostest.Node) *Node {
 	t.Helper()
-	return connect(t, n.Cluster(), talostest.Access{}).Node(n.Name(), "127.0.0.1")
+	return connect(t, n.Cluster(), talostest.Access{}).Node(machineOf(n.Name(), "127.0.0.1"))
+}
+
+// machineOf is what Kubernetes reports of a node.
+func machineOf(name, address string) snapshot.Machine {
+	return snapshot.Machine{Node: name, Address: address, MachineID: talostest.MachineID(name), SystemUUID: talostest.SystemUUID(name)}
 }
 
 // is fails unless err is of the kind, says the parts, and says no secret of config.

@@ -34,9 +34,9 @@ const (
 func blockKind(name string) kind { return kind{namespace: namespaceRuntime, name: name, role: reader} }
 
 // Inventory is what a node tells of its block devices. Each part says for itself why it could not be read; an error
-// means that nothing could, or that another node answers at the address.
-func (c *Client) Inventory(ctx context.Context, name, address string) (snapshot.Talos, error) {
-	n := c.Node(name, address)
+// means that nothing could, or that it is not proved that the node answers at the address.
+func (c *Client) Inventory(ctx context.Context, machine snapshot.Machine) (snapshot.Talos, error) {
+	n := c.Node(machine)
 	if err := n.Verify(ctx); err != nil {
 		return snapshot.Talos{}, err
 	}
@@ -51,11 +51,13 @@ func (c *Client) Inventory(ctx context.Context, name, address string) (snapshot.
 	part(func() { t.Mounts = n.blockMounts(ctx) })
 	part(func() { t.Links = n.links(ctx) })
 	part(func() { t.Diagnostics = n.diagnostics(ctx) })
+	part(func() { t.Kubelet = n.kubeletInService(ctx) })
 	_ = g.Wait()
 	if errors.Is(disks, ErrUnsupported) && errors.Is(system, ErrUnsupported) {
 		t.Legacy = true
 		t.Disks, t.System = n.legacyDisks(ctx)
 	}
+	t.Refuse()
 	// udev's names come to the Disk resource a moment later than to their own.
 	if t.Disks.Value != nil && t.Links.Value != nil {
 		for i := range *t.Disks.Value {

@@ -56,7 +56,7 @@ func TestInventoryDiagnostics(t *testing.T) {
 	if err := n.State().Create(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	told, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}}).Inventory(deadline(t), n.Name(), "127.0.0.1")
+	told, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}}).Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
 	want := []snapshot.TalosDiagnostic{{ID: "address-overlap", Message: "host and Kubernetes addresses overlap", Details: []string{"10.0.0.0/8"}}}
 	if err != nil || told.Diagnostics.Value == nil || !reflect.DeepEqual(*told.Diagnostics.Value, want) {
 		t.Errorf("%+v, %v", told.Diagnostics, err)
@@ -71,7 +71,7 @@ func TestInventory(t *testing.T) {
 			userVolume(t, n)
 			var last string
 			for _, r := range []role.Role{role.Reader, role.Admin} {
-				told, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{r}}).Inventory(deadline(t), n.Name(), "127.0.0.1")
+				told, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{r}}).Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -91,6 +91,9 @@ func TestInventory(t *testing.T) {
 
 func checkInventory(t *testing.T, profile talostest.Profile, told snapshot.Talos) {
 	t.Helper()
+	if k := told.Kubelet.Value; k == nil || k.State != "Running" || k.Healthy != "yes" || k.Unhealthy != "" {
+		t.Errorf("kubelet %+v", told.Kubelet)
+	}
 	legacy, early := profile == talostest.V16, profile == talostest.V16 || profile == talostest.V19
 	if told.Legacy != legacy || len(told.Unread()) != 0 {
 		t.Errorf("legacy %v, unread %q", told.Legacy, told.Unread())
@@ -146,7 +149,7 @@ func TestInventoryInPart(t *testing.T) {
 	n := start(t, talostest.Options{})
 	c := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}})
 	n.SetHooks(talostest.Hooks{Before: talostest.Fail(status.Error(codes.Internal, "the state is gone"), "cosi.List")})
-	told, err := c.Inventory(deadline(t), n.Name(), "127.0.0.1")
+	told, err := c.Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
 	if err != nil || told.Legacy || told.System.Value == nil || told.Disks.Value != nil {
 		t.Fatalf("%+v, %v", told, err)
 	}
@@ -160,7 +163,7 @@ func TestInventoryInPart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	n.SetHooks(talostest.Hooks{Before: talostest.Hang("cosi.List")})
-	if told, err = c.Inventory(ctx, n.Name(), "127.0.0.1"); err == nil && told.Disks.Value != nil {
+	if told, err = c.Inventory(ctx, machineOf(n.Name(), "127.0.0.1")); err == nil && told.Disks.Value != nil {
 		t.Errorf("a node that hangs told %+v", told)
 	}
 
@@ -168,7 +171,7 @@ func TestInventoryInPart(t *testing.T) {
 	if err := n.State().Destroy(t.Context(), block.NewSystemDisk(block.NamespaceName, block.SystemDiskID).Metadata()); err != nil {
 		t.Fatal(err)
 	}
-	told, err = c.Inventory(deadline(t), n.Name(), "127.0.0.1")
+	told, err = c.Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
 	if err != nil || told.System.Value != nil || told.System.Problem != noSystemDisk || told.Disks.Value == nil {
 		t.Errorf("without a system disk: %+v, %v", told, err)
 	}
@@ -178,11 +181,11 @@ func TestInventoryInPart(t *testing.T) {
 func TestInventoryOfNothing(t *testing.T) {
 	n := start(t, talostest.Options{})
 	c := connect(t, n.Cluster(), talostest.Access{})
-	if _, err := c.Inventory(deadline(t), "another", "127.0.0.1"); !errors.Is(err, ErrOtherNode) {
+	if _, err := c.Inventory(deadline(t), machineOf("another", "127.0.0.1")); !errors.Is(err, ErrOtherNode) {
 		t.Errorf("another node: %v", err)
 	}
 	n.Cut()
-	if _, err := c.Inventory(deadline(t), n.Name(), "127.0.0.1"); !errors.Is(err, ErrUnreachable) {
+	if _, err := c.Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1")); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("a node that is gone: %v", err)
 	}
 }

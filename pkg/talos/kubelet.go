@@ -12,6 +12,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // Kubelet is the node's kubelet: the process, and then the service, so that the health
@@ -21,17 +22,47 @@ func (n *Node) Kubelet(ctx context.Context) (mounts.Kubelet, error) {
 	if err != nil {
 		return mounts.Kubelet{}, err
 	}
+	services, err := n.services(ctx)
+	if err != nil {
+		return mounts.Kubelet{}, err
+	}
+	kubelet := kubeletService(services)
+	kubelet.PID = pid
+	return kubelet, nil
+}
+
+// services are all of the node's.
+func (n *Node) services(ctx context.Context) ([]*machineapi.ServiceInfo, error) {
 	resp, err := n.client.talos.ServiceList(n.to(ctx))
 	if err != nil {
-		return mounts.Kubelet{}, n.call("the list of services", reader).explain(ctx, err)
+		return nil, n.call("the list of services", reader).explain(ctx, err)
 	}
 	var services []*machineapi.ServiceInfo
 	for _, m := range resp.GetMessages() {
 		services = append(services, m.GetServices()...)
 	}
+	return services, nil
+}
+
+// kubeletInService is the kubelet as an inventory has it, whether or not its process runs.
+func (n *Node) kubeletInService(ctx context.Context) snapshot.Section[snapshot.TalosService] {
+	services, err := n.services(ctx)
+	if err != nil {
+		return snapshot.Unread[snapshot.TalosService](err.Error())
+	}
+	return snapshot.Read(kubeletTold(services))
+}
+
+// kubeletTold is the kubelet's service with what the last health check said.
+func kubeletTold(services []*machineapi.ServiceInfo) snapshot.TalosService {
 	kubelet := kubeletService(services)
-	kubelet.PID = pid
-	return kubelet, nil
+	told := snapshot.TalosService{State: kubelet.State, Healthy: kubelet.Healthy, Message: kubelet.Message}
+	for _, s := range services {
+		if s.GetId() == "kubelet" && kubelet.Healthy == disk.No {
+			told.Unhealthy = s.GetHealth().GetLastMessage()
+		}
+	}
+	return told
 }
 
 // kubeletService finds the kubelet's service. While Talos makes it anew there is none.

@@ -69,3 +69,25 @@ func TestKubeletService(t *testing.T) {
 		})
 	}
 }
+
+// What Talos v1.14.0-rc.1 told of a kubelet with an entry that cannot be mounted.
+func TestKubeletTold(t *testing.T) {
+	const (
+		event  = `Error running Containerd(kubelet), going to restart forever: error jailing process inside rootfs: pivot_root .: invalid argument`
+		health = `Get "http://127.0.0.1:10248/healthz": dial tcp 127.0.0.1:10248: connect: connection refused`
+	)
+	services := []*machineapi.ServiceInfo{{
+		Id: "kubelet", State: "Waiting", Health: &machineapi.ServiceHealth{LastMessage: health},
+		Events: &machineapi.ServiceEvents{Events: []*machineapi.ServiceEvent{{Msg: "Creating service runner"}, {Msg: event}}},
+	}}
+	if got, want := kubeletTold(services).String(), "Waiting: "+event+"; not healthy: "+health; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if got := kubeletTold(nil).String(); got != `Talos has no service "kubelet" at the moment` {
+		t.Error(got)
+	}
+	services[0].Health.Healthy, services[0].State = true, "Running"
+	if got := kubeletTold(services).String(); got != "Running: "+event {
+		t.Error(got)
+	}
+}

@@ -22,7 +22,7 @@ func TestNode(t *testing.T) {
 			if err := node.Verify(ctx); err != nil {
 				t.Error(err)
 			}
-			is(t, node.client.Node("w-2", "127.0.0.1").Verify(ctx), ErrOtherNode, n.Config(), `"w-1"`, `"w-2"`, `"127.0.0.1"`)
+			is(t, node.client.Node(machineOf("w-2", "127.0.0.1")).Verify(ctx), ErrOtherNode, n.Config(), `"w-1"`, `"w-2"`, `"127.0.0.1"`)
 			if version, err := node.Version(ctx); err != nil || version != string(profile) {
 				t.Errorf("version is %q, %v", version, err)
 			}

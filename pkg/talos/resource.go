@@ -27,7 +27,9 @@ const (
 
 // The namespaces of the resources that are read.
 const (
+	namespaceCluster    = "cluster"
 	namespaceConfig     = "config"
+	namespaceHardware   = "hardware"
 	namespaceKubernetes = "k8s"
 	namespaceRuntime    = "runtime"
 )
@@ -35,7 +37,7 @@ const (
 // kind is a type of a node's resources (COSI). They are read as what they are on
 // the wire, and decoded into the messages of machinery's api/resource. Its Go types
 // would not do: they refuse a configuration that holds documents of a newer Talos
-// than machinery, and bring all of Talos's configuration and CEL into the program.
+// than machinery, and bring all of Talos's configuration into the program.
 type kind struct {
 	namespace, name string
 	// role is the weakest that may read it.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 )
@@ -181,4 +182,70 @@ func TestTried(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("after a change to stay", false)
+}
+
+// An entry with bind is tried with rbind, and kept when the kubelet sees the disk.
+func TestRollOutRebinds(t *testing.T) {
+	const dir = "/var/lib/disks"
+	n := start(t, talostest.Options{Name: "w-1"})
+	node, ctx := asAdmin(t, n), deadline(t)
+	sim, ok := n.Machine().(*talostest.Sim)
+	if !ok {
+		t.Fatalf("%T", n.Machine())
+	}
+	if err := sim.Mount(dir+"/hdd/vde", "254:65", "xfs", "/dev/vde1"); err != nil {
+		t.Fatal(err)
+	}
+	entry := mounts.ExtraMount{Destination: dir, Type: "bind", Source: dir, Options: []string{"bind", "rshared", "rw"}}
+	config, err := mounts.Edit(n.Config(), mounts.Change{Add: []mounts.ExtraMount{entry}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.SetConfig(ctx, config); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	state := func() (mounts.NodeState, mounts.Configs) {
+		t.Helper()
+		configs, err := node.Configs(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		view, err := node.View(ctx, []string{dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := mounts.NodeState{Node: "w-1", View: &view, Ready: true}
+		if s.Config, err = mounts.ReadConfig(configs.Active); err != nil {
+			t.Fatal(err)
+		}
+		tag, err := node.Version(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Version, err = mounts.ParseVersion(tag); err != nil {
+			t.Fatal(err)
+		}
+		return s, configs
+	}
+	before, configs := state()
+	plan := mounts.Decide(before, mounts.Request{Required: []string{dir}})
+	if plan.Action != mounts.ActionPatch || plan.Reason != mounts.ReasonBindForRbind || plan.Directories[0].Visible != disk.No {
+		t.Fatalf("%+v", plan)
+	}
+	after, err := mounts.Edit(configs.Active, mounts.Change{Rebind: plan.Rebind, Add: plan.Add})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := mounts.RollOut{Mode: mounts.Try, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
+	got := r.Run(ctx, []mounts.Step{{Node: "w-1", Before: configs, After: after, Appear: plan.Appear()}}, func(mounts.Step) mounts.Node { return rolled{node, n} })[0]
+	if got.Result != mounts.ResultPatched || !bytes.Equal(n.DiskConfig(), after) || len(after) != len(config)+1 {
+		t.Errorf("%+v", got)
+	}
+	now, _ := state()
+	if plan := mounts.Decide(now, mounts.Request{Required: []string{dir}}); plan.Action != mounts.ActionUnchanged || plan.Directories[0].Visible != disk.Yes {
+		t.Errorf("%+v", plan)
+	}
 }

@@ -55,11 +55,31 @@ type Node struct {
 	Root string
 }
 
-// New makes a node that ends with the test.
+// New makes a node that ends with the test. Loop devices are the machine's, and the scripts look at all of them: a loop device
+// over another test's disk would count, so that of all tests on a machine one has a node at a time.
 func New(t testing.TB) *Node {
 	t.Helper()
 	Need(t, os.Geteuid() == 0, "root")
 	NeedTool(t, "unshare", "nsenter", "losetup", "blkid", "mke2fs", "flock", "timeout")
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "kubectl-talosdisk-probetest.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Close() }) // Which lets go of it.
+	return start(t)
+}
+
+// Other makes another node, for the same test.
+func (n *Node) Other() *Node {
+	n.t.Helper()
+	return start(n.t)
+}
+
+func start(t testing.TB) *Node {
+	t.Helper()
 	n := &Node{t: t, Root: t.TempDir()}
 	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", `
 		mount -t tmpfs -o mode=755 none /dev && mkdir -p /dev/disk/by-id /dev/disk/by-path /dev/shm &&
@@ -261,6 +281,26 @@ func (n *Node) File(size int64) string {
 func (n *Node) Node(name string, minor int) {
 	n.t.Helper()
 	n.Do(`mknod "/dev/$1" b 7 "$2"`, name, strconv.Itoa(minor))
+}
+
+// Loop puts a loop device over a file or a device, as the node's own losetup does, from
+// an offset on, with that name in /dev. It returns the kernel's name of it.
+func (n *Node) Loop(name, over string, offset int64) string {
+	n.t.Helper()
+	minor := 0
+	for range 20 {
+		minor = 2000 + rand.IntN(1<<19)
+		if control(loopAdd, minor) == nil {
+			break
+		}
+	}
+	n.t.Cleanup(func() { _ = control(loopRemove, minor) })
+	n.Node(name, minor)
+	n.Do(`losetup -o "$3" "/dev/$1" "$2"`, name, over, strconv.FormatInt(offset, 10))
+	n.t.Cleanup(func() {
+		n.Do(`losetup -d "/dev/$1" 2>/dev/null || ! losetup -n "/dev/$1" 2>/dev/null | grep -q .`, name)
+	})
+	return fmt.Sprint("loop", minor)
 }
 
 // Detach takes the file from the loop device, which stays.

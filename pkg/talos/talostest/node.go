@@ -23,6 +23,8 @@ type Options struct {
 	// Addresses are those by which requests name it: "10.0.0.12". None: the address
 	// that it listens on.
 	Addresses []string
+	// MachineID is the content of /etc/machine-id; "" is MachineID(Name).
+	MachineID string
 	// Listen is host:port; "" is a free port of 127.0.0.1.
 	Listen string
 	// Worker nodes forward no requests.

@@ -5,7 +5,9 @@ package talostest
 import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
+	"github.com/siderolabs/talos/pkg/machinery/resources/cluster"
 	"github.com/siderolabs/talos/pkg/machinery/resources/config"
+	"github.com/siderolabs/talos/pkg/machinery/resources/hardware"
 	"github.com/siderolabs/talos/pkg/machinery/resources/k8s"
 	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -61,6 +63,9 @@ func (p Profile) sensitive() map[resource.Type]bool {
 	types := map[resource.Type]bool{
 		config.MachineConfigType: true,
 		k8s.NodenameType:         false,
+		cluster.IdentityType:     false,
+
+		hardware.SystemInformationType: false,
 		// Talos 166854959: sensitive since v1.12.9, v1.13.4, v1.14.
 		k8s.KubeletSpecType: p.minor(12) && p.from(12, 9) || p.from(13, 4),
 	}

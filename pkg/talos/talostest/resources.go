@@ -17,7 +17,9 @@ import (
 	configpb "github.com/siderolabs/talos/pkg/machinery/api/resource/config"
 	"github.com/siderolabs/talos/pkg/machinery/proto"
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
+	"github.com/siderolabs/talos/pkg/machinery/resources/cluster"
 	"github.com/siderolabs/talos/pkg/machinery/resources/config"
+	"github.com/siderolabs/talos/pkg/machinery/resources/hardware"
 	"github.com/siderolabs/talos/pkg/machinery/resources/k8s"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"go.yaml.in/yaml/v3"
@@ -32,6 +34,9 @@ func (n *Node) initState(ctx context.Context) error {
 	nodename := k8s.NewNodename(k8s.NamespaceName, k8s.NodenameID)
 	nodename.TypedSpec().Nodename = n.options.Name
 	if err := put(ctx, n.state, nodename); err != nil {
+		return err
+	}
+	if err := n.seedIdentity(ctx); err != nil {
 		return err
 	}
 	if n.options.Bare {
@@ -64,7 +69,7 @@ func access(profile Profile) state.FilteringRule {
 			return errNotAuthorized()
 		}
 		switch a.ResourceNamespace {
-		case config.NamespaceName, k8s.NamespaceName, block.NamespaceName:
+		case config.NamespaceName, k8s.NamespaceName, block.NamespaceName, cluster.NamespaceName, hardware.NamespaceName:
 			return nil
 		}
 		return status.Errorf(codes.PermissionDenied, "namespace %q is not supported", a.ResourceNamespace)

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import (
+	"slices"
+	"strings"
+)
+
+// name is a name in /dev/disk/by-id, taken apart.
+type name struct {
+	text string
+	// kind is the prefix, which says what udev made the name of (60-persistent-storage.rules,
+	// systemd 257); rest is what follows it.
+	kind, rest string
+	// hex: rest is a WWID's digits. Otherwise serial is the serial number in it, and ends that with what is before it.
+	hex          bool
+	serial, ends string
+	// namespace is an NVMe namespace's number, where the name has it.
+	namespace string
+}
+
+// nameKinds are the prefixes, the longer before those that they begin with. The values
+// tell those that digits of a WWID follow.
+func nameKinds() []struct {
+	prefix string
+	hex    bool
+} {
+	return []struct {
+		prefix string
+		hex    bool
+	}{
+		{"wwn-0x", true}, {"wwn-", true}, {"scsi-3", true}, {"scsi-2", true}, {"scsi-8", true}, {"scsi-S", false}, {"scsi-1", false}, {"scsi-0", false},
+		{"nvme-eui.", true}, {"nvme-uuid.", true}, {"nvme-nvme.", true}, {"nvme-", false},
+		{"dm-uuid-mpath-3", true}, {"dm-uuid-mpath-2", true}, {"dm-uuid-mpath-eui.", true}, {"dm-uuid-mpath-uuid.", true}, {"dm-uuid-", false}, {"dm-name-", false},
+		{"md-uuid-", false}, {"md-name-", false}, {"lvm-pv-uuid-", false},
+	}
+}
+
+func parseName(text string) name {
+	n := name{text: text, rest: text}
+	if i := strings.IndexByte(text, '-'); i >= 0 {
+		n.kind, n.rest = text[:i+1], text[i+1:]
+	}
+	for _, k := range nameKinds() {
+		if rest, ok := strings.CutPrefix(text, k.prefix); ok {
+			n.kind, n.rest, n.hex = k.prefix, rest, k.hex
+			break
+		}
+	}
+	if n.hex {
+		return n
+	}
+	n.serial = n.rest
+	if n.kind == "usb-" { // What follows is the unit's number: -0:0.
+		if i := strings.LastIndexByte(n.serial, '-'); i >= 0 && strings.Trim(n.serial[i+1:], "0123456789:") == "" {
+			n.serial = n.serial[:i]
+		}
+	}
+	switch n.kind {
+	case "dm-uuid-", "dm-name-", "md-uuid-", "md-name-", "lvm-pv-uuid-", "virtio-":
+		return n
+	case "nvme-": // MODEL_SERIAL, or MODEL_SERIAL_NAMESPACE.
+		if i := strings.LastIndexByte(n.rest, '_'); i > 0 && len(n.rest)-i <= 4 && numeral(n.rest[i+1:]) && strings.Contains(n.rest[:i], "_") {
+			n.serial, n.namespace = n.rest[:i], n.rest[i+1:]
+		}
+	}
+	n.ends = n.serial
+	n.serial = n.serial[strings.LastIndexByte(n.serial, '_')+1:]
+	return n
+}
+
+func numeral(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// telling reports whether the name can be one device's own. The names dm-… and md-…
+// are: only the mapping or the array itself has them.
+func (n name) telling() bool {
+	switch {
+	case n.ofContent():
+		return false
+	case n.kind == "nvme-nvme.":
+		return wwidKey("nvme."+n.rest) != ""
+	case n.hex:
+		return numbered(hexKinds()[n.kind], folded(n.rest))
+	}
+	return telling(folded(n.serial)) && (n.ends == "" || telling(folded(n.ends)))
+}
+
+// ofContent tells a name that udev derives from what is written on the device, and
+// that therefore moves with the data (69-dm-lvm.rules).
+func (n name) ofContent() bool { return n.kind == "lvm-pv-uuid-" }
+
+// lun is the WWID in the name, as the kernel writes it, if it is of a type that names one disk on
+// every machine; empty if there is none.
+func (n name) lun() string {
+	const digits = 16 // An NAA or EUI-64 has as many, or twice as many.
+	kind := hexKinds()[n.kind]
+	if kind == "" || len(folded(n.rest)) < digits {
+		return ""
+	}
+	return wwidKey(kind + "." + n.rest)
+}
+
+// hexKinds are the types of WWID, as the kernel writes them, of the kinds of names that have one. The digit before it in
+// SCSI's and multipath's names is the type: 2 is EUI-64, 3 is NAA (scsi_id, systemd 257). A map over NVMe
+// has the kernel's text (multipath-tools, uid_attrs nvme:ID_WWN).
+func hexKinds() map[string]string {
+	return map[string]string{
+		"wwn-0x": "naa", "scsi-3": "naa", "scsi-2": "eui", "nvme-eui.": "eui", "nvme-uuid.": "uuid",
+		"dm-uuid-mpath-3": "naa", "dm-uuid-mpath-2": "eui", "dm-uuid-mpath-eui.": "eui", "dm-uuid-mpath-uuid.": "uuid",
+	}
+}
+
+// given tells a name that people choose and may change.
+func (n name) given() bool { return n.kind == "dm-name-" || n.kind == "md-name-" }
+
+func sharesName(a, b []name) bool {
+	return slices.ContainsFunc(a, func(n name) bool {
+		return slices.ContainsFunc(b, func(m name) bool { return n.text == m.text })
+	})
+}
+
+// namesContradict reports whether there is a kind of which both have names and no two
+// of them go together.
+func namesContradict(a, b []name) bool {
+	return slices.ContainsFunc(a, func(n name) bool {
+		if n.given() {
+			return false
+		}
+		both, agree := false, false
+		for _, m := range b {
+			if m.kind != n.kind {
+				continue
+			}
+			both = true
+			agree = agree || slices.ContainsFunc(a, func(n name) bool { return n.kind == m.kind && n.agrees(m) })
+		}
+		return both && !agree
+	})
+}
+
+// agrees reports whether two names of one kind can be one device's: udev's rules
+// change what they put before the serial number, and add a namespace behind it.
+func (n name) agrees(o name) bool {
+	switch {
+	case n.text == o.text:
+		return true
+	case n.hex:
+		return false
+	case n.namespace != "" && o.namespace != "" && n.namespace != o.namespace:
+		return false
+	}
+	return folded(n.serial) == folded(o.serial)
+}
