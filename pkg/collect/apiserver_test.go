@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -84,6 +85,8 @@ func resourceOf(o metav1.Object) string {
 		return "daemonsets"
 	case *storagev1.StorageClass:
 		return "storageclasses"
+	case *batchv1.Job:
+		return "jobs"
 	}
 	panic(fmt.Sprintf("%T is not served", o))
 }

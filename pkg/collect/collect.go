@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
@@ -45,7 +46,7 @@ type Collector struct {
 // Talos is the Talos API of a cluster. It is called from several goroutines.
 type Talos interface {
 	// Inventory asks a node about its disks. An error means that nothing could be read.
-	Inventory(ctx context.Context, node, address string) (snapshot.Talos, error)
+	Inventory(ctx context.Context, machine snapshot.Machine) (snapshot.Talos, error)
 }
 
 // Request is what to observe.
@@ -66,8 +67,13 @@ type Request struct {
 	Blind bool
 	// Users asks which pods use the claims of local volumes.
 	Users bool
+	// Every is about all installations of the provisioner where none is named; otherwise
+	// several are an error.
+	Every bool
 	// Check, if set, judges the provisioner before any node is looked at.
 	Check func(*snapshot.Snapshot) error
+	// Trust refuses a provisioner that nobody vouches for, before any node is looked at: for commands that change something.
+	Trust bool
 }
 
 // Observe fills a snapshot. What concerns one node is told in its sections; an
@@ -76,8 +82,9 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 	s := &snapshot.Snapshot{Time: time.Now()}
 	var nodes []corev1.Node
 	var installs []provisioner.Install
+	var unlisted string
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { installs, err = c.installs(gctx, r); return err })
+	g.Go(func() (err error) { installs, unlisted, err = c.listed(gctx, r); return err })
 	g.Go(func() (err error) { nodes, err = c.nodes(gctx, r); return err })
 	g.Go(func() (err error) { s.Volumes, err = c.volumes(gctx); return err })
 	g.Go(func() (err error) { s.StorageClasses, err = c.storageClasses(gctx); return err })
@@ -89,25 +96,55 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 	}
 	install, err := choose(installs, r)
 	if err != nil {
-		return nil, err
+		return c.withoutInstall(ctx, s, nodes, installs, r, err)
 	}
 	s.Install = install
-
+	if unlisted != "" {
+		s.Unread = map[string]string{snapshot.PartOthers: unlisted}
+	}
+	s.Others = c.others(ctx, installs, install)
 	var pods []corev1.Pod
+	var records map[string]snapshot.Record
+	var classesErr, recordsErr error
 	g, gctx = errgroup.WithContext(ctx)
-	g.Go(func() (err error) { s.Install.Classes, err = c.classes(gctx, install); return err })
+	g.Go(func() error { s.Install.Classes, classesErr = c.classes(gctx, install); return nil })
+	g.Go(func() error { records, recordsErr = kube.Records(gctx, c.Client, install.Namespace); return nil })
 	g.Go(func() (err error) { pods, err = c.pods(gctx, install); return err })
 	if err := g.Wait(); err != nil {
 		return nil, err
+	}
+	if classesErr != nil {
+		if !r.Every || !swapFirst(s, classesErr) {
+			return nil, classesErr
+		}
+		if pods, err = c.pods(ctx, s.Install); err != nil {
+			return nil, err
+		}
 	}
 	if r.Check != nil {
 		if err := r.Check(s); err != nil {
 			return nil, err
 		}
 	}
+	if r.Trust {
+		if err := c.trust(ctx, r, s.Install); err != nil {
+			return nil, err
+		}
+	}
 	s.Nodes = join(s.Install, nodes, pods)
+	c.joinOthers(ctx, s, nodes)
 	for i := range s.Volumes {
 		s.Volumes[i].Node = s.NodeByHostname(s.Volumes[i].Node)
+	}
+	if recordsErr != nil {
+		if s.Unread == nil {
+			s.Unread = make(map[string]string)
+		}
+		s.Unread[snapshot.PartRecords] = recordsErr.Error()
+	}
+	s.Recall(records)
+	if err := s.CheckNames(); err != nil {
+		return nil, err
 	}
 	if !r.Blind {
 		if err := c.look(ctx, s, r); err != nil {
@@ -122,20 +159,22 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, r Request) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var asked sync.WaitGroup
-	asked.Go(func() { c.askTalos(ctx, s, r) })
+	fill := c.askTalos(ctx, s, r)
+	c.askOtherPods(ctx, s, r)
 	err := c.askPods(ctx, s, r)
 	if err != nil {
 		cancel()
 	}
-	asked.Wait()
+	fill()
 	return err
 }
 
-// askTalos fills the nodes' Talos sections.
-func (c *Collector) askTalos(ctx context.Context, s *snapshot.Snapshot, r Request) {
+// askTalos begins to ask the nodes' Talos APIs. The returned function waits for their answers and fills the Talos sections:
+// until then the nodes can be read.
+func (c *Collector) askTalos(ctx context.Context, s *snapshot.Snapshot, r Request) (fill func()) {
 	s.NoTalos = c.NoTalos
 	var of []*snapshot.Node
+	var machines []snapshot.Machine
 	for i := range s.Nodes {
 		switch n := &s.Nodes[i]; {
 		case c.Talos == nil && c.NoTalos != "":
@@ -144,7 +183,7 @@ func (c *Collector) askTalos(ctx context.Context, s *snapshot.Snapshot, r Reques
 		case n.Address == "":
 			n.Talos = snapshot.Unread[snapshot.Talos]("the node's status has no InternalIP to reach Talos by")
 		default:
-			of = append(of, n)
+			of, machines = append(of, n), append(machines, n.Machine())
 		}
 	}
 	var limit int
@@ -152,15 +191,23 @@ func (c *Collector) askTalos(ctx context.Context, s *snapshot.Snapshot, r Reques
 	if c.Pods != nil {
 		limit, timeout = c.Pods.Limit, c.Pods.Timeout
 	}
-	exec.Each(ctx, of, limit, timeout, func(ctx context.Context, n *snapshot.Node) error {
-		told, err := c.Talos.Inventory(ctx, n.Name, n.Address)
-		if err != nil {
-			n.Talos = snapshot.Unread[snapshot.Talos](err.Error())
-		} else {
-			n.Talos = snapshot.Read(told)
-		}
-		return err
+	var told []snapshot.Section[snapshot.Talos]
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		told = exec.Each(ctx, machines, limit, timeout, func(ctx context.Context, m snapshot.Machine) snapshot.Section[snapshot.Talos] {
+			told, err := c.Talos.Inventory(ctx, m)
+			if err != nil {
+				return snapshot.Unread[snapshot.Talos](err.Error())
+			}
+			return snapshot.Read(told)
+		})
 	})
+	return func() {
+		asked.Wait()
+		for i, n := range of {
+			n.Talos = told[i]
+		}
+	}
 }
 
 // askPods fills the nodes' views. To be forbidden to ask concerns no single node, and
@@ -184,17 +231,20 @@ func (c *Collector) askPods(ctx context.Context, s *snapshot.Snapshot, r Request
 	if c.Progress != nil {
 		done = c.Progress(len(names))
 	}
-	c.Pods.Targets, c.Pods.Classes = kube.Targets(s), s.Install.Classes
+	c.Pods.Targets, c.Pods.Classes, c.Pods.Volumes = kube.Targets(s), s.Install.Classes, link.VolumePaths(s)
 	for i, answer := range c.Pods.Observe(ctx, names, r.Closely, r.StepsFollow, done) {
 		if answer.NotStarted && apierrors.IsForbidden(answer.Err) {
 			return answer.Err
 		}
-		of[i].View = viewOf(answer)
+		of[i].View = viewOf(names[i], answer)
 	}
 	return nil
 }
 
-func viewOf(a link.Answer) snapshot.Section[snapshot.PodView] {
+func viewOf(node string, a link.Answer) snapshot.Section[snapshot.PodView] {
+	if exec.PodUnknown(a.Err) {
+		return snapshot.Starting[snapshot.PodView](node)
+	}
 	if a.Err != nil {
 		return snapshot.Unread[snapshot.PodView](a.Err.Error())
 	}
@@ -205,42 +255,13 @@ func viewOf(a link.Answer) snapshot.Section[snapshot.PodView] {
 	return snapshot.Read(view)
 }
 
-// choose takes the one installation that there is, or that was asked for.
-func choose(found []provisioner.Install, r Request) (provisioner.Install, error) {
-	if r.DaemonSet != "" {
-		found = slices.DeleteFunc(found, func(i provisioner.Install) bool { return i.Name != r.DaemonSet })
-	}
-	var names []string
-	for _, i := range found {
-		names = append(names, fmt.Sprintf("%q", i.Namespace+"/"+i.Name))
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		where := "any namespace"
-		if r.Namespace != "" {
-			where = fmt.Sprintf("namespace %q", r.Namespace)
-		}
-		what := "DaemonSet that runs the local volume static provisioner"
-		if r.DaemonSet != "" {
-			what = fmt.Sprintf("DaemonSet %q that runs the local volume static provisioner", r.DaemonSet)
-		}
-		return provisioner.Install{}, failure.New(fmt.Sprintf("no %s in %s", what, where),
-			"install it: https://github.com/kubernetes-sigs/sig-storage-local-static-provisioner; or, if it has another image: --provisioner-namespace NAMESPACE --provisioner DAEMONSET")
-	}
-	first := found[0]
-	return provisioner.Install{}, failure.New(fmt.Sprintf("several provisioners: %s", strings.Join(names, ", ")),
-		fmt.Sprintf("choose one: --provisioner-namespace %s --provisioner %s", first.Namespace, first.Name))
-}
-
 // classes reads the provisioner's ConfigMap.
 func (c *Collector) classes(ctx context.Context, i provisioner.Install) ([]provisioner.Class, error) {
 	where := fmt.Sprintf("ConfigMap %q of the provisioner", i.Namespace+"/"+i.ConfigMap)
-	look := fmt.Sprintf("kubectl -n %s get configmap %s -o yaml", i.Namespace, i.ConfigMap)
+	look := shell.Command("kubectl", "-n", i.Namespace, "get", "configmap", i.ConfigMap, "-o", "yaml")
 	config, err := c.Client.CoreV1().ConfigMaps(i.Namespace).Get(ctx, i.ConfigMap, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, failure.New(where+" does not exist", fmt.Sprintf("kubectl -n %s describe daemonset %s", i.Namespace, i.Name))
+		return nil, failure.New(where+" does not exist", shell.Command("kubectl", "-n", i.Namespace, "describe", "daemonset", i.Name))
 	}
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
@@ -23,7 +24,7 @@ const namespace = "local-storage"
 func daemonSet(name string, change func(*appsv1.DaemonSet)) *appsv1.DaemonSet {
 	labels := map[string]string{"app": name}
 	ds := &appsv1.DaemonSet{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("uid-" + name)},
 		Spec: appsv1.DaemonSetSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
@@ -72,8 +73,11 @@ func node(name string, change func(*corev1.Node)) *corev1.Node {
 
 func pod(on string, change func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "provisioner-" + on, Labels: map[string]string{"app": "provisioner"}},
-		Spec:       corev1.PodSpec{NodeName: on},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: "provisioner-" + on, Labels: map[string]string{"app": "provisioner"},
+			OwnerReferences: []metav1.OwnerReference{{Kind: "DaemonSet", Name: "provisioner", UID: "uid-provisioner", Controller: new(true)}},
+		},
+		Spec: corev1.PodSpec{NodeName: on},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{
 			{Name: "provisioner", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
 		}},
@@ -172,7 +176,7 @@ func TestTheProvisionerIsFoundOrChosen(t *testing.T) {
 	}{
 		"one":     {[]runtime.Object{daemonSet("a", nil), configMap()}, Request{}, "a", "", ""},
 		"none":    {nil, Request{}, "", "no DaemonSet that runs the local volume static provisioner in any namespace", "--provisioner-namespace"},
-		"several": {[]runtime.Object{daemonSet("a", nil), daemonSet("b", nil)}, Request{}, "", `several provisioners: "local-storage/a", "local-storage/b"`, "--provisioner a"},
+		"several": {[]runtime.Object{daemonSet("a", nil), daemonSet("b", nil)}, Request{}, "", `several provisioners: "local-storage/a", "local-storage/b"`, ""},
 		"chosen":  {[]runtime.Object{daemonSet("a", nil), daemonSet("b", nil), configMap()}, Request{DaemonSet: "b"}, "b", "", ""},
 		"not that one": {
 			[]runtime.Object{daemonSet("a", nil)}, Request{Namespace: namespace, DaemonSet: "c"}, "",
@@ -260,7 +264,7 @@ func TestOneListOfEachWhateverTheSize(t *testing.T) {
 	if small != large {
 		t.Errorf("at 3 nodes %s, at 300 nodes %s", small, large)
 	}
-	if want := "map[get configmaps:1 list daemonsets:1 list nodes:1 list persistentvolumes:1 list pods:2 list storageclasses:1]"; small != want {
+	if want := "map[get configmaps:2 list daemonsets:1 list nodes:1 list persistentvolumes:1 list pods:2 list storageclasses:1]"; small != want {
 		t.Errorf("requests = %s, want %s", small, want)
 	}
 }

@@ -19,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -47,7 +49,7 @@ type DiagnoseRequest struct {
 	Exec bool
 	// Kubelet, if set, connects to a node's Talos API, to ask it about the kubelet. If it
 	// is not set where it would be, the Collector's NoTalos says why.
-	Kubelet func(node, address string) TalosNode
+	Kubelet func(snapshot.Machine) TalosNode
 	// Peek, if set, looks through the eyes of the kubelets of which Talos does not tell
 	// what they see. It makes something in the cluster for that, and takes it away.
 	Peek Peeker
@@ -67,15 +69,20 @@ type diagnosis struct {
 	clock clock
 
 	objects objects
-	// own are the provisioner's pods on the nodes that belong to what is diagnosed.
-	own []corev1.Pod
+	// own are the provisioner's pods on the nodes that belong to what is diagnosed, those of the
+	// first installation and those of each further one.
+	own         []corev1.Pod
+	ownOfOthers [][]corev1.Pod
+	// looks are those through the pods of the further installations.
+	looks []*otherLook
+	// records are what is known of volumes' disks beside the volumes.
+	records map[string]snapshot.Record
 }
 
 // Diagnose fills a snapshot with everything that there is to know about the targets.
 // For one pod the number of requests does not depend on the size of the cluster.
 //
-// What cannot be read is said in the snapshot, and which of several provisioners is not
-// known, too. An error means that there is nothing to diagnose: the API server does not
+// What cannot be read is said in the snapshot. An error means that there is nothing to diagnose: the API server does not
 // answer, or a target does not exist.
 func (c *Collector) Diagnose(ctx context.Context, r DiagnoseRequest) (*snapshot.Snapshot, error) {
 	d := &diagnosis{
@@ -90,6 +97,9 @@ func (c *Collector) Diagnose(ctx context.Context, r DiagnoseRequest) (*snapshot.
 	d.look(ctx)
 	d.finish()
 	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.s.CheckNames(); err != nil {
 		return nil, err
 	}
 	return d.s, nil
@@ -171,6 +181,10 @@ func (d *diagnosis) nodes() {
 		all = append(all, n)
 	}
 	s.Nodes = join(s.Install, all, d.own)
+	for _, i := range d.installations()[min(1, len(d.installations())):] {
+		o := d.other(i)
+		o.Nodes = presences(join(i.install, all, *i.own))
+	}
 	busy := make(map[string]bool)
 	for name, v := range o.volumes {
 		v.Node = s.NodeByHostname(v.Node)
@@ -179,9 +193,11 @@ func (d *diagnosis) nodes() {
 	for _, p := range o.pods {
 		busy[p.Node] = true
 	}
+	// A provisioner that is meant for no node at all is not meant to be so.
+	anywhere := slices.ContainsFunc(s.Nodes, s.WantedBy)
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		n.Aside = d.whole && !n.Wanted && !busy[n.Name] || !d.whole && !o.wantedNodes[n.Name]
+		n.Aside = d.whole && anywhere && !s.WantedBy(*n) && !busy[n.Name] || !d.whole && !o.wantedNodes[n.Name]
 		switch p := s.Provisioner.Value; {
 		case n.Aside && !d.whole: // Its pods were not read.
 			n.Pod = snapshot.Section[snapshot.Pod]{}
@@ -190,9 +206,27 @@ func (d *diagnosis) nodes() {
 		case p.PodsProblem != "":
 			n.Pod = snapshot.Unread[snapshot.Pod](p.PodsProblem)
 		case n.UID == "" && s.Unread[snapshot.PartNodes] != "":
-			n.NotReady, n.Pod = "", d.podOn(n.Name)
+			n.NotReady, n.Pod = "", podOn(n.Name, s.Install, d.own, s.Unread[snapshot.PartNodes])
+		}
+		for _, i := range d.installations()[min(1, len(d.installations())):] {
+			here := d.other(i).Nodes[n.Name]
+			switch {
+			case n.Aside && !d.whole:
+				here.Pod = snapshot.Section[snapshot.Pod]{}
+			case i.state.PodsProblem != "":
+				here.Pod = snapshot.Unread[snapshot.Pod](i.state.PodsProblem)
+			case n.UID == "" && s.Unread[snapshot.PartNodes] != "":
+				here.Pod = podOn(n.Name, i.install, *i.own, s.Unread[snapshot.PartNodes])
+			}
+			d.other(i).Nodes[n.Name] = here
 		}
 	}
+}
+
+// other is a further installation in the snapshot.
+func (d *diagnosis) other(i installation) *snapshot.Installation {
+	at := slices.IndexFunc(d.s.Others, func(o snapshot.Installation) bool { return o.Provisioner.Value == i.state })
+	return &d.s.Others[at]
 }
 
 // nameNodes adds the nodes that could not be read but are known, by name, from what lies
@@ -207,7 +241,7 @@ func (d *diagnosis) nameNodes() {
 		for _, p := range o.pods {
 			names = append(names, p.Node)
 		}
-		for _, p := range d.own {
+		for _, p := range d.allOwn() {
 			names = append(names, p.Spec.NodeName)
 		}
 	}
@@ -220,14 +254,14 @@ func (d *diagnosis) nameNodes() {
 	}
 }
 
-// podOn is the provisioner's pod on a node of which nothing else is known.
-func (d *diagnosis) podOn(node string) snapshot.Section[snapshot.Pod] {
-	here := slices.DeleteFunc(slices.Clone(d.own), func(p corev1.Pod) bool { return p.Spec.NodeName != node })
-	pod, why := runningPod(d.s.Install, here)
+// podOn is an installation's pod on a node of which nothing else is known, which why tells.
+func podOn(node string, install provisioner.Install, own []corev1.Pod, why string) snapshot.Section[snapshot.Pod] {
+	here := slices.DeleteFunc(slices.Clone(own), func(p corev1.Pod) bool { return p.Spec.NodeName != node })
+	pod, down := runningPod(install, here)
 	if pod == nil {
-		return snapshot.Unread[snapshot.Pod](cmp.Or(why, d.s.Unread[snapshot.PartNodes]))
+		return snapshot.Unread[snapshot.Pod](cmp.Or(down, why))
 	}
-	return snapshot.Read(snapshot.Pod{Name: pod.Name, UID: pod.UID})
+	return snapshot.Read(podOf(install, pod))
 }
 
 // finish puts what was read into the snapshot, without the labels that nobody asks for.
@@ -235,6 +269,7 @@ func (d *diagnosis) finish() {
 	s, o := d.s, &d.objects
 	s.Time = d.clock.now()
 	s.Volumes = sorted(o.volumes)
+	s.Recall(d.records)
 	switch {
 	case o.claimsProblem != "":
 		s.Claims = snapshot.Unread[[]snapshot.Claim](o.claimsProblem)
@@ -283,8 +318,10 @@ func users(pods []snapshot.UserPod) map[snapshot.ClaimRef][]string {
 // nobody's business.
 func forgetLabels(s *snapshot.Snapshot) {
 	ofNodes := map[string]bool{corev1.LabelHostname: true}
-	for k := range s.Install.NodeSelector {
-		ofNodes[k] = true
+	for _, as := range s.Installations() {
+		for k := range as.Install.NodeSelector {
+			ofNodes[k] = true
+		}
 	}
 	if s.Pods.Value != nil {
 		for _, p := range *s.Pods.Value {
@@ -345,9 +382,9 @@ func notThere(refs []snapshot.Ref) error {
 	}
 	var parts []failure.Part
 	for _, r := range refs {
-		text, hint := "it does not exist", "kubectl get "+r.Kind
+		text, hint := "it does not exist", shell.Command("kubectl", "get", r.Kind)
 		if r.Namespace != "" {
-			text, hint = "it does not exist in namespace \""+r.Namespace+"\"", "kubectl -n "+r.Namespace+" get "+r.Kind
+			text, hint = "it does not exist in namespace \""+r.Namespace+"\"", shell.Command("kubectl", "-n", r.Namespace, "get", r.Kind)
 		}
 		if len(refs) == 1 {
 			return failure.New("\""+r.String()+"\" "+strings.TrimPrefix(text, "it "), hint)

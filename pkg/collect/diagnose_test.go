@@ -26,7 +26,7 @@ import (
 func cluster(nodes int) *apiServer {
 	s := &apiServer{stats: make(map[string]string), logs: make(map[string]string)}
 	ds := daemonSet("provisioner", func(ds *appsv1.DaemonSet) {
-		ds.UID, ds.Status.DesiredNumberScheduled, ds.Status.NumberReady = "uid-ds", int32(nodes), int32(nodes)
+		ds.UID, ds.Status.DesiredNumberScheduled, ds.Status.NumberReady = "uid-provisioner", int32(nodes), int32(nodes)
 	})
 	s.objects = append(s.objects, ds, configMap(),
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{labelPodSecurity: "privileged"}}},
@@ -59,7 +59,7 @@ func cluster(nodes int) *apiServer {
 		s.stats[n] = fmt.Sprintf(`{"pods":[{"podRef":{"name":"db-%s","namespace":"db"},"volume":[{"name":"data","capacityBytes":60,"pvcRef":{"name":"data-%s","namespace":"db"}}]},
 			{"podRef":{"name":"else","namespace":"kube-system"},"volume":[{"capacityBytes":1,"pvcRef":{"name":"x","namespace":"kube-system"}}]}]}`, n, n)
 	}
-	s.objects = append(s.objects, event("DaemonSet", namespace, "provisioner", "uid-ds", "FailedCreate"), event("Job", "db", "j", "uid-j", "Failed"))
+	s.objects = append(s.objects, event("DaemonSet", namespace, "provisioner", "uid-provisioner", "FailedCreate"), event("Job", "db", "j", "uid-j", "Failed"))
 	return s
 }
 
@@ -149,7 +149,7 @@ func TestOnePodCostsTheSameInAnyCluster(t *testing.T) {
 	if small != large {
 		t.Errorf("at 3 nodes %s\nat 300 nodes %s", small, large)
 	}
-	const want = "map[get configmaps:1 get namespaces:1 get nodes:1 get nodes/proxy:1 get persistentvolumeclaims:1 get persistentvolumes:1 " +
+	const want = "map[get configmaps:2 get namespaces:1 get nodes:1 get nodes/proxy:1 get persistentvolumeclaims:1 get persistentvolumes:1 " +
 		"get pods:1 get pods/log:1 get version:1 list daemonsets:1 list events:5 list pods:1 list storageclasses:1]"
 	if small != want {
 		t.Errorf("requests = %s\nwant %s", small, want)
@@ -353,7 +353,7 @@ func TestEverythingCostsOneListOfEach(t *testing.T) {
 	if small != large {
 		t.Errorf("at 2 nodes %s\nat 80 nodes %s", small, large)
 	}
-	const want = "map[get configmaps:1 get namespaces:1 get version:1 list daemonsets:1 list events:1 list nodes:1 list persistentvolumeclaims:1 " +
+	const want = "map[get configmaps:2 get namespaces:1 get version:1 list daemonsets:1 list events:1 list nodes:1 list persistentvolumeclaims:1 " +
 		"list persistentvolumes:1 list pods:2 list storageclasses:1]"
 	if small != want {
 		t.Errorf("requests = %s\nwant %s", small, want)

@@ -246,8 +246,8 @@ func (d *diagnosis) subjects() []snapshot.Ref {
 			refs = append(refs, snapshot.Ref{Kind: kindNode, Name: n.Name})
 		}
 	}
-	if p := d.s.Provisioner.Value; p != nil {
-		i := d.s.Install
+	for _, of := range d.installations() {
+		i, p := of.install, of.state
 		refs = append(refs, snapshot.Ref{Kind: kindDaemonSet, Namespace: i.Namespace, Name: i.Name, UID: p.UID})
 		for _, pod := range p.Pods {
 			if len(pod.Waiting) > 0 || !pod.Ready {

@@ -59,9 +59,9 @@ func (d *diagnosis) keepLocal() {
 			delete(o.claims, k)
 		}
 	}
-	dirs := d.s.Install.HostDirs()
+	dirs := d.hostDirs()
 	own := make(map[types.UID]bool)
-	for _, p := range d.own {
+	for _, p := range d.allOwn() {
 		own[p.UID] = true
 	}
 	for k, p := range o.pods {
@@ -94,8 +94,10 @@ func (d *diagnosis) ours(c snapshot.Claim) bool {
 		return false
 	}
 	class := *c.Class
-	if _, ours := d.s.Install.ClassOf(class); ours {
-		return true
+	for _, i := range d.installations() {
+		if _, ours := i.install.ClassOf(class); ours {
+			return true
+		}
 	}
 	known, ok := d.s.StorageClasses[class]
 	if !ok {

@@ -15,11 +15,13 @@ import (
 
 // TalosNode is what is asked of one node's Talos API to find out about its kubelet.
 type TalosNode interface {
-	// Verify fails unless the node at the address is the one of that name in Kubernetes.
+	// Verify fails unless it is proved that the node at the address is the one of Kubernetes.
 	Verify(ctx context.Context) error
 	Version(ctx context.Context) (string, error)
 	Configs(ctx context.Context) (mounts.Configs, error)
 	View(ctx context.Context, dirs []string) (mounts.View, error)
+	// Select tells which of the node's disks selectors match.
+	Select(ctx context.Context, selectors []mounts.Selector) ([]snapshot.Selection, error)
 }
 
 // Kubelet is one node's kubelet: what the configuration says of it, and what it sees.
@@ -31,14 +33,14 @@ type Kubelet struct {
 	Err error
 }
 
-// Kubelets looks at the kubelets of the snapshot's nodes, at most limit at a time
-// and each no longer than timeout. node makes the connection to one.
-func Kubelets(ctx context.Context, s *snapshot.Snapshot, limit int, timeout time.Duration, node func(snapshot.Node) TalosNode, done func()) []Kubelet {
+// Kubelets looks at the kubelets of the snapshot's nodes, at the directories that dirs has for each, at most limit
+// at a time and each no longer than timeout. node makes the connection to one.
+func Kubelets(ctx context.Context, s *snapshot.Snapshot, limit int, timeout time.Duration, dirs func(snapshot.Node) []string, node func(snapshot.Node) TalosNode, done func()) []Kubelet {
 	return exec.Each(ctx, s.Nodes, limit, timeout, func(ctx context.Context, n snapshot.Node) Kubelet {
 		if done != nil {
 			defer done()
 		}
-		k := kubeletOf(ctx, s.Volumes, n, s.Install.HostDirs(), node(n))
+		k := kubeletOf(ctx, s.Volumes, n, dirs(n), node(n))
 		k.State.Used, k.State.UsedProblem = usedOn(s, n.Name)
 		return k
 	})
@@ -95,6 +97,22 @@ func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, 
 		k.State.View = &view
 	}
 	return k
+}
+
+// selections are what the disk selectors of a kubelet's node match.
+func (k Kubelet) selections(ctx context.Context, talos TalosNode) snapshot.Section[[]snapshot.Selection] {
+	if k.State.ConfigProblem != "" {
+		return snapshot.Unread[[]snapshot.Selection](k.State.ConfigProblem)
+	}
+	selectors, err := mounts.ReadSelectors(k.Configs.Active)
+	if err != nil {
+		return snapshot.Unread[[]snapshot.Selection](err.Error())
+	}
+	selections, err := talos.Select(ctx, selectors)
+	if err != nil {
+		return unreadTalos[[]snapshot.Selection](err)
+	}
+	return snapshot.Read(selections)
 }
 
 // newState is what Kubernetes tells of a node and its volumes.

@@ -4,10 +4,12 @@ package collect
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/pager"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
@@ -89,7 +91,14 @@ func (c *Collector) pods(ctx context.Context, i provisioner.Install) ([]corev1.P
 	if err != nil {
 		return nil, err
 	}
-	return pods.Items, nil
+	return slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return !controls(i.UID, &p) }), nil
+}
+
+// controls reports whether a DaemonSet controls a pod. Labels prove nothing: whoever may make a pod in the namespace can give it
+// those that the DaemonSet selects.
+func controls(uid types.UID, pod *corev1.Pod) bool {
+	owner := metav1.GetControllerOfNoCopy(pod)
+	return owner != nil && owner.Kind == "DaemonSet" && owner.UID == uid
 }
 
 // users lists every pod of the cluster and keeps the names of those that use claims.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
@@ -29,8 +30,9 @@ func (d *diagnosis) look(ctx context.Context) {
 		}
 	}
 	if d.Pods != nil {
-		d.Pods.Targets, d.Pods.Classes = kube.Targets(d.s), d.s.Install.Classes
+		d.Pods.Targets, d.Pods.Classes, d.Pods.Volumes = kube.Targets(d.s), d.s.Install.Classes, link.VolumePaths(d.s)
 	}
+	d.looks = d.otherLooks()
 	var step func()
 	if d.Progress != nil && len(nodes) > 0 {
 		step = d.Progress(len(nodes))
@@ -43,6 +45,7 @@ func (d *diagnosis) look(ctx context.Context) {
 	}
 	ways.Go(func() { d.readEvents(ctx, about) })
 	ways.Go(func() { d.readLogs(ctx, down) })
+	ways.Go(func() { d.readCleaners(ctx) })
 	ways.Go(func() {
 		exec.Each(ctx, nodes, d.request.Limit, 0, func(ctx context.Context, n *snapshot.Node) error {
 			d.lookAt(ctx, n)
@@ -53,6 +56,13 @@ func (d *diagnosis) look(ctx context.Context) {
 		})
 	})
 	ways.Wait()
+	for i, look := range d.looks {
+		for name, view := range look.views {
+			here := d.s.Others[i].Nodes[name]
+			here.View = view
+			d.s.Others[i].Nodes[name] = here
+		}
+	}
 	for _, n := range nodes {
 		if d.s.Events.Value != nil {
 			n.KubeletStarted = kubeletStart(n.Name, *d.s.Events.Value)
@@ -72,28 +82,65 @@ func (d *diagnosis) lookAt(ctx context.Context, n *snapshot.Node) {
 		}
 	}
 	var ways sync.WaitGroup
-	ways.Go(within(func(ctx context.Context) { n.View = d.viewOf(ctx, was) }))
+	ways.Go(func() {
+		within(func(ctx context.Context) { n.View = d.viewOf(ctx, d.s, d.Pods, was) })()
+		// One after the other: two looks at a disk at the same time would be in each other's way.
+		for i := range d.looks {
+			within(func(ctx context.Context) { d.looks[i].at(ctx, d, was.Name) })()
+		}
+	})
 	ways.Go(within(func(ctx context.Context) { n.Talos = d.talosOf(ctx, was) }))
 	ways.Go(func() {
-		within(func(ctx context.Context) { n.Kubelet = d.kubeletOf(ctx, was) })()
+		within(func(ctx context.Context) { n.Kubelet, n.Selections = d.kubeletOf(ctx, was) })()
 		within(func(ctx context.Context) { n.Kubelet, n.Probe = d.peekOf(ctx, was, n.Kubelet) })()
 	})
 	ways.Go(within(func(ctx context.Context) { n.Stats = d.statsOf(ctx, was) }))
 	ways.Wait()
 }
 
-// viewOf is what the node's provisioner pod sees.
-func (d *diagnosis) viewOf(ctx context.Context, n snapshot.Node) snapshot.Section[snapshot.PodView] {
+// otherLook is a look through the pods of a further installation.
+type otherLook struct {
+	as   *snapshot.Snapshot
+	pods *kube.Pods
+	mu   sync.Mutex
+	// views are what they see, by node.
+	views map[string]snapshot.Section[snapshot.PodView]
+}
+
+// otherLooks are those of all further installations.
+func (d *diagnosis) otherLooks() []*otherLook {
+	var all []*otherLook
+	for _, as := range d.s.Installations()[1:] {
+		look := &otherLook{as: as, views: make(map[string]snapshot.Section[snapshot.PodView])}
+		if d.Pods != nil {
+			look.pods = &kube.Pods{Executor: d.Pods.Executor, Limit: d.Pods.Limit, Timeout: d.Pods.Timeout, Targets: kube.Targets(as), Classes: as.Install.Classes}
+		}
+		all = append(all, look)
+	}
+	return all
+}
+
+// at looks at a node.
+func (l *otherLook) at(ctx context.Context, d *diagnosis, node string) {
+	n, _ := l.as.NodeByName(node)
+	view := d.viewOf(ctx, l.as, l.pods, n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.views[node] = view
+}
+
+// viewOf is what the pod of an installation, that of the snapshot, sees on the node.
+func (d *diagnosis) viewOf(ctx context.Context, s *snapshot.Snapshot, pods *kube.Pods, n snapshot.Node) snapshot.Section[snapshot.PodView] {
 	switch {
-	case !d.request.Exec || d.Pods == nil:
+	case !d.request.Exec || pods == nil:
 		return snapshot.Section[snapshot.PodView]{}
 	case n.Pod.Value == nil:
 		return snapshot.Unread[snapshot.PodView](n.Pod.Why())
-	case d.s.Unread[snapshot.PartInstall] != "":
-		return snapshot.Unread[snapshot.PodView](d.s.Unread[snapshot.PartInstall])
+	case s.Unread[snapshot.PartInstall] != "":
+		return snapshot.Unread[snapshot.PodView](s.Unread[snapshot.PartInstall])
 	}
-	entries := closely(d.s, sorted(d.objects.volumes), n.Name)
-	return viewOf(d.Pods.Observe(ctx, []string{n.Name}, entries, false, nil)[0])
+	entries := closely(s, sorted(d.objects.volumes), n.Name)
+	return viewOf(n.Name, pods.Observe(ctx, []string{n.Name}, entries, false, nil)[0])
 }
 
 // closely are the entries of the node's volumes, as its provisioner pod sees them: the
@@ -109,6 +156,16 @@ func closely(s *snapshot.Snapshot, volumes []snapshot.Volume, node string) []str
 		if entry := class.EntryPath(path.Base(v.Path)); !strings.ContainsAny(entry, " \t\n*?[]\\") {
 			paths = append(paths, entry)
 		}
+		if v.Identity == nil {
+			continue
+		}
+		// The disk that it was made for may be another one than its link leads to: whether it can be linked again
+		// is decided from what is seen of it.
+		for _, name := range v.Identity.ByID {
+			if !strings.ContainsAny(name, "/ \t\n*?[]\\") {
+				paths = append(paths, "/dev/disk/by-id/"+name)
+			}
+		}
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths)
@@ -122,27 +179,28 @@ func (d *diagnosis) talosOf(ctx context.Context, n snapshot.Node) snapshot.Secti
 	if n.Address == "" {
 		return snapshot.Unread[snapshot.Talos](noAddress)
 	}
-	told, err := d.Talos.Inventory(ctx, n.Name, n.Address)
+	told, err := d.Talos.Inventory(ctx, n.Machine())
 	if err != nil {
 		return unreadTalos[snapshot.Talos](err)
 	}
 	return snapshot.Read(told)
 }
 
-// kubeletOf is what the configuration says of the node's kubelet, and what that sees.
-func (d *diagnosis) kubeletOf(ctx context.Context, n snapshot.Node) snapshot.Section[mounts.NodeState] {
+// kubeletOf is what the configuration says of the node's kubelet, and what that sees; and which disks
+// the configuration selects.
+func (d *diagnosis) kubeletOf(ctx context.Context, n snapshot.Node) (snapshot.Section[mounts.NodeState], snapshot.Section[[]snapshot.Selection]) {
 	if d.request.Kubelet == nil {
-		return snapshot.Section[mounts.NodeState]{Problem: d.NoTalos}
+		return snapshot.Section[mounts.NodeState]{Problem: d.NoTalos}, snapshot.Section[[]snapshot.Selection]{Problem: d.NoTalos}
 	}
 	if n.Address == "" {
-		return snapshot.Unread[mounts.NodeState](noAddress)
+		return snapshot.Unread[mounts.NodeState](noAddress), snapshot.Unread[[]snapshot.Selection](noAddress)
 	}
-	volumes := sorted(d.objects.volumes)
-	k := kubeletOf(ctx, volumes, n, d.dirs(volumes, n.Name), d.request.Kubelet(n.Name, n.Address))
+	volumes, node := sorted(d.objects.volumes), d.request.Kubelet(n.Machine())
+	k := kubeletOf(ctx, volumes, n, d.dirs(volumes, n.Name), node)
 	if k.Err != nil && !k.State.Version.Known() {
-		return unreadTalos[mounts.NodeState](k.Err)
+		return unreadTalos[mounts.NodeState](k.Err), unreadTalos[[]snapshot.Selection](k.Err)
 	}
-	return snapshot.Read(k.State)
+	return snapshot.Read(k.State), k.selections(ctx, node)
 }
 
 // unreadTalos is a section that Talos did not tell, with the kind of the error.
@@ -160,7 +218,7 @@ const noAddress = "the node's status has no InternalIP to reach Talos by"
 // dirs are the directories to look at on a node: the classes', those of its volumes,
 // and those that the pods there have of the node.
 func (d *diagnosis) dirs(volumes []snapshot.Volume, node string) []string {
-	dirs := d.s.Install.HostDirs()
+	dirs := d.hostDirs()
 	for _, v := range volumes {
 		if v.Node == node {
 			dirs = append(dirs, path.Dir(v.Path))

@@ -11,11 +11,17 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -41,6 +47,14 @@ func (f fakeTalos) View(_ context.Context, dirs []string) (mounts.View, error) {
 		f.looked(dirs)
 	}
 	return mounts.View{PID: 7}, f.view
+}
+
+func (f fakeTalos) Select(_ context.Context, selectors []mounts.Selector) ([]snapshot.Selection, error) {
+	selections := []snapshot.Selection{}
+	for _, s := range selectors {
+		selections = append(selections, snapshot.Selection{Selector: s, Disks: []string{"vdb"}})
+	}
+	return selections, nil
 }
 
 var dbPod = []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "db-w-1"}}
@@ -80,7 +94,7 @@ func TestTheKubeletIsLookedAt(t *testing.T) {
 						t.Errorf("looked at %q, want %q", dirs, want)
 					}
 				}
-				r.Kubelet = func(node, address string) TalosNode { asked = append(asked, node+" "+address); return *c.node }
+				r.Kubelet = func(m snapshot.Machine) TalosNode { asked = append(asked, m.Node+" "+m.Address); return *c.node }
 			}
 			got, err := collector.Diagnose(t.Context(), r)
 			if err != nil {
@@ -144,7 +158,7 @@ func TestANodeThatHangsEndsByItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := got.Nodes[0]; n.Name != "hangs" || n.Talos.Why() != "no answer within 50ms" {
+	if n := got.Nodes[0]; n.Name != "hangs" || n.Talos.Why() != "no answer within 50ms; --node-timeout gives it longer" {
 		t.Errorf("%s: %q", n.Name, n.Talos.Why())
 	}
 	if got.Nodes[1].Talos.Value == nil {
@@ -182,6 +196,17 @@ func TestExecThatIsForbiddenIsSaid(t *testing.T) {
 	}
 }
 
+func TestKubeletWithoutPods(t *testing.T) {
+	gone := apierrors.NewGenericServerResponse(404, "get", schema.GroupResource{Resource: "pods/exec"}, "prov-x", "unknown", 0, true)
+	view := viewOf("w-1", link.Answer{Err: gone, NotStarted: true})
+	if view.Value != nil || view.Kind != snapshot.KindStarting || !strings.Contains(view.Problem, "the kubelet on w-1 does not know its pods yet") {
+		t.Errorf("%+v", view)
+	}
+	if view := viewOf("w-1", link.Answer{Err: errors.New("forbidden")}); view.Kind != "" || view.Problem != "forbidden" {
+		t.Errorf("%+v", view)
+	}
+}
+
 func TestClosely(t *testing.T) {
 	s := &snapshot.Snapshot{Install: provisioner.Install{Classes: []provisioner.Class{{Name: "block", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block"}}}}
 	v := func(class, path, node string) snapshot.Volume {
@@ -191,8 +216,9 @@ func TestClosely(t *testing.T) {
 		v("block", "/var/lib/disks/block/vdg", "w-1"), v("block", "/var/lib/disks/block/vdf", "w-1"), v("block", "/var/lib/disks/block/vdf", "w-1"),
 		v("block", "/var/lib/disks/block/vdh", "w-2"), v("other", "/var/lib/disks/block/vdi", "w-1"), v("block", "/elsewhere/vdj", "w-1"),
 		v("block", "/var/lib/disks/block/two words", "w-1"), v("block", "/var/lib/disks/block/*", "w-1"),
+		{Class: "block", Path: "/var/lib/disks/block/*", Node: "w-1", Identity: &disk.ID{ByID: []string{"virtio-x", "a b"}}},
 	}, "w-1")
-	if want := []string{"/mnt/block/vdf", "/mnt/block/vdg"}; !slices.Equal(got, want) {
+	if want := []string{"/dev/disk/by-id/virtio-x", "/mnt/block/vdf", "/mnt/block/vdg"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -228,11 +254,15 @@ func TestErrorLines(t *testing.T) {
 		"levels":         {"I1123 02:00:00.000002       1 a.go:1] fine\nW1123 02:00:00.000002       1 a.go:1] hm\nF1123 02:00:00.000002       1 a.go:1] dead\n", []string{"W1123 02:00:00.000002       1 a.go:1] hm", "F1123 02:00:00.000002       1 a.go:1] dead"}},
 		"no klog":        {"Error: x\ngoroutine 1 [running]:\nE1123 is a name\n", []string{}},
 		"the same again": {"E1123 02:00:00.000002       1 d.go:1] x\n" + head + "y\nE1123 02:00:10.000002       1 d.go:1] x\n", []string{head + "y", "E1123 02:00:10.000002       1 d.go:1] x"}},
-		"long":           {head + long, []string{head + long[:len(long)/2-len(head)] + "…"}},
+		"long":           {head + long + ": the cause", []string{doctor.Shorten(head+long+": the cause", logLine)}},
 		"many":           {strings.Join(many, "\n"), many[5:]},
 	} {
-		if got := errorLines(c.log); !slices.Equal(got, c.want) || got == nil {
+		got := errorLines(c.log)
+		if !slices.Equal(got, c.want) || got == nil {
 			t.Errorf("%s: %q\nwant %q", name, got, c.want)
+		}
+		if name == "long" && (!strings.HasPrefix(got[0], head) || !strings.HasSuffix(got[0], ": the cause") || utf8.RuneCountInString(got[0]) != logLine) {
+			t.Errorf("%d characters: %q", utf8.RuneCountInString(got[0]), got[0])
 		}
 	}
 }

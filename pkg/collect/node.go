@@ -5,6 +5,7 @@ package collect
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -22,6 +23,7 @@ func nodeOf(i provisioner.Install, n corev1.Node, pods []corev1.Pod) snapshot.No
 	node := snapshot.Node{
 		Name:          n.Name,
 		UID:           n.UID,
+		Created:       n.CreationTimestamp.Time,
 		Unschedulable: n.Spec.Unschedulable,
 		Labels:        n.Labels,
 		Taints:        n.Spec.Taints,
@@ -29,9 +31,12 @@ func nodeOf(i provisioner.Install, n corev1.Node, pods []corev1.Pod) snapshot.No
 
 		OSImage:        n.Status.NodeInfo.OSImage,
 		KubeletVersion: n.Status.NodeInfo.KubeletVersion,
+		MachineID:      n.Status.NodeInfo.MachineID,
+		SystemUUID:     n.Status.NodeInfo.SystemUUID,
 	}
 	for _, a := range n.Status.Addresses {
-		if a.Type == corev1.NodeInternalIP && node.Address == "" {
+		// The kubelet writes it, and nobody checks that it is an address.
+		if _, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP && node.Address == "" {
 			node.Address = a.Address
 		}
 	}
@@ -52,7 +57,7 @@ func nodeOf(i provisioner.Install, n corev1.Node, pods []corev1.Pod) snapshot.No
 		// Its kubelet is what would run the command.
 		node.Pod = snapshot.Unread[snapshot.Pod](notReady)
 	case pod != nil:
-		node.Pod = snapshot.Read(snapshot.Pod{Name: pod.Name, UID: pod.UID})
+		node.Pod = snapshot.Read(podOf(i, pod))
 	case why == "" && away != "":
 		node.Wanted = false
 		node.Pod = snapshot.Unread[snapshot.Pod](away)
@@ -64,6 +69,17 @@ func nodeOf(i provisioner.Install, n corev1.Node, pods []corev1.Pod) snapshot.No
 		node.Pod = snapshot.Unread[snapshot.Pod](why)
 	}
 	return node
+}
+
+// podOf projects a provisioner's pod whose container runs.
+func podOf(i provisioner.Install, pod *corev1.Pod) snapshot.Pod {
+	p := snapshot.Pod{Name: pod.Name, UID: pod.UID}
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.Name == i.Container && c.State.Running != nil {
+			p.Started = c.State.Running.StartedAt.Time
+		}
+	}
+	return p
 }
 
 // runningPod is a pod whose provisioner container runs, ready or not: one

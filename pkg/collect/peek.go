@@ -63,14 +63,13 @@ func (d *diagnosis) noPeek(n snapshot.Node) string {
 	return ""
 }
 
-// trusted tells that the provisioner's image may run with the node's processes. What a
-// DaemonSet is recognised by proves nothing: whoever may make one in any namespace can make
-// it look like the provisioner. So the user has named the namespace, or the namespace is one
-// where pods have the node anyway. A DaemonSet's name alone can be taken in another namespace.
+// trusted tells that the provisioner's image may run with the node's processes.
 func (d *diagnosis) trusted() bool {
-	state := d.s.Provisioner.Value
-	return d.request.ProvisionerNamespace != "" || d.s.Install.Namespace == peek.Namespace ||
-		state != nil && state.PodSecurity == "privileged"
+	level := ""
+	if state := d.s.Provisioner.Value; state != nil {
+		level = state.PodSecurity
+	}
+	return vouchedFor(d.request.ProvisionerNamespace != "", d.s.Install.Namespace, level)
 }
 
 // stateOf is what Talos told of a kubelet, or what is known of one without.

@@ -116,7 +116,7 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 			}
 			collector, r := &Collector{Client: s.client(t)}, DiagnoseRequest{Targets: dbPod, Peek: c.peek}
 			if c.talos != nil {
-				r.Kubelet = func(string, string) TalosNode { return c.talos }
+				r.Kubelet = func(snapshot.Machine) TalosNode { return c.talos }
 			} else {
 				collector.NoTalos = "no talosconfig"
 			}
@@ -186,7 +186,7 @@ func TestAJobHasTheBoundsOfTheRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.asked) != 3 || got.Nodes[0].Probe.Value == nil || got.Nodes[1].Probe.Problem != "no answer within 50ms" || got.Nodes[2].Probe.Value == nil {
+	if len(p.asked) != 3 || got.Nodes[0].Probe.Value == nil || got.Nodes[1].Probe.Problem != "no answer within 50ms; --node-timeout gives it longer" || got.Nodes[2].Probe.Value == nil {
 		t.Errorf("%+v", got.Nodes)
 	}
 	if without := diagnose(t, cluster(3), DiagnoseRequest{}); without.Nodes[0].Probe.Value != nil || without.Nodes[0].Probe.Problem != "" {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -30,6 +31,8 @@ const labelPodSecurity = "pod-security.kubernetes.io/enforce"
 type candidate struct {
 	install provisioner.Install
 	state   snapshot.ProvisionerState
+	// problem is why its classes are not known.
+	problem error
 }
 
 // candidates lists the DaemonSets and finds the provisioners among them.
@@ -40,7 +43,7 @@ func (d *diagnosis) candidates(ctx context.Context) ([]candidate, error) {
 		return d.Client.AppsV1().DaemonSets(r.ProvisionerNamespace).List(ctx, o)
 	}, func(ds *appsv1.DaemonSet) {
 		for _, i := range provisioner.Detect([]appsv1.DaemonSet{*ds}) {
-			found = append(found, candidate{i, snapshot.ProvisionerState{
+			found = append(found, candidate{install: i, state: snapshot.ProvisionerState{
 				UID: ds.UID, Desired: int(ds.Status.DesiredNumberScheduled), Ready: int(ds.Status.NumberReady),
 			}})
 		}
@@ -54,74 +57,150 @@ func (d *diagnosis) noInstall(why error) {
 	d.s.Provisioner = snapshot.Unread[snapshot.ProvisionerState](why.Error())
 }
 
-// provisioner chooses one of the candidates and reads its ConfigMap and namespace. Of
-// several it is the one that has a class of what is diagnosed.
+// provisioner reads the ConfigMaps and namespaces of the candidates. Where there are targets,
+// those that have a class of theirs are enough. The first one whose classes are known is the
+// snapshot's, and the further ones are its Others.
 func (d *diagnosis) provisioner(ctx context.Context, found []candidate) {
-	asked := Request{Namespace: d.request.ProvisionerNamespace, DaemonSet: d.request.DaemonSet}
+	asked := Request{Namespace: d.request.ProvisionerNamespace, DaemonSet: d.request.DaemonSet, Every: true}
 	if asked.DaemonSet != "" {
 		found = slices.DeleteFunc(found, func(c candidate) bool { return c.install.Name != asked.DaemonSet })
 	}
-	type read struct {
-		classes []provisioner.Class
-		err     error
+	if _, err := choose(installsOf(found), asked); err != nil {
+		d.noInstall(err)
+		return
 	}
-	configs := exec.Each(ctx, found, d.request.Limit, 0, func(ctx context.Context, c candidate) read {
-		classes, err := d.Collector.classes(ctx, c.install)
-		return read{classes, err}
+	found = exec.Each(ctx, found, d.request.Limit, 0, func(ctx context.Context, c candidate) candidate {
+		c.install.Classes, c.problem = d.Collector.classes(ctx, c.install)
+		return c
 	})
-	for i := range found {
-		found[i].install.Classes = configs[i].classes
+	names := d.classNames()
+	serving := slices.DeleteFunc(slices.Clone(found), func(c candidate) bool {
+		return !slices.ContainsFunc(names, func(name string) bool { _, ok := c.install.ClassOf(name); return ok })
+	})
+	if !d.whole && len(serving) > 0 {
+		found = serving
 	}
-	if len(found) > 1 && !d.whole {
-		names := d.classNames()
-		serving := slices.DeleteFunc(slices.Clone(found), func(c candidate) bool {
-			return !slices.ContainsFunc(names, func(name string) bool { _, ok := c.install.ClassOf(name); return ok })
-		})
-		if len(serving) == 1 {
-			i := slices.IndexFunc(found, func(c candidate) bool { return c.state.UID == serving[0].state.UID })
-			found, configs = serving, configs[i:i+1]
+	slices.SortStableFunc(found, func(a, b candidate) int {
+		known := func(c candidate) int {
+			if c.problem != nil {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(cmp.Compare(known(a), known(b)), cmp.Compare(a.install.Namespace, b.install.Namespace), cmp.Compare(a.install.Name, b.install.Name))
+	})
+	found = exec.Each(ctx, found, d.request.Limit, 0, func(ctx context.Context, c candidate) candidate {
+		namespace, err := d.Client.CoreV1().Namespaces().Get(ctx, c.install.Namespace, metav1.GetOptions{})
+		if err != nil {
+			c.state.PodSecurityProblem = err.Error()
+		} else {
+			c.state.PodSecurity = namespace.Labels[labelPodSecurity]
+		}
+		return c
+	})
+	for i, c := range found {
+		if i == 0 {
+			d.s.Install, d.s.Provisioner = c.install, snapshot.Read(c.state)
+			if c.problem != nil {
+				d.unread(snapshot.PartInstall, c.problem)
+			}
+			continue
+		}
+		other := snapshot.Installation{Install: c.install, Provisioner: snapshot.Read(c.state)}
+		if c.problem != nil {
+			other.Problem = c.problem.Error()
+		}
+		d.s.Others = append(d.s.Others, other)
+	}
+	d.readRecords(ctx, found)
+}
+
+// readRecords reads what was recorded of volumes' disks in the namespaces of the installations.
+func (d *diagnosis) readRecords(ctx context.Context, found []candidate) {
+	d.records = make(map[string]snapshot.Record)
+	var read []string
+	for _, c := range found {
+		if slices.Contains(read, c.install.Namespace) {
+			continue
+		}
+		read = append(read, c.install.Namespace)
+		records, err := kube.Records(ctx, d.Client, c.install.Namespace)
+		if err != nil {
+			d.unread(snapshot.PartRecords, err)
+		}
+		for name, r := range records {
+			if _, there := d.records[name]; !there {
+				d.records[name] = r
+			}
 		}
 	}
+}
+
+func installsOf(found []candidate) []provisioner.Install {
 	installs := make([]provisioner.Install, 0, len(found))
 	for _, c := range found {
 		installs = append(installs, c.install)
 	}
-	install, err := choose(installs, asked)
-	if err != nil {
-		d.noInstall(err)
-		return
-	}
-	d.s.Install = install
-	if err := configs[0].err; err != nil {
-		d.unread(snapshot.PartInstall, err)
-	}
-	state := found[0].state
-	namespace, err := d.Client.CoreV1().Namespaces().Get(ctx, install.Namespace, metav1.GetOptions{})
-	if err != nil {
-		state.PodSecurityProblem = err.Error()
-	} else {
-		state.PodSecurity = namespace.Labels[labelPodSecurity]
-	}
-	d.s.Provisioner = snapshot.Read(state)
+	return installs
 }
 
-// readOwnPods reads the provisioner's pods on the nodes that belong to what is
-// diagnosed.
-func (d *diagnosis) readOwnPods(ctx context.Context) {
-	state := d.s.Provisioner.Value
-	if state == nil {
-		return
+// installation is one of the snapshot's, to be filled in.
+type installation struct {
+	install provisioner.Install
+	state   *snapshot.ProvisionerState
+	// own are its pods.
+	own *[]corev1.Pod
+}
+
+// installations are the snapshot's, the first one first; none where there is none.
+func (d *diagnosis) installations() []installation {
+	if d.s.Provisioner.Value == nil {
+		return nil
 	}
+	all := []installation{{d.s.Install, d.s.Provisioner.Value, &d.own}}
+	for len(d.ownOfOthers) < len(d.s.Others) {
+		d.ownOfOthers = append(d.ownOfOthers, nil)
+	}
+	for i := range d.s.Others {
+		all = append(all, installation{d.s.Others[i].Install, d.s.Others[i].Provisioner.Value, &d.ownOfOthers[i]})
+	}
+	return all
+}
+
+// hostDirs are the directories of the classes of all installations.
+func (d *diagnosis) hostDirs() []string {
+	dirs := d.s.Install.HostDirs()
+	for _, o := range d.s.Others {
+		dirs = append(dirs, o.Install.HostDirs()...)
+	}
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
+// allOwn are the pods of all installations.
+func (d *diagnosis) allOwn() []corev1.Pod {
+	return slices.Concat(d.own, slices.Concat(d.ownOfOthers...))
+}
+
+// readOwnPods reads the provisioners' pods on the nodes that belong to what is diagnosed.
+func (d *diagnosis) readOwnPods(ctx context.Context) {
+	for _, i := range d.installations() {
+		d.readPodsOf(ctx, i)
+	}
+}
+
+func (d *diagnosis) readPodsOf(ctx context.Context, i installation) {
+	state := i.state
 	list := func(node string) ([]corev1.Pod, error) {
-		options := metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.s.Install.Selector)}
+		options := metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(i.install.Selector)}
 		if node != "" {
 			options.FieldSelector = onNode(node)
 		}
 		var pods []corev1.Pod
 		err := items(ctx, options, func(o metav1.ListOptions) (runtime.Object, error) {
-			return d.Client.CoreV1().Pods(d.s.Install.Namespace).List(ctx, o)
+			return d.Client.CoreV1().Pods(i.install.Namespace).List(ctx, o)
 		}, func(p *corev1.Pod) {
-			if metav1.GetControllerOfNoCopy(p) == nil || metav1.GetControllerOfNoCopy(p).UID == state.UID {
+			if controls(state.UID, p) {
 				pods = append(pods, *p)
 			}
 		})
@@ -131,24 +210,26 @@ func (d *diagnosis) readOwnPods(ctx context.Context) {
 	if d.whole || len(nodes) > few {
 		nodes = []string{""}
 	}
+	var own []corev1.Pod
 	for _, node := range nodes {
 		pods, err := list(node)
 		if err != nil {
 			state.PodsProblem = err.Error()
-			d.own = nil
+			*i.own = nil
 			return
 		}
-		d.own = append(d.own, pods...)
+		own = append(own, pods...)
 	}
 	if !d.whole {
-		d.own = slices.DeleteFunc(d.own, func(p corev1.Pod) bool { return !d.objects.wantedNodes[p.Spec.NodeName] })
+		own = slices.DeleteFunc(own, func(p corev1.Pod) bool { return !d.objects.wantedNodes[p.Spec.NodeName] })
 	}
-	for i := range d.own {
-		state.Pods = append(state.Pods, ownPodOf(&d.own[i]))
+	for p := range own {
+		state.Pods = append(state.Pods, ownPodOf(&own[p]))
 	}
 	slices.SortFunc(state.Pods, func(a, b snapshot.ProvisionerPod) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Name, b.Name))
 	})
+	*i.own = own
 }
 
 // ownPodOf projects a pod of the provisioner.
@@ -178,12 +259,15 @@ const (
 	logLine    = 600
 )
 
-// readLogs reads the logs of the provisioner's pods on the nodes. down has why a node is NotReady.
+// readLogs reads the logs of the provisioners' pods on the nodes. down has why a node is NotReady.
 func (d *diagnosis) readLogs(ctx context.Context, down map[string]string) {
-	state := d.s.Provisioner.Value
-	if state == nil {
-		return
+	for _, i := range d.installations() {
+		d.readLogsOf(ctx, i, down)
 	}
+}
+
+func (d *diagnosis) readLogsOf(ctx context.Context, of installation, down map[string]string) {
+	state, own := of.state, *of.own
 	type log struct {
 		pod     *corev1.Pod
 		options *corev1.PodLogOptions
@@ -192,25 +276,31 @@ func (d *diagnosis) readLogs(ctx context.Context, down map[string]string) {
 	}
 	var logs []log
 	state.Log, state.LogProblem = make(map[string][]string), make(map[string]string)
-	for i := range d.own {
-		options := logOptions(d.s.Install.Container, &d.own[i])
+	for i := range own {
+		options := logOptions(of.install.Container, &own[i])
 		if options == nil {
 			continue
 		}
-		node := d.own[i].Spec.NodeName
+		node := own[i].Spec.NodeName
 		if down[node] != "" {
 			state.LogProblem[node] = down[node] // As with its figures.
 			continue
 		}
-		logs = append(logs, log{pod: &d.own[i], options: options})
+		logs = append(logs, log{pod: &own[i], options: options})
 	}
 	logs = exec.Each(ctx, logs, d.request.Limit, d.request.Timeout, func(ctx context.Context, l log) log {
-		text, err := kube.Raw(d.Client.CoreV1().Pods(l.pod.Namespace).GetLogs(l.pod.Name, l.options).Do(ctx))
+		var text []byte
+		err := exec.OncePodsAreKnown(ctx, func() (err error) {
+			text, err = kube.Raw(d.Client.CoreV1().Pods(l.pod.Namespace).GetLogs(l.pod.Name, l.options).Do(ctx))
+			return err
+		})
 		l.lines, l.err = errorLines(string(text)), failure.Wrap(err, fmt.Sprintf("the log of pod %q", key(l.pod.Namespace, l.pod.Name)), "")
 		return l
 	})
 	for _, l := range logs {
-		if node := l.pod.Spec.NodeName; l.err != nil {
+		if node := l.pod.Spec.NodeName; exec.PodUnknown(l.err) {
+			state.LogProblem[node] = snapshot.Starting[string](node).Problem
+		} else if l.err != nil {
 			state.LogProblem[node] = l.err.Error()
 		} else {
 			state.Log[node] = append(state.Log[node], l.lines...)
@@ -239,23 +329,21 @@ func logOptions(container string, pod *corev1.Pod) *corev1.PodLogOptions {
 
 // klogLine is a line that klog writes: level, month and day, time, process, file and
 // line, "]", message (k8s.io/klog, klog.go).
-var klogLine = regexp.MustCompile(`^[EWF]\d{4} [0-9:.]+ +\d+ [^]]*\] `)
+var klogLine = regexp.MustCompile(`^[EWFI]\d{4} [0-9:.]+ +\d+ [^]]*\] `)
 
-// errorLines are the lines of a log that tell of warnings and errors, in their order; of
+// errorLines are the lines of a log that tell of warnings and errors, and those that a diagnosis
+// reads beside them, in their order; of
 // those that say the same the last one. The provisioner repeats itself every 10 seconds.
 func errorLines(text string) []string {
 	kept := []string{}
 	said := make(map[string]bool)
 	for _, line := range slices.Backward(strings.Split(text, "\n")) {
 		head := klogLine.FindString(line)
-		if head == "" || said[line[len(head):]] {
+		if head == "" || line[0] == 'I' && !doctor.LogTells(line) || said[line[len(head):]] {
 			continue
 		}
 		said[line[len(head):]] = true
-		if len(line) > logLine {
-			line = strings.ToValidUTF8(line[:logLine], "") + "…"
-		}
-		if kept = append(kept, line); len(kept) == logKept {
+		if kept = append(kept, doctor.Shorten(strings.ToValidUTF8(line, "\uFFFD"), logLine)); len(kept) == logKept {
 			break
 		}
 	}

@@ -73,7 +73,8 @@ type leaky struct{ fakeTalos }
 
 func (leaky) Configs(context.Context) (mounts.Configs, error) {
 	config := "version: v1alpha1\nmachine:\n  token: " + canary + "\n  ca: {crt: " + canary + ", key: " + canary + "}\n  kubelet:\n    extraArgs: {x: " + canary +
-		"}\n    extraMounts:\n      - {destination: /var/lib/disks, source: /var/lib/disks, type: bind, options: [rbind, rw]}\n  env: {PASSWORD: " + canary + "}\n"
+		"}\n    extraMounts:\n      - {destination: /var/lib/disks, source: /var/lib/disks, type: bind, options: [rbind, rw]}\n  env: {PASSWORD: " + canary + "}\n" +
+		"---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data\nprovisioning: {diskSelector: {match: '!system_disk'}}\nencryption: {keys: [{static: {passphrase: " + canary + "}}]}\n"
 	return mounts.Configs{Active: []byte(config), Version: "1"}, nil
 }
 
@@ -87,7 +88,7 @@ func TestNoSecretGetsIntoAFile(t *testing.T) {
 				c.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "fast"}}
 			}))
 			secretive(s)
-			got := diagnose(t, s, DiagnoseRequest{Targets: targets, Kubelet: func(string, string) TalosNode { return leaky{} }})
+			got := diagnose(t, s, DiagnoseRequest{Targets: targets, Kubelet: func(snapshot.Machine) TalosNode { return leaky{} }})
 			var file bytes.Buffer
 			if err := snapshot.Save(&file, got); err != nil {
 				t.Fatal(err)
@@ -96,7 +97,7 @@ func TestNoSecretGetsIntoAFile(t *testing.T) {
 				t.Errorf("the file has it: …%s…", file.String()[max(0, i-200):min(file.Len(), i+100)])
 			}
 			// What is decided on must be there all the same.
-			for _, want := range []string{`"kubernetes.io/hostname"`, `"/var/lib/disks"`, "not well on w-1", `"data-w-1"`} {
+			for _, want := range []string{`"kubernetes.io/hostname"`, `"/var/lib/disks"`, "not well on w-1", `"data-w-1"`, `"!system_disk"`} {
 				if !strings.Contains(file.String(), want) {
 					t.Errorf("the file has no %s", want)
 				}

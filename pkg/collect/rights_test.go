@@ -38,15 +38,16 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 	}
 	for role, c := range map[string]struct {
 		run func(*testing.T, *apiServer)
-		// besides are rights that others than this package use: what acts, and what looks through pods.
+		// besides are rights that others than this package use: what acts, and what looks through pods;
+		// and those for what this cluster does not have: a released volume, which a Job may clean.
 		besides []string
 	}{
 		"disks":       {observe(Request{Users: true}), []string{"create pods/exec"}},
-		"link":        {observe(Request{}), []string{"create pods/exec", "watch persistentvolumes", "patch persistentvolumes"}},
-		"unlink":      {observe(Request{Users: true}), []string{"create pods/exec", "get persistentvolumes", "delete persistentvolumes"}},
-		"mounts":      {observe(Request{Users: true}), []string{"get nodes"}},
+		"link":        {observe(Request{Trust: true}), []string{"create pods/exec", "watch persistentvolumes", "patch persistentvolumes", "create configmaps", "patch configmaps"}},
+		"unlink":      {observe(Request{Users: true, Trust: true}), []string{"create pods/exec", "get persistentvolumes", "delete persistentvolumes", "patch configmaps"}},
+		"mounts":      {observe(Request{Users: true, Trust: true}), []string{"get nodes"}},
 		"mounts-list": {observe(Request{}), nil},
-		"status":      {func(t *testing.T, s *apiServer) { diagnose(t, s, DiagnoseRequest{}) }, []string{"create pods/exec"}},
+		"status":      {func(t *testing.T, s *apiServer) { diagnose(t, s, DiagnoseRequest{}) }, []string{"create pods/exec", "list jobs"}},
 		"doctor": {func(t *testing.T, s *apiServer) {
 			diagnose(t, s, DiagnoseRequest{})
 			diagnose(t, s, DiagnoseRequest{Targets: pods[:1]})
@@ -55,7 +56,7 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 			diagnose(t, s, DiagnoseRequest{Targets: []snapshot.Ref{{Kind: kindVolume, Name: "pv-w-1"}}})
 			diagnose(t, s, DiagnoseRequest{Targets: []snapshot.Ref{{Kind: kindNode, Name: "w-1"}}})
 			diagnose(t, s, DiagnoseRequest{Selector: labels.SelectorFromSet(labels.Set{"app": "db"}), AllNamespaces: true})
-		}, []string{"create pods/exec"}},
+		}, []string{"create pods/exec", "list jobs"}},
 		// Beside doctor, and in kube-system.
 		"doctor-probe": {func(t *testing.T, s *apiServer) {
 			peeks := &kube.Peeks{Client: s.client(t)}

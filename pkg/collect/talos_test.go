@@ -29,9 +29,10 @@ type nodesTalos struct {
 	meet func()
 }
 
-func (f *nodesTalos) Inventory(ctx context.Context, node, address string) (snapshot.Talos, error) {
+func (f *nodesTalos) Inventory(ctx context.Context, machine snapshot.Machine) (snapshot.Talos, error) {
 	f.mu.Lock()
-	f.asked = append(f.asked, node+" "+address)
+	node := machine.Node
+	f.asked = append(f.asked, node+" "+machine.Address)
 	f.now++
 	f.most = max(f.most, f.now)
 	f.mu.Unlock()
@@ -125,7 +126,7 @@ func TestTalosIsAskedWithinTheBoundsOfTheRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if why := s.Nodes[0].Talos.Why(); why != "no answer within 200ms" {
+	if why := s.Nodes[0].Talos.Why(); why != "no answer within 200ms; --node-timeout gives it longer" {
 		t.Errorf("the node that hangs: %q", why)
 	}
 	if s.Nodes[1].Talos.Value == nil || talos.most != limit || len(talos.asked) != 21 {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -169,7 +170,7 @@ func (d *diagnosis) readNamed(ctx context.Context, targets map[string][]snapshot
 	case selectErr != nil:
 		o.podsProblem = selectErr.Error()
 	case len(selected) == 0 && len(d.s.Targets) == 0:
-		where, hint := fmt.Sprintf("namespace %q", d.request.Namespace), "kubectl -n "+d.request.Namespace+" get pods --show-labels"
+		where, hint := fmt.Sprintf("namespace %q", d.request.Namespace), shell.Command("kubectl", "-n", d.request.Namespace, "get", "pods", "--show-labels")
 		if d.request.AllNamespaces {
 			where, hint = "any namespace", "kubectl get pods -A --show-labels"
 		}

@@ -40,6 +40,7 @@ func unread(s *snapshot.Snapshot) string {
 	if p := s.Provisioner.Value; p != nil {
 		add("podSecurity", p.PodSecurityProblem)
 		add("own pods", p.PodsProblem)
+		add("cleaning Jobs", p.Jobs.Problem)
 		for node, problem := range p.LogProblem {
 			add("log of "+node, problem)
 		}
@@ -67,7 +68,7 @@ func TestWhatIsForbiddenIsSaid(t *testing.T) {
 		"nodes":                  {[]string{"get nodes"}, false, "[nodes]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
 		"classes":                {[]string{"list storageclasses"}, false, "[storageClasses]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
 		"the provisioner":        {[]string{"list daemonsets"}, false, "[install pod of w-1 provisioner]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"its ConfigMap":          {[]string{"get configmaps"}, false, "[install]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
+		"its ConfigMap":          {[]string{"get configmaps"}, false, "[install records]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
 		"its namespace":          {[]string{"get namespaces"}, false, "[podSecurity]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
 		"its pods":               {[]string{"list pods"}, false, "[own pods pod of w-1]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
 		"its logs":               {[]string{"get pods/log"}, false, "[log of w-1]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
@@ -132,7 +133,7 @@ func TestWhichProvisioner(t *testing.T) {
 		"two with the class": {func(s *apiServer) {
 			s.objects = append(s.objects, second("block: {hostDir: /var/hdd, mountDir: /mnt/hdd}")...)
 		},
-			DiagnoseRequest{Targets: dbPod}, "", `several provisioners: "local-storage/provisioner", "local-storage/second"`},
+			DiagnoseRequest{Targets: dbPod}, "provisioner second", ""},
 		"one that was named": {func(s *apiServer) {
 			s.objects = append(s.objects, second("block: {hostDir: /var/hdd, mountDir: /mnt/hdd}")...)
 		},
@@ -140,7 +141,15 @@ func TestWhichProvisioner(t *testing.T) {
 		"two, of everything": {func(s *apiServer) {
 			s.objects = append(s.objects, second("hdd: {hostDir: /var/hdd, mountDir: /mnt/hdd}")...)
 		},
-			DiagnoseRequest{}, "", "several provisioners"},
+			DiagnoseRequest{}, "provisioner second", ""},
+		"two, of which one makes no sense": {func(s *apiServer) {
+			s.objects = append(s.objects, second("hdd: {hostDir: /var/hdd, mountDir: /mnt/hdd}")...)
+			for _, o := range s.objects {
+				if cm, ok := o.(*corev1.ConfigMap); ok && cm.Name == "config" {
+					cm.Data["storageClassMap"] = "block: {}"
+				}
+			}
+		}, DiagnoseRequest{}, "second provisioner", ""},
 		"none": {func(s *apiServer) {
 			s.objects = slices.DeleteFunc(s.objects, func(o metav1.Object) bool { return resourceOf(o) == "daemonsets" })
 		}, DiagnoseRequest{Targets: dbPod}, "", "no DaemonSet that runs the local volume static provisioner in any namespace"},
@@ -156,8 +165,15 @@ func TestWhichProvisioner(t *testing.T) {
 			s := cluster(2)
 			c.change(s)
 			got := diagnose(t, s, c.request)
-			if got.Install.Name != c.install || !strings.HasPrefix(got.Unread[snapshot.PartInstall], c.unread) || (c.unread == "") != (got.Unread[snapshot.PartInstall] == "") {
-				t.Errorf("install %q, unread %q", got.Install.Name, got.Unread[snapshot.PartInstall])
+			install := got.Install.Name
+			for _, as := range got.Installations()[1:] {
+				install += " " + as.Install.Name
+				if as.Provisioner.Value == nil || (as.Unread[snapshot.PartInstall] != "") != (name == "two, of which one makes no sense") || len(got.Others[0].Nodes) != len(got.Nodes) {
+					t.Errorf("%+v, %v", as.Provisioner, as.Unread)
+				}
+			}
+			if install != c.install || !strings.HasPrefix(got.Unread[snapshot.PartInstall], c.unread) || (c.unread == "") != (got.Unread[snapshot.PartInstall] == "") {
+				t.Errorf("install %q, unread %q", install, got.Unread[snapshot.PartInstall])
 			}
 			if (got.Provisioner.Value != nil) != (c.install != "") {
 				t.Errorf("provisioner %+v", got.Provisioner)
