@@ -10,13 +10,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // accessChecks are those of what could not be looked at.
 func accessChecks() []Check {
 	return []Check{
-		{Code: "TD0101", Title: "Kubernetes rights are missing", Severity: Warning, Stage: StageAccess, About: OfCluster, Run: rightsMissing},
+		{Code: codeRights, Title: "Kubernetes rights are missing", Severity: Warning, Stage: StageAccess, About: OfCluster, Run: rightsMissing},
 		{Code: "TD0102", Title: "Talos is not configured", Severity: Info, Stage: StageAccess, About: OfCluster, Run: talosNotConfigured},
 		{Code: "TD0103", Title: "Talos is out of reach", Severity: Warning, Stage: StageAccess, About: OfNode, Applies: runsTalos, Run: talosOutOfReach},
 		{Code: "TD0104", Title: "the Talos client certificate has ended", Severity: Warning, Stage: StageAccess, About: OfNode, Applies: runsTalos, Run: talosExpired},
@@ -65,6 +66,9 @@ func (r right) String() string {
 	return fmt.Sprintf("%s %s %s", r.verb, r.resource, where)
 }
 
+// codeRights is of rights in Kubernetes that are missing.
+const codeRights Code = "TD0101"
+
 // rightsMissing gathers what Kubernetes refused from everything that it was asked for.
 func rightsMissing(s *Subject) Verdict {
 	missing := make(map[right]bool)
@@ -106,7 +110,7 @@ func kubernetesProblems(s *snapshot.Snapshot) []string {
 		problems = append(problems, n.Pod.Problem, n.View.Problem, n.Stats.Problem, n.Probe.Problem)
 	}
 	if state := s.Provisioner.Value; state != nil {
-		problems = append(problems, state.PodSecurityProblem, state.PodsProblem)
+		problems = append(problems, state.PodSecurityProblem, state.PodsProblem, state.Jobs.Problem)
 		problems = slices.AppendSeq(problems, maps.Values(state.LogProblem))
 	}
 	return problems
@@ -127,17 +131,20 @@ func grants(missing []right) []Step {
 		resources[k] = append(resources[k], r.resource)
 	}
 	for _, k := range order {
-		name, of, in := "talosdisk-"+k.verb, "clusterrole", ""
+		name, of, kubectl := "talosdisk-"+k.verb, "clusterrole", []string{"kubectl"}
 		if k.namespace != "" {
-			of, in = "role", " -n "+k.namespace
+			of, kubectl = "role", append(kubectl, "-n", k.namespace)
 		}
-		subject := "--user=" + shell(k.user)
+		subject := "--user=" + k.user
 		if account, ok := strings.CutPrefix(k.user, "system:serviceaccount:"); ok {
 			subject = "--serviceaccount=" + account
 		}
+		create := func(words ...string) string {
+			return shell.Command(slices.Concat(kubectl, []string{"create"}, words)...)
+		}
 		steps = append(steps,
-			Step{Text: warning(k.verb, resources[k]), Command: fmt.Sprintf("kubectl%s create %s %s --verb=%s --resource=%s", in, of, name, k.verb, strings.Join(resources[k], ","))},
-			Step{Command: fmt.Sprintf("kubectl%s create %sbinding %s --%s=%s %s", in, of, name, of, name, subject)})
+			Step{Text: warning(k.verb, resources[k]), Command: create(of, name, "--verb="+k.verb, "--resource="+strings.Join(resources[k], ","))},
+			Step{Command: create(of+"binding", name, "--"+of+"="+name, subject)})
 	}
 	return steps
 }
@@ -150,15 +157,6 @@ func warning(verb string, resources []string) string {
 	return "who has this is root on every node, for a Job there may have any pod: do without --probe, or give it to nobody who may not be that; all that --probe takes is in docs/rbac/doctor-probe.yaml:"
 }
 
-// shell is a word as a shell takes it.
-func shell(word string) string {
-	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%+=:,./-_"
-	if word != "" && strings.Trim(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
 // Kinds of problems with the Talos API, as a section's Kind has them (talos.Kind).
 const (
 	kindNotConfigured = "not configured"
@@ -168,6 +166,7 @@ const (
 	kindDenied        = "role too weak"
 	kindForwarding    = "no request forwarding"
 	kindOtherNode     = "another node"
+	kindUnproven      = "not proved"
 	kindUnreachable   = "unreachable"
 	// kindOther is none of these: Talos was asked and answered something else.
 	kindOther = ""
@@ -188,6 +187,8 @@ func kindOf(text string) string {
 		{kindDenied, []string{"does not know who context"}},
 		{kindForwarding, []string{"is a worker, which forwards no requests"}},
 		{kindOtherNode, []string{"calls itself", "in Kubernetes, not"}},
+		{kindOtherNode, []string{"is another machine than node"}},
+		{kindUnproven, []string{"it is not proved that the node at", "of Kubernetes"}},
 		{kindTLS, []string{"has a certificate of another CA"}},
 		{kindTLS, []string{"certificate is not for the endpoint"}},
 		{kindTLS, []string{"does not accept the client certificate"}},
@@ -196,6 +197,7 @@ func kindOf(text string) string {
 		{kindUnreachable, []string{"the Talos API endpoint", "does not reach the node"}},
 		{kindUnreachable, []string{"the connection to the node at", "broke"}},
 		{kindUnreachable, []string{"asking the Talos API at", "deadline exceeded"}},
+		{kindUnreachable, []string{"asking the Talos API at", "no answer within"}},
 	} {
 		if !slices.ContainsFunc(k.parts, func(part string) bool { return !strings.Contains(text, part) }) {
 			return k.kind
@@ -234,7 +236,9 @@ func troubles(n *snapshot.Node) []trouble {
 		add(told.Disks.Kind, told.Disks.Problem)
 		add(told.Volumes.Kind, told.Volumes.Problem)
 		add(told.Mounts.Kind, told.Mounts.Problem)
+		add(told.Devices.Kind, told.Devices.Problem)
 	}
+	add(n.Selections.Kind, n.Selections.Problem)
 	return all
 }
 
@@ -300,7 +304,7 @@ func talosNotConfigured(s *Subject) Verdict {
 }
 
 func talosOutOfReach(s *Subject) Verdict {
-	t, ok := ofKind(s.Node, kindUnreachable, kindTLS, kindForwarding, kindOtherNode)
+	t, ok := ofKind(s.Node, kindUnreachable, kindTLS, kindForwarding, kindOtherNode, kindUnproven)
 	switch {
 	case !asked(s.Node) || isBlind(s.Node):
 		return unknown("%s", orElse(s.Snapshot.NoTalos, "its Talos API was not asked"))
@@ -311,7 +315,7 @@ func talosOutOfReach(s *Subject) Verdict {
 		Summary:  "the Talos API cannot be asked about " + allNodes,
 		Because:  "no endpoint of the talosconfig answers, or none reaches the node",
 		Evidence: []string{t.text},
-		Fix:      []Step{{Text: "see whether the node answers by itself:", Command: fmt.Sprintf("talosctl -e %[1]s -n %[1]s version", address(s.Node))}},
+		Fix:      []Step{{Text: "see whether the node answers by itself:", Command: shell.Command("talosctl", "-e", address(s.Node), "-n", address(s.Node), "version")}},
 	}
 	switch t.kind {
 	case kindTLS:
@@ -325,6 +329,9 @@ func talosOutOfReach(s *Subject) Verdict {
 	case kindOtherNode:
 		f.Because = "another node than Kubernetes means answers at the address"
 		f.Fix = []Step{{Text: "see whether the talosconfig is of this cluster, comparing with:", Command: "kubectl get nodes -o wide"}}
+	case kindUnproven:
+		f.Because = "nothing that Kubernetes and Talos both tell proves that the machine at the address is the node, so that what it says does not count"
+		f.Fix = []Step{{Text: "see what the kubelet reports of the machine:", Command: shell.Command("kubectl", "get", "node", s.Node.Name, "-o", "jsonpath={.status.nodeInfo}")}}
 	}
 	return found(f)
 }
@@ -339,7 +346,7 @@ func talosExpired(s *Subject) Verdict {
 			Evidence: []string{t.text},
 			Fix: []Step{
 				{Text: "somebody whose certificate is still good can make a new one:", Command: "talosctl config new talosconfig --roles os:admin"},
-				{Text: "if it has not ended, compare the clocks:", Command: "talosctl -n " + address(s.Node) + " time"},
+				{Text: "if it has not ended, compare the clocks:", Command: shell.Command("talosctl", "-n", address(s.Node), "time")},
 			},
 		})
 	case !asked(s.Node) || isBlind(s.Node):
@@ -396,11 +403,15 @@ func nodeNotReady(s *Subject) Verdict {
 	f := Finding{
 		Summary: "the kubelet on " + allNodes + " is not Ready",
 		Because: "the kubelet there starts no pod, and no command can be run in one",
-		Fix:     []Step{{Command: "kubectl describe node " + s.Node.Name}, {Command: fmt.Sprintf("talosctl -n %s service kubelet", address(s.Node))}},
+		Fix:     []Step{{Command: shell.Command("kubectl", "describe", "node", s.Node.Name)}, {Command: shell.Command("talosctl", "-n", address(s.Node), "service", "kubelet")}},
 		Masks:   []Code{"TD0203", "TD0204", "TD0206", "TD0207", "TD0208"},
 	}
 	if s.Node.NotReady != "" {
 		f.Evidence = []string{s.Node.Name + ": " + s.Node.NotReady}
+	}
+	if kubelet := value(s.Node.Talos).Kubelet.Value; kubelet != nil {
+		f.Because = fmt.Sprintf("Talos says of its service kubelet: %s; as long as it is like that, it starts no pod, and no command can be run in one", oneLine(kubelet.String()))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: Talos's service kubelet is %s", s.Node.Name, oneLine(kubelet.String())))
 	}
 	return found(f)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -78,9 +79,16 @@ func accessCases() []nodeCase {
 		{"unreachable, by its text", "TD0103", func(w world) {
 			w.noTalos("", `asking the Talos API at "10.0.0.1" for the disks: context deadline exceeded`)
 		}, OutcomeFinding, nil},
+		{"late, by its text", "TD0103", func(w world) {
+			w.noTalos("", `asking the Talos API at "10.0.0.1" for the disks: no answer within 30s from the node; --node-timeout gives it longer`)
+		}, OutcomeFinding, nil},
 		{"a worker as endpoint", "TD0103", func(w world) { w.noTalos(kindForwarding, "x") }, OutcomeFinding, []string{"--talos-endpoints"}},
 		{"another CA", "TD0103", func(w world) { w.noTalos(kindTLS, "x") }, OutcomeFinding, []string{"--talos-context"}},
 		{"another node", "TD0103", func(w world) { w.noTalos(kindOtherNode, "x") }, OutcomeFinding, []string{"kubectl get nodes -o wide"}},
+		{"not proved", "TD0103", func(w world) { w.noTalos(kindUnproven, "x") }, OutcomeFinding, []string{"proves that the machine", "kubectl get node w-4 -o 'jsonpath"}},
+		{"another machine, by its text", "TD0103", func(w world) {
+			w.noTalos("", `the node at "10.0.0.14" is another machine than node "w-4" of Kubernetes: its machine ID is 1, and the kubelet reports 2`)
+		}, OutcomeFinding, []string{"another node than Kubernetes means"}},
 		{"a weak role is no lack of reach", "TD0103", world.reader, OutcomeOK, nil},
 		{"no talosconfig", "TD0103", func(w world) { w.noTalos(kindNotConfigured, "no talosconfig was found") }, OutcomeUnknown, nil},
 		{"another system", "TD0103", func(w world) { w.node().OSImage = "Ubuntu 24.04"; w.noTalos(kindUnreachable, "x") }, OutcomeNone, nil},
@@ -102,16 +110,18 @@ func accessCases() []nodeCase {
 		{"unsaid", "TD0106", func(w world) { w.node().OSImage = "" }, OutcomeUnknown, nil},
 
 		{"not ready", "TD0107", func(w world) { w.node().Ready, w.node().NotReady = false, "the node is NotReady (KubeletNotReady)" }, OutcomeFinding, []string{"the kubelet on w-4 is not Ready", "KubeletNotReady", "kubectl describe node w-4"}},
+		{"not ready, and Talos tells why", "TD0107", func(w world) {
+			w.node().Ready, w.node().NotReady = false, "the node is NotReady (NodeStatusUnknown)"
+			w.talos().Kubelet = snapshot.Read(snapshot.TalosService{State: "Waiting", Message: "Error running Containerd(kubelet), going to restart forever", Healthy: disk.No, Unhealthy: "connection refused"})
+		}, OutcomeFinding, []string{
+			"Talos says of its service kubelet: Waiting: Error running Containerd(kubelet), going to restart forever; not healthy: connection refused; as long as",
+			"w-4: Talos's service kubelet is Waiting: Error running"}},
+		{"not ready, and Talos does not say", "TD0107", func(w world) {
+			w.node().Ready = false
+			w.talos().Kubelet = snapshot.Unread[snapshot.TalosService]("no answer")
+		}, OutcomeFinding, []string{"because: the kubelet there starts no pod"}},
 		{"cordoned", "TD0107", func(w world) { w.node().Unschedulable = true }, OutcomeOK, nil},
 		{"nodes were not read", "TD0107", func(w world) { w.Unread = map[string]string{"nodes": "forbidden"} }, OutcomeUnknown, nil},
-	}
-}
-
-func TestShell(t *testing.T) {
-	for word, want := range map[string]string{"jane@x.org": "jane@x.org", "o'neil": `'o'\''neil'`, "": "''", "a b": "'a b'", "$(x)": "'$(x)'"} {
-		if got := shell(word); got != want {
-			t.Errorf("%q: %s, want %s", word, got, want)
-		}
 	}
 }
 
@@ -126,5 +136,52 @@ func TestNotReadyMasks(t *testing.T) {
 	if len(r.Findings) != 1 || r.Findings[0].Code != "TD0107" {
 		_, text := outcome(r)
 		t.Error(text)
+	}
+}
+
+// A right that is missing is something that was not seen, whatever it would have shown; but for the one that is better not given.
+func TestWithoutARightADiagnosisIsIncomplete(t *testing.T) {
+	for problem, want := range map[string]bool{
+		"": false,
+		`events is forbidden: User "jane" cannot list resource "events" in API group "" at the cluster scope`:          true,
+		`nodes "w-4" is forbidden: User "jane" cannot get resource "nodes/proxy" in API group "" at the cluster scope`: false,
+	} {
+		w := well(t)
+		if problem != "" {
+			w.Events = snapshot.Unread[[]snapshot.Event](problem)
+		}
+		r := Run(w.Snapshot, Options{Only: []Code{codeRights}})
+		if r.Incomplete() != want || len(r.Unknown()) > 0 {
+			t.Errorf("%q: incomplete: %t, want %t", problem, r.Incomplete(), want)
+		}
+	}
+}
+
+// What nobody knows because a kubelet has just started is one sentence, whichever checks want to know it.
+func TestKubeletThatHasJustStarted(t *testing.T) {
+	w := well(t)
+	w.node().View = snapshot.Starting[snapshot.PodView]("w-4")
+	w.Provisioner.Value.Log, w.Provisioner.Value.LogProblem = map[string][]string{}, map[string]string{"w-4": w.node().View.Problem}
+	w.noTalos(kindNotConfigured, "no talosconfig was found")
+	r := Run(w.Snapshot, Options{})
+	about := make(map[string]int)
+	for _, u := range r.Unknown() {
+		if strings.Contains(u.Why, "does not know its pods yet") {
+			about[u.Why]++
+		}
+	}
+	if len(about) != 1 || about["the kubelet on w-4 does not know its pods yet, as after a start: ask again in a minute"] < 9 {
+		t.Errorf("%v", about)
+	}
+	// Another reason stays as it is, with what each check was after.
+	w.node().View = snapshot.Unread[snapshot.PodView]("exec is forbidden")
+	whys := make(map[string]bool)
+	for _, u := range Run(w.Snapshot, Options{}).Unknown() {
+		if strings.Contains(u.Why, "exec is forbidden") {
+			whys[u.Why] = true
+		}
+	}
+	if len(whys) < 2 {
+		t.Errorf("%v", whys)
 	}
 }

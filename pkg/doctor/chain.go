@@ -31,6 +31,12 @@ func chains(subjects []*Subject, answers []*answer) []Chain {
 			}
 		}
 	}
+	measured := make(map[*Subject]Outcome)
+	for _, a := range answers {
+		if a.check.Code == otherDiskCode {
+			measured[a.subject] = a.outcome
+		}
+	}
 	var all []Chain
 	for _, s := range subjects {
 		if s.Kind != OfChain || s.Unseen != "" {
@@ -38,15 +44,22 @@ func chains(subjects []*Subject, answers []*answer) []Chain {
 		}
 		var findings []Finding
 		for p := range about.over(s) {
+			if p.finding.narrow && (p.finding.Path == "" || s.place() == "" || !within(s.place(), p.finding.Path)) {
+				continue
+			}
 			findings = append(findings, p.finding)
 		}
-		all = append(all, s.chain(findings))
+		all = append(all, s.chain(findings, measured[s]))
 	}
 	return all
 }
 
-func (s *Subject) chain(findings []Finding) Chain {
-	c := Chain{Node: s.NodeName, Path: s.Path.Path, Class: s.ClassName, Disk: s.diskName(), Links: s.links(findings)}
+// otherDiskCode is the check that measures what a pod has as its volume.
+const otherDiskCode Code = "TD0708"
+
+// chain is the subject's; measured is what came of comparing what its pod has with the volume.
+func (s *Subject) chain(findings []Finding, measured Outcome) Chain {
+	c := Chain{Node: s.NodeName, Path: s.Path.Path, Class: s.ClassName, Disk: s.diskName(), Links: s.links(findings, measured)}
 	c.Target, c.Title = s.title()
 	if s.ClaimRef != nil {
 		c.Claim = s.ClaimRef.String()
@@ -88,7 +101,7 @@ func (s *Subject) title() (snapshot.Ref, string) {
 
 // links are the chain's, from the claim down to the disk and up to the pod. Behind one
 // that is broken, what is not known does not matter.
-func (s *Subject) links(findings []Finding) []Link {
+func (s *Subject) links(findings []Finding, measured Outcome) []Link {
 	var links []Link
 	add := func(stage Stage, mark Mark, text string) {
 		links = append(links, Link{Name: string(stage), Mark: mark, Text: text})
@@ -112,14 +125,18 @@ func (s *Subject) links(findings []Finding) []Link {
 		add(StageVolume, MarkUnknown, "there is no volume for it")
 	}
 	if s.Pod != nil {
-		mark, text := s.podLink()
+		mark, text := s.podLink(findings, measured)
 		add(StagePod, mark, text)
 	}
-	return broken(links, findings)
+	proved := -1
+	if measured == OutcomeMasked {
+		proved = len(links) - 1
+	}
+	return broken(links, findings, proved)
 }
 
-// broken marks the links that findings are about, and skips what lies behind.
-func broken(links []Link, findings []Finding) []Link {
+// broken marks the links that findings are about, and skips what lies behind, but for the one that is proved to be broken too.
+func broken(links []Link, findings []Finding, proved int) []Link {
 	for i, l := range links {
 		for _, f := range findings {
 			if string(linkOf(f.stage)) != l.Name || f.Severity != Error {
@@ -134,7 +151,7 @@ func broken(links []Link, findings []Finding) []Link {
 	}
 	first := slices.IndexFunc(links, func(l Link) bool { return l.Mark == MarkBroken })
 	for i := range links {
-		if first >= 0 && i > first && (links[i].Mark == MarkUnknown || links[i].Name == string(StagePod)) {
+		if first >= 0 && i > first && i != proved && (links[i].Mark == MarkUnknown || links[i].Name == string(StagePod)) {
 			links[i].Mark = MarkSkipped
 		}
 	}
@@ -160,6 +177,8 @@ func (s *Subject) claimLink() (Mark, string) {
 	switch {
 	case s.Claim == nil && s.Snapshot.Claims.Value == nil:
 		return MarkUnknown, fmt.Sprintf("%s: %s", name, s.Snapshot.Claims.Why())
+	case s.Claim == nil && s.index.claims[*s.ClaimRef] != nil:
+		return MarkBroken, fmt.Sprintf("an earlier claim %s, which is gone; the one of that name now is another", name)
 	case s.Claim == nil:
 		return MarkBroken, name + " does not exist"
 	case s.Claim.NotLocal != "":
@@ -204,6 +223,8 @@ func (s *Subject) hostText() string {
 		return fmt.Sprintf("%s: %s", p.Path, p.Host.Why)
 	case p.Mounted == disk.Yes:
 		return fmt.Sprintf("%s is mounted from %s", p.Path, p.Source)
+	case s.Entry != nil && s.neverRecorded():
+		return s.entryLine() + "; which disk it was made for was never recorded"
 	case s.Entry != nil:
 		return s.entryLine()
 	}
@@ -233,7 +254,7 @@ func (s *Subject) entryDisk() (disk.Disk, bool) {
 	if s.Entry == nil || s.Node == nil || s.Entry.Device == "" {
 		return disk.Disk{}, false
 	}
-	return value(s.Node.View).DiskByNumber(s.Entry.Device)
+	return s.set().ByNumber(s.Entry.Device)
 }
 
 // diskName is the device at the end of the chain: the one that the link leads to, or the
@@ -284,17 +305,30 @@ func (s *Subject) kubeletText() string {
 	return seenText(s.Path.Kubelet, s.Path.Path)
 }
 
-func (s *Subject) podLink() (Mark, string) {
+// podLink: a container that runs proves that its volumes were mounted, and not that this was the disk where the kubelet has the
+// directory beneath it. What was measured in the pod does.
+func (s *Subject) podLink(findings []Finding, measured Outcome) (Mark, string) {
 	p := s.Pod
 	switch {
 	case p.Phase == "Succeeded", p.Phase == "Failed":
 		return MarkOK, fmt.Sprintf("%s has ended (%s)", p.Name, p.Phase)
+	case hasVolumes(*p) && measured == OutcomeMasked:
+		return MarkBroken, fmt.Sprintf("%s has another filesystem than its volume (%s)", p.Name, otherDiskCode)
+	case hasVolumes(*p) && measured != OutcomeOK && s.mayLackDisk(findings):
+		return MarkUnknown, p.Name + " runs; whether with the disk or the directory beneath it was not measured"
 	case hasVolumes(*p):
 		return MarkOK, p.Name + " has its volumes"
 	case p.Node == "":
 		return MarkUnknown, p.Name + " is not scheduled"
 	}
 	return MarkUnknown, fmt.Sprintf("%s is %s", p.Name, p.Phase)
+}
+
+// mayLackDisk tells a chain whose kubelet, or node, has the directory without the disk.
+func (s *Subject) mayLackDisk(findings []Finding) bool {
+	return s.Path.Verdict == PathOtherDisk || slices.ContainsFunc(findings, func(f Finding) bool {
+		return f.Severity == Error && slices.Contains(f.Masks, otherDiskCode)
+	})
 }
 
 // size is a capacity as Kubernetes writes it: in the largest unit that divides it.

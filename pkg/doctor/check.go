@@ -27,6 +27,8 @@ type Check struct {
 	// Applies tells whether there is a question at all; nil: always. It is asked once
 	// the cluster's parts among Needs are known to be there, before the node's are.
 	Applies func(*Subject) bool
+	// LastResort tells that its findings are for what no other finding explains.
+	LastResort bool
 	// Run answers, from what is there.
 	Run func(*Subject) Verdict
 }
@@ -55,7 +57,7 @@ func noQuestion(format string, args ...any) Verdict {
 
 // Checks are all of them, in the order of their codes.
 func Checks() []Check {
-	all := slices.Concat(accessChecks(), provisionerChecks(), hostChecks(), kubeletChecks(), linkChecks(), volumeChecks(), podChecks(), talosChecks())
+	all := slices.Concat(accessChecks(), provisionerChecks(), sharedChecks(), hostChecks(), selectorChecks(), kubeletChecks(), linkChecks(), volumeChecks(), podChecks(), waitingChecks(), talosChecks())
 	slices.SortStableFunc(all, func(a, b Check) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	used := uses()
 	for i := range all {
@@ -108,6 +110,9 @@ const (
 	NeedTalosDisks    Need = "talos.disks"
 	NeedTalosVolumes  Need = "talos.volumes"
 	NeedTalosMounts   Need = "talos.mounts"
+	NeedTalosDevices  Need = "talos.devices"
+	// NeedSelections is which disks the selectors of the configuration match.
+	NeedSelections Need = "selections"
 )
 
 // ofNode tells the parts that each node has for itself.
@@ -149,6 +154,11 @@ func (n Need) missingOfNode(s *Subject) string {
 		return node.View.Why()
 	case NeedStats:
 		return node.Stats.Why()
+	case NeedSelections:
+		if node.Selections.Value == nil {
+			return orElse(s.Snapshot.NoTalos, node.Selections.Why())
+		}
+		return ""
 	case NeedKubelet, NeedKubeletView, NeedKubeletMounts, NeedKubeletConfig:
 		if node.Kubelet.Value == nil {
 			return andProbe(node, orElse(s.Snapshot.NoTalos, node.Kubelet.Why()))
@@ -176,6 +186,8 @@ func (n Need) missingOfNode(s *Subject) string {
 		return told.Volumes.Why()
 	case NeedTalosMounts:
 		return told.Mounts.Why()
+	case NeedTalosDevices:
+		return told.Devices.Why()
 	}
 	return ""
 }

@@ -33,7 +33,7 @@ func TestCommands(t *testing.T) {
 					lines = append(lines, fmt.Sprintf("%s %s", f.Code, strings.ReplaceAll(step.Command, "\n", `\n`)))
 				}
 				if strings.Contains(step.Text+step.Command, allNodes) {
-					t.Errorf("%s: %s", f.Code, step)
+					t.Errorf("%s: %+v", f.Code, step)
 				}
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -42,8 +43,7 @@ func Run(s *snapshot.Snapshot, o Options) Report { return run(s, o, Checks()) }
 
 func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 	s = ordered(s)
-	x := newIndex(s)
-	subjects, missing := x.subjects()
+	subjects, missing := subjectsOf(s)
 	var answers []*answer
 	for _, subject := range subjects {
 		for _, check := range checks {
@@ -56,6 +56,7 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 		leaveOut(answers, subjects)
 	}
 	mask(answers)
+	sayOnce(answers)
 	r := Report{Missing: missing}
 	var causes, symptoms []placed
 	for _, a := range answers {
@@ -68,9 +69,27 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 			}
 		}
 	}
+	if len(s.Nodes) == 0 && len(s.Targets) == 0 && o.wants("TD0203") {
+		// No node was asked about, and so none is well.
+		r.Results = append(r.Results, Result{Code: "TD0203", Subject: string(OfCluster), Outcome: OutcomeUnknown, Why: orElse(s.Unread[snapshot.PartNodes], "the cluster has no nodes")})
+	}
 	r.Findings, r.Masked = group(causes), group(symptoms)
 	r.Chains = chains(subjects, answers)
 	return r
+}
+
+// sayOnce gives all that is unknown because a node's kubelet has just started that one reason, whatever each check was after.
+func sayOnce(answers []*answer) {
+	for _, a := range answers {
+		if a.outcome != OutcomeUnknown {
+			continue
+		}
+		for _, n := range a.subject.Snapshot.Nodes {
+			if n.View.Kind == snapshot.KindStarting && strings.Contains(a.why, n.View.Problem) {
+				a.why = n.View.Problem
+			}
+		}
+	}
 }
 
 // ordered is the snapshot with its lists in the order of names, whatever the order they
@@ -119,6 +138,10 @@ func ask(c Check, s *Subject) *answer {
 	}
 	if c.Applies != nil && !c.Applies(s) {
 		a.outcome = OutcomeNone
+		return a
+	}
+	if by := s.ofAnother(); by != "" && !c.LastResort {
+		a.outcome, a.why = OutcomeNone, fmt.Sprintf("volume %q is of %s, which has rules of its own", s.Volume.Name, by)
 		return a
 	}
 	if !need(true) {
@@ -200,6 +223,7 @@ func complete(f Finding, c Check, s *Subject) Finding {
 	if len(f.Nodes) == 0 && s.NodeName != "" {
 		f.Nodes = []string{s.NodeName}
 	}
+	f.Fix = s.rehearse(s.ofChosen(f.Fix))
 	return f
 }
 
@@ -217,11 +241,18 @@ func mask(answers []*answer) {
 			}
 		}
 	}
+	all := everyCause(answers)
 	for _, a := range answers {
 		if len(a.found) == 0 {
 			continue
 		}
 		a.outcome, a.why = OutcomeMasked, ""
+		if a.check.LastResort {
+			if cause := explaining(all, a.subject); cause != "" {
+				a.found, a.masked, a.why = nil, nil, "explained by "+string(cause)
+				continue
+			}
+		}
 		for i, f := range a.found {
 			for cause := range causes[f.Code].over(a.subject) {
 				if cause.finding.Code != f.Code && cause.finding.near(f) {
@@ -239,13 +270,51 @@ func mask(answers []*answer) {
 	}
 }
 
-// near tells findings that are not of directories apart from each other.
+// everyCause are all findings by what they are about; those of chains by their pod, too, since what keeps one of a pod's
+// volumes away keeps the pod.
+func everyCause(answers []*answer) reach {
+	all := make(reach)
+	for _, a := range answers {
+		for _, f := range a.found {
+			p := placed{a.subject, f}
+			all.add(p)
+			if a.subject.Pod != nil {
+				all[a.subject.Pod] = append(all[a.subject.Pod], p)
+			}
+		}
+	}
+	return all
+}
+
+// explaining is the code of a finding that explains why the subject waits; empty if none does.
+func explaining(all reach, s *Subject) Code {
+	keys := []any{s, s.NodeName, OfCluster}
+	if s.Pod != nil {
+		keys = append(keys, s.Pod, s.Pod.Node)
+	}
+	for _, key := range keys {
+		for _, p := range all[key] {
+			if explains(p, s) {
+				return p.finding.Code
+			}
+		}
+	}
+	return ""
+}
+
+// near tells findings that are not of classes or directories apart from each other.
 func (f Finding) near(other Finding) bool {
+	if f.class != "" && other.class != "" && f.class != other.class {
+		return false
+	}
 	return f.Path == "" || other.Path == "" || within(f.Path, other.Path) || within(other.Path, f.Path)
 }
 
 // covers tells whether a finding about one subject can be the cause of one about another.
 func covers(of *Subject, f Finding, other *Subject) bool {
+	if of.Snapshot != other.Snapshot { // It is another installation's.
+		return false
+	}
 	if f.class != "" && other.ClassName != "" && other.ClassName != f.class {
 		return false
 	}
@@ -313,8 +382,13 @@ func group(all []placed) []Finding {
 		if !ok {
 			g = &f
 			g.Objects, g.Nodes, g.Evidence = slices.Clone(f.Objects), slices.Clone(f.Nodes), slices.Clone(f.Evidence)
-			g.Fix, g.Masks, g.each = slices.Clone(f.Fix), slices.Clone(f.Masks), len(f.Fix)
+			g.Fix, g.Masks, g.each, g.nodesOf = slices.Clone(f.Fix), slices.Clone(f.Masks), len(f.Fix), make(map[Step][]string)
 			groups[k], order = g, append(order, k)
+		}
+		for _, step := range f.Fix {
+			g.nodesOf[step] = append(g.nodesOf[step], f.Nodes...)
+		}
+		if !ok {
 			continue
 		}
 		g.Objects, g.Nodes = append(g.Objects, f.Objects...), append(g.Nodes, f.Nodes...)
@@ -352,16 +426,28 @@ func (f *Finding) settled() Finding {
 	f.Objects, f.Nodes, f.Evidence, f.Fix, f.Masks = once(f.Objects), once(f.Nodes), once(f.Evidence), once(f.Fix), once(f.Masks)
 	slices.Sort(f.Nodes)
 	slices.Sort(f.Masks)
-	sentence, list := enumerate(f.Nodes), strings.Join(f.Nodes, ",")
+	sentence := enumerate(f.Nodes)
 	in := func(text string) string { return strings.ReplaceAll(text, allNodes, sentence) }
+	nodesOf := f.nodesOf
+	f.nodesOf = nil
 	f.Summary, f.Because = in(f.Summary), in(f.Because)
 	for i, e := range f.Evidence {
 		f.Evidence[i] = in(e)
 	}
 	for i, step := range f.Fix {
-		f.Fix[i] = Step{Text: in(step.Text), Command: strings.ReplaceAll(step.Command, allNodes, list)}
+		if nodes := once(slices.Clone(nodesOf[step])); len(nodes) > 0 && len(nodes) < len(f.Nodes) {
+			slices.Sort(nodes)
+			f.Fix[i] = Step{Text: strings.ReplaceAll(step.Text, allNodes, enumerate(nodes)), Command: naming(step.Command, nodes)}
+			continue
+		}
+		f.Fix[i] = Step{Text: in(step.Text), Command: naming(step.Command, f.Nodes)}
 	}
 	return *f
+}
+
+// naming has the nodes' names where a word of the command stands for them. Where it is only a part of a name its quotes are others.
+func naming(command string, nodes []string) string {
+	return strings.TrimSuffix(strings.ReplaceAll(command+" ", " "+shell.Word(allNodes)+" ", " "+shell.Word(strings.Join(nodes, ","))+" "), " ")
 }
 
 // enumerate lists names as a sentence does; of many, the first few.

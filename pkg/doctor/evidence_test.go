@@ -16,7 +16,7 @@ import (
 
 // everyCase are the cases of all rooms.
 func everyCase() []nodeCase {
-	return slices.Concat(accessCases(), provisionerCases(), hostCases(), kubeletCases(), linkCases(), volumeCases(), podCases(), eventCases(), talosCases())
+	return slices.Concat(accessCases(), provisionerCases(), sharedCases(), hostCases(), selectorCases(), kubeletCases(), linkCases(), volumeCases(), podCases(), heldCases(), timeoutCases(), waitingCases(), eventCases(), talosCases())
 }
 
 // takers take each part of a snapshot away, as if it could not be read.
@@ -71,6 +71,7 @@ func takers() map[string]func(*snapshot.Snapshot) {
 	}
 	ofNode("view", func(n *snapshot.Node) { n.View = snapshot.Unread[snapshot.PodView](why) })
 	ofNode("stats", func(n *snapshot.Node) { n.Stats = snapshot.Unread[[]snapshot.VolumeStat](why) })
+	ofNode("selections", func(n *snapshot.Node) { n.Selections = snapshot.Unread[[]snapshot.Selection](why) })
 	ofNode("kubelet", func(n *snapshot.Node) { n.Kubelet = snapshot.Unread[mounts.NodeState](why) })
 	ofNode("talos", func(n *snapshot.Node) { n.Talos = snapshot.Unread[snapshot.Talos](why) })
 	ofKubelet := func(name string, forget func(*mounts.NodeState)) {
@@ -103,6 +104,7 @@ func takers() map[string]func(*snapshot.Snapshot) {
 	ofTalos("talos.disks", func(t *snapshot.Talos) { t.Disks = snapshot.Unread[[]snapshot.TalosDisk](why) })
 	ofTalos("talos.volumes", func(t *snapshot.Talos) { t.Volumes = snapshot.Unread[[]snapshot.TalosVolume](why) })
 	ofTalos("talos.mounts", func(t *snapshot.Talos) { t.Mounts = snapshot.Unread[[]snapshot.TalosMount](why) })
+	ofTalos("talos.devices", func(t *snapshot.Talos) { t.Devices = snapshot.Unread[[]snapshot.TalosDevice](why) })
 	return takers
 }
 
@@ -115,11 +117,13 @@ func leave(code Code, without string) bool {
 	case "TD0302": // Talos tells of the mounts twice.
 		return strings.HasPrefix(without, "kubelet")
 	case "TD0216": // Log lines are left to checks of what a node's directories hold, or tell of what is mended.
-		return without == "view" || without == "pod" || without == "storageClasses"
+		return without == "view" || without == "pod" || without == "storageClasses" || without == "volumes"
 	case "TD0306": // The configuration and the volumes both tell which there are.
 		return strings.HasPrefix(without, "talos")
 	case "TD0708": // That a volume was grown is only known from Talos; the finding says so.
 		return strings.HasPrefix(without, "kubelet") || strings.HasPrefix(without, "talos")
+	case "TD0502", "TD0504": // udev makes one link of a name that two disks have; Talos tells of both.
+		return strings.HasPrefix(without, "talos")
 	case "TD0711": // When the kubelet started, and what the volume is called, are better known with them.
 		return without == "nodes" || without == "claims"
 	}
@@ -168,7 +172,7 @@ func TestPartsTakenAway(t *testing.T) {
 func allParts() []Need {
 	return []Need{
 		NeedNodes, NeedInstall, NeedVolumes, NeedStorageClasses, NeedClaims, NeedPods, NeedEvents, NeedProvisioner,
-		NeedPod, NeedView, NeedStats, NeedKubelet, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalos, NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts,
+		NeedPod, NeedView, NeedStats, NeedKubelet, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalos, NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts, NeedTalosDevices, NeedSelections,
 	}
 }
 
@@ -179,7 +183,7 @@ func (n Need) holders() []Need {
 		return []Need{NeedKubeletView, NeedKubelet, NeedNodes}
 	case NeedKubeletView, NeedKubeletConfig:
 		return []Need{NeedKubelet, NeedNodes}
-	case NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts:
+	case NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts, NeedTalosDevices:
 		return []Need{NeedTalos, NeedNodes}
 	}
 	if n.ofNode() {
@@ -307,6 +311,8 @@ func manyCases() []nodeCase {
 		})
 		add("Talos's disks: "+problem, func(w world) { w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk](problem) })
 		add("Talos's volumes: "+problem, func(w world) { w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem) })
+		add("Talos's partitions: "+problem, func(w world) { w.talos().Devices = snapshot.Unread[[]snapshot.TalosDevice](problem) })
+		add("selectors: "+problem, func(w world) { w.node().Selections = snapshot.Unread[[]snapshot.Selection](problem) })
 		add("Talos's mounts: "+problem, func(w world) { w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount](problem) })
 	}
 	const forbidden = `it is forbidden: User "jane" cannot list resource "x" in API group "" at the cluster scope`

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -42,7 +43,8 @@ func misfitOf(s *Subject, code Code) Verdict {
 // misfit takes away from the volumes of the claim's class those that do not do, one
 // condition after the other. The one that leaves none is the cause.
 func (s *Subject) misfit() misfit {
-	if !s.Snapshot.AllVolumes && len(s.Snapshot.Targets) > 0 {
+	// A claim that names a volume can get no other.
+	if named := s.index.volumes[s.Claim.Volume]; named == nil && !s.Snapshot.AllVolumes && len(s.Snapshot.Targets) > 0 {
 		return misfit{unknown: "not all volumes of the cluster were read"}
 	}
 	c := s.Claim
@@ -52,7 +54,7 @@ func (s *Subject) misfit() misfit {
 		return misfit{code: code, finding: Finding{Summary: summary, Because: because, Evidence: append(evidence, s.schedulerSays()...), Fix: fix}}
 	}
 	list := Step{Text: "the volumes there are:", Command: "kubectl get pv"}
-	anew := Step{Text: "or change the claim, which has to be made anew for it:", Command: fmt.Sprintf("kubectl -n %s delete pvc %s", c.Namespace, c.Name)}
+	anew := Step{Text: "or change the claim, which has to be made anew for it:", Command: shell.Command("kubectl", "-n", c.Namespace, "delete", "pvc", c.Name)}
 	more := Step{Text: "link another disk; the disks there are:", Command: "kubectl talosdisk disks"}
 
 	free := keep(left, func(v *snapshot.Volume) bool { return s.free(v) })
@@ -62,12 +64,20 @@ func (s *Subject) misfit() misfit {
 			because = fmt.Sprintf("of the %d volumes of class %q none is Available: %s", all, s.ClassName, phases(left))
 		}
 		fix := []Step{more, list}
+		var evidence []string
+		if earlier := s.ofEarlier(); earlier != nil {
+			because += fmt.Sprintf("; volume %q is kept for an earlier claim of the name: claims are known by UID", earlier.Name)
+			evidence = append(evidence, earlierText(earlier, c))
+			if step, ok := giveBack(earlier, c); ok {
+				fix = slices.Insert(fix, 0, step)
+			}
+		}
 		down, see := s.provisionersDown()
 		if len(down) > 0 {
 			because += "; the provisioner does not run everywhere, so that there may be disks that it has not published"
-			fix = slices.Insert(fix, 0, see)
+			fix = slices.Insert(fix, 0, see...)
 		}
-		return why("TD0606", fmt.Sprintf("no volume of class %q is free for claim %q", s.ClassName, s.ClaimRef), because, down, fix...)
+		return why("TD0606", fmt.Sprintf("no volume of class %q is free for claim %q", s.ClassName, s.ClaimRef), because, append(evidence, down...), fix...)
 	}
 	left = keep(free, func(v *snapshot.Volume) bool { return v.Mode == c.Mode })
 	if len(left) == 0 {
@@ -112,20 +122,30 @@ func (s *Subject) misfit() misfit {
 }
 
 // provisionersDown are the nodes that should have a provisioner pod and have none that runs,
-// as evidence, and where to see why. Of nodes that were not looked at there is only how many.
-func (s *Subject) provisionersDown() ([]string, Step) {
-	i := s.Snapshot.Install
-	var down []string
-	for _, n := range s.Snapshot.Nodes {
-		if n.Wanted && !n.Aside && n.Pod.Value == nil && n.Pod.Problem != "" {
-			down = append(down, fmt.Sprintf("no provisioner runs on %s: %s", n.Name, n.Pod.Problem))
+// as evidence, and where to see why. Of nodes that were not looked at there is only how many. It is about
+// every installation that has the claim's class.
+func (s *Subject) provisionersDown() (all []string, see []Step) {
+	for _, as := range s.index.all() {
+		i := as.Install
+		if _, ok := i.ClassOf(s.ClassName); !ok && as != s.Snapshot {
+			continue
 		}
+		var down []string
+		for _, n := range as.Nodes {
+			if n.Wanted && !n.Aside && n.Pod.Value == nil && n.Pod.Problem != "" {
+				down = append(down, fmt.Sprintf("no provisioner runs on %s: %s", n.Name, n.Pod.Problem))
+			}
+		}
+		slices.Sort(down)
+		if state := as.Provisioner.Value; state != nil && len(down) == 0 && state.Ready < state.Desired {
+			down = []string{fmt.Sprintf("the provisioner is ready on %d of the %d nodes that should have it", state.Ready, state.Desired)}
+		}
+		if len(down) > 0 {
+			see = append(see, Step{Text: "see where the provisioner does not run:", Command: shell.Command("kubectl", "-n", i.Namespace, "get", "pods", "-o", "wide")})
+		}
+		all = append(all, down...)
 	}
-	slices.Sort(down)
-	if state := s.Snapshot.Provisioner.Value; state != nil && len(down) == 0 && state.Ready < state.Desired {
-		down = []string{fmt.Sprintf("the provisioner is ready on %d of the %d nodes that should have it", state.Ready, state.Desired)}
-	}
-	return down, Step{Text: "see where the provisioner does not run:", Command: fmt.Sprintf("kubectl -n %s get pods -o wide", i.Namespace)}
+	return once(all), once(see)
 }
 
 // elsewhere is the misfit of volumes that all lie on nodes that the pod cannot go to.
@@ -167,7 +187,7 @@ func (s *Subject) volumesOfClass() []*snapshot.Volume {
 
 // free tells a volume that the claim could get: one without a claim, or kept for this one.
 func (s *Subject) free(v *snapshot.Volume) bool {
-	return !v.Deleting && v.Phase == "Available" && (v.Claim == nil || *v.Claim == *s.ClaimRef)
+	return !v.Deleting && v.Phase == "Available" && (v.Claim == nil || *v.Claim == *s.ClaimRef && !isEarlier(v, s.Claim))
 }
 
 func keep(volumes []*snapshot.Volume, ok func(*snapshot.Volume) bool) []*snapshot.Volume {

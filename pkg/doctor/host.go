@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -32,7 +33,7 @@ func hostChecks() []Check {
 func (s *Subject) volumesHere() []snapshot.Volume {
 	var here []snapshot.Volume
 	for _, v := range s.index.byNode[s.NodeName] {
-		if v.Path != "" && !v.Deleting {
+		if v.Path != "" && !v.Deleting && !s.foreign(*v) {
 			here = append(here, *v)
 		}
 	}
@@ -88,7 +89,7 @@ func pathMissing(s *Subject) Verdict {
 				Evidence: []string{fmt.Sprintf("%s: %s (volume %s)", s.Node.Name, t.Host.Why, v.Name)},
 				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{"TD0508", "TD0711"},
 				Fix: []Step{
-					{Text: "see which disks are there, and what they hold:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
+					{Text: "see which disks are there, and what they hold:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
 					{Text: "mount the disk there again, under the same path; if its data is not needed any more, delete the claim and then the volume with kubectl delete"},
 				},
 			}
@@ -140,11 +141,11 @@ func notMounted(s *Subject) Verdict {
 			verdict.Findings = append(verdict.Findings, Finding{
 				Summary:  fmt.Sprintf("nothing is mounted at %q of a volume on %s", clean(v.Path), allNodes),
 				Because:  "the directory is there without its disk: a pod would write to the system disk, and find none of its data",
-				Evidence: nonEmpty(fmt.Sprintf("%s: %s, and it is not among the node's mounts (volume %s)", s.Node.Name, t.Host.Why, v.Name), s.meantMount(v.Path)),
-				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{"TD0703", "TD0708"},
+				Evidence: nonEmpty(fmt.Sprintf("%s: %s, and it is not among %s (volume %s)", s.Node.Name, t.Host.Why, t.mountsOf, v.Name), s.meantMount(v.Path)),
+				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{"TD0216", "TD0609", "TD0703", "TD0708"},
 				Fix: []Step{
-					{Text: "stop its pods before they write there; see what became of the disk:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
-					{Text: "and of its volume in Talos:", Command: fmt.Sprintf("talosctl -n %s get volumestatus", address(s.Node))},
+					{Text: "stop its pods before they write there; see what became of the disk:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
+					{Text: "and of its volume in Talos:", Command: shell.Command("talosctl", "-n", address(s.Node), "get", "volumestatus")},
 				},
 			})
 		}
@@ -163,9 +164,9 @@ func notMounted(s *Subject) Verdict {
 				Severity: Warning,
 				Summary:  fmt.Sprintf("%q on %s is no mount point, and becomes no volume", v.Path, allNodes),
 				Because:  fmt.Sprintf("in the directory of class %q the provisioner publishes only what a disk is mounted at", v.Class),
-				Evidence: nonEmpty(fmt.Sprintf("%s: %s is not among the node's mounts", s.Node.Name, v.Path), s.meantMount(v.Path)),
+				Evidence: nonEmpty(fmt.Sprintf("%s: %s is not among %s", s.Node.Name, v.Path, t.mountsOf), s.meantMount(v.Path)),
 				Path:     v.Path, Masks: []Code{"TD0216", "TD0507"},
-				Fix: []Step{{Text: "see what became of its disk, or take the directory away if it is not meant to be one:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"}},
+				Fix: []Step{{Text: "see what became of its disk, or take the directory away if it is not meant to be one:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")}},
 			})
 		}
 	}
@@ -267,8 +268,8 @@ func talosVolumeFailed(s *Subject) Verdict {
 			Evidence: []string{fmt.Sprintf("%s: VolumeStatus %s: phase %s %s", s.Node.Name, v.ID, v.Phase, v.Problem)},
 			Path:     s.mountOf(v), Masks: []Code{"TD0508", "TD0711", "TD0703", "TD0708"},
 			Fix: []Step{
-				{Text: "compare what its document asks for with the disks that there are:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
-				{Text: "mend the document; that needs no reboot:", Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode no-reboot", address(s.Node))},
+				{Text: "compare what its document asks for with the disks that there are:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
+				{Text: "mend the document; that needs no reboot:", Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "no-reboot")},
 			},
 		}
 		f.Evidence[0] = strings.TrimSpace(f.Evidence[0])
@@ -279,7 +280,7 @@ func talosVolumeFailed(s *Subject) Verdict {
 		}
 		switch {
 		case strings.Contains(v.Problem, "filesystem type mismatch"), strings.Contains(v.Problem, "partition size must be greater"):
-			f.Fix = append(f.Fix, Step{Text: "something else lies on the disk: only if its data is not needed, wipe it:", Command: fmt.Sprintf("talosctl -n %s wipe disk DISK", address(s.Node))})
+			f.Fix = append(f.Fix, Step{Text: "something else lies on the disk: only if its data is not needed, take the document away, wipe the disk with talosctl wipe disk, which refuses as long as a volume of the configuration or another device has it, and put the document back"})
 		}
 		if v.Phase != "failed" || !forPods(v) {
 			f.Severity = Warning
@@ -304,7 +305,7 @@ func sameMountpoint(s *Subject) Verdict {
 			Because:  "Talos does not check it: which one pods write to depends on the order in which they are mounted",
 			Evidence: []string{fmt.Sprintf("%s: %s", s.Node.Name, strings.Join(devices[point], ", "))},
 			Objects:  s.affected(point), Path: point,
-			Fix: []Step{{Text: "give each a mountpoint of its own; before Talos v1.14 that takes a reboot:", Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode staged", address(s.Node))}},
+			Fix: []Step{{Text: "give each a mountpoint of its own; before Talos v1.14 that takes a reboot:", Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "staged")}},
 		})
 	}
 	return found(all...)
@@ -339,8 +340,8 @@ func deviceMissing(s *Subject) Verdict {
 				Evidence: []string{fmt.Sprintf("%s: disks %s", s.Node.Name, diskNames(value(talos.Disks)))},
 				Objects:  s.affected(m.Mountpoint), Path: clean(m.Mountpoint),
 				Fix: []Step{
-					{Text: "see which disks there are, and their names that last:", Command: "kubectl talosdisk disks --nodes " + allNodes + " -o wide"},
-					{Text: "name the disk below /dev/disk/by-id in machine.disks, before the node boots again:", Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode staged", address(s.Node))},
+					{Text: "see which disks there are, and their names that last:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
+					{Text: "name the disk below /dev/disk/by-id in machine.disks, before the node boots again:", Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "staged")},
 				},
 			})
 		}
@@ -429,8 +430,8 @@ func stagedPending(s *Subject) Verdict {
 		Because:  "it is staged for the next boot, or the one in force is being tried; a change that is made now throws it away",
 		Evidence: []string{s.Node.Name + ": the MachineConfig resources v1alpha1 and persistent differ"},
 		Fix: []Step{
-			{Text: "see what it changes; it holds the keys of the node:", Command: fmt.Sprintf("talosctl -n %s get machineconfig persistent -o yaml", address(s.Node))},
-			{Text: "a tried one rolls back by itself in some minutes; for a staged one reboot the node:", Command: fmt.Sprintf("talosctl -n %s reboot", address(s.Node))},
+			{Text: "see what it changes; it holds the keys of the node:", Command: shell.Command("talosctl", "-n", address(s.Node), "get", "machineconfig", "persistent", "-o", "yaml")},
+			{Text: "a tried one rolls back by itself in some minutes; for a staged one reboot the node:", Command: shell.Command("talosctl", "-n", address(s.Node), "reboot")},
 		},
 	})
 }

@@ -5,6 +5,7 @@ package doctor
 import (
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -60,6 +61,19 @@ func hostCases() []nodeCase {
 
 		{"not mounted", "TD0302", world.unmounted, OutcomeFinding, []string{`nothing is mounted at "/var/lib/disks/hdd/vde"`, "machine.disks mounts /dev/vde there", "talosctl -n 10.0.0.14 get volumestatus"}},
 		{"not mounted, as os:reader sees", "TD0302", func(w world) { w.unmounted(); w.reader() }, OutcomeFinding, nil},
+		{"not mounted, as the pod sees", "TD0302", func(w world) {
+			w.noTalos("", "no answer")
+			w.entries("hdd", provisioner.Entry{Name: "vde", Kind: provisioner.Directory, Mounted: disk.No})
+		}, OutcomeFinding, []string{`nothing is mounted at "/var/lib/disks/hdd/vde"`, "not among the mounts of the provisioner's pod"}},
+		{"mounted, as the pod sees", "TD0302", func(w world) {
+			w.noTalos("", "no answer")
+			w.entries("hdd", provisioner.Entry{Name: "vde", Kind: provisioner.Directory, Mounted: disk.Yes, Mount: "/dev/vde1 (xfs)"})
+		}, OutcomeOK, nil},
+		{"no mount as the pod sees, to which none comes", "TD0302", func(w world) {
+			w.noTalos("", "no answer")
+			w.entries("hdd", provisioner.Entry{Name: "vde", Kind: provisioner.Directory, Mounted: disk.No})
+			w.Install.Mounts[1].Propagation = ""
+		}, OutcomeUnknown, nil},
 		{"a directory by hand", "TD0302", func(w world) { w.unmounted(); w.Volumes[0].ProvisionedBy, w.kubelet().Config.MachineDisks = "", nil }, OutcomeOK, nil},
 		{"what a user volume leaves (talos.md 00.17)", "TD0302", func(w world) {
 			w.at("/var/mnt/data")

@@ -92,7 +92,7 @@ func TestTextsOfTalosAreKnown(t *testing.T) {
 	for _, e := range all {
 		want := kinds[e.kind]
 		switch want {
-		case kindNotConfigured, kindConfig, kindTLS, kindExpired, kindDenied, kindForwarding, kindOtherNode, kindUnreachable:
+		case kindNotConfigured, kindConfig, kindTLS, kindExpired, kindDenied, kindForwarding, kindOtherNode, kindUnproven, kindUnreachable:
 		case "":
 			t.Errorf("%s: no kind is called %s", e.at, e.kind)
 		default:
@@ -103,7 +103,7 @@ func TestTextsOfTalosAreKnown(t *testing.T) {
 		}
 		seen[want] = true
 	}
-	for _, kind := range []string{kindNotConfigured, kindConfig, kindTLS, kindExpired, kindDenied, kindForwarding, kindOtherNode, kindUnreachable} {
+	for _, kind := range []string{kindNotConfigured, kindConfig, kindTLS, kindExpired, kindDenied, kindForwarding, kindOtherNode, kindUnproven, kindUnreachable} {
 		if !seen[kind] {
 			t.Errorf("no error of kind %q was found in the source", kind)
 		}

@@ -4,9 +4,10 @@ package doctor
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -104,7 +105,7 @@ func (s *Subject) localDirs() []string {
 		dirs = s.Snapshot.Install.HostDirs()
 	}
 	for _, v := range s.Snapshot.Volumes {
-		if v.Node != s.NodeName || v.Path == "" || slices.ContainsFunc(dirs, func(dir string) bool { return within(v.Path, dir) }) {
+		if v.Node != s.NodeName || v.Path == "" || s.foreign(v) || slices.ContainsFunc(dirs, func(dir string) bool { return within(v.Path, dir) }) {
 			continue
 		}
 		dirs = append(dirs, parent(v.Path))
@@ -112,6 +113,15 @@ func (s *Subject) localDirs() []string {
 	slices.Sort(dirs)
 	return slices.Compact(dirs)
 }
+
+// foreign tells a volume of another provisioner, which has rules of its own: many give their pods plain directories.
+func (s *Subject) foreign(v snapshot.Volume) bool {
+	_, ours := s.Snapshot.Install.ClassOf(v.Class)
+	return !ours && v.ProvisionedBy != "" && !strings.HasPrefix(v.ProvisionedBy, provisionedByPrefix)
+}
+
+// provisionedByPrefix begins the name that the static provisioner gives itself (pkg/common, GetProvisionerName).
+const provisionedByPrefix = "local-volume-provisioner-"
 
 // affected are those who suffer from what is wrong with a directory of the node: pods,
 // of volumes without pods the volumes, and where there are none the node.
@@ -163,12 +173,12 @@ func (s *Subject) chainsIn(dir string) []*Subject {
 // edit is the step of changing the machine configuration by hand. No patch is
 // offered: Talos's merge appends to the list of extraMounts.
 func edit(n *snapshot.Node, what string) Step {
-	return Step{Text: what, Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode no-reboot", address(n))}
+	return Step{Text: what, Command: shell.Command("talosctl", "-n", address(n), "edit", "machineconfig", "--mode", "no-reboot")}
 }
 
 // restartKubelet are the steps that put in force what is configured already.
 func restartKubelet(n *snapshot.Node, v mounts.Version) []Step {
-	steps := []Step{{Text: "restart the kubelet; pods go on:", Command: fmt.Sprintf("talosctl -n %s service kubelet restart", address(n))}}
+	steps := []Step{{Text: "restart the kubelet; pods go on:", Command: shell.Command("talosctl", "-n", address(n), "service", "kubelet", "restart")}}
 	if hazard := v.RestartHazard(); hazard != "" {
 		steps = append([]Step{{Text: "upgrade Talos first: " + hazard}}, steps...)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -68,6 +69,9 @@ func (j *kubeletJudge) dir(dir string) {
 		return
 	}
 	d := plan.Directories[0]
+	if d.Visible == disk.No && j.seesVolumes(dir) {
+		return // Each by an entry of its own: what is seen is what pods get.
+	}
 	is := fmt.Sprintf("%s %s", dir, d.Message)
 	switch d.Reason {
 	case mounts.ReasonVisible:
@@ -92,6 +96,29 @@ func (j *kubeletJudge) dir(dir string) {
 	default:
 		j.byEntry(dir, is, d)
 	}
+}
+
+// seesVolumes tells that the kubelet sees all that the node has in a directory that it does not see as the node does: each
+// volume, and what is to be one. Without any there is nothing to go by.
+func (j *kubeletJudge) seesVolumes(dir string) bool {
+	seen := 0
+	for _, v := range slices.Concat(j.s.volumesHere(), j.s.directories()) {
+		if !within(v.Path, dir) {
+			continue
+		}
+		if CompareViews(j.node, j.s.Snapshot.Install, v).Kubelet.Answer != disk.Yes {
+			return false
+		}
+		seen++
+	}
+	return seen > 0
+}
+
+// holdsDisks tells an entry in which disks of local volumes are mounted, or could be: a directory of a class lies in it,
+// or a volume does that is not the entry itself.
+func (j *kubeletJudge) holdsDisks(p string) bool {
+	return slices.ContainsFunc(j.s.localDirs(), func(dir string) bool { return within(dir, p) }) ||
+		slices.ContainsFunc(j.s.volumesHere(), func(v snapshot.Volume) bool { return within(v.Path, p) && clean(v.Path) != clean(p) })
 }
 
 // byMounts judges a directory that an entry brings to the kubelet, and that the kubelet
@@ -168,7 +195,7 @@ func (j *kubeletJudge) byEvents(dir string) {
 func (j *kubeletJudge) troubles(c *Subject) []string {
 	var lines []string
 	for _, t := range c.mountTroubles() {
-		if t.Cause.Kind == CausePathMissing {
+		if t.Cause.misses() != "" {
 			lines = append(lines, t.String())
 		}
 	}
@@ -247,7 +274,7 @@ func (j *kubeletJudge) mend(dir string, plan mounts.Plan) []Step {
 			steps = append(steps, Step{Text: strings.TrimSuffix(way.String(), "\n")})
 		}
 		if plan.Reason == mounts.ReasonKubeletDocument {
-			steps = append(steps, Step{Text: "or have machine.kubelet back, which has extraMounts:", Command: "kubectl talosdisk mounts --nodes " + allNodes + " --convert-kubelet-config"})
+			steps = append(steps, j.s.convertStep("or have machine.kubelet back, which has extraMounts:"))
 		}
 		return steps
 	}
@@ -258,7 +285,7 @@ func (j *kubeletJudge) mend(dir string, plan mounts.Plan) []Step {
 		steps = append(steps, edit(j.node, "first mend the entries that are there: "+plan.Message+":"))
 	}
 	if slices.ContainsFunc(j.s.Snapshot.Install.HostDirs(), func(h string) bool { return within(h, dir) }) {
-		return append(steps, Step{Command: "kubectl talosdisk mounts --nodes " + allNodes})
+		return append(steps, j.s.mountsStep(""))
 	}
 	return append(steps, edit(j.node, fmt.Sprintf("no class of the provisioner has the directory, so add the entry by hand:\nmachine:\n  kubelet:\n    extraMounts:\n    - destination: %s\n      type: bind\n      source: %s\n      options: [rbind, rslave, rw]", dir, dir)))
 }
@@ -322,13 +349,27 @@ func (j *kubeletJudge) late(f *Finding, dir string) {
 // bind words a finding about disks that stay hidden beneath a bind.
 func (j *kubeletJudge) bind(f *Finding, dir string) {
 	f.Code = "TD0403"
-	f.Summary = fmt.Sprintf("pods on %s write to the system disk instead of the disks in %q", allNodes, dir)
+	f.Summary = fmt.Sprintf("pods that start on %s would write to the system disk instead of the disks in %q", allNodes, dir)
 	f.Fix = []Step{
-		{Text: "stop the pods first, and save what they wrote, which lies on the system disk in the directory beneath:", Command: "kubectl talosdisk explain TD0403"},
-		edit(j.node, "replace bind by rbind among the options of the entry, which restarts the kubelet:"),
+		{Text: "stop the pods first, and save what those wrote that started like this, which lies on the system disk in the directory beneath:", Command: "kubectl talosdisk explain TD0403"},
+		j.rebind(dir, "replace bind by rbind among the options of the entry, which restarts the kubelet:"),
 		{Text: "then start the pods again"},
 	}
 	f.Masks = []Code{"TD0703", "TD0708"}
+}
+
+// rebind is the step that makes rbind of bind in the entry that a directory lies in, or that lies in it: by mounts, if
+// that would, and by hand for what is none of the provisioner's.
+func (j *kubeletJudge) rebind(dir, text string) Step {
+	plan := mounts.Decide(j.state, mounts.Request{Required: j.s.Snapshot.Install.HostDirs()})
+	may := slices.ContainsFunc(plan.Directories, func(d mounts.Directory) bool {
+		own := d.Reason == mounts.ReasonBindForRbind && d.Action == mounts.ActionPatch
+		return (own || d.Reason == mounts.ReasonConfigNotRead) && (within(d.Path, dir) || within(dir, d.Path))
+	})
+	if !may {
+		return edit(j.node, text)
+	}
+	return j.s.mountsStep(text)
 }
 
 // stale words a finding about mounts that neither come to the kubelet nor go.
@@ -423,10 +464,13 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 		f.Because = "pods cannot write to plain directories in it; disks that are mounted below it stay writable"
 		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
 	case mounts.FlagBindForRbind:
+		if !j.holdsDisks(m.Path) {
+			return // Of other software, or of one disk, below which nothing is mounted.
+		}
 		f.Code = "TD0403"
 		f.Summary = fmt.Sprintf("the entry for %q on %s would hide disks that are mounted below it", m.Path, allNodes)
 		f.Because = "bind leaves out what is mounted below when the kubelet starts: pods would write to the system disk, and nothing would say so"
-		f.Fix = []Step{edit(j.node, "replace bind by rbind among the options of the entry:")}
+		f.Fix = []Step{j.rebind(m.Path, "replace bind by rbind among the options of the entry:")}
 		if j.hides403(m.Path) {
 			j.bind(&f, m.Path)
 			f.Severity = Error
@@ -488,7 +532,7 @@ func (j *kubeletJudge) hazard() {
 	default:
 		return
 	}
-	f.Fix = []Step{{Text: "upgrade Talos before anything restarts the kubelet; see which release runs:", Command: "talosctl -n " + address(j.node) + " version"}}
+	f.Fix = []Step{{Text: "upgrade Talos before anything restarts the kubelet; see which release runs:", Command: shell.Command("talosctl", "-n", address(j.node), "version")}}
 	j.report.findings = append(j.report.findings, f)
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -25,7 +26,7 @@ func linkChecks() []Check {
 	return []Check{
 		{Code: "TD0501", Title: "a link leads nowhere", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: linked, Run: linkDangles},
 		{Code: "TD0502", Title: "a link leads to another disk than recorded", Severity: Error, Stage: StageLink, About: OfChain, Needs: volumes,
-			Applies: func(s *Subject) bool { return device(s) && s.Volume != nil && s.Volume.Identity != nil }, Run: otherDisk},
+			Applies: func(s *Subject) bool { return device(s) && s.Volume != nil }, Run: otherDisk},
 		{Code: "TD0503", Title: "two links lead to one disk", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: device, Run: linkedTwice},
 		{Code: "TD0504", Title: "a link's target does not survive a reboot", Severity: Warning, Stage: StageLink, About: OfChain, Needs: seen,
 			Applies: func(s *Subject) bool { return s.unseenLink() || linked(s) && s.Entry.Device != "" }, Run: unstableTarget},
@@ -62,70 +63,11 @@ func (s *Subject) recorded() (disk.Disk, bool) {
 	if s.Node == nil || s.Volume == nil || s.Volume.Identity == nil {
 		return disk.Disk{}, false
 	}
-	for _, d := range value(s.Node.View).Disks {
-		if d.Whole() && s.Volume.Identity.Same(d.Identity()) == disk.Yes {
-			return d, true
-		}
-	}
-	return disk.Disk{}, false
+	return s.set().Find(*s.Volume.Identity)
 }
 
-func (s *Subject) unlink() Step {
-	return Step{Text: "take the link away:", Command: s.unlinkCommand(*s.Class, s.Entry.Name)}
-}
-
-// unlinkCommand takes an entry's link away, by hand where the class is none of unlink's.
-func (s *Subject) unlinkCommand(c provisioner.Class, entry string) string {
-	if c.Mode != provisioner.Block {
-		return s.inPod("rm " + quote(c.EntryPath(entry)))
-	}
-	command := fmt.Sprintf("kubectl talosdisk unlink %s --nodes %s", quote(entry), s.NodeName)
-	for _, o := range s.Snapshot.Install.Classes {
-		if _, ok := value(s.Node.View).Dirs[o.Name].Entry(entry); ok && o.Name != c.Name && o.Mode == provisioner.Block {
-			return command + " --class " + c.Name // The other class has one of that name.
-		}
-	}
-	return command
-}
-
-// pointAgain changes where the link of a volume leads, so that claim and volume stay.
-func (s *Subject) pointAgain(d disk.Disk) (Step, bool) {
-	target, _, err := d.Target(disk.TargetAuto)
-	if err != nil || !s.bound() || value(s.Node.Pod).Name == "" {
-		return Step{}, false
-	}
-	return Step{
-		Text:    fmt.Sprintf("stop the pods of claim %q, and point the link at its disk again; claim and volume stay:", s.Volume.Claim),
-		Command: s.inPod("ln -sfT " + quote(target) + " " + quote(s.Class.EntryPath(s.Entry.Name))),
-	}, true
-}
-
-// linkAgain makes the link to a disk under the entry's name, so that the volume is found again.
-func (s *Subject) linkAgain(d disk.Disk, name string) Step {
-	if target, _, err := d.Target(disk.TargetAuto); err == nil && s.Class.Mode != provisioner.Block { // Only Block classes are for link.
-		return Step{Text: "make it again to the same disk, under the same name, in the provisioner's pod:",
-			Command: s.inPod("ln -sT " + quote(target) + " " + quote(s.Class.EntryPath(name)))}
-	}
-	command := fmt.Sprintf("kubectl talosdisk link %s --nodes %s --class %s", quote(d.Name), s.NodeName, s.Class.Name)
-	if name != d.Name {
-		command += " --name " + quote(name)
-	}
-	if s.bound() { // What it holds is the claim's.
-		command += fmt.Sprintf(" --accept signature=%[1]s/%[2]s --accept partitions=%[1]s/%[2]s", s.NodeName, d.Name)
-	}
-	return Step{Text: "make it again to the same disk, under the same name:", Command: command}
-}
-
-// freed are the steps before a link that a claim has can be changed.
-func (s *Subject) freed() []Step {
-	if !s.bound() {
-		return nil
-	}
-	return []Step{{
-		Text:    fmt.Sprintf("a link is not taken away while claim %q has its volume: keep what is written, and delete the pods and the claim first:", s.Volume.Claim),
-		Command: fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, s.Volume.Name),
-	}}
-}
+// set are the devices of the subject's node, with what identifies them.
+func (s *Subject) set() *disk.Set { return s.index.devices().Set(s.NodeName) }
 
 func linkDangles(s *Subject) Verdict {
 	if !s.Entry.Dangling() || linkToDirectory(s) {
@@ -138,19 +80,16 @@ func linkDangles(s *Subject) Verdict {
 		Masks:    []Code{"TD0507", "TD0710", "TD0711"},
 		Path:     s.entryPath(),
 	}
-	f.Fix = append(f.Fix, Step{Text: "is the disk there, by serial and size?", Command: fmt.Sprintf("kubectl talosdisk disks --nodes %s -o wide", s.NodeName)})
+	f.Fix = append(f.Fix, Step{Text: "is the disk there, by serial and size?", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide")})
 	if d, ok := s.recorded(); ok {
 		f.Because = fmt.Sprintf("%s does not exist there; the disk that volume %q was made for (%s) is %s now", s.Entry.Target, s.Volume.Name, s.Volume.Identity, d.Name)
 		if step, ok := s.pointAgain(d); ok {
 			f.Fix = append(f.Fix, step)
 		} else {
-			f.Fix = append(s.freed(), s.unlink(), s.linkAgain(d, s.Entry.Name))
+			f.Fix = append(f.Fix, slices.Concat(s.freed(), s.unlinkSteps("take the link away:", *s.Class, s.Entry.Name), []Step{s.linkAgain(d, s.Entry.Name)})...)
 		}
 	} else {
-		f.Fix = append(f.Fix, s.freed()...)
-		step := s.unlink()
-		step.Text = "if it will not come back, take the link away:"
-		f.Fix = append(f.Fix, step)
+		f.Fix = append(f.Fix, append(s.freed(), s.unlinkSteps("if it will not come back, take the link away:", *s.Class, s.Entry.Name)...)...)
 	}
 	if s.Volume == nil {
 		f.Severity = Warning
@@ -164,13 +103,43 @@ func linkToDirectory(s *Subject) bool {
 	return s.Class.Mode == provisioner.Filesystem && s.Entry.Dangling() && path.IsAbs(s.Entry.Target) && !within(s.Entry.Target, "/dev")
 }
 
+// recordable tells a volume whose disk is recorded: a partition has a label instead, and a file system its own signature; only a
+// link to a whole disk in a Block class needs it.
+func (s *Subject) recordable() bool {
+	if s.Volume == nil || s.Class == nil || s.Entry == nil {
+		return false
+	}
+	now, ok := s.entryDisk()
+	return s.Class.Mode == provisioner.Block && s.Entry.Kind == provisioner.Link && (!ok || now.Whole())
+}
+
+// neverRecorded tells such a volume of which nothing tells the disk, though all records were read.
+func (s *Subject) neverRecorded() bool {
+	return s.recordable() && s.Volume.Identity == nil && s.Snapshot.Unread[snapshot.PartRecords] == ""
+}
+
+// notRecorded is what is said of a volume of which nothing tells the disk that it was made for. That is no answer that anybody could
+// still give: it is said in the chain, and asks for no second look.
+func notRecorded(s *Subject) Verdict {
+	if !s.recordable() {
+		return noQuestion("which disk volume %q was made for is not recorded", s.Volume.Name)
+	}
+	if why := s.Snapshot.Unread[snapshot.PartRecords]; why != "" {
+		return unknown("which disk volume %q was made for could not be read: %s", s.Volume.Name, why)
+	}
+	return noQuestion("which disk volume %q was made for was never recorded: nobody can tell whether its link still leads there (kubectl talosdisk link records it while no claim has the volume)", s.Volume.Name)
+}
+
 func otherDisk(s *Subject) Verdict {
+	if s.Volume.Identity == nil {
+		return notRecorded(s)
+	}
 	now, ok := s.entryDisk()
 	if !ok {
 		return unknown("device %s, to which the link leads, is not among the disks that were seen", s.Entry.Device)
 	}
 	then := *s.Volume.Identity
-	switch then.Same(now.Identity()) {
+	switch s.set().Same(then, now) {
 	case disk.Yes:
 		return fine()
 	case disk.Unknown:
@@ -180,9 +149,14 @@ func otherDisk(s *Subject) Verdict {
 			return noQuestion("neither the disk that the volume was made for nor the one that its link leads to has a serial, a wwid or a name in by-id: nobody can tell whether they are the same")
 		case !then.Known():
 			return unknown("%s has a %s, and the disk that volume %q was made for had nothing of the kind: it was given since, or this is another disk", now.Name, now.Identity(), s.Volume.Name)
+		case then.Same(now.Identity()) == disk.Yes:
+			return unknown("%s has what was recorded (%s), and so has another disk of %s: which of them volume %q was made for cannot be told", now.Name, then, s.NodeName, s.Volume.Name)
 		default:
 			return unknown("the disk has no identifier of the sort that was recorded (%s, now %s)", then, now.Identity())
 		}
+	}
+	if then.SizeOnly(now.Identity()) {
+		return otherSize(s, now)
 	}
 	f := Finding{
 		Summary: fmt.Sprintf("the link %q on %s leads to another disk than volume %q was made for", s.entryPath(), s.NodeName, s.Volume.Name),
@@ -191,7 +165,7 @@ func otherDisk(s *Subject) Verdict {
 			fmt.Sprintf("made for %s, %d bytes", then, then.Size),
 			fmt.Sprintf("%s leads to %s: %s, %d bytes", s.entryPath(), now.Name, now.Identity(), now.Size),
 		},
-		Fix:   []Step{{Text: "keep it from being wiped first:", Command: fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, s.Volume.Name)}},
+		Fix:   []Step{s.retain("keep it from being wiped first:")},
 		Masks: []Code{"TD0504", "TD0708", "TD0711", "TD0703"},
 		Path:  s.entryPath(),
 	}
@@ -200,57 +174,120 @@ func otherDisk(s *Subject) Verdict {
 		if step, ok := s.pointAgain(d); ok {
 			f.Fix = append(f.Fix, step)
 		} else {
-			f.Fix = append(f.Fix, Step{Text: "stop the pods that use it, and delete the claim"}, s.unlink(), s.linkAgain(d, s.Entry.Name))
+			f.Fix = append(f.Fix, s.unlinkSteps("nobody has a claim on it, so take the link away:", *s.Class, s.Entry.Name)...)
+			f.Fix = append(f.Fix, s.linkAgain(d, s.Entry.Name))
 		}
 	} else {
-		f.Fix = append(f.Fix, Step{Text: "bring the disk back that it was made for, or take it as lost: stop the pods, delete the claim, and"}, s.unlink())
+		f.Fix = append(f.Fix, Step{Text: "bring the disk back that it was made for, or take it as lost: stop the pods, and delete the claim"})
+		f.Fix = append(f.Fix, s.unlinkSteps("then take the link away:", *s.Class, s.Entry.Name)...)
 	}
 	return found(f)
 }
 
+// otherSize is a link to a disk that has the recorded identifiers and another size.
+func otherSize(s *Subject, now disk.Disk) Verdict {
+	then := *s.Volume.Identity
+	return found(Finding{
+		Summary: fmt.Sprintf("the link %q on %s leads to a disk of another size than volume %q was made for", s.entryPath(), s.NodeName, s.Volume.Name),
+		Because: fmt.Sprintf("it has the recorded %s, and not the recorded size: it was grown, or another disk was given the name of the old one", then),
+		Evidence: []string{
+			fmt.Sprintf("made for %s, %d bytes", then, then.Size),
+			fmt.Sprintf("%s leads to %s: %s, %d bytes", s.entryPath(), now.Name, now.Identity(), now.Size),
+		},
+		Fix: []Step{
+			s.retain("until you know which, keep it from being wiped:"),
+			{Text: "if you grew the disk, record its new size:", Command: shell.Command("kubectl", "annotate", "pv", s.Volume.Name, "--overwrite", "talosdisk.dev/size="+fmt.Sprintf("%d", now.Size))},
+		},
+		Masks: []Code{"TD0504", "TD0708", "TD0711", "TD0703"},
+		Path:  s.entryPath(),
+	})
+}
+
 // twin is another entry that leads to the same disk.
 type twin struct {
+	// of is the snapshot as the installation has it whose class it is in.
+	of    *snapshot.Snapshot
 	class provisioner.Class
 	entry provisioner.Entry
 	same  string
 }
 
+// path is the entry's on the node.
+func (t twin) path() string { return t.class.VolumePath(t.entry.Name) }
+
 // twins are the other entries of the node that are published and lead to the subject's disk,
-// by the device or, where there are several paths to it, by its WWID.
-func (s *Subject) twins() []twin {
-	view := value(s.Node.View)
-	mine, known := s.entryDisk()
-	var found []twin
-	for _, c := range s.Snapshot.Install.Classes {
-		for _, e := range view.Dirs[c.Name].Entries {
-			if c.VolumePath(e.Name) == s.entryPath() || e.Device == "" || !c.Publishes(e.Name) {
-				continue
-			}
-			if e.Device == s.Entry.Device {
-				found = append(found, twin{c, e, "device " + e.Device})
-				continue
-			}
-			if d, ok := view.DiskByNumber(e.Device); ok && known && mine.WWID != "" && mine.WWID == d.WWID && mine.Whole() == d.Whole() {
-				found = append(found, twin{c, e, "wwid " + d.WWID})
+// by the device or, where there are several paths to it, by its WWID. unseen is why another
+// installation may have more.
+func (s *Subject) twins() (found []twin, unseen string) {
+	for _, as := range s.index.all() {
+		node, _ := as.NodeByName(s.NodeName)
+		name := as.Install.Namespace + "/" + as.Install.Name
+		switch {
+		case as == s.Snapshot:
+		case as.Unread[snapshot.PartInstall] != "":
+			unseen = fmt.Sprintf("what provisioner %s has: %s", name, as.Unread[snapshot.PartInstall])
+		case node.Wanted && node.View.Value == nil:
+			unseen = fmt.Sprintf("what provisioner %s has on %s: %s", name, s.NodeName, node.View.Why())
+		}
+		for _, c := range as.Install.Classes {
+			for _, e := range value(node.View).Dirs[c.Name].Entries {
+				t := twin{of: as, class: c, entry: e}
+				if !c.Publishes(e.Name) || t.path() == s.entryPath() && (as == s.Snapshot || c.Name == s.Class.Name) {
+					continue // Of two classes of one installation in one directory TD0211 tells.
+				}
+				if t.same = s.leadsToo(e); t.same != "" {
+					found = append(found, t)
+				}
 			}
 		}
 	}
-	return found
+	return found, unseen
+}
+
+// leadsToo is by what another entry of the node is known to lead to the subject's disk; empty if it does not. Device
+// numbers are the kernel's, and so those of every pod. A pod without the node's /dev tells none.
+func (s *Subject) leadsToo(e provisioner.Entry) string {
+	switch {
+	case e.Device == "" && e.Kind == provisioner.Link && e.Target == s.Entry.Target && path.IsAbs(e.Target):
+		return "to " + e.Target
+	case e.Device == "":
+		return ""
+	case e.Device == s.Entry.Device:
+		return "device " + e.Device
+	}
+	mine, known := s.entryDisk()
+	if d, ok := s.set().ByNumber(e.Device); ok && known && s.set().SameDisk(mine, d) {
+		return orElse(wwidOf(d), "another path to it")
+	}
+	return ""
+}
+
+func wwidOf(d disk.Disk) string {
+	if d.WWID == "" {
+		return ""
+	}
+	return "wwid " + d.WWID
 }
 
 func linkedTwice(s *Subject) Verdict {
-	twins := s.twins()
-	if len(twins) == 0 {
+	twins, unseen := s.twins()
+	switch {
+	case len(twins) == 0 && unseen != "":
+		return unknown("%s", unseen)
+	case len(twins) == 0:
 		return fine()
 	}
 	paths := []string{s.entryPath()}
 	for _, t := range twins {
-		paths = append(paths, t.class.VolumePath(t.entry.Name))
+		if t.path() == s.entryPath() {
+			return found(s.publishedByTwo(t))
+		}
+		paths = append(paths, t.path())
 	}
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
 	name := "one disk"
-	if d, ok := s.entryDisk(); ok && !strings.HasPrefix(twins[0].same, "wwid") {
+	if d, ok := s.entryDisk(); ok && strings.HasPrefix(twins[0].same, "device ") {
 		name = "the one disk " + d.Name
 	}
 	f := Finding{
@@ -270,29 +307,57 @@ func linkedTwice(s *Subject) Verdict {
 	if len(f.Objects) == 0 {
 		f.Objects = []snapshot.Ref{{Kind: "node", Name: s.NodeName}}
 	}
-	class, entry := s.spare(append(twins, twin{class: *s.Class, entry: *s.Entry}))
-	f.Fix = []Step{{Text: "take away all but one, and none that a claim has:", Command: s.unlinkCommand(class, entry)}}
+	last := s.spare(append(twins, twin{of: s.Snapshot, class: *s.Class, entry: *s.Entry}))
+	whose := *s // Its own installation takes it away.
+	whose.Snapshot = last.of
+	if node, ok := last.of.NodeByName(s.NodeName); ok {
+		whose.Node = &node
+	}
+	f.Fix = whose.rehearse(whose.ofChosen(whose.unlinkSteps("take away all but one, and none that a claim has:", last.class, last.entry.Name)))
 	return found(f)
 }
 
+// publishedByTwo is one entry that two installations have in classes of different names.
+func (s *Subject) publishedByTwo(t twin) Finding {
+	i := s.Snapshot.Install
+	other := t.of.Install
+	names := []string{i.Namespace + "/" + i.Name, other.Namespace + "/" + other.Name}
+	classes := []string{s.Class.Name, t.class.Name}
+	slices.Sort(names)
+	slices.Sort(classes)
+	return Finding{
+		Summary:  fmt.Sprintf("provisioners %q and %q both publish %q on %s", names[0], names[1], s.entryPath(), s.NodeName),
+		Because:  fmt.Sprintf("it becomes a volume of class %q and another one of class %q: two claims would write over each other", classes[0], classes[1]),
+		Evidence: []string{s.entryLine()},
+		Objects:  []snapshot.Ref{{Kind: "node", Name: s.NodeName}},
+		Fix:      []Step{{Text: "give each class a hostDir of its own, or a namePattern that leaves out what is the other's, in the values of the chart:", Command: configMap(i)}, restart(i)},
+		Masks:    []Code{"TD0507"},
+	}
+}
+
 // spare is the entry that nobody would miss: the last one without a claim.
-func (s *Subject) spare(all []twin) (provisioner.Class, string) {
-	at := func(t twin) string { return t.class.VolumePath(t.entry.Name) }
-	slices.SortFunc(all, func(a, b twin) int { return cmp.Compare(at(a), at(b)) })
+func (s *Subject) spare(all []twin) twin {
+	slices.SortFunc(all, func(a, b twin) int { return cmp.Compare(a.path(), b.path()) })
 	last := all[len(all)-1]
 	for _, t := range all {
-		if v := s.index.paths[[2]string{s.NodeName, at(t)}]; v == nil || v.Phase != "Bound" {
+		if v := s.index.paths[[2]string{s.NodeName, t.path()}]; v == nil || v.Phase != "Bound" {
 			last = t
 		}
 	}
-	return last.class, last.entry.Name
+	return last
 }
 
-// unstableTarget: the kernel counts its names and by-diskseq anew at each boot.
+// unstableTarget: the kernel counts its names and by-diskseq anew at each boot, and a
+// name that two disks can claim leads to the one that is found last.
 func unstableTarget(s *Subject) Verdict {
 	target := s.Entry.Target
+	d, ok := s.entryDisk()
+	doubt := ""
+	if ok {
+		doubt = s.set().Doubt(d, target)
+	}
 	named := within(target, "/dev/disk") && !within(target, "/dev/disk/by-diskseq")
-	if disk.StableTarget(target) || named || within(target, "/dev/mapper") || !path.IsAbs(target) {
+	if doubt == "" && (disk.StableTarget(target) || named || within(target, "/dev/mapper") || !path.IsAbs(target)) {
 		return fine()
 	}
 	f := Finding{
@@ -300,8 +365,10 @@ func unstableTarget(s *Subject) Verdict {
 		Because:  fmt.Sprintf("it leads to %s, and the kernel counts such names anew at each boot", target),
 		Evidence: []string{s.entryLine()},
 	}
-	d, ok := s.entryDisk()
-	better, _, err := d.Target(disk.TargetAuto)
+	if doubt != "" {
+		f.Because = fmt.Sprintf("it leads to %s, and that name may become another disk's: %s", target, doubt)
+	}
+	better, _, err := s.set().Target(d, disk.TargetAuto)
 	switch {
 	case !ok || err != nil || !disk.StableTarget(better):
 		f.Because += "; the disk has no other"
@@ -309,12 +376,12 @@ func unstableTarget(s *Subject) Verdict {
 	case s.bound():
 		f.Evidence = append(f.Evidence, "it could be "+better)
 		f.Fix = []Step{{Text: fmt.Sprintf("once claim %q is gone, take the link away and make it anew; until then, note which disk it is:", s.Volume.Claim),
-			Command: fmt.Sprintf("kubectl talosdisk disks %s --nodes %s -o wide", quote(d.Name), s.NodeName)}}
+			Command: shell.Command("kubectl", "talosdisk", "disks", d.Name, "--nodes", s.NodeName, "-o", "wide")}}
 	default:
 		f.Evidence = append(f.Evidence, "it could be "+better)
 		again := s.linkAgain(d, s.Entry.Name)
 		again.Text = "and make it anew:"
-		f.Fix = []Step{s.unlink(), again}
+		f.Fix = append(s.unlinkSteps("take the link away:", *s.Class, s.Entry.Name), again)
 	}
 	return found(f)
 }
@@ -342,7 +409,10 @@ func wrongEntry(s *Subject) Verdict {
 		f.Severity = Error
 		f.Because += fmt.Sprintf("; volume %q was made of something else at this path", s.Volume.Name)
 	}
-	f.Fix = []Step{{Text: "look what it is, and take it away by hand if nobody needs it:", Command: s.inPod("ls -ld " + quote(s.Class.EntryPath(e.Name)))}}
+	f.Fix = []Step{{Text: "look what it is, and take it away by hand if nobody needs it:", Command: s.inPod("ls", "-ld", s.Class.EntryPath(e.Name))}}
+	if inDev(*s.Class) {
+		f.Fix = s.leaveOut(*s.Class, e.Name)
+	}
 	return found(f)
 }
 
@@ -356,10 +426,36 @@ func kindText(k provisioner.EntryKind) string {
 	return string(k)
 }
 
-// inPod is a command in the node's provisioner pod.
-func (s *Subject) inPod(command string) string {
-	i := s.Snapshot.Install
-	return fmt.Sprintf("kubectl -n %s exec %s -c %s -- %s", i.Namespace, cmp.Or(value(s.Node.Pod).Name, "POD"), i.Container, command)
+// published is how a class has an entry: as a link that somebody made, or as it is.
+func (s *Subject) published() string {
+	if s.Entry.Kind == provisioner.Link && !inDev(*s.Class) {
+		return "linked"
+	}
+	return "published"
+}
+
+// opened is the name of the one dm-crypt device over an encrypted partition (Talos v1.11,
+// block/internal/volumes: luks2-VOLUME); empty if what holds the disk is something else.
+func (s *Subject) opened(d disk.Disk) string {
+	if len(d.Holders) != 1 {
+		return ""
+	}
+	for _, holder := range value(s.Node.View).Disks {
+		if holder.Kernel != d.Holders[0] && holder.Name != d.Holders[0] {
+			continue
+		}
+		for _, id := range holder.ByID {
+			if name, ok := strings.CutPrefix(id, "dm-name-"); ok && strings.HasPrefix(name, "luks2-") {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// mapperClass has the provisioner publish an encrypted volume by its opened device.
+func mapperClass(c provisioner.Class, name string) Step {
+	return Step{Text: fmt.Sprintf("publish the opened device, with a class over /dev/mapper, in the values of the chart:\nclasses:\n- name: %s-encrypted\n  hostDir: /dev/mapper\n  mountDir: /dev/mapper\n  volumeMode: Block\n  namePattern: %s", c.Name, name)}
 }
 
 // linkedInUse: what the pods of the volume itself do with the disk is no other use.
@@ -382,16 +478,20 @@ func linkedInUse(s *Subject) Verdict {
 	open := s.Volume == nil || s.Volume.Phase == "Available"
 	content := d.Content
 	if open && len(d.Holders) > 0 {
-		uses = append(uses, "it is held by "+strings.Join(d.Holders, ", "))
+		uses = append(uses, "it is held by "+s.holders(d))
 	} else if open && content != nil && content.Busy == disk.Yes {
 		uses = append(uses, "an exclusive open was refused: "+orElse(content.BusyDetail, "it is in use"))
 	}
 	if len(uses) > 0 {
 		f := Finding{
-			Summary:  fmt.Sprintf("%s on %s is linked as %q, and in use by something else", d.Name, s.NodeName, s.entryPath()),
+			Summary:  fmt.Sprintf("%s on %s is %s as %q, and in use by something else", d.Name, s.NodeName, s.published(), s.entryPath()),
 			Because:  "the provisioner does not look: a pod would write over the other use, and deleting the claim would wipe it",
 			Evidence: uses,
-			Fix:      append(s.freed(), s.unlink()),
+			Fix:      append(s.freed(), s.unlinkSteps("take the link away:", *s.Class, s.Entry.Name)...),
+		}
+		if name := s.opened(d); name != "" {
+			f.Because = "the partition is encrypted, and its device for pods is /dev/mapper/" + name + ": a pod that had the partition would write over the encrypted data, and deleting the claim would wipe it"
+			f.Fix = append([]Step{mapperClass(*s.Class, name)}, f.Fix...)
 		}
 		return found(f)
 	}
@@ -423,7 +523,7 @@ func noVolume(s *Subject) Verdict {
 		Because:  "the provisioner looks every 10s and has not published it; its log tells why",
 		Evidence: []string{s.entryLine()},
 		Fix: []Step{{Text: "read what the provisioner says of it:",
-			Command: fmt.Sprintf("kubectl -n %s logs %s -c %s --tail=200", i.Namespace, cmp.Or(value(s.Node.Pod).Name, "POD"), i.Container)}},
+			Command: shell.Command("kubectl", "-n", i.Namespace, "logs", cmp.Or(value(s.Node.Pod).Name, "POD"), "-c", i.Container, "--tail=200")}},
 		Path: s.entryPath(),
 	}
 	for _, line := range value(s.Snapshot.Provisioner).Log[s.NodeName] {
@@ -459,31 +559,29 @@ func noLink(s *Subject) Verdict {
 		Masks:    []Code{"TD0609", "TD0711"},
 		Path:     clean(s.Volume.Path),
 	}
+	reserved := s.Volume.Claim != nil && s.Volume.Phase == "Available"
 	d, there := s.recorded()
 	switch {
+	case inDev(*s.Class):
+		f.Because = "the device, or the raw volume that had this name, is gone"
+		f.Fix = []Step{{Text: "see which disks are there, and what they hold:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide")}}
 	case there && (s.Volume.Phase == "Bound" || s.Volume.Phase == "Available"):
 		f.Evidence = append(f.Evidence, fmt.Sprintf("it was made for %s, which is %s", s.Volume.Identity, d.Name))
 		f.Fix = []Step{s.linkAgain(d, path.Base(s.Volume.Path))}
-	case s.bound():
+	case s.bound() || reserved:
 		f.Fix = []Step{
-			{Text: "find the disk that it was made for, by size and serial:", Command: fmt.Sprintf("kubectl talosdisk disks --nodes %s -o wide", s.NodeName)},
+			{Text: "find the disk that it was made for, by size and serial:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide")},
 			{Text: "only if you are sure which one it is, make the link again by hand, in the provisioner's pod:",
-				Command: s.inPod("ln -sT /dev/disk/by-id/NAME " + quote(s.Class.EntryPath(path.Base(s.Volume.Path))))},
+				Command: s.inPod("ln", "-sT", "/dev/disk/by-id/NAME", s.Class.EntryPath(path.Base(s.Volume.Path)))},
 		}
 	default:
 		f.Severity = Warning
-		f.Fix = []Step{{Text: "nobody has a claim on it: delete it, and link the disk anew:", Command: "kubectl delete pv " + s.Volume.Name}}
+		f.Fix = []Step{deleteVolume(s.Volume.Name, "nobody has a claim on it: delete it, and link the disk anew:")}
 	}
 	return found(f)
 }
 
-// quote makes a word that a shell takes as it is.
-func quote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r)
-	}
-	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+// reclaim is the command that gives a volume a reclaim policy.
+func reclaim(volume, policy string) string {
+	return shell.Command("kubectl", "patch", "pv", volume, "-p", fmt.Sprintf(`{"spec":{"persistentVolumeReclaimPolicy":%q}}`, policy))
 }

@@ -44,11 +44,24 @@ func (w world) entries(class string, entries ...provisioner.Entry) {
 
 func (w world) linked() *snapshot.Volume { return &w.Volumes[1] }
 
+// named gives the volume the name that the provisioner gives it.
+func (w world) named() *snapshot.Volume {
+	w.linked().Name = provisioner.PVName("vdf", "w-4", "block")
+	return w.linked()
+}
+
 // bind gives a volume to a claim without a pod.
 func (w world) bind(v *snapshot.Volume) {
 	ref := snapshot.ClaimRef{Namespace: "default", Name: "data"}
 	v.Phase, v.Claim = "Bound", &ref
 	*w.Claims.Value = append(*w.Claims.Value, snapshot.Claim{ClaimRef: ref, Class: &v.Class, Mode: v.Mode, Volume: v.Name, Phase: "Bound"})
+}
+
+// twice makes the disk's first name in by-id one that Talos knows of two disks.
+func (w world) twice(d *disk.Disk) {
+	paths := []string{"/dev/disk/by-id/" + d.ByID[0]}
+	*w.talos().Disks.Value = append(*w.talos().Disks.Value, snapshot.TalosDisk{Name: d.Name, Size: d.Size, Serial: d.Serial, Symlinks: paths},
+		snapshot.TalosDisk{Name: "vdy", Size: d.Size, Symlinks: paths})
 }
 
 func (w world) lookless() { w.node().View = snapshot.Unread[snapshot.PodView]("exec is forbidden") }
@@ -66,9 +79,9 @@ func linkCases() []nodeCase {
 		{"the disk has another name", "TD0501", func(w world) {
 			w.vdf()
 			id := w.vdg().Identity()
-			w.linked().Identity = &id
+			w.named().Identity = &id
 			w.entries("block", link("/dev/vdz", ""))
-		}, OutcomeFinding, []string{`the disk that volume "local-pv-b" was made for (serial talos-disk-g) is vdg now`, "$ kubectl talosdisk link vdg --nodes w-4 --class block --name vdf"}},
+		}, OutcomeFinding, []string{`the disk that volume "local-pv-e7b5b552" was made for (serial talos-disk-g) is vdg now`, "$ kubectl talosdisk link vdg --nodes w-4 --class block --name vdf"}},
 		{"the disk of a claim has another name", "TD0501", func(w world) {
 			w.vdf()
 			id := w.vdg().Identity()
@@ -76,6 +89,13 @@ func linkCases() []nodeCase {
 			w.bind(w.linked())
 			w.entries("block", link("/dev/vdz", ""))
 		}, OutcomeFinding, []string{"claim and volume stay", "$ kubectl -n local-storage exec prov-x -c provisioner -- ln -sfT /dev/disk/by-id/virtio-talos-disk-g /var/lib/disks/block/vdf"}},
+		{"the disk by a name that Talos knows of two", "TD0501", func(w world) {
+			w.vdf()
+			d := w.vdg()
+			w.twice(&d)
+			w.linked().Identity = &disk.ID{ByID: d.ByID}
+			w.entries("block", link("/dev/vdz", ""))
+		}, OutcomeFinding, []string{"the disk is gone, or has another name now"}},
 		{"bound", "TD0501", func(w world) { w.bind(w.linked()); w.entries("block", link(byID, "")) }, OutcomeFinding, []string{`while claim "default/data" has its volume`, "persistentVolumeReclaimPolicy"}},
 		{"without a volume", "TD0501", func(w world) { w.Volumes = w.Volumes[:1]; w.entries("block", link(byID, "")) }, OutcomeFinding, []string{"warning[TD0501]"}},
 		{"it leads to the disk", "TD0501", func(world) {}, OutcomeOK, nil},
@@ -89,9 +109,40 @@ func linkCases() []nodeCase {
 		{"another serial", "TD0502", func(w world) {
 			w.vdf()
 			id := w.vdg().Identity()
-			w.linked().Identity = &id
-		}, OutcomeFinding, []string{`error[TD0502]: the link "/var/lib/disks/block/vdf" on w-4 leads to another disk than volume "local-pv-b" was made for`, "made for serial talos-disk-g", "is vdg now", "--name vdf"}},
+			w.named().Identity = &id
+		}, OutcomeFinding, []string{`error[TD0502]: the link "/var/lib/disks/block/vdf" on w-4 leads to another disk than volume "local-pv-e7b5b552" was made for`, "made for serial talos-disk-g", "is vdg now", "--name vdf"}},
 		{"no identifier, another size", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 9 << 30} }, OutcomeFinding, []string{"bring the disk back"}},
+		{"one WWID, and another serial", "TD0502", func(w world) {
+			d := w.vdf()
+			d.WWID, d.ByID = "naa.5000000000000001", []string{"ata-WDC_WD-BBBB", "wwn-0x5000000000000001"}
+			d.Serial = "WD-BBBB"
+			w.linked().Identity = &disk.ID{WWID: d.WWID, Serial: "WD-AAAA", ByID: []string{"ata-WDC_WD-AAAA", "wwn-0x5000000000000001"}, Size: d.Size}
+		}, OutcomeFinding, []string{"error[TD0502]", "another disk than volume"}},
+		{"one WWID, and another name", "TD0502", func(w world) {
+			d := w.vdf()
+			d.WWID, d.Serial, d.ByID = "naa.5000000000000001", "", []string{"ata-WDC_WD-BBBB", "wwn-0x5000000000000001"}
+			w.linked().Identity = &disk.ID{WWID: d.WWID, ByID: []string{"ata-WDC_WD-AAAA", "wwn-0x5000000000000001"}, Size: d.Size}
+		}, OutcomeFinding, []string{"error[TD0502]", "another disk than volume"}},
+		{"zeros", "TD0502", func(w world) {
+			w.vdf().WWID = "naa.0000000000000000"
+			w.linked().Identity = &disk.ID{WWID: "naa.0000000000000000", Size: 5 << 30}
+		}, OutcomeUnknown, []string{"had nothing of the kind"}},
+		{"what another disk has too", "TD0502", func(w world) {
+			id := w.vdf().Identity()
+			w.linked().Identity = &disk.ID{Serial: id.Serial, Size: id.Size}
+			w.vdg()
+			other := &w.node().View.Value.Disks[1]
+			other.Serial, other.Size = id.Serial, 9<<30
+		}, OutcomeUnknown, []string{"and so has another disk"}},
+		{"a name that Talos knows of two disks", "TD0502", func(w world) {
+			w.twice(w.vdf())
+			w.linked().Identity = &disk.ID{ByID: w.vdf().ByID, Size: 5 << 30}
+		}, OutcomeUnknown, []string{"and so has another disk"}},
+		{"the same serial, another size", "TD0502", func(w world) {
+			id := w.vdf().Identity()
+			id.Size = 9 << 30
+			w.linked().Identity = &id
+		}, OutcomeFinding, []string{"error[TD0502]", "a disk of another size than volume", "$ kubectl annotate pv local-pv-b --overwrite talosdisk.dev/size=5368709120"}},
 		{"the same", "TD0502", func(w world) { id := w.vdf().Identity(); w.linked().Identity = &id }, OutcomeOK, nil},
 		{"no identifier", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30} }, OutcomeNone, []string{"nobody can tell whether they are the same"}},
 		{"no identifier, and a slot", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30, ByPath: []string{"pci-0"}} }, OutcomeNone, []string{"nobody can tell"}},
@@ -117,11 +168,22 @@ func linkCases() []nodeCase {
 			w.entries("block", link("/dev/vdf", "254:80"), provisioner.Entry{Name: "vdg", Kind: provisioner.Link, Target: "/dev/vdg", Device: "254:96"})
 		}, OutcomeOK, nil},
 
-		{"a kernel name", "TD0504", func(w world) { w.vdf() }, OutcomeFinding, []string{`warning[TD0504]: the link "/var/lib/disks/block/vdf" on w-4 may lead to another disk after a reboot`, "it could be " + byID, "$ kubectl talosdisk unlink vdf --nodes w-4", "$ kubectl talosdisk link vdf --nodes w-4 --class block"}},
+		{"a kernel name", "TD0504", func(w world) { w.vdf(); w.named() }, OutcomeFinding, []string{`warning[TD0504]: the link "/var/lib/disks/block/vdf" on w-4 may lead to another disk after a reboot`, "it could be " + byID, "$ kubectl talosdisk unlink vdf --nodes w-4", "$ kubectl talosdisk link vdf --nodes w-4 --class block"}},
+		{"a kernel name of a loop device", "TD0504", func(w world) { w.vdf().Kind = disk.KindLoop; w.named() }, OutcomeFinding, []string{"$ kubectl talosdisk unlink vdf --nodes w-4", "$ kubectl talosdisk link vdf --nodes w-4 --class block --accept loop=w-4/vdf"}},
+		{"a kernel name of a disk that holds something", "TD0504", func(w world) { w.vdf().Content.Unsigned = disk.Yes; w.named() }, OutcomeFinding, []string{"$ kubectl talosdisk unlink vdf --nodes w-4", "link would be refused: vdf has data"}},
 		{"a kernel name, bound", "TD0504", func(w world) { w.vdf(); w.bind(w.linked()) }, OutcomeFinding, []string{`once claim "default/data" is gone`}},
 		{"no other name", "TD0504", func(world) {}, OutcomeFinding, []string{"the disk has no other", "serial="}},
 		{"by-diskseq", "TD0504", func(w world) { w.vdf(); w.entries("block", link("/dev/disk/by-diskseq/7", "254:80")) }, OutcomeFinding, []string{"by-diskseq/7"}},
 		{"by-id", "TD0504", func(w world) { w.entries("block", link(byID, "254:80")) }, OutcomeOK, nil},
+		{"a name of zeros", "TD0504", func(w world) {
+			d := w.vdf()
+			d.ByID, d.ByPath = append(d.ByID, "wwn-0x0000000000000000"), []string{"pci-1"}
+			w.entries("block", link("/dev/disk/by-id/wwn-0x0000000000000000", "254:80"))
+		}, OutcomeFinding, []string{"that name may become another disk's", "it could be " + byID}},
+		{"a name that two disks have", "TD0504", func(w world) {
+			w.twice(w.vdf())
+			w.entries("block", link(byID, "254:80"))
+		}, OutcomeFinding, []string{"another device has virtio-talos-disk-f too"}},
 		{"by-partlabel", "TD0504", func(w world) { w.entries("block", link("../../vdf1", "254:80")) }, OutcomeOK, nil},
 
 		{"a directory in a Block class", "TD0505", func(w world) {
@@ -129,11 +191,11 @@ func linkCases() []nodeCase {
 			w.entries("block", provisioner.Entry{Name: "vdf", Kind: provisioner.Directory})
 		}, OutcomeFinding, []string{`warning[TD0505]: "/var/lib/disks/block/vdf" on w-4 cannot become a volume of class "block"`, "$ kubectl -n local-storage exec prov-x -c provisioner -- ls -ld /var/lib/disks/block/vdf"}},
 		{"a directory where a volume's link was", "TD0505", func(w world) { w.entries("block", provisioner.Entry{Name: "vdf", Kind: provisioner.Directory}) }, OutcomeFinding, []string{"error[TD0505]", `volume "local-pv-b" was made of something else`}},
-		{"a file with a name for a shell", "TD0505", func(w world) { w.entries("hdd", provisioner.Entry{Name: "it's $(me)", Kind: provisioner.File}) }, OutcomeFinding, []string{`ls -ld '/var/lib/disks/hdd/it'\''s $(me)'`}},
+		{"a file with a name for a shell", "TD0505", func(w world) { w.entries("hdd", provisioner.Entry{Name: "it's $(me)", Kind: provisioner.File}) }, OutcomeFinding, []string{`ls -ld '/var/lib/disks/hdd/it'"'"'s $(me)'`}},
 		{"a link to a directory", "TD0505", func(w world) { w.entries("hdd", link("/var/data", "")) }, OutcomeFinding, []string{"a Filesystem class takes mount points"}},
 		{"a directory in a Filesystem class", "TD0505", func(world) {}, OutcomeOK, nil},
 
-		{"held", "TD0506", func(w world) { w.vdf().Holders = []string{"md0"} }, OutcomeFinding, []string{`error[TD0506]: vdf on w-4 is linked as "/var/lib/disks/block/vdf", and in use by something else`, "held by md0"}},
+		{"held", "TD0506", func(w world) { w.vdf().Holders = []string{"md0"} }, OutcomeFinding, []string{`error[TD0506]: vdf on w-4 is linked as "/var/lib/disks/block/vdf", and in use by something else`, "held by the RAID array md0"}},
 		{"busy", "TD0506", func(w world) { w.vdf().Content.Busy = disk.Yes }, OutcomeFinding, []string{"an exclusive open was refused"}},
 		{"busy by its own pod", "TD0506", func(w world) { w.vdf().Content.Busy = disk.Yes; w.bind(w.linked()) }, OutcomeOK, nil},
 		{"mounted by Talos, and bound", "TD0506", func(w world) {
@@ -167,10 +229,16 @@ func linkCases() []nodeCase {
 
 		{"no link, and the disk is there", "TD0508", func(w world) {
 			id := w.vdf().Identity()
-			w.linked().Identity = &id
+			w.named().Identity = &id
+			w.vdf().Content.Signed, w.vdf().Content.Signature.Type = disk.Yes, "xfs"
 			w.bind(w.linked())
 			w.entries("block")
-		}, OutcomeFinding, []string{`error[TD0508]: volume "local-pv-b" has no link: "/var/lib/disks/block/vdf" is not on w-4`, "$ kubectl talosdisk link vdf --nodes w-4 --class block --accept signature=w-4/vdf --accept partitions=w-4/vdf"}},
+		}, OutcomeFinding, []string{`error[TD0508]: volume "local-pv-e7b5b552" has no link: "/var/lib/disks/block/vdf" is not on w-4`, "$ kubectl talosdisk link vdf --nodes w-4 --class block --accept signature=w-4/vdf"}},
+		{"no link, and the disk by a name that Talos knows of two", "TD0508", func(w world) {
+			w.twice(w.vdf())
+			w.linked().Identity = &disk.ID{ByID: w.vdf().ByID}
+			w.entries("block")
+		}, OutcomeFinding, []string{"has no link"}},
 		{"no link, and which disk is not recorded", "TD0508", func(w world) { w.bind(w.linked()); w.entries("block") }, OutcomeFinding, []string{"only if you are sure"}},
 		{"no link, and no claim", "TD0508", func(w world) { w.entries("block") }, OutcomeFinding, []string{"warning[TD0508]", "$ kubectl delete pv local-pv-b"}},
 		{"it has one", "TD0508", func(world) {}, OutcomeOK, nil},

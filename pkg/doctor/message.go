@@ -60,8 +60,23 @@ const (
 	CauseLoop         CauseKind = "loop"
 	CauseGroup        CauseKind = "group"
 	CauseSubPath      CauseKind = "subpath"
-	CauseOther        CauseKind = "other"
+	// CauseDeleting: the claim is being deleted. CauseTimeout: the kubelet waited long enough, and names no cause.
+	CauseDeleting CauseKind = "claim-deleting"
+	CauseTimeout  CauseKind = "timeout"
+	CauseOther    CauseKind = "other"
 )
+
+// misses is the path that is not there for the kubelet, as it says; empty if that is not what it says. mount(8) calls what it
+// is to mount a special device, a directory too.
+func (c MountCause) misses() string {
+	switch c.Kind {
+	case CausePathMissing:
+		return c.Path
+	case CauseDeviceMissing:
+		return c.Device
+	}
+	return ""
+}
 
 // rule recognises a cause. Its groups are called after the fields that they fill.
 type rule struct {
@@ -85,6 +100,7 @@ var mountRules = sync.OnceValue(func() []rule {
 		like(CauseClaimGone, `persistentvolumeclaims? "[^"]*" not found`),
 		like(CauseVolumeGone, `persistentvolumes? "[^"]*" not found`),
 		like(CauseNotBound, `PVC is not bound|PVC has empty pvc\.Spec\.VolumeName|indicating it is not yet bound to the claim`),
+		like(CauseDeleting, `PVC is being deleted|persistentvolumeclaims? "[^"]*" is being deleted`),
 		like(CauseNoMkfs, `format of disk "(?P<device>[^"]+)" failed: .*executable file not found in \$PATH`),
 		like(CauseFsck, `'fsck' found errors on device (?P<device>\S+)`),
 		like(CauseFsck, `structure needs cleaning`),
@@ -104,6 +120,7 @@ var mountRules = sync.OnceValue(func() []rule {
 		like(CauseMapDevice, `blkUtil\.\w+ failed`),
 		like(CauseSubPath, `failed to (?:prepare subPath|create subPath directory) for volumeMount "(?P<volume>[^"]*)"`),
 		like(CauseGroup, `requested fsGroup is \d+, but the volume (?P<volume>\S+) has GID`),
+		like(CauseTimeout, `timed out waiting for the condition|context deadline exceeded`),
 	}
 })
 
@@ -132,7 +149,7 @@ func ParseMount(message string) []MountCause {
 	}
 	at := ofSeveral.FindStringSubmatchIndex(message)
 	if at == nil {
-		if c := causeOf(MountCause{}, message); c.Kind != CauseOther {
+		if c := causeOf(MountCause{}, message); vague(c.Kind) == 0 {
 			return []MountCause{c}
 		}
 		return nil

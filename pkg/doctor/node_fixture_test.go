@@ -134,7 +134,8 @@ func well(t testing.TB) world {
 				},
 			},
 		}),
-		Stats: snapshot.Read([]snapshot.VolumeStat{}),
+		Stats:      snapshot.Read([]snapshot.VolumeStat{}),
+		Selections: snapshot.Read([]snapshot.Selection{}),
 		Talos: snapshot.Read(snapshot.Talos{
 			Disks:       snapshot.Read([]snapshot.TalosDisk{{Name: "vda", Size: 20 << 30}, {Name: "vde", Size: 5 << 30, Symlinks: []string{"/dev/disk/by-id/virtio-e"}}, {Name: "vdf", Size: 5 << 30}}),
 			System:      snapshot.Read("vda"),
@@ -222,12 +223,14 @@ func (w world) waits() {
 func (w world) noTalos(kind, problem string) {
 	w.node().Talos = snapshot.Section[snapshot.Talos]{Problem: problem, Kind: kind}
 	w.node().Kubelet = snapshot.Section[mounts.NodeState]{Problem: problem, Kind: kind}
+	w.node().Selections = snapshot.Section[[]snapshot.Selection]{Problem: problem, Kind: kind}
 }
 
 // reader is what an os:reader sees: directories, and neither configuration nor mounts.
 func (w world) reader() {
 	const problem = `the machine configuration needs the Talos role os:admin; context "lab" has os:reader`
 	w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, problem
+	w.node().Selections = snapshot.Unread[[]snapshot.Selection](problem)
 	w.kubelet().View.Kubelet, w.kubelet().View.Host, w.kubelet().View.MountsProblem = nil, nil, problem
 }
 

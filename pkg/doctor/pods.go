@@ -5,8 +5,10 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -41,7 +43,7 @@ func podChecks() []Check {
 			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil }, Run: claimNotThere},
 		told("TD0710", "the disk has errors", diskErrors, CauseIO, CauseFsck, CauseProbe),
 		told("TD0711", "mounting failed", mountFailed, CauseOther, CausePathMissing, CauseWrongKind, CauseDenied, CauseAffinity, CauseDeviceMissing, CauseBusy, CauseNotBound,
-			CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath),
+			CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath, CauseTimeout, CauseDeleting),
 	}
 }
 
@@ -99,12 +101,25 @@ func ofTroubles(s *Subject, explain func(*Subject, Trouble) Finding, kinds ...Ca
 	default:
 		return fine()
 	}
+	// One that tells a cause before those that tell none.
+	slices.SortStableFunc(troubles, func(a, b Trouble) int { return vague(a.Cause.Kind) - vague(b.Cause.Kind) })
 	f := explain(s, troubles[0])
+	if opens(troubles[0].Cause.Kind) {
+		s.nameHolders(&f, troubles[0])
+	}
 	for _, t := range troubles {
 		f.Evidence = append(f.Evidence, t.String())
 	}
 	f.Evidence = once(f.Evidence)
 	return found(f)
+}
+
+// vague is 1 for what the kubelet says without a cause.
+func vague(kind CauseKind) int {
+	if kind == CauseTimeout || kind == CauseOther {
+		return 1
+	}
+	return 0
 }
 
 func mixedUp(s *Subject) Verdict {
@@ -187,7 +202,7 @@ func affinityConflict(s *Subject) Verdict {
 	}
 	switch {
 	case s.Node == nil && s.Snapshot.Unread[snapshot.PartNodes] != "":
-		f.Fix = []Step{{Text: "see what keeps pods away from it:", Command: "kubectl describe node " + v.Node}}
+		f.Fix = []Step{{Text: "see what keeps pods away from it:", Command: shell.Command("kubectl", "describe", "node", v.Node)}}
 	case s.Node == nil:
 		f.Because = fmt.Sprintf("node %q does not exist", v.Node)
 	default:
@@ -195,16 +210,16 @@ func affinityConflict(s *Subject) Verdict {
 		f.Because = fmt.Sprintf("a local volume's pod runs where the disk is, and %s: %s", v.Node, bar)
 		switch bar {
 		case "it is cordoned":
-			f.Fix = []Step{{Text: "let pods go there again:", Command: "kubectl uncordon " + v.Node}}
+			f.Fix = []Step{{Text: "let pods go there again:", Command: shell.Command("kubectl", "uncordon", v.Node)}}
 		case "":
 			f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: too little memory or CPU left, or the volume's own node affinity", v.Node)
 			if foreign := s.foreignVolumes(); len(foreign) > 0 {
 				f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: most likely its other volumes, which are no local ones, and may be out of reach there", v.Node)
 				f.Evidence = append(f.Evidence, foreign...)
 			}
-			f.Fix = []Step{{Text: "see what is left there:", Command: "kubectl describe node " + v.Node}}
+			f.Fix = []Step{{Text: "see what is left there:", Command: shell.Command("kubectl", "describe", "node", v.Node)}}
 		default:
-			f.Fix = []Step{{Text: "let the pod go there (nodeSelector, affinity, tolerations), or see to the node:", Command: "kubectl describe node " + v.Node}}
+			f.Fix = []Step{{Text: "let the pod go there (nodeSelector, affinity, tolerations), or see to the node:", Command: shell.Command("kubectl", "describe", "node", v.Node)}}
 		}
 	}
 	return found(f)
@@ -214,7 +229,7 @@ func affinityConflict(s *Subject) Verdict {
 func (s *Subject) otherNodes() []string {
 	var others []string
 	for _, pv := range s.Pod.Volumes {
-		if v := s.index.bound[snapshot.ClaimRef{Namespace: s.Pod.Namespace, Name: pv.Claim}]; pv.Claim != "" && v != nil && v.Node != s.Volume.Node {
+		if v := s.index.volumeOf(snapshot.ClaimRef{Namespace: s.Pod.Namespace, Name: pv.Claim}); pv.Claim != "" && v != nil && v.Node != s.Volume.Node {
 			others = append(others, fmt.Sprintf("%s on %s", v.Name, v.Node))
 		}
 	}
@@ -253,7 +268,11 @@ func (s *Subject) on() string {
 }
 
 func (s *Subject) disksCommand() Step {
-	return Step{Text: "what is on the disks there:", Command: "kubectl talosdisk disks --nodes " + orElse(s.Pod.Node, s.NodeName) + " -o wide"}
+	return Step{Text: "what is on the disks there:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", orElse(s.Pod.Node, s.NodeName), "-o", "wide")}
+}
+
+func (s *Subject) lookStep() Step {
+	return Step{Text: "look through the eyes of node and kubelet:", Command: shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", orElse(s.Pod.Node, s.NodeName))}
 }
 
 func wrongFilesystem(s *Subject, t Trouble) Finding {
@@ -276,7 +295,7 @@ func formatFailed(s *Subject, t Trouble) Finding {
 	f := Finding{
 		Summary: fmt.Sprintf("making a filesystem on %q%s failed", s.device(t), s.on()),
 		Because: "mkfs was refused: the disk is in use by something else, read-only or broken",
-		Fix:     []Step{s.disksCommand(), {Text: "the kernel's own words:", Command: "talosctl -n " + s.talosAddress() + " dmesg"}},
+		Fix:     []Step{s.disksCommand(), {Text: "the kernel's own words:", Command: shell.Command("talosctl", "-n", s.talosAddress(), "dmesg")}},
 		Masks:   []Code{"TD0711"},
 	}
 	if t.Cause.Kind == CauseUnformatted {
@@ -305,9 +324,9 @@ func noMkfs(s *Subject, _ Trouble) Finding {
 		Summary: fmt.Sprintf("the kubelet%s has no program to make %s", s.on(), fs),
 		Because: "since Kubernetes 1.31 the kubelet's image of Talos comes without e2fsprogs and xfsprogs; the one whose tag ends in -fat has them, and neither can make other filesystems",
 		Fix: []Step{
-			{Text: "let Talos make it: a UserVolumeConfig for the disk, and a class with hostDir /var/mnt (Talos v1.10)"},
+			{Text: "let Talos make it: a UserVolumeConfig for the disk, and a class with hostDir /var/mnt and a namePattern for its volumes (Talos v1.10)"},
 			{Text: "or take the image whose tag ends in -fat, which restarts the kubelet, with fsType: xfs or ext4 in the provisioner's class:",
-				Command: fmt.Sprintf("talosctl -n %s edit machineconfig --mode no-reboot", s.talosAddress())},
+				Command: shell.Command("talosctl", "-n", s.talosAddress(), "edit", "machineconfig", "--mode", "no-reboot")},
 		},
 		Masks: []Code{"TD0711"},
 	}
@@ -330,7 +349,7 @@ func hostPathType(s *Subject, t Trouble) Finding {
 			}
 		}
 		if len(dirs) > 0 {
-			f.Fix = append(f.Fix, Step{Text: "or show the provisioner's directories to the kubelet:", Command: "kubectl talosdisk mounts --nodes " + orElse(s.Pod.Node, s.NodeName)})
+			f.Fix = append(f.Fix, s.mountsStep("or show the provisioner's directories to the kubelet:"))
 		}
 	}
 	return f
@@ -350,15 +369,21 @@ func usedByOther(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("claim %q is ReadWriteOncePod, and another pod has it", s.ClaimRef),
 		Because:  "such a claim is for one pod at a time, on whatever node",
 		Evidence: []string{evidence},
-		Fix:      []Step{{Text: "wait for the other pod to end, or delete it; who has the claim:", Command: fmt.Sprintf("kubectl -n %s describe pvc %s", s.ClaimRef.Namespace, s.ClaimRef.Name)}},
+		Fix:      []Step{{Text: "wait for the other pod to end, or delete it; who has the claim:", Command: shell.Command("kubectl", "-n", s.ClaimRef.Namespace, "describe", "pvc", s.ClaimRef.Name)}},
 		Masks:    []Code{"TD0711"},
 	}
-	for _, p := range s.index.pods[*s.ClaimRef] {
-		if p != s.Pod && p.Phase != "Succeeded" && p.Phase != "Failed" {
-			f.Evidence = append(f.Evidence, fmt.Sprintf("pod %q uses it, %s", p.Name, p.Phase))
-		}
+	for _, p := range s.otherPods() {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("pod %q uses it, %s", p.Name, podPhase(p)))
 	}
 	return found(f)
+}
+
+// podPhase is a pod's phase, or that it is on its way out, which takes as long as its containers do not end.
+func podPhase(p *snapshot.UserPod) string {
+	if p.Deleting {
+		return "being deleted"
+	}
+	return p.Phase
 }
 
 // otherCapacity compares what statfs says in the pod with the volume: the local plugin
@@ -377,7 +402,7 @@ func otherCapacity(s *Subject) Verdict {
 			Because:  "the directory is there for the kubelet, and the disk that should be mounted on it is not: most likely the data lands on the node's system disk",
 			Evidence: []string{fmt.Sprintf("in the pod it has %s (%d bytes), the volume has %s", about(stat.Capacity), stat.Capacity, size(v.Capacity))},
 			Fix: []Step{
-				{Text: "stop the pod, and see why the kubelet does not have the disk:", Command: fmt.Sprintf("kubectl talosdisk mounts list --nodes %s", v.Node)},
+				{Text: "stop the pod, and see why the kubelet does not have the disk:", Command: shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", v.Node)},
 				{Text: fmt.Sprintf("what was written lies below %s on the system disk: copy it before it is hidden by the mount", clean(v.Path))},
 			},
 			Path: clean(v.Path),
@@ -445,7 +470,7 @@ func claimNotThere(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("pod %q uses claim %q, which does not exist in namespace %q", s.podName(), s.ClaimRef.Name, s.Pod.Namespace),
 		Because:  "it was deleted, never made, or is in another namespace",
 		Evidence: []string{fmt.Sprintf("volume %q of the pod names claim %q", s.PodVolume.Name, s.ClaimRef.Name)},
-		Fix:      []Step{{Text: "the claims there are:", Command: fmt.Sprintf("kubectl -n %s get pvc", s.Pod.Namespace)}},
+		Fix:      []Step{{Text: "the claims there are:", Command: shell.Command("kubectl", "-n", s.Pod.Namespace, "get", "pvc")}},
 		Masks:    []Code{"TD0711", "TD0612"},
 	})
 }
@@ -455,7 +480,7 @@ func diskErrors(s *Subject, t Trouble) Finding {
 		Summary: fmt.Sprintf("%q%s has errors", s.device(t), s.on()),
 		Because: "reading it failed: the disk, its cable or its controller is broken",
 		Fix: []Step{
-			{Text: "the kernel's own words:", Command: "talosctl -n " + s.talosAddress() + " dmesg"},
+			{Text: "the kernel's own words:", Command: shell.Command("talosctl", "-n", s.talosAddress(), "dmesg")},
 			{Text: "keep what is on it from being wiped, and replace the disk"},
 		},
 		Masks: []Code{"TD0711"},
@@ -476,12 +501,12 @@ func mountFailed(s *Subject, t Trouble) Finding {
 	f := Finding{
 		Summary: fmt.Sprintf("the kubelet cannot give pod %q its volume %q", s.podName(), s.PodVolume.Name),
 		Because: "the kubelet says: " + oneLine(t.Cause.Detail),
-		Fix:     []Step{{Text: "all that it says:", Command: fmt.Sprintf("kubectl -n %s describe pod %s", s.Pod.Namespace, s.Pod.Name)}},
+		Fix:     []Step{{Text: "all that it says:", Command: shell.Command("kubectl", "-n", s.Pod.Namespace, "describe", "pod", s.Pod.Name)}},
 	}
 	switch t.Cause.Kind {
 	case CausePathMissing:
 		f.Because = fmt.Sprintf("%s does not exist for the kubelet%s; whether it is on the node was not found out", t.Cause.Path, s.on())
-		f.Fix = append(f.Fix, Step{Text: "look through the eyes of node and kubelet:", Command: "kubectl talosdisk mounts list --nodes " + orElse(s.Pod.Node, s.NodeName)})
+		f.Fix = append(f.Fix, s.lookStep())
 	case CauseWrongKind:
 		f.Because = fmt.Sprintf("%s is neither a directory nor a block device", s.device(t))
 	case CauseBusy:
@@ -489,12 +514,21 @@ func mountFailed(s *Subject, t Trouble) Finding {
 		f.Fix = append(f.Fix, s.disksCommand())
 	case CauseLoop:
 		f.Because = "no loop device could be put over the block volume: none is left, or the device vanished"
-		f.Fix = append(f.Fix, Step{Text: "the loop devices there are:", Command: "talosctl -n " + s.talosAddress() + " ls /sys/block"})
+		f.Fix = append(f.Fix, Step{Text: "the loop devices there are:", Command: shell.Command("talosctl", "-n", s.talosAddress(), "ls", "/sys/block")})
 	case CauseGroup:
 		f.Severity = Warning
 		f.Because = "two pods share the volume with different fsGroup: " + oneLine(t.Cause.Detail)
 	case CauseDeviceMissing:
-		f.Because = fmt.Sprintf("%s was gone when it was to be mounted", s.device(t))
+		f.Because = fmt.Sprintf("%s was gone when it was to be mounted, for the kubelet%s; whether it is on the node was not found out", s.device(t), s.on())
+		f.Fix = append(f.Fix, s.lookStep())
+	case CauseTimeout:
+		f.Because = "the kubelet gave up waiting, and does not say for what; its log does"
+		if behind := s.behindTimeout(); len(behind) > 0 {
+			f.Because = "the kubelet gave up waiting, and does not say for what: " + strings.Join(behind, "; ")
+		}
+		f.Fix = append(f.Fix, s.disksCommand(), Step{Text: "what the kubelet waited for:", Command: shell.Command("talosctl", "-n", s.talosAddress(), "logs", "kubelet", "--tail", "200")})
+	case CauseDeleting:
+		f.Because = "its claim is being deleted, and no new pod gets it"
 	case CauseNotBound:
 		f.Because = "its claim is not bound"
 	case CauseSubPath:

@@ -38,8 +38,7 @@ func (w world) started(ago time.Duration) {
 	w.pod().VolumesSince = &since
 }
 
-// A pod that fails for storage of others has nothing that is found here, and it is said that
-// nobody looked.
+// Of a pod that fails for storage of others the kubelet's own words are shown, and it is said that nobody looked further.
 func TestForeignVolume(t *testing.T) {
 	for _, message := range []string{
 		`!MountVolume.MountDevice failed for volume "pvc-1" : format of disk "/dev/sdb" failed: type:("ext4") errcode:(exit status 1)`,
@@ -57,8 +56,11 @@ func TestForeignVolume(t *testing.T) {
 		w.Targets = []snapshot.Ref{{Kind: "pod", Namespace: "default", Name: "nginx-pod"}}
 		r := Run(w.Snapshot, Options{})
 		_, text := outcome(r)
-		if len(r.Findings)+len(r.Masked) > 0 || len(r.Unknown()) > 0 {
+		if len(r.Findings) != 1 || r.Findings[0].Code != "TD0712" || len(r.Masked) > 0 || len(r.Unknown()) > 0 {
 			t.Errorf("%s\n%s", message, text)
+		}
+		if words := r.Findings[0].Because; !strings.HasPrefix(words, "the kubelet says: ") || !strings.HasSuffix(message, words[len(words)-20:]) {
+			t.Errorf("%s\n%s", message, words)
 		}
 		for _, code := range []Code{"TD0701", "TD0703", "TD0704", "TD0705", "TD0706", "TD0707", "TD0710", "TD0711"} {
 			if !slices.ContainsFunc(r.NoQuestion(), func(r Result) bool {
@@ -169,7 +171,14 @@ func podCases() []nodeCase {
 		{"a hostPath", "TD0706", func(w world) {
 			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
 			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks is not a directory`)
-		}, OutcomeFinding, []string{`error[TD0706]: the kubelet on w-4 does not find "/var/lib/disks" as hostPath type Directory asks`, `type of hostPath volume "host" empty`, "$ kubectl talosdisk mounts --nodes w-4"}},
+		}, OutcomeFinding, []string{`error[TD0706]: the kubelet on w-4 does not find "/var/lib/disks" as hostPath type Directory asks`, `type of hostPath volume "host" empty`}},
+		{"a hostPath that no entry shows", "TD0706", func(w world) {
+			w.extraMounts()
+			w.kubelet().View = nil
+			w.kubelet().ViewProblem = "nobody looked"
+			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
+			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks is not a directory`)
+		}, OutcomeFinding, []string{"$ kubectl talosdisk mounts --nodes w-4"}},
 		{"a hostPath without trouble", "TD0706", func(w world) {
 			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
 		}, OutcomeOK, nil},
@@ -258,7 +267,7 @@ func TestHostPathInHiddenDirectory(t *testing.T) {
 	}
 }
 
-// A pod that waits for something else than its volumes is no pod that lacks them; and one
+// A pod that waits for something else than its volumes is no pod that lacks them, and what it waits for is said; and one
 // whose containers ended with the node does.
 func TestWhatAPodWaitsFor(t *testing.T) {
 	const missing = `path "` + pathVDE + `" does not exist`
@@ -270,10 +279,10 @@ func TestWhatAPodWaitsFor(t *testing.T) {
 		want    []Code
 	}{
 		{"an image that is not pulled in time", "Failed", `!Failed to pull image "nginx": rpc error: code = DeadlineExceeded desc = context deadline exceeded`,
-			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ErrImagePull" }, nil},
+			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ErrImagePull" }, []Code{"TD0712"}},
 		{"a device that the container cannot open", "Failed", `!Error: failed to create containerd task: open /dev/x: input/output error`,
-			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "RunContainerError" }, nil},
-		{"an image, after volumes that came late", "FailedMount", missing, func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ImagePullBackOff" }, nil},
+			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "RunContainerError" }, []Code{"TD0712"}},
+		{"an image, after volumes that came late", "FailedMount", missing, func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ImagePullBackOff" }, []Code{"TD0712"}},
 		{"an init container that runs, after volumes that came late", "FailedMount", missing, func(p *snapshot.UserPod) { p.Waiting[0].Reason, p.Started = "PodInitializing", true }, nil},
 		{"a subPath", "Failed", `!Error: failed to prepare subPath for volumeMount "data" of container "nginx"`,
 			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "CreateContainerConfigError" }, []Code{"TD0711"}},

@@ -56,8 +56,8 @@ func TestProbed(t *testing.T) {
 		{"no Job could look", "TD0401", func(w world) { w.unprobed("ErrImagePull: x") }, OutcomeUnknown, []string{noTalosconfig + "; and no Job could look: ErrImagePull: x"}},
 
 		{"bind masks a disk", "TD0403", world.boundAndProbed, OutcomeFinding, []string{
-			`error[TD0403]: pods on w-4 write to the system disk instead of the disks in "/var/lib/disks/hdd"`, "the entry was not read", "the mount at /var/lib/disks is shared",
-			"replace bind by rbind", "pod/nginx-pod", "/dev/vde1"}},
+			`error[TD0403]: pods that start on w-4 would write to the system disk instead of the disks in "/var/lib/disks/hdd"`, "the entry was not read", "the mount at /var/lib/disks is shared",
+			"replace bind by rbind", "$ kubectl talosdisk mounts --nodes w-4", "pod/nginx-pod", "/dev/vde1"}},
 		{"all well, as things are", "TD0403", world.probed, OutcomeUnknown, []string{noTalosconfig}},
 		{"no Job could look", "TD0403", func(w world) { w.unprobed("ErrImagePull: x") }, OutcomeUnknown, []string{"no Job could look: ErrImagePull: x"}},
 

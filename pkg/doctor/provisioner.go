@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -46,12 +47,12 @@ func daemonSet(i provisioner.Install) snapshot.Ref {
 
 // configMap is the command that shows the provisioner's classes.
 func configMap(i provisioner.Install) string {
-	return fmt.Sprintf("kubectl -n %s get configmap %s -o yaml", i.Namespace, i.ConfigMap)
+	return shell.Command("kubectl", "-n", i.Namespace, "get", "configmap", i.ConfigMap, "-o", "yaml")
 }
 
 // restart has the provisioner read its configuration and mount its directories again.
 func restart(i provisioner.Install) Step {
-	return Step{Text: "then have its pods start again:", Command: fmt.Sprintf("kubectl -n %s rollout restart daemonset %s", i.Namespace, i.Name)}
+	return Step{Text: "then have its pods start again:", Command: shell.Command("kubectl", "-n", i.Namespace, "rollout", "restart", "daemonset", i.Name)}
 }
 
 // allOfProvisioner are the codes that mean nothing without a provisioner.
@@ -103,7 +104,7 @@ func podSecurity(s *Subject) Verdict {
 		Summary: fmt.Sprintf("Pod Security refuses the provisioner's pods in namespace %q", i.Namespace),
 		Because: "they are privileged and mount directories of the node, which the level baseline forbids; Talos enforces it in every namespace without a label but kube-system",
 		Fix: []Step{{Text: "allow it in that namespace, which its cleaning Jobs need too:",
-			Command: fmt.Sprintf("kubectl label namespace %s pod-security.kubernetes.io/enforce=privileged --overwrite", i.Namespace)}},
+			Command: shell.Command("kubectl", "label", "namespace", i.Namespace, "pod-security.kubernetes.io/enforce=privileged", "--overwrite")}},
 		Objects: []snapshot.Ref{daemonSet(i)},
 		Masks:   []Code{"TD0203"},
 	}
@@ -132,7 +133,7 @@ func podSecurity(s *Subject) Verdict {
 	case level == "privileged", i.Namespace == "kube-system" && refused == "":
 		return fine()
 	case refused != "" && (lacking || wanted == 0):
-		f.Evidence = []string{refused}
+		f.Evidence = []string{oneLine(refused)}
 	case (level == "baseline" || level == "restricted") && podless > 0:
 		f.Evidence = []string{fmt.Sprintf("namespace %q enforces %s, and %d of %d nodes have no pod", i.Namespace, level, podless, wanted)}
 	case level == "baseline" || level == "restricted":
@@ -172,7 +173,11 @@ func noPod(s *Subject) Verdict {
 	case n.Wanted:
 		f.Severity = Error
 		f.Because = "its DaemonSet should have one there and has not made it: " + f.Because
-		f.Fix = []Step{{Text: "its events tell why:", Command: fmt.Sprintf("kubectl -n %s describe daemonset %s", i.Namespace, i.Name)}}
+		if refused := s.freshOf(s.events("daemonset", i.Namespace, i.Name), "", []string{"FailedCreate"}); len(refused) > 0 {
+			f.Because = "the cluster does not let its DaemonSet make one there, and says why"
+			f.Evidence = append(f.Evidence, s.evidence(refused[:1])...)
+		}
+		f.Fix = []Step{{Text: "its events tell why:", Command: shell.Command("kubectl", "-n", i.Namespace, "describe", "daemonset", i.Name)}}
 	case tainted:
 		f.Fix = []Step{
 			{Text: "if its disks are to be used, have the provisioner tolerate the taint:", Command: tolerate(i, taint)},
@@ -180,7 +185,8 @@ func noPod(s *Subject) Verdict {
 		}
 	default:
 		f.Fix = []Step{{Text: "if its disks are to be used, label it as the DaemonSet asks, or change nodeSelector or affinity in the values of the chart:",
-			Command: fmt.Sprintf("kubectl -n %s get daemonset %s -o jsonpath='{.spec.template.spec.nodeSelector} {.spec.template.spec.affinity}'", i.Namespace, i.Name)}}
+			Command: shell.Command("kubectl", "-n", i.Namespace, "get", "daemonset", i.Name, "-o",
+				"jsonpath={.spec.template.spec.nodeSelector} {.spec.template.spec.affinity}")}}
 	}
 	if !n.Wanted && !volumes {
 		f.Severity = Info // Nodes that are to be left alone are tainted for that.
@@ -227,7 +233,7 @@ func tolerate(i provisioner.Install, taint string) string {
 		patch[0]["path"], patch[0]["value"] = "/spec/template/spec/tolerations", []corev1.Toleration{tolerationOf(taint)}
 	}
 	text, _ := json.Marshal(patch) // Of strings, which always have a form in JSON.
-	return fmt.Sprintf("kubectl -n %s patch daemonset %s --type=json -p %s", i.Namespace, i.Name, shell(string(text)))
+	return shell.Command("kubectl", "-n", i.Namespace, "patch", "daemonset", i.Name, "--type=json", "-p", string(text))
 }
 
 // hasNone tells a node on which the DaemonSet should have a pod and has none, in the
@@ -269,13 +275,13 @@ func podDown(s *Subject) Verdict {
 		if p.Node != s.Node.Name {
 			continue
 		}
-		f.Fix = append(f.Fix, Step{Text: "see why:", Command: fmt.Sprintf("kubectl -n %s describe pod %s", i.Namespace, p.Name)})
+		f.Fix = append(f.Fix, Step{Text: "see why:", Command: shell.Command("kubectl", "-n", i.Namespace, "describe", "pod", p.Name)})
 		if p.Restarts > 0 { // Another container has left no log.
-			f.Fix = append(f.Fix, Step{Text: "what it said before it ended:", Command: fmt.Sprintf("kubectl -n %s logs %s -c %s --previous", i.Namespace, p.Name, i.Container)})
+			f.Fix = append(f.Fix, Step{Text: "what it said before it ended:", Command: shell.Command("kubectl", "-n", i.Namespace, "logs", p.Name, "-c", i.Container, "--previous")})
 		}
 	}
 	if len(f.Fix) == 0 {
-		f.Fix = []Step{{Text: "see which pod it is:", Command: fmt.Sprintf("kubectl -n %s get pods -o wide --field-selector spec.nodeName=%s", i.Namespace, s.Node.Name)}}
+		f.Fix = []Step{{Text: "see which pod it is:", Command: shell.Command("kubectl", "-n", i.Namespace, "get", "pods", "-o", "wide", "--field-selector", "spec.nodeName="+s.Node.Name)}}
 	}
 	if strings.Contains(state, "ImagePull") || strings.Contains(state, "ErrImage") {
 		f.Because = fmt.Sprintf("its image %q cannot be pulled", i.Image)
@@ -302,7 +308,7 @@ func readOnlyHostDir(s *Subject) Verdict {
 		Evidence: []string{evidence},
 		Fix: []Step{
 			{Text: fmt.Sprintf("give the class a directory below /var in the values of the chart:\nclasses:\n- hostDir: %s", path.Join("/var/lib/disks", path.Base(dir)))},
-			{Text: "then make it visible to the kubelet:", Command: "kubectl talosdisk mounts --nodes " + allNodes},
+			s.mountsStep("then make it visible to the kubelet:"),
 		},
 		Path:  dir,
 		Masks: []Code{"TD0301", "TD0401"},
@@ -355,7 +361,7 @@ func taintStays(s *Subject) Verdict {
 		Summary:  "the provisioner's startup taint stays on " + allNodes,
 		Because:  "the provisioner runs there, and its taint keeps all pods away that do not tolerate it",
 		Evidence: []string{fmt.Sprintf("%s: taint %s, provisioner pod %s runs", s.Node.Name, startupTaint, s.Node.Pod.Value.Name)},
-		Fix:      []Step{{Command: fmt.Sprintf("kubectl taint nodes %s %s-", s.Node.Name, startupTaint)}},
+		Fix:      []Step{{Command: shell.Command("kubectl", "taint", "nodes", s.Node.Name, startupTaint+"-")}},
 		Masks:    []Code{"TD0607", "TD0702"},
 	}
 	if v := release(s.Snapshot.Install.Image); v != nil && v.Major() == 2 && v.Minor() == 9 {
@@ -396,7 +402,7 @@ func oldRelease(s *Subject) Verdict {
 		Because:  "before v2.8.0 a volume that is being deleted by hand could be wiped while it went",
 		Evidence: []string{"image " + i.Image},
 		Fix: []Step{{Text: "use v2.8.0 or later:",
-			Command: fmt.Sprintf("kubectl -n %s set image daemonset/%s %s=registry.k8s.io/sig-storage/local-volume-provisioner:v2.8.0", i.Namespace, i.Name, i.Container)}},
+			Command: shell.Command("kubectl", "-n", i.Namespace, "set", "image", "daemonset/"+i.Name, i.Container+"=registry.k8s.io/sig-storage/local-volume-provisioner:v2.8.0")}},
 		Objects: []snapshot.Ref{daemonSet(i)},
 	})
 }

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -39,7 +41,7 @@ func classNotMounted(s *Subject) Verdict {
 			Because: fmt.Sprintf("nothing is mounted at its mountDir %q: the provisioner looks into a directory of its own container", c.MountDir),
 			Fix: []Step{
 				{Text: fmt.Sprintf("the chart mounts the directories of its classes by itself; have it deploy this one:\nclasses:\n- name: %s\n  hostDir: %s\n  mountDir: %s", c.Name, c.HostDir, c.MountDir)},
-				{Text: "with manifests of your own, mount it into the container as a hostPath, with mountPropagation: HostToContainer:", Command: fmt.Sprintf("kubectl -n %s edit daemonset %s", i.Namespace, i.Name)},
+				{Text: "with manifests of your own, mount it into the container as a hostPath, with mountPropagation: HostToContainer:", Command: shell.Command("kubectl", "-n", i.Namespace, "edit", "daemonset", i.Name)},
 			},
 			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir, class: c.Name, Masks: []Code{"TD0207", "TD0216", "TD0508"},
 		}
@@ -52,13 +54,18 @@ func classNotMounted(s *Subject) Verdict {
 	return found(all...)
 }
 
+// propagates tells a mount to which what is mounted on the node later comes.
+func propagates(m provisioner.Mount) bool {
+	return m.Propagation == corev1.MountPropagationHostToContainer || m.Propagation == corev1.MountPropagationBidirectional
+}
+
 // notPropagated: without propagation a container sees what was mounted when it started.
 func notPropagated(s *Subject) Verdict {
 	i := s.Snapshot.Install
 	var all []Finding
 	for _, c := range i.Classes {
 		_, m, ok := hostOf(i, c.MountDir)
-		if !ok || m.Propagation == corev1.MountPropagationHostToContainer || m.Propagation == corev1.MountPropagationBidirectional || within(c.HostDir, "/dev") {
+		if !ok || propagates(m) || within(c.HostDir, "/dev") {
 			continue
 		}
 		f := Finding{
@@ -66,7 +73,7 @@ func notPropagated(s *Subject) Verdict {
 			Because:  "disks that are mounted on the node after the pod started stay hidden from it: it says that the directory is no mount point",
 			Evidence: []string{fmt.Sprintf("mountPropagation of %s is %s", m.MountPath, cmp.Or(string(m.Propagation), "None"))},
 			Fix: []Step{{Text: "set mountPropagation: HostToContainer at that volumeMount:",
-				Command: fmt.Sprintf("kubectl -n %s edit daemonset %s", i.Namespace, i.Name)}},
+				Command: shell.Command("kubectl", "-n", i.Namespace, "edit", "daemonset", i.Name)}},
 			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir, class: c.Name,
 		}
 		if c.Mode == provisioner.Block {
@@ -92,7 +99,7 @@ func devNotMounted(s *Subject) Verdict {
 		Because: "links in the directory of a Block class lead to devices that its container does not have",
 		Fix: []Step{
 			{Text: "in the values of the chart:\nmountDevVolume: true"},
-			{Text: "with manifests of your own, mount the hostPath /dev at /dev:", Command: fmt.Sprintf("kubectl -n %s edit daemonset %s", i.Namespace, i.Name)},
+			{Text: "with manifests of your own, mount the hostPath /dev at /dev:", Command: shell.Command("kubectl", "-n", i.Namespace, "edit", "daemonset", i.Name)},
 		},
 		Objects: []snapshot.Ref{daemonSet(i)},
 		Masks:   []Code{"TD0216", "TD0501", "TD0507", "TD0508"},
@@ -112,10 +119,10 @@ func noStorageClass(s *Subject) Verdict {
 				Evidence: []string{fmt.Sprintf("no StorageClass is called %q", c.Name)},
 				Fix: []Step{
 					{Text: fmt.Sprintf("in the values of the chart:\nclasses:\n- name: %s\n  storageClass: true", c.Name)},
-					{Text: "or without the chart:", Command: fmt.Sprintf("kubectl apply -f - <<'EOF'\napiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: %s\nprovisioner: %s\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete\nEOF", c.Name, noProvisioner)},
+					{Text: "or without the chart:", Command: makeClass(c.Name)},
 				},
 				Objects: []snapshot.Ref{{Kind: "storageclass", Name: c.Name}}, class: c.Name,
-				Masks: []Code{"TD0216", "TD0611"},
+				Masks: []Code{"TD0216", "TD0507", "TD0602", "TD0603", "TD0604", "TD0605", "TD0606", "TD0607", "TD0611", "TD0711"},
 			})
 		case sc.Provisioner != noProvisioner:
 			all = append(all, Finding{
@@ -144,13 +151,120 @@ func bindsImmediately(s *Subject) Verdict {
 			Evidence: []string{"volumeBindingMode: " + cmp.Or(sc.BindingMode, "Immediate")},
 			Fix: []Step{
 				{Text: "a StorageClass cannot be changed, only made again; bound claims keep their volumes:",
-					Command: fmt.Sprintf("kubectl get storageclass %s -o yaml | sed 's/^volumeBindingMode: .*/volumeBindingMode: WaitForFirstConsumer/' | kubectl replace --force -f -", c.Name)},
+					Command: shell.Pipe(shell.Command("kubectl", "get", "storageclass", c.Name, "-o", "yaml"),
+						shell.Command("sed", "s/^volumeBindingMode: .*/volumeBindingMode: WaitForFirstConsumer/"),
+						shell.Command("kubectl", "replace", "--force", "-f", "-"))},
 				{Text: "where Helm or a repository deploys it, set volumeBindingMode: WaitForFirstConsumer there too"},
 			},
 			Objects: []snapshot.Ref{{Kind: "storageclass", Name: c.Name}}, class: c.Name,
 		})
 	}
 	return found(all...)
+}
+
+// splitting is how the entries of a directory could be told apart by two classes.
+type splitting struct {
+	// both are the entries that both publish, twice those that are two volumes, as evidence.
+	both, twice []string
+	// names are the entries of each class: those that it alone publishes, and those of its volumes.
+	names [2][]string
+	// unseen is why there may be more.
+	unseen string
+}
+
+// mostNames is how many names a pattern may list.
+const mostNames = 40
+
+// splitOf goes through the entries in the directory of two classes. One that both publish belongs to the
+// class of its volume; without one, to the class for its kind.
+func (s *Subject) splitOf(a, b provisioner.Class) splitting {
+	split := splitting{unseen: s.unseenNodes()}
+	add := func(of provisioner.Class, name string) {
+		i := 0
+		if of.Name == b.Name {
+			i = 1
+		}
+		split.names[i] = append(split.names[i], name)
+	}
+	for _, n := range s.Snapshot.Nodes {
+		for _, e := range value(n.View).Dirs[a.Name].Entries {
+			inA, inB := a.Publishes(e.Name) && !skips(a, e), b.Publishes(e.Name) && !skips(b, e)
+			of := a
+			switch v := s.index.paths[[2]string{n.Name, a.VolumePath(e.Name)}]; {
+			case v != nil && v.Class == b.Name, v == nil && inB && !inA:
+				of = b
+			case v != nil && v.Class == a.Name, inA && !inB:
+			case e.Kind != provisioner.Directory && b.Mode == provisioner.Block, e.Kind == provisioner.Directory && b.Mode == provisioner.Filesystem:
+				if a.Mode != b.Mode {
+					of = b
+				}
+			}
+			if inA && inB {
+				split.both = append(split.both, fmt.Sprintf("%s: %s", n.Name, a.VolumePath(e.Name)))
+			}
+			if inA || inB {
+				add(of, e.Name)
+			}
+		}
+	}
+	at := make(map[[2]string]snapshot.Volume)
+	for _, v := range s.Snapshot.Volumes {
+		if parent(v.Path) != a.HostDir || v.Class != a.Name && v.Class != b.Name {
+			continue
+		}
+		key := [2]string{v.Node, clean(v.Path)}
+		if other, ok := at[key]; ok && other.Class != v.Class {
+			split.twice = append(split.twice, fmt.Sprintf("%s: %s is volume %s of class %s, and volume %s of class %s", v.Node, v.Path, other.Name, other.Class, v.Name, v.Class))
+		}
+		at[key] = v
+		if v.Class == a.Name {
+			add(a, path.Base(v.Path))
+		} else {
+			add(b, path.Base(v.Path))
+		}
+	}
+	slices.Sort(split.both)
+	slices.Sort(split.twice)
+	for i := range split.names {
+		slices.Sort(split.names[i])
+		split.names[i] = slices.Compact(split.names[i])
+	}
+	return split
+}
+
+// text are the values of the chart that tell the classes apart and leave no entry out that one has.
+func (p splitting) text(a, b provisioner.Class) string {
+	own := "give each class a hostDir of its own, in the values of the chart, and make its links there again; a claim keeps its volume only at its path"
+	patterns, ok := p.patterns(a, b)
+	if !ok {
+		return own
+	}
+	text := fmt.Sprintf("give each class a hostDir of its own, or a namePattern that leaves out what is the other's and nothing that is its own, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: %q\n- name: %s\n  namePattern: %q", a.Name, patterns[0], b.Name, patterns[1])
+	if p.unseen != "" {
+		text += "\nand add the names on nodes that were not looked at: " + p.unseen
+	}
+	return text
+}
+
+// patterns lists the names that each class has, and lets new ones begin with the class's name. There are
+// none where a name is of both classes, or is no name in a pattern.
+func (p splitting) patterns(a, b provisioner.Class) (patterns [2]string, ok bool) {
+	for i, c := range []provisioner.Class{a, b} {
+		own, others := p.names[i], p.names[1-i]
+		if len(own) > mostNames || slices.ContainsFunc(own, func(name string) bool { return strings.ContainsAny(name, `,*?[]\`) || slices.Contains(others, name) }) {
+			return patterns, false
+		}
+		list := slices.Clone(own)
+		later := c.Name + "-*"
+		if !slices.ContainsFunc(others, func(name string) bool { return strings.HasPrefix(name, c.Name+"-") }) && !strings.HasPrefix(a.Name+"-", b.Name+"-") && !strings.HasPrefix(b.Name+"-", a.Name+"-") {
+			list = append(list, later)
+		}
+		if len(list) == 0 || strings.ContainsAny(c.Name, `,*?[]\`) {
+			return patterns, false
+		}
+		patterns[i] = strings.Join(list, ",")
+	}
+	return patterns, true
 }
 
 // publishedTwice: entries that lie in the directory of two classes, or patterns of
@@ -166,34 +280,29 @@ func publishedTwice(s *Subject) Verdict {
 			if a.HostDir != b.HostDir {
 				continue
 			}
-			var evidence []string
-			for _, n := range s.Snapshot.Nodes {
-				for _, e := range value(n.View).Dirs[a.Name].Entries {
-					if a.Publishes(e.Name) && b.Publishes(e.Name) && !skips(a, e) && !skips(b, e) {
-						evidence = append(evidence, fmt.Sprintf("%s: %s", n.Name, a.VolumePath(e.Name)))
-					}
-				}
-			}
-			if len(evidence) == 0 && !overlap(a, b) {
+			split := s.splitOf(a, b)
+			if len(split.both) == 0 && !overlap(a, b) {
 				continue
 			}
-			slices.Sort(evidence)
 			f := Finding{
 				Summary:  fmt.Sprintf("classes %q and %q both publish what lies in %q", a.Name, b.Name, a.HostDir),
-				Because:  "one disk becomes two volumes, and two claims write to it",
-				Evidence: evidence,
+				Because:  "the provisioner gives a path to the class that it looks at first, in no fixed order, and refuses it to the other with an error in its log: which class a disk is of is chance, and may change whenever its volume is made again",
+				Evidence: split.both,
 				Fix: []Step{
-					{Text: fmt.Sprintf("give each class a hostDir of its own, or a namePattern that leaves out what is the other's, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: \"%s-*\"\n- name: %s\n  namePattern: \"%s-*\"", a.Name, a.Name, b.Name, b.Name)},
+					{Text: split.text(a, b)},
 					restart(s.Snapshot.Install),
 				},
 				Objects: []snapshot.Ref{daemonSet(s.Snapshot.Install)}, Path: a.HostDir,
 			}
 			if a.Mode != b.Mode {
-				f.Because += "; the kubelet would format for the Filesystem class what a pod uses as a device"
+				f.Because += "; for the Filesystem class the kubelet would format what is meant to be a device"
 			}
-			if len(evidence) == 0 {
+			if len(split.twice) > 0 {
+				f.Because = "one disk is two volumes, and two claims would write to it"
+				f.Evidence = append(split.twice, f.Evidence...)
+			}
+			if len(split.both) == 0 {
 				f.Severity = Warning
-				f.Because = "the next entry that lies there becomes two volumes, and two claims write to one disk"
 			}
 			all = append(all, f)
 		}
@@ -313,14 +422,14 @@ func publishesSystem(s *Subject) Verdict {
 		slices.Sort(evidence)
 		pattern := "disk-*"
 		if c.HostDir == "/dev/disk/by-partlabel" {
-			pattern = "r-*"
+			pattern = "r-disk-*"
 		}
 		all = append(all, Finding{
 			Summary:  fmt.Sprintf("class %q publishes partitions of the system as volumes", c.Name),
 			Because:  "a claim can get one of them, and the provisioner wipes it when the claim is deleted: the node is lost with it",
 			Evidence: evidence,
 			Fix: []Step{
-				{Text: fmt.Sprintf("at once, before any claim is deleted, set a namePattern that only volumes for pods match, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: %q", c.Name, pattern)},
+				{Text: fmt.Sprintf("at once, before any claim is deleted, set a namePattern that only the volumes for this class match, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: %q", c.Name, pattern)},
 				restart(i),
 				{Text: "then look for volumes that it made already, and delete those that no claim has:", Command: "kubectl get pv -o custom-columns=NAME:.metadata.name,PATH:.spec.local.path,CLAIM:.spec.claimRef.name"},
 			},
@@ -347,4 +456,12 @@ func (s *Subject) unseenNodes() string {
 		}
 	}
 	return ""
+}
+
+// makeClass is the command that makes a StorageClass as the chart does.
+func makeClass(name string) string {
+	quoted, _ := json.Marshal(name) // A string always has a form in JSON, which is YAML.
+	return shell.Feed("apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: "+string(quoted)+
+		"\nprovisioner: "+noProvisioner+"\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete\n",
+		"kubectl", "apply", "-f", "-")
 }

@@ -5,10 +5,12 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -135,7 +137,7 @@ func provisionerCases() []nodeCase {
 		{"pods were not read", "TD0204", func(w world) { w.podless("connection refused") }, OutcomeUnknown, nil},
 		{"no installation", "TD0204", unread("install", "forbidden"), OutcomeUnknown, nil},
 
-		{"the chart's default", "TD0205", func(w world) { w.podless(mkdir) }, OutcomeFinding, []string{`hostDir "/mnt/fast-disks" lies on the read-only root of w-4`, "- hostDir: /var/lib/disks/fast-disks", "kubectl talosdisk mounts --nodes w-4"}},
+		{"the chart's default", "TD0205", func(w world) { w.podless(mkdir) }, OutcomeFinding, []string{`hostDir "/mnt/fast-disks" lies on the read-only root of w-4`, "- hostDir: /var/lib/disks/fast-disks"}},
 		{"where the rollout has not come yet", "TD0205", func(w world) {
 			other := *w.node()
 			other.Name = "w-5"
@@ -170,7 +172,7 @@ func provisionerCases() []nodeCase {
 		{"mounted", "TD0208", func(world) {}, OutcomeOK, nil},
 		{"no installation", "TD0208", unread("install", "forbidden"), OutcomeUnknown, nil},
 
-		{"none", "TD0209", func(w world) { delete(w.StorageClasses, "hdd") }, OutcomeFinding, []string{`class "hdd" of the provisioner has no StorageClass`, `evidence: no StorageClass is called "hdd"`, "storageClass: true", "volumeBindingMode: WaitForFirstConsumer\nreclaimPolicy"}},
+		{"none", "TD0209", func(w world) { delete(w.StorageClasses, "hdd") }, OutcomeFinding, []string{`class "hdd" of the provisioner has no StorageClass`, `evidence: no StorageClass is called "hdd"`, "storageClass: true", "'volumeBindingMode: WaitForFirstConsumer' 'reclaimPolicy"}},
 		{"another provisioner's", "TD0209", func(w world) {
 			w.StorageClasses["hdd"] = snapshot.StorageClass{Name: "hdd", Provisioner: "ebs.csi.aws.com", BindingMode: "WaitForFirstConsumer"}
 		}, OutcomeFinding, []string{"warning[TD0209]", "ebs.csi.aws.com"}},
@@ -183,7 +185,21 @@ func provisionerCases() []nodeCase {
 		{"of another class", "TD0210", func(w world) { w.StorageClasses["x"] = snapshot.StorageClass{Name: "x", BindingMode: "Immediate"} }, OutcomeOK, nil},
 		{"not read", "TD0210", unread("storageClasses", "forbidden"), OutcomeUnknown, nil},
 
-		{"one directory", "TD0211", func(w world) { class(w, "hdd").HostDir = dirBlock }, OutcomeFinding, []string{"error[TD0211]", `classes "block" and "hdd"`, "w-4: /var/lib/disks/block/vdf", "would format"}},
+		{"one directory", "TD0211", func(w world) { class(w, "hdd").HostDir = dirBlock }, OutcomeFinding, []string{"error[TD0211]", `classes "block" and "hdd"`, "w-4: /var/lib/disks/block/vdf", "would format", "refuses it to the other", "- name: block\n  namePattern: \"vdf,block-*\"\n- name: hdd\n  namePattern: \"hdd-*\""}},
+		{"one directory, and links of each class", "TD0211", func(w world) {
+			class(w, "hdd").HostDir, class(w, "hdd").Mode = dirBlock, provisioner.Block
+			w.lies("block", provisioner.Entry{Name: "vdg", Kind: provisioner.Link, Target: "/dev/vdg", Device: "254:96"})
+			w.Volumes = append(w.Volumes, snapshot.Volume{Name: "local-pv-g", Class: "hdd", Mode: provisioner.Block, Path: dirBlock + "/vdg", Node: "w-4", Phase: "Bound"},
+				snapshot.Volume{Name: "local-pv-h", Class: "hdd", Mode: provisioner.Block, Path: dirBlock + "/vdh", Node: "w-9", Phase: "Bound"})
+		}, OutcomeFinding, []string{"- name: block\n  namePattern: \"vdf,block-*\"\n- name: hdd\n  namePattern: \"vdg,vdh,hdd-*\""}},
+		{"one directory, and a name of both classes", "TD0211", func(w world) {
+			class(w, "hdd").HostDir = dirBlock
+			w.Volumes = append(w.Volumes, snapshot.Volume{Name: "local-pv-g", Class: "hdd", Path: dirBlock + "/vdf", Node: "w-9", Phase: "Bound"})
+		}, OutcomeFinding, []string{"give each class a hostDir of its own, in the values"}},
+		{"one directory, and two volumes already", "TD0211", func(w world) {
+			class(w, "hdd").HostDir = dirBlock
+			w.Volumes = append(w.Volumes, snapshot.Volume{Name: "local-pv-g", Class: "hdd", Path: dirBlock + "/vdf", Node: "w-4", Phase: "Available"})
+		}, OutcomeFinding, []string{"one disk is two volumes", "w-4: /var/lib/disks/block/vdf is volume local-pv-b of class block, and volume local-pv-g of class hdd"}},
 		{"one directory, and nothing in it", "TD0211", func(w world) {
 			class(w, "hdd").HostDir = dirBlock
 			w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true}
@@ -207,7 +223,7 @@ func provisionerCases() []nodeCase {
 		{"a pattern that matches", "TD0212", func(w world) { class(w, "block").NamePattern = "sd*,vd*" }, OutcomeOK, nil},
 		{"not looked at", "TD0212", func(w world) { w.podless(noPodThere) }, OutcomeUnknown, nil},
 
-		{"all labels", "TD0213", partlabel(""), OutcomeFinding, []string{"error[TD0213]", "lets through EFI, BIOS, BOOT, META, STATE, EPHEMERAL", "w-4: /dev/disk/by-partlabel/EPHEMERAL is a device that the node lives on", "wipes it", `namePattern: "r-*"`}},
+		{"all labels", "TD0213", partlabel(""), OutcomeFinding, []string{"error[TD0213]", "lets through EFI, BIOS, BOOT, META, STATE, EPHEMERAL", "w-4: /dev/disk/by-partlabel/EPHEMERAL is a device that the node lives on", "wipes it", `namePattern: "r-disk-*"`}},
 		{"raw volumes", "TD0213", partlabel("r-*"), OutcomeOK, nil},
 		{"every disk", "TD0213", func(w world) {
 			c := class(w, "block")
@@ -240,6 +256,37 @@ func provisionerCases() []nodeCase {
 				"E0101 x.go:1] something new",
 			}
 		}, OutcomeFinding, []string{"is no mount point in its container", "something that is not known here", "something new", "kubectl -n local-storage logs prov-x -c provisioner --tail=50"}},
+		{"over, by a volume that was made since", "TD0216", func(w world) {
+			w.Provisioner.Value.Log["w-4"] = []string{
+				`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/hdd/vde" is not a valid mount point: mountPath="/var/lib/disks/hdd/vde" wasn't found in the /proc/mounts file]`,
+				`I0101 discovery.go:420] Created PV "local-pv-485eb69c" for volume at "/var/lib/disks/hdd/vde"`,
+			}
+		}, OutcomeOK, nil},
+		{"over, by a newer look at the directory", "TD0216", func(w world) {
+			w.lies("hdd", provisioner.Entry{Name: "x", Kind: provisioner.Directory}, provisioner.Entry{Name: "y", Kind: provisioner.Directory})
+			w.Provisioner.Value.Log["w-4"] = []string{
+				`E0101 discovery.go:200] Failed to discover local volumes: 2 error(s) while discovering volumes: [path "/var/lib/disks/hdd/x" is not a valid mount point: y path "/var/lib/disks/hdd/y" block stats error: z]`,
+				`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/hdd/y" block stats error: z]`,
+			}
+		}, OutcomeFinding, []string{"an entry of a class leads nowhere", "path: /var/lib/disks/hdd/y"}},
+		{"not over by a look at another directory", "TD0216", func(w world) {
+			w.lies("hdd", provisioner.Entry{Name: "x", Kind: provisioner.Directory})
+			w.Provisioner.Value.Log["w-4"] = []string{
+				`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/hdd/x" is not a valid mount point: y]`,
+				`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/block/vdf" block stats error: z]`,
+			}
+		}, OutcomeFinding, []string{"is no mount point in its container", "leads nowhere"}},
+		{"a path that two classes publish has a check", "TD0216", func(w world) {
+			class(w, "hdd").HostDir = dirBlock
+			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:260] Volume path already in use: PV "local-pv-z" wants path "/var/lib/disks/block/vdf" which was already found in "local-pv-b".`}
+		}, OutcomeOK, nil},
+		{"a path that something else publishes", "TD0216", func(w world) {
+			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:260] Volume path already in use: PV "local-pv-z" wants path "/var/lib/disks/block/vdf" which was already found in "local-pv-b".`}
+		}, OutcomeFinding, []string{"refused to this one", "path: /var/lib/disks/block/vdf"}},
+		{"a cleaner's end, of a released volume", "TD0216", func(w world) {
+			w.failing(2)
+			w.Provisioner.Value.Log["w-4"] = []string{`E1123 02:59:40.000001       1 deleter.go:320] exit status 1`}
+		}, OutcomeOK, nil},
 		{"of an entry that is gone", "TD0216", func(w world) {
 			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:200] Directory check for "/var/lib/disks/block/gone" failed: open /var/lib/disks/block/gone: no such file or directory`}
 		}, OutcomeOK, nil},
@@ -266,6 +313,66 @@ func provisionerCases() []nodeCase {
 			w.Provisioner.Value.LogProblem = map[string]string{"w-4": "forbidden"}
 		}, OutcomeUnknown, []string{"forbidden"}},
 		{"nothing was read", "TD0216", func(w world) { w.Provisioner = snapshot.Section[snapshot.ProvisionerState]{} }, OutcomeUnknown, nil},
+	}
+}
+
+// An error that the log has of one path is none of other volumes.
+func TestTheLogsErrorsShowWhereTheyBelong(t *testing.T) {
+	w := well(t)
+	w.lies("hdd", provisioner.Entry{Name: "x", Kind: provisioner.Directory, Mounted: disk.Yes})
+	w.Provisioner.Value.Log["w-4"] = []string{
+		`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/hdd/x" block stats error: z]`,
+		`E0101 reflector.go:1] persistentvolumes is forbidden`,
+	}
+	r := Run(w.Snapshot, Options{Only: []Code{"TD0216"}})
+	if len(r.Findings) != 2 {
+		t.Fatalf("%+v", r.Findings)
+	}
+	for _, c := range r.Chains {
+		if want := c.Path == "/var/lib/disks/hdd/x"; slices.Contains(c.Codes, Code("TD0216")) != want {
+			t.Errorf("%s has %v", c.Path, c.Codes)
+		}
+	}
+}
+
+// A StorageClass that is not there comes before what follows of it, and so does a disk that is not mounted.
+func TestTheFirstCauseComesFirst(t *testing.T) {
+	codes := func(w world) []Code {
+		var all []Code
+		for _, f := range Run(w.Snapshot, Options{}).Findings {
+			if f.Severity != Info {
+				all = append(all, f.Code)
+			}
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	w := well(t)
+	w.claimFor()
+	w.Volumes = w.Volumes[:1]
+	w.vdf()
+	w.entries("block", provisioner.Entry{Name: "vdf", Kind: provisioner.Link, Target: "/dev/disk/by-id/virtio-" + serialF, Device: "254:80"})
+	delete(w.StorageClasses, "block")
+	w.Provisioner.Value.Log["w-4"] = []string{`E0101 discover.go:24] Failed to discover local volumes: failed to get ReclaimPolicy from storage class "block": storageclass.storage.k8s.io "block" not found`}
+	if got, want := codes(w), []Code{"TD0209"}; !slices.Equal(got, want) {
+		t.Errorf("a missing StorageClass: %v, want %v", got, want)
+	}
+	for name, talos := range map[string]func(world){"with Talos": func(w world) { w.unmounted(); w.mounted(strings.SplitAfter(kubeletSlave, "\n")[0], "") }, "without Talos": func(w world) { w.noTalos(kindNotConfigured, "no talosconfig was found") }} {
+		w := well(t)
+		talos(w)
+		w.vdf()
+		w.entries("block", provisioner.Entry{Name: "vdf", Kind: provisioner.Link, Target: "/dev/disk/by-id/virtio-" + serialF, Device: "254:80"})
+		w.entries("hdd", provisioner.Entry{Name: "vde", Kind: provisioner.Directory, Mounted: disk.No})
+		if w.node().Kubelet.Value != nil {
+			w.kubelet().Config.MachineDisks = nil
+		}
+		w.Volumes = w.Volumes[1:]
+		*w.Claims.Value, *w.Pods.Value = nil, nil
+		w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/hdd/vde" is not a valid mount point: mountPath="/var/lib/disks/hdd/vde" wasn't found in the /proc/mounts file]`}
+		got := slices.DeleteFunc(codes(w), func(c Code) bool { return c < "TD0200" })
+		if want := []Code{"TD0302"}; !slices.Equal(got, want) {
+			t.Errorf("%s, an unmounted directory: %v, want %v", name, got, want)
+		}
 	}
 }
 

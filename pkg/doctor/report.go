@@ -53,6 +53,9 @@ func Stages() []Stage {
 type Step struct {
 	Text    string `json:"text,omitempty"`
 	Command string `json:"command,omitempty"`
+
+	// deed is what the command does, where the program can decide whether it would.
+	deed deed
 }
 
 // Finding is one thing that is wrong, on however many objects. Texts are without
@@ -78,8 +81,12 @@ type Finding struct {
 	stage Stage
 	// class is the provisioner's that it is about, if it is about one.
 	class string
+	// narrow: it is about what lies at its Path, and shows in no other chain, nor in any without a Path.
+	narrow bool
 	// each is how many steps mend the first object.
 	each int
+	// nodesOf are the nodes that a step is for, where not all of the finding's need it.
+	nodesOf map[Step][]string
 }
 
 // How much of a finding a person reads: of a thousand pods with the same cause a few tell,
@@ -197,6 +204,12 @@ func (r Report) NoQuestion() []Result {
 		}
 	}
 	return none
+}
+
+// Incomplete reports whether something that a diagnosis needs was not seen: a result is unknown,
+// or a right is missing, although nothing that there is happens to ask for what it shows.
+func (r Report) Incomplete() bool {
+	return len(r.Unknown()) > 0 || slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == codeRights && f.Severity.AtLeast(Warning) })
 }
 
 // Unknown are the results that could not be found out.

@@ -56,12 +56,17 @@ type Subject struct {
 
 // index finds the parts of a snapshot that belong together.
 type index struct {
+	// views are the snapshot as each installation has it, and s is the one at this place.
+	views []*snapshot.Snapshot
+	at    int
+
 	s       *snapshot.Snapshot
 	claims  map[snapshot.ClaimRef]*snapshot.Claim
 	pods    map[snapshot.ClaimRef][]*snapshot.UserPod
 	volumes map[string]*snapshot.Volume
-	bound   map[snapshot.ClaimRef]*snapshot.Volume
-	nodes   map[string]*snapshot.Node
+	// kept are the volumes whose claimRef has the name: of this claim, or of an earlier one.
+	kept  map[snapshot.ClaimRef][]*snapshot.Volume
+	nodes map[string]*snapshot.Node
 	// paths are volumes by node and path.
 	paths   map[[2]string]*snapshot.Volume
 	byNode  map[string][]*snapshot.Volume
@@ -70,13 +75,23 @@ type index struct {
 	chains  map[*snapshot.UserPod][]*Subject
 	// inventory are disks by node and name, once asked for.
 	inventory map[[2]string]link.DiskUse
+	// found are the devices of all nodes, once asked for.
+	found *link.Devices
+}
+
+// devices are the disks of all nodes, with what identifies them.
+func (x *index) devices() *link.Devices {
+	if x.found == nil {
+		x.found = link.NewDevices(x.s)
+	}
+	return x.found
 }
 
 // disks are the disks of all nodes with what uses them, by node and name.
 func (x *index) disks() map[[2]string]link.DiskUse {
 	if x.inventory == nil {
 		x.inventory = make(map[[2]string]link.DiskUse)
-		for _, u := range link.Inventory(x.s) {
+		for _, u := range x.devices().Inventory() {
 			x.inventory[[2]string{u.Node, u.Name}] = u
 		}
 	}
@@ -86,7 +101,7 @@ func (x *index) disks() map[[2]string]link.DiskUse {
 func newIndex(s *snapshot.Snapshot) *index {
 	x := &index{
 		s: s, claims: make(map[snapshot.ClaimRef]*snapshot.Claim), pods: make(map[snapshot.ClaimRef][]*snapshot.UserPod),
-		volumes: make(map[string]*snapshot.Volume), bound: make(map[snapshot.ClaimRef]*snapshot.Volume),
+		volumes: make(map[string]*snapshot.Volume), kept: make(map[snapshot.ClaimRef][]*snapshot.Volume),
 		nodes: make(map[string]*snapshot.Node), paths: make(map[[2]string]*snapshot.Volume), byNode: make(map[string][]*snapshot.Volume), chains: make(map[*snapshot.UserPod][]*Subject),
 		events: make(map[snapshot.Ref][]*snapshot.Event), classes: make(map[string]*provisioner.Class),
 	}
@@ -102,7 +117,7 @@ func newIndex(s *snapshot.Snapshot) *index {
 		x.paths[[2]string{v.Node, path.Clean(v.Path)}] = v
 		x.byNode[v.Node] = append(x.byNode[v.Node], v)
 		if v.Claim != nil {
-			x.bound[*v.Claim] = v
+			x.kept[*v.Claim] = append(x.kept[*v.Claim], v)
 		}
 	}
 	for i := range value(s.Claims) {
@@ -161,16 +176,18 @@ func (x *index) subjects() (all []*Subject, missing []snapshot.Ref) {
 	if len(chains) == 0 {
 		chains = x.unread()
 	}
-	all = append(all, &Subject{Kind: OfCluster, Name: string(OfCluster), Snapshot: x.s, index: x})
+	chains = slices.DeleteFunc(chains, func(s *Subject) bool { return !x.owns(s) })
+	all = append(all, &Subject{Kind: OfCluster, Name: string(OfCluster) + x.of(), Snapshot: x.s, index: x})
 	every := len(x.s.Targets) == 0
+	busy := make(map[string]bool)
 	for _, c := range chains {
-		nodes[c.NodeName] = true
+		nodes[c.NodeName], busy[c.NodeName] = true, true
 		// A claim that waits could get a volume of any node.
 		every = every || c.NodeName == ""
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.nodes)) {
-		if (every || nodes[name]) && !x.nodes[name].Aside {
-			all = append(all, &Subject{Kind: OfNode, Name: "node/" + name, Snapshot: x.s, Node: x.nodes[name], NodeName: name, index: x})
+		if (every || nodes[name]) && !x.nodes[name].Aside && (busy[name] || x.has(x.nodes[name])) {
+			all = append(all, &Subject{Kind: OfNode, Name: "node/" + name + x.of(), Snapshot: x.s, Node: x.nodes[name], NodeName: name, index: x})
 		}
 	}
 	slices.SortFunc(chains, func(a, b *Subject) int { return cmp.Compare(a.Name, b.Name) })
@@ -211,8 +228,8 @@ func (x *index) everything() []*Subject {
 	chains = slices.DeleteFunc(chains, func(s *Subject) bool { return !s.ours() })
 	for i := range x.s.Volumes {
 		v := &x.s.Volumes[i]
-		if v.Claim == nil || x.claims[*v.Claim] == nil {
-			chains = append(chains, x.volumeChain(v))
+		if c := x.volumeChain(v); x.claimOf(v) == nil && c.ours() {
+			chains = append(chains, c)
 		}
 	}
 	for i := range x.s.Nodes {
@@ -225,7 +242,7 @@ func (x *index) everything() []*Subject {
 // for this program, unless a person asks for one by name.
 func (s *Subject) ours() bool {
 	switch {
-	case s.Claim != nil && s.Claim.NotLocal != "":
+	case s.Claim != nil && s.Claim.NotLocal != "", s.ofAnother() != "":
 		return false
 	case s.Volume != nil, s.Class != nil:
 		return true
@@ -239,6 +256,14 @@ func (s *Subject) ours() bool {
 	return true
 }
 
+// ofAnother is the provisioner that made the chain's volume, where that is another one with rules of its own.
+func (s *Subject) ofAnother() string {
+	if s.Volume != nil && s.foreign(*s.Volume) {
+		return s.Volume.ProvisionedBy
+	}
+	return ""
+}
+
 // noProvisioner is what classes of volumes say that nothing makes on demand.
 const noProvisioner = "kubernetes.io/no-provisioner"
 
@@ -248,7 +273,13 @@ func (x *index) chainsOf(target snapshot.Ref) ([]*Subject, bool) {
 	case "pod":
 		for i := range value(x.s.Pods) {
 			if p := &value(x.s.Pods)[i]; p.Namespace == target.Namespace && p.Name == target.Name {
-				return x.podChains(p), true
+				chains := x.podChains(p)
+				if len(chains) == 0 { // Something may keep it all the same.
+					bare := &Subject{Kind: OfChain, Name: "pod/" + p.Namespace + "/" + p.Name, Snapshot: x.s, Pod: p, index: x}
+					x.atNode(bare, p.Node)
+					chains = []*Subject{bare}
+				}
+				return chains, true
 			}
 		}
 		if x.s.Pods.Value != nil {
@@ -266,7 +297,7 @@ func (x *index) chainsOf(target snapshot.Ref) ([]*Subject, bool) {
 		switch {
 		case v == nil:
 			return nil, x.s.Unread["volumes"] != ""
-		case v.Claim != nil && x.claims[*v.Claim] != nil:
+		case x.claimOf(v) != nil:
 			return x.claimChains(*v.Claim), true
 		}
 		return []*Subject{x.volumeChain(v)}, true
@@ -346,7 +377,7 @@ func (x *index) entryChains(n *snapshot.Node) []*Subject {
 	var chains []*Subject
 	view := value(n.View)
 	if why := x.unseen(n); why != "" && !n.Aside {
-		s := &Subject{Kind: OfChain, Name: "entries/" + n.Name, Snapshot: x.s, Unseen: why, index: x}
+		s := &Subject{Kind: OfChain, Name: "entries/" + n.Name + x.of(), Snapshot: x.s, Unseen: why, index: x}
 		x.atNode(s, n.Name)
 		chains = append(chains, s)
 	}
@@ -379,17 +410,10 @@ func (x *index) unseen(n *snapshot.Node) string {
 
 func (x *index) fromClaim(s *Subject, ref snapshot.ClaimRef) {
 	s.ClaimRef, s.Claim = &ref, x.claims[ref]
-	var v *snapshot.Volume
-	if s.Claim != nil {
-		v = x.volumes[s.Claim.Volume]
-		if s.Claim.Class != nil {
-			s.ClassName = *s.Claim.Class
-		}
+	if s.Claim != nil && s.Claim.Class != nil {
+		s.ClassName = *s.Claim.Class
 	}
-	if v == nil && (s.Claim == nil || s.Claim.Volume == "") {
-		v = x.bound[ref]
-	}
-	if v != nil {
+	if v := x.volumeOf(ref); v != nil {
 		x.fromVolume(s, v)
 		return
 	}
@@ -399,6 +423,42 @@ func (x *index) fromClaim(s *Subject, ref snapshot.ClaimRef) {
 		node = s.Pod.Node
 	}
 	x.atNode(s, node)
+}
+
+// claimOf is the claim that has the volume, or that it is kept for; nil if there is none, if an
+// earlier claim of the name had it, or if claims were not read.
+func (x *index) claimOf(v *snapshot.Volume) *snapshot.Claim {
+	if v.Claim == nil {
+		return nil
+	}
+	if c := x.claims[*v.Claim]; c != nil && !isEarlier(v, c) {
+		return c
+	}
+	return nil
+}
+
+// isEarlier tells a volume of an earlier claim of the claim's name. A volume that is kept for a
+// claim by name alone has no UID, and old snapshots have none of claims.
+func isEarlier(v *snapshot.Volume, c *snapshot.Claim) bool {
+	return v.ClaimUID != "" && c.UID != "" && v.ClaimUID != c.UID
+}
+
+// volumeOf is the volume that a claim has, or that is kept for it; nil if it has none. That it
+// names one is not enough: that one may be another claim's, or made anew.
+func (x *index) volumeOf(ref snapshot.ClaimRef) *snapshot.Volume {
+	claim, kept := x.claims[ref], x.kept[ref]
+	if claim == nil { // A released one was of a claim that is gone.
+		if i := slices.IndexFunc(kept, func(v *snapshot.Volume) bool { return !released(v) }); i >= 0 {
+			return kept[i]
+		}
+		return nil
+	}
+	for _, v := range kept {
+		if !isEarlier(v, claim) && (claim.Volume == "" || claim.Volume == v.Name) {
+			return v
+		}
+	}
+	return nil
 }
 
 func (x *index) fromVolume(s *Subject, v *snapshot.Volume) {

@@ -5,6 +5,7 @@ package doctor
 import (
 	"fmt"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -26,7 +27,7 @@ func diagnostics(s *Subject) Verdict {
 			Summary: fmt.Sprintf("Talos on %s warns: %s", allNodes, oneLine(d.Message)),
 			Because: "Talos itself found it; it need not have to do with volumes",
 			Fix: []Step{
-				{Text: "its page: https://talos.dev/diagnostic/" + d.ID, Command: fmt.Sprintf("talosctl -n %s get diagnostics", address(s.Node))},
+				{Text: "its page: https://talos.dev/diagnostic/" + d.ID, Command: shell.Command("talosctl", "-n", address(s.Node), "get", "diagnostics")},
 			},
 			Objects: []snapshot.Ref{{Kind: "node", Name: s.Node.Name, UID: s.Node.UID}},
 		}

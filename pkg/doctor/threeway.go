@@ -59,6 +59,8 @@ type ThreeWay struct {
 	// InKubelet and OnHost are how often Path, or Dir, is mounted one upon the other.
 	InKubelet, OnHost int
 	Verdict           PathVerdict
+	// mountsOf are whose mounts tell of Mounted: "the node's mounts".
+	mountsOf string
 }
 
 // CompareViews puts together what is known of a volume's path without its pods: install
@@ -83,6 +85,7 @@ func CompareViews(node *snapshot.Node, install provisioner.Install, v snapshot.V
 		}
 	}
 	t.byPod(node, class, inClass)
+	t.byMounts(node, install, class, inClass)
 	t.byNode(node, state.View)
 	t.byKubelet(node, state)
 	t.settle()
@@ -131,11 +134,11 @@ func (t *ThreeWay) byPod(node *snapshot.Node, class provisioner.Class, inClass b
 	}
 }
 
-// byNode is what the node has, as Talos or a Job tells; without either, what the
-// provisioner's pod has in the directory that it shares with the node.
-func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.View) {
-	t.Host = Seen{Answer: disk.Unknown}
-	if view != nil && view.HasMounts() {
+// byMounts is what is mounted at the path on the node: as Talos or a Job tells; without either, in the
+// provisioner's pod, where the node's mounts come to it.
+func (t *ThreeWay) byMounts(node *snapshot.Node, install provisioner.Install, class provisioner.Class, inClass bool) {
+	t.mountsOf = "the node's mounts"
+	if view := value(node.Kubelet).View; view != nil && view.HasMounts() {
 		t.Mounted = disk.No
 		for _, m := range view.Host {
 			if m.Point == t.Path {
@@ -143,14 +146,30 @@ func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.View) {
 				t.OnHost++
 			}
 		}
-	} else if told := value(node.Talos); told.Mounts.Value != nil {
+		return
+	}
+	if told := value(node.Talos); told.Mounts.Value != nil {
 		t.Mounted = disk.No
 		for _, m := range *told.Mounts.Value {
 			if clean(m.Target) == t.Path {
 				t.Mounted, t.Source = disk.Yes, m.Source
 			}
 		}
+		return
 	}
+	e, ok := entryOf(node, class, inClass, t.Path)
+	host, m, mounted := hostOf(install, class.MountDir)
+	switch {
+	case !ok || e.Mounted == "" || !mounted || host != class.HostDir:
+	case e.Mounted == disk.Yes, propagates(m):
+		t.Mounted, t.Source, t.mountsOf = e.Mounted, e.Mount, "the mounts of the provisioner's pod, to which those of the node come"
+	}
+}
+
+// byNode is what the node has, as Talos or a Job tells; without either, what the
+// provisioner's pod has in the directory that it shares with the node.
+func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.View) {
+	t.Host = Seen{Answer: disk.Unknown}
 	if t.Mounted == disk.Yes {
 		t.Host = Seen{Answer: disk.Yes, Why: "it is mounted on the node from " + t.Source, Proof: true}
 		return
@@ -255,7 +274,7 @@ func compare(s *Subject) ThreeWay {
 		return t // What a link leads to, the kubelet misses as everybody does.
 	}
 	for _, trouble := range s.mountTroubles() {
-		if trouble.Cause.Kind == CausePathMissing && within(t.Path, trouble.Cause.Path) {
+		if missing := trouble.Cause.misses(); missing != "" && within(t.Path, missing) {
 			t.Kubelet = Seen{Answer: disk.No, Why: trouble.String()}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -19,9 +20,7 @@ func volumeChecks() []Check {
 		return Check{Code: code, Title: title, Severity: Error, Stage: StageClaim, About: OfChain, Needs: []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
 			Applies: seeksVolume, Run: func(s *Subject) Verdict { return misfitOf(s, code) }}
 	}
-	released := func(s *Subject) bool {
-		return s.Volume != nil && (s.Volume.Phase == "Released" || s.Volume.Phase == "Failed")
-	}
+	isReleased := func(s *Subject) bool { return s.Volume != nil && released(s.Volume) && !s.Volume.Deleting }
 	return []Check{
 		{Code: "TD0601", Title: "a claim waits for its first pod", Severity: Info, Stage: StageClaim, About: OfChain,
 			Needs: append([]Need{NeedPods}, waiting...), Applies: pending, Run: waitsForPod},
@@ -32,15 +31,19 @@ func volumeChecks() []Check {
 		fit("TD0606", "all volumes of the class are taken"),
 		fit("TD0607", "volumes that fit are only on other nodes"),
 		{Code: "TD0608", Title: "a released volume is being cleaned", Severity: Info, Stage: StageVolume, About: OfChain,
-			Needs: []Need{NeedVolumes, NeedEvents}, Applies: released, Run: beingCleaned},
+			Needs: []Need{NeedVolumes, NeedEvents}, Applies: isReleased, Run: beingCleaned},
 		{Code: "TD0609", Title: "a released volume stays", Severity: Warning, Stage: StageVolume, About: OfChain,
-			Needs: []Need{NeedVolumes, NeedEvents}, Applies: released, Run: releasedStays},
+			Needs: []Need{NeedVolumes, NeedEvents}, Applies: isReleased, Run: releasedStays},
 		{Code: "TD0610", Title: "a volume's node is gone, or was made anew", Severity: Error, Stage: StageVolume, About: OfChain,
 			Needs: []Need{NeedVolumes, NeedNodes}, Applies: func(s *Subject) bool { return s.Volume != nil && s.Volume.Node != "" }, Run: nodeGone},
 		{Code: "TD0611", Title: "a claim's StorageClass is missing", Severity: Error, Stage: StageClaim, About: OfChain,
 			Needs: waiting, Applies: pending, Run: classMissing},
-		{Code: "TD0612", Title: "a claim's volume was deleted", Severity: Error, Stage: StageVolume, About: OfChain,
-			Needs: []Need{NeedClaims, NeedVolumes}, Applies: func(s *Subject) bool { return s.Claim != nil && s.Claim.Volume != "" && s.Claim.NotLocal == "" }, Run: volumeDeleted},
+		{Code: "TD0612", Title: "a claim's volume was deleted", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs: []Need{NeedClaims, NeedVolumes}, Applies: losable, Run: volumeDeleted},
+		{Code: "TD0613", Title: "a volume is being deleted", Severity: Warning, Stage: StageVolume, About: OfChain,
+			Needs: []Need{NeedVolumes}, Applies: func(s *Subject) bool { return s.Volume != nil && s.Volume.Deleting }, Run: volumeBeingDeleted},
+		{Code: "TD0614", Title: "a claim is being deleted", Severity: Warning, Stage: StageClaim, About: OfChain,
+			Needs: []Need{NeedClaims, NeedPods}, Applies: func(s *Subject) bool { return s.Claim != nil && s.Claim.Deleting && s.Claim.NotLocal == "" }, Run: claimBeingDeleted},
 	}
 }
 
@@ -127,29 +130,12 @@ func classMissing(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("StorageClass %q does not exist", s.ClassName),
 		Because:  fmt.Sprintf("claim %q asks for it, and waits", s.ClaimRef),
 		Evidence: s.evidence(s.claimEvents("ProvisioningFailed")),
-		Masks:    []Code{"TD0711"},
+		Masks:    []Code{"TD0602", "TD0603", "TD0604", "TD0605", "TD0606", "TD0607", "TD0711"},
 		Fix: []Step{{Text: "create it (the chart does with storageClass: true):\n" +
 			"apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: " + s.ClassName + "\nprovisioner: " + noProvisioner + "\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete"}},
 	}
 	if s.Class == nil {
 		f.Fix = append([]Step{{Text: "or the claim means another one:", Command: "kubectl get storageclass"}}, f.Fix...)
-	}
-	return found(f)
-}
-
-func volumeDeleted(s *Subject) Verdict {
-	if s.Volume != nil || s.Claim.Phase == "Pending" {
-		return fine()
-	}
-	f := Finding{
-		Summary:  fmt.Sprintf("volume %q of claim %q is gone", s.Claim.Volume, s.ClaimRef),
-		Because:  "somebody deleted the PersistentVolume while the claim had it; the claim cannot be used again, and the disk is published anew, with its data, once the link is seen",
-		Evidence: []string{fmt.Sprintf("claim %q is %s, and there is no volume %q", s.ClaimRef, s.Claim.Phase, s.Claim.Volume)},
-		Fix: []Step{
-			{Text: "if its data matters, copy it off the disk before anybody gets it; then delete the pods, and the claim:", Command: fmt.Sprintf("kubectl -n %s delete pvc %s", s.ClaimRef.Namespace, s.ClaimRef.Name)},
-			{Text: "and make the claim anew"},
-		},
-		Masks: []Code{"TD0711", "TD0702"},
 	}
 	return found(f)
 }
@@ -162,8 +148,8 @@ func nodeGone(s *Subject) Verdict {
 			Because:  "its pods cannot run on any other node, and no provisioner cleans it",
 			Evidence: []string{fmt.Sprintf("volume %q: %s, %s", v.Name, v.Path, v.Phase)},
 			Fix: []Step{
-				{Text: "if the node comes back under its name, nothing is to do; if not, the data is where the disk is:"},
-				{Text: "delete pods and claim, then the volume:", Command: "kubectl delete pv " + v.Name},
+				{Text: "if the node comes back under its name, nothing is to do; if not, the data is where the disk is: delete the pods and the claim"},
+				deleteVolume(v.Name, "then delete the volume:"),
 			},
 			Masks: []Code{"TD0609", "TD0702", "TD0711"},
 		})
@@ -179,16 +165,35 @@ func nodeGone(s *Subject) Verdict {
 		Evidence: []string{fmt.Sprintf("made by %s; the node's UID is %s", v.ProvisionedBy, s.Node.UID)},
 		Masks:    []Code{"TD0507"},
 	}
-	if v.Phase == "Bound" {
-		f.Fix = []Step{{Text: "it works as long as it is bound; when the claim is gone, delete the volume, and it is made anew, not cleaned:", Command: "kubectl delete pv " + v.Name}}
-	} else {
-		f.Fix = []Step{{Text: "delete it: it is made anew:", Command: "kubectl delete pv " + v.Name}}
-		if v.Phase != "Available" {
-			f.Fix[0].Text = "nothing cleans it: the next claim would find the data of the last one; wipe the disk first if nobody may read that, and delete the volume, which is made anew:"
-		}
+	if pod := s.earlierPod(); pod != "" {
+		f.Because += "; a provisioner pod that ran before goes by the earlier UID as long as it runs, and makes each volume again with it"
+		f.Fix = []Step{{Text: "first have the node's provisioner pod start again:", Command: shell.Command("kubectl", "-n", s.Snapshot.Install.Namespace, "delete", "pod", pod)}}
+	}
+	text := "delete the volume: it is made again, not cleaned:"
+	if len(f.Fix) > 0 || v.Phase == "Bound" {
+		text = "then " + text
+	}
+	switch v.Phase {
+	case "Bound":
+		f.Fix = append(f.Fix, Step{Text: "the volume works as long as it is bound; then"}, deleteVolume(v.Name, text))
+	case "Available":
+		f.Fix = append(f.Fix, deleteVolume(v.Name, text))
+		f.Masks = append(f.Masks, "TD0608", "TD0609")
+	default:
+		f.Fix = append(f.Fix, deleteVolume(v.Name, "nothing cleans it: the next claim would find the data of the last one; wipe the disk first if nobody may read that, and delete the volume, which is made again:"))
 		f.Masks = append(f.Masks, "TD0608", "TD0609")
 	}
 	return found(f)
+}
+
+// earlierPod is the node's provisioner pod, if it may have started before the node was made again; a pod
+// reads its node once, when it starts (sig-storage-local-static-provisioner v2.9.0, cmd/local-volume-provisioner/main.go).
+func (s *Subject) earlierPod() string {
+	pod := value(s.Node.Pod)
+	if !pod.Started.IsZero() && !s.Node.Created.IsZero() && pod.Started.After(s.Node.Created) {
+		return ""
+	}
+	return pod.Name
 }
 
 // madeOn is the UID at the end of the provisioner's annotation, where it has one
@@ -204,17 +209,21 @@ func madeOn(provisionedBy, node string) (string, bool) {
 
 func beingCleaned(s *Subject) Verdict {
 	switch why, unseen := s.stays(); {
-	case why != "":
+	case why.text != "":
 		return fine()
 	case unseen != "":
-		return unknown("whether a provisioner runs on its node to clean it: %s", unseen)
+		return unknown("%s", unseen)
 	}
-	return found(Finding{
+	f := Finding{
 		Summary:  fmt.Sprintf("volume %q is Released, and being cleaned", s.Volume.Name),
 		Because:  "the provisioner wipes it before anybody gets it again; with shred that takes minutes for each 10Gi",
 		Evidence: append([]string{s.releasedText()}, s.evidence(s.volumeEvents("VolumeDelete"))...),
-		Fix:      []Step{{Text: "leave the disk where it is, and wait:", Command: "kubectl get pv " + s.Volume.Name + " --watch"}},
-	})
+		Fix:      []Step{{Text: "leave the disk where it is, and wait:", Command: shell.Command("kubectl", "get", "pv", s.Volume.Name, "--watch")}},
+	}
+	if job := s.cleaningJob(); job != nil {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("Job %q is cleaning it", job.Name))
+	}
+	return found(f)
 }
 
 // releasedText is a released volume as evidence.
@@ -225,60 +234,4 @@ func (s *Subject) releasedText() string {
 		text += fmt.Sprintf("; it was claim %q's", v.Claim)
 	}
 	return text
-}
-
-// stays is why a released volume is not on its way to be Available again; empty if it is.
-// unseen is why that is not known.
-func (s *Subject) stays() (why, unseen string) {
-	v := s.Volume
-	failed := s.volumeEvents("VolumeFailedDelete")
-	switch {
-	case v.ReclaimPolicy != "Delete":
-		return fmt.Sprintf("its reclaim policy is %s: it keeps its data until a person decides", orElse(v.ReclaimPolicy, "not set")), ""
-	case len(failed) > 0:
-		return "the provisioner cannot clean it", ""
-	case v.Phase == "Failed":
-		return "deleting it failed: " + orElse(v.Message, "no reason is given"), ""
-	case len(s.volumeEvents("VolumeDelete")) > 0:
-		return "", ""
-	case s.Node == nil:
-		return "", orElse(s.Snapshot.Unread[snapshot.PartNodes], "its node was not looked at")
-	case s.Node.Pod.Value != nil:
-		return "", ""
-	case s.Snapshot.Unread[snapshot.PartNodes] != "":
-		return "", s.Snapshot.Unread[snapshot.PartNodes]
-	case s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) && podState(s.Node) == "":
-		return "", s.Node.Pod.Why()
-	}
-	return "no provisioner runs on its node to clean it: " + s.Node.Pod.Why(), ""
-}
-
-func releasedStays(s *Subject) Verdict {
-	why, unseen := s.stays()
-	switch {
-	case unseen != "":
-		return unknown("whether a provisioner runs on its node to clean it: %s", unseen)
-	case why == "":
-		return fine()
-	}
-	v := s.Volume
-	f := Finding{
-		Summary:  fmt.Sprintf("volume %q is %s, and stays so", v.Name, v.Phase),
-		Because:  why,
-		Evidence: append([]string{s.releasedText()}, s.evidence(s.volumeEvents("VolumeFailedDelete"))...),
-	}
-	if v.ReclaimPolicy != "Delete" {
-		f.Fix = []Step{
-			{Text: "if its data is not needed, have it cleaned and published again:", Command: fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}'`, v.Name)},
-		}
-		return found(f)
-	}
-	i := s.Snapshot.Install
-	if s.Node != nil && s.Node.Pod.Value != nil {
-		f.Fix = append(f.Fix, Step{Text: "the provisioner's log tells more:", Command: fmt.Sprintf("kubectl -n %s logs %s -c %s --tail=200", i.Namespace, s.Node.Pod.Value.Name, i.Container)})
-	} else {
-		f.Fix = append(f.Fix, Step{Text: "have the provisioner run on the node:", Command: fmt.Sprintf("kubectl talosdisk doctor node/%s", v.Node)})
-	}
-	f.Fix = append(f.Fix, Step{Text: "if the disk is dead, and only then, delete the volume: a disk that is still there would be published without being cleaned:", Command: "kubectl delete pv " + v.Name})
-	return found(f)
 }

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -49,6 +50,26 @@ func (w world) release(policy string) *snapshot.Volume {
 	v.Phase, v.ReclaimPolicy = "Released", policy
 	v.Claim = &snapshot.ClaimRef{Namespace: "default", Name: "old"}
 	return v
+}
+
+// failing has the provisioner have begun to clean the linked volume so many times.
+func (w world) failing(times int) {
+	w.release("Delete")
+	w.says("pv", "", "local-pv-b", "VolumeDelete", `Starting cleanup of Block PV "local-pv-b", this may take a while`)
+	(*w.Events.Value)[0].Count = times
+}
+
+// job has a Job clean the linked volume.
+func (w world) job(j snapshot.CleaningJob) {
+	w.release("Delete")
+	j.Name, j.Volume = "cleanup-local-pv-b", "local-pv-b"
+	w.Provisioner.Value.Jobs = snapshot.Read([]snapshot.CleaningJob{j})
+}
+
+// remade has the node be another one than the linked volume was made on.
+func (w world) remade() {
+	w.node().UID = "0b0f5a3e-1111-2222-3333-444455557777"
+	w.linked().ProvisionedBy = "local-volume-provisioner-w-4-" + earlierUID
 }
 
 func TestVolumes(t *testing.T) { try(t, volumeCases()) }
@@ -154,6 +175,7 @@ func volumeCases() []nodeCase {
 		{"being cleaned", "TD0608", func(w world) {
 			w.release("Delete")
 			w.says("pv", "", "local-pv-b", "VolumeDelete", "Starting cleanup of Block PV")
+			(*w.Events.Value)[0].Count = 1
 		}, OutcomeFinding, []string{`info[TD0608]: volume "local-pv-b" is Released, and being cleaned`, "VolumeDelete"}},
 		{"kept", "TD0608", func(w world) { w.release("Retain") }, OutcomeOK, nil},
 		{"Available", "TD0608", func(world) {}, OutcomeNone, nil},
@@ -191,11 +213,101 @@ func volumeCases() []nodeCase {
 			w.Events = snapshot.Unread[[]snapshot.Event]("forbidden")
 		}, OutcomeUnknown, nil},
 
+		{"the cleaner fails, by events alone", "TD0609", func(w world) { w.failing(3) }, OutcomeFinding,
+			[]string{"begins to clean it again and again", `VolumeDelete 3 times in 20s: Starting cleanup of Block PV`, "$ kubectl -n local-storage logs prov-x"}},
+		{"the cleaner fails", "TD0608", func(w world) { w.failing(3) }, OutcomeOK, nil},
+		{"the cleaner failed once, by the log", "TD0609", func(w world) {
+			w.failing(1)
+			w.Provisioner.Value.Log["w-4"] = []string{
+				`E1123 02:59:40.000001       1 deleter.go:320] exit status 1`, `E1123 02:59:40.000002       1 deleter.go:263] exit status 1`,
+				`I1123 02:59:40.000000       1 deleter.go:342] Cleanup pv "local-pv-b": StderrBuf - "blkdiscard: /dev/vdf: BLKDISCARD ioctl failed: Operation not supported"`,
+				`I1123 02:59:50.000000       1 deleter.go:215] Cleanup for pv local-pv-b failed. Restarting cleanup`,
+			}
+		}, OutcomeFinding, []string{"begins to clean it again", "BLKDISCARD ioctl failed", "Restarting cleanup"}},
+		{"the cleaner of another volume fails", "TD0608", func(w world) {
+			w.failing(1)
+			w.Provisioner.Value.Log["w-4"] = []string{`E1123 02:59:40.000001       1 deleter.go:320] exit status 1`, `I1123 02:59:50.000000       1 deleter.go:215] Cleanup for pv local-pv-c failed. Restarting cleanup`}
+		}, OutcomeFinding, []string{"being cleaned"}},
+		{"the cleaner failed, and then did not", "TD0608", func(w world) {
+			w.failing(2)
+			w.Provisioner.Value.Log["w-4"] = []string{`I1123 02:59:50.000000       1 deleter.go:215] Cleanup for pv local-pv-b failed. Restarting cleanup`, `I1123 02:59:55.000000       1 deleter.go:324] Completed cleanup of pv "local-pv-b"`}
+		}, OutcomeFinding, []string{"being cleaned"}},
+		{"twice begun, and the log has the cleaner's end", "TD0609", func(w world) {
+			w.failing(2)
+			w.Provisioner.Value.Log["w-4"] = []string{`E1123 02:59:40.000001       1 deleter.go:320] exit status 1`}
+		}, OutcomeFinding, []string{"deleter.go:320] exit status 1"}},
+		{"begun again by a provisioner that started again", "TD0608", func(w world) {
+			w.failing(2)
+			w.Provisioner.Value.Pods = []snapshot.ProvisionerPod{{Name: "prov-x", Node: "w-4", Restarts: 1}}
+		}, OutcomeFinding, []string{"being cleaned"}},
+		{"cleanings of an earlier volume of the name", "TD0608", func(w world) {
+			w.failing(9)
+			(*w.Events.Value)[0].About.UID = "earlier"
+		}, OutcomeFinding, []string{"being cleaned"}},
+		{"a directory cannot be emptied", "TD0609", func(w world) {
+			v := w.release("Delete")
+			v.Class, v.Mode, v.Path = "hdd", provisioner.Filesystem, dirHDD+"/vdf"
+			w.Provisioner.Value.Log["w-4"] = []string{`E1123 02:59:40.000001       1 deleter.go:263] unlinkat /var/lib/disks/hdd/vdf/lost+found: read-only file system`}
+		}, OutcomeFinding, []string{"unlinkat /var/lib/disks/hdd/vdf/lost+found"}},
+		{"a cleaner that fails, and the disk is there", "TD0609", func(w world) { w.failing(3) }, OutcomeFinding, []string{"blockCleanerCommand asks for"}},
+		{"a cleaner that fails, and the disk is gone", "TD0609", func(w world) { w.failing(3); w.entries("block") }, OutcomeFinding, []string{"$ kubectl delete pv local-pv-b"}},
+
+		{"the pod of a cleaning Job fails", "TD0609", func(w world) {
+			w.job(snapshot.CleaningJob{Active: 1, Pods: []snapshot.ProvisionerPod{{Name: "cleanup-x", Restarts: 4, Phase: "Running", Waiting: []snapshot.Waiting{{Container: "cleaner", Reason: "CrashLoopBackOff"}}}}})
+		}, OutcomeFinding, []string{`the cleaner in Job "cleanup-local-pv-b" fails`, `pod "cleanup-x": CrashLoopBackOff`, "its container has ended 4 times", "$ kubectl -n local-storage logs job/cleanup-local-pv-b", "$ kubectl -n local-storage delete job cleanup-local-pv-b"}},
+		{"a cleaning Job has given up", "TD0609", func(w world) {
+			w.job(snapshot.CleaningJob{Failed: 7, GaveUp: "BackoffLimitExceeded: Job has reached the specified backoff limit"})
+		}, OutcomeFinding, []string{"has given up: BackoffLimitExceeded"}},
+		{"a cleaning Job's pod is not scheduled", "TD0609", func(w world) {
+			w.job(snapshot.CleaningJob{Active: 1, Pods: []snapshot.ProvisionerPod{{Name: "cleanup-x", Phase: "Pending", Unscheduled: "0/3 nodes are available: 1 node(s) had untolerated taint {gpu: }"}}})
+		}, OutcomeFinding, []string{"does not start", "untolerated taint"}},
+		{"a cleaning Job without a pod", "TD0609", func(w world) { w.job(snapshot.CleaningJob{Created: now.Add(-5 * time.Minute)}) }, OutcomeFinding, []string{"has no pod"}},
+		{"a cleaning Job of an earlier volume", "TD0609", func(w world) { w.job(snapshot.CleaningJob{Active: 1, VolumeUID: "earlier"}) }, OutcomeFinding, []string{"a Job of an earlier volume of the name is there"}},
+		{"a cleaning Job runs", "TD0608", func(w world) {
+			w.job(snapshot.CleaningJob{Active: 1, VolumeUID: "3", Created: now.Add(-5 * time.Minute), Pods: []snapshot.ProvisionerPod{{Name: "cleanup-x", Phase: "Running", Ready: true}}})
+		}, OutcomeFinding, []string{"being cleaned", `Job "cleanup-local-pv-b" is cleaning it`}},
+		{"Jobs are forbidden", "TD0608", func(w world) {
+			w.release("Delete")
+			w.Provisioner.Value.Jobs = snapshot.Unread[[]snapshot.CleaningJob](`jobs.batch is forbidden`)
+		}, OutcomeUnknown, []string{"whether a Job cleans it: jobs.batch is forbidden"}},
+		{"Jobs are forbidden, and it is cleaned in the pod", "TD0608", func(w world) {
+			w.failing(1)
+			w.Provisioner.Value.Jobs = snapshot.Unread[[]snapshot.CleaningJob](`jobs.batch is forbidden`)
+		}, OutcomeFinding, nil},
+
+		{"a claim of the name waits", "TD0609", func(w world) {
+			v := w.release("Retain")
+			v.Claim, v.ClaimUID = &snapshot.ClaimRef{Namespace: "default", Name: "data"}, "earlier"
+			w.claimFor()
+		}, OutcomeFinding, []string{`$ kubectl patch pv local-pv-b --type=json -p '[{"op":"test","path":"/spec/claimRef/uid","value":"earlier"},{"op":"remove","path":"/spec/claimRef/uid"}]'`}},
+		{"a claim of the name waits, for more than it holds", "TD0609", func(w world) {
+			v := w.release("Retain")
+			v.Claim, v.ClaimUID = &snapshot.ClaimRef{Namespace: "default", Name: "data"}, "earlier"
+			c, _ := w.claimFor()
+			c.Request = 9 << 30
+		}, OutcomeFinding, []string{`claim "default/data" waits for the volume`}},
+		{"an earlier claim of the name had the only volume", "TD0606", func(w world) {
+			v := w.release("Retain")
+			v.Claim, v.ClaimUID = &snapshot.ClaimRef{Namespace: "default", Name: "data"}, "earlier"
+			w.claimFor()
+		}, OutcomeFinding, []string{`volume "local-pv-b" is kept for an earlier claim of the name: claims are known by UID`, `it was of claim "default/data" with UID earlier, and the claim of that name has UID 9`, "--type=json"}},
+		{"another claim had the only volume", "TD0606", func(w world) { w.claimFor(); w.release("Retain").ClaimUID = "earlier" }, OutcomeFinding, []string{"1 Released"}},
+
 		{"no such node", "TD0610", func(w world) { w.linked().Node = "w-9" }, OutcomeFinding, []string{`error[TD0610]: volume "local-pv-b" lies on node "w-9", which does not exist`, "$ kubectl delete pv local-pv-b"}},
 		{"made anew", "TD0610", func(w world) {
 			w.node().UID = "0b0f5a3e-1111-2222-3333-444455557777"
 			w.linked().ProvisionedBy = "local-volume-provisioner-w-4-" + earlierUID
 		}, OutcomeFinding, []string{`warning[TD0610]: volume "local-pv-b" was made on an earlier node "w-4"`, earlierUID}},
+		{"made anew, and its pod lives on", "TD0610", func(w world) {
+			w.remade()
+			w.node().Created, w.node().Pod.Value.Started = now.Add(-time.Hour), now.Add(-2*time.Hour)
+		}, OutcomeFinding, []string{"goes by the earlier UID as long as it runs", "fix: first have the node's provisioner pod start again:\n$ kubectl -n local-storage delete pod prov-x\nfix: then delete the volume: it is made again, not cleaned:\n$ kubectl delete pv local-pv-b"}},
+		{"made anew, and when its pod started is not known", "TD0610", world.remade, OutcomeFinding, []string{"$ kubectl -n local-storage delete pod prov-x\nfix: then"}},
+		{"made anew, and its pod started after", "TD0610", func(w world) {
+			w.remade()
+			w.node().Created, w.node().Pod.Value.Started = now.Add(-time.Hour), now.Add(-time.Minute)
+		}, OutcomeFinding, []string{"path: \nfix: delete the volume"}},
+		{"made anew, and bound", "TD0610", func(w world) { w.remade(); w.bind(w.linked()) }, OutcomeFinding, []string{"delete pod prov-x", "works as long as it is bound", "then ask again what is next"}},
 		{"the same node", "TD0610", func(w world) {
 			w.node().UID = earlierUID
 			w.linked().ProvisionedBy = "local-volume-provisioner-w-4-" + earlierUID
@@ -216,6 +328,26 @@ func volumeCases() []nodeCase {
 
 		{"gone", "TD0612", func(w world) { w.Volumes = w.Volumes[1:] }, OutcomeFinding, []string{`error[TD0612]: volume "local-pv-485eb69c" of claim "default/nginx-pvc" is gone`, "$ kubectl -n default delete pvc nginx-pvc"}},
 		{"there", "TD0612", func(world) {}, OutcomeOK, nil},
+		{"published again, and free", "TD0612", func(w world) {
+			w.Volumes[0].UID, w.Volumes[0].Phase, w.Volumes[0].Claim, w.Volumes[0].ClaimUID, w.Volumes[0].ResourceVersion = "8", "Available", nil, "", "77"
+		}, OutcomeFinding, []string{`error[TD0612]: volume "local-pv-485eb69c" of claim "default/nginx-pvc" was deleted and published again, and is free for any other claim`,
+			`$ kubectl patch pv local-pv-485eb69c --type=merge -p '{"metadata":{"resourceVersion":"77"},"spec":{"claimRef":{"apiVersion":"v1","kind":"PersistentVolumeClaim","name":"nginx-pvc","namespace":"default","uid":"2"}}}'`}},
+		{"published again, and another claim has it", "TD0612", func(w world) {
+			w.Volumes[0].UID, w.Volumes[0].Claim, w.Volumes[0].ClaimUID = "8", &snapshot.ClaimRef{Namespace: "default", Name: "other"}, "20"
+		}, OutcomeFinding, []string{`is another claim's`, `is Bound for claim "default/other" with UID 20`, "Retain"}},
+		{"published again, and a claim of the name has it", "TD0612", func(w world) { w.Volumes[0].ClaimUID = "20"; (*w.Claims.Value)[0].Phase = "Lost" }, OutcomeFinding, []string{`is another claim's`}},
+		{"lost, without a volume's name", "TD0612", func(w world) { c := &(*w.Claims.Value)[0]; c.Volume, c.Phase = "", "Lost" }, OutcomeFinding, []string{"is Lost, and names no volume any more"}},
+		{"lost", "TD0612", func(w world) { w.Volumes = w.Volumes[1:]; (*w.Claims.Value)[0].Phase = "Lost" }, OutcomeFinding, []string{"is gone"}},
+		{"waits for a volume that is another's", "TD0612", func(w world) { c, _ := w.claimFor(); c.Volume = "local-pv-485eb69c" }, OutcomeOK, nil},
+
+		{"being deleted under its claim", "TD0613", func(w world) { w.Volumes[0].Deleting = true }, OutcomeFinding,
+			[]string{`warning[TD0613]: volume "local-pv-485eb69c" is being deleted, and goes without being cleaned`, `it stays as long as claim "default/nginx-pvc" has it`, "copy it to another claim before", "$ kubectl get pv local-pv-485eb69c -o 'jsonpath="}},
+		{"being deleted, and released", "TD0613", func(w world) { w.release("Delete").Deleting = true }, OutcomeFinding, []string{"goes without being cleaned"}},
+		{"being deleted, and released", "TD0608", func(w world) { w.release("Delete").Deleting = true }, OutcomeNone, nil},
+		{"not being deleted", "TD0613", func(world) {}, OutcomeNone, nil},
+		{"volumes were not read", "TD0613", func(w world) {
+			w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: "forbidden"}
+		}, OutcomeUnknown, nil},
 		{"not a local one", "TD0612", func(w world) {
 			w.Volumes = w.Volumes[1:]
 			(*w.Claims.Value)[0].NotLocal = "csi.example.com"

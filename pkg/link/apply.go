@@ -5,6 +5,7 @@ package link
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ func linked(l *Link, e provisioner.Entry, exists bool) Result {
 func dirOf(l Link, classes []provisioner.Class) string {
 	for _, c := range classes {
 		if c.Name == l.Class {
-			return c.MountDir
+			return path.Clean(c.MountDir)
 		}
 	}
 	return ""

@@ -63,7 +63,7 @@ func Await(ctx context.Context, p *Plan, volumes Volumes, begun func()) {
 		}
 		l.Detail, l.VolumeState = "", v.Phase
 		switch {
-		case v.Identity != nil:
+		case v.Identity != nil, l.Result == ResultUnchanged && l.recorded:
 		case l.Result == ResultUnchanged && (v.Phase != "Available" || v.Claim != nil):
 			// Whose data lies there now is not known; today's disk may not be the one.
 			l.Warnings = append(l.Warnings, fmt.Sprintf("which disk volume %s (%s) was made for was never recorded, and is not now, while it is claimed", v.Name, v.Phase))

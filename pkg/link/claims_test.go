@@ -4,11 +4,14 @@ package link
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -23,12 +26,48 @@ func TestClaims(t *testing.T) {
 			})
 		}
 	}
+	leads := func(path, number string, change func(*world)) func(*world) {
+		return func(w *world) {
+			n, err := disk.ParseNumber(number)
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(w)
+			if asked := VolumePaths(&w.Snapshot)["w-1"]; !slices.Equal(asked, []string{path}) {
+				t.Errorf("asked for %q, want %q", asked, path)
+			}
+			w.view.VolumePaths = map[string]disk.Number{path: n}
+		}
+	}
 	for name, c := range map[string]struct {
 		change func(*world)
 		want   string // empty: nothing
 	}{
-		"nothing":                       {func(*world) {}, ""},
-		"a volume elsewhere":            {foreign(func(*snapshot.Volume) {}), ""},
+		"nothing":                               {func(*world) {}, ""},
+		"a volume elsewhere":                    {foreign(func(*snapshot.Volume) {}), ""},
+		"another installation's, named like it": {foreign(func(v *snapshot.Volume) { v.Path, v.Capacity = "/var/lib/other/virtio-vdb", 1 }), "not-checked: may be what volume by-hand (Bound) lies on"},
+		"named like it, of another node":        {foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/var/lib/other/vdb", "w-2" }), ""},
+		"named like it, made for another disk":  {foreign(func(v *snapshot.Volume) { v.Path, v.Identity = "/var/lib/other/vdb", &disk.ID{Serial: "x"} }), ""},
+		"named like it, a directory":            {foreign(func(v *snapshot.Volume) { v.Path, v.Mode = "/var/lib/other/vdb", provisioner.Filesystem }), ""},
+		"by another name of the device": {leads("/dev/disk/by-diskseq/7", "254:16", foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })),
+			"volume-exists: is what volume by-hand (Bound) has as its path, /dev/disk/by-diskseq/7"},
+		"by a path that is not clean": {leads("/dev/vdb", "254:16", foreign(func(v *snapshot.Volume) { v.Path = "/dev/./vdb" })), "volume-exists: is what volume by-hand"},
+		"by a mapping of the device": {leads("/dev/mapper/x", "253:0", func(w *world) {
+			foreign(func(v *snapshot.Volume) { v.Path = "/dev/mapper/x" })(w)
+			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "dm-0", Kernel: "dm-0", Number: disk.Number{Major: 253}, Kind: disk.KindMapper, Slaves: []string{"vdb"}})
+		}), "volume-exists: is what volume by-hand"},
+		"by a partition of it": {leads("/dev/disk/by-partlabel/r-x", "254:17", func(w *world) {
+			foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-partlabel/r-x" })(w)
+			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "vdb1", Kernel: "vdb1", Number: disk.Number{Major: 254, Minor: 17}, Kind: disk.KindPartition, Parent: "vdb"})
+		}), "volume-exists: is what volume by-hand"},
+		"by another mount of the pod": {leads("/mnt/block/deeper/vdb", "254:16", foreign(func(v *snapshot.Volume) { v.Path = "/var/lib/disks/block/deeper/vdb" })),
+			"volume-exists: is what volume by-hand"},
+		"by a name that leads elsewhere": {leads("/dev/disk/by-diskseq/7", "254:32", foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })), ""},
+		"by a name that leads nowhere":   {leads("/dev/disk/by-diskseq/7", "0:0", foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })), ""},
+		"by a name that was not looked at": {func(w *world) {
+			foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })(w)
+			w.view.VolumePaths = map[string]disk.Number{"/dev/x": {}}
+		}, "not-checked: may be what volume by-hand"},
 		"a volume on the device":        {foreign(func(v *snapshot.Volume) { v.Path = "/dev/vdb" }), "volume-exists: is what volume by-hand (Bound) has as its path"},
 		"a volume on a name of it":      {foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-id/virtio-vdb" }), "volume-exists: is what volume by-hand"},
 		"on a slot of any node":         {foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/dev/disk/by-path/pci-vdb", "" }), "volume-exists: is what volume by-hand"},
@@ -57,6 +96,27 @@ func TestClaims(t *testing.T) {
 			if u.Name == "vdb" && !strings.Contains(says(u.Objections), c.want) {
 				t.Errorf("%s: disks says %q, want %q", name, says(u.Objections), c.want)
 			}
+		}
+	}
+}
+
+// Whoever may create volumes chooses their paths.
+func TestVolumePathsAreBounded(t *testing.T) {
+	w := newWorld()
+	for i := range maxVolumes + 10 {
+		w.volume("x", func(v *snapshot.Volume) { v.Path = fmt.Sprintf("/dev/disk/by-label/%d", i) })
+	}
+	for _, path := range []string{"/dev/a\nb", "/dev/a\x1eb", "/dev/" + strings.Repeat("x", maxPath), "/elsewhere/x", "/var/lib/disks/block/x", "/devices/x", ""} {
+		w.volume("x", func(v *snapshot.Volume) { v.Path = path })
+	}
+	w.volume("x", func(v *snapshot.Volume) { v.Path, v.Node = "/dev/other", "w-2" })
+	got := VolumePaths(&w.Snapshot)
+	if len(got) != 1 || len(got["w-1"]) != maxVolumes {
+		t.Fatalf("%d nodes, %d paths", len(got), len(got["w-1"]))
+	}
+	for _, path := range got["w-1"] {
+		if !strings.HasPrefix(path, "/dev/disk/by-label/") {
+			t.Errorf("%q", path)
 		}
 	}
 }

@@ -8,20 +8,43 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// ChooseClass is the Block class to link into: the named one, or the only one.
+// ChooseClass is the Block class to link into: the named one, or the only one. A class
+// below /dev is none: what is made there is gone with the next boot.
 func ChooseClass(install provisioner.Install, name string) (provisioner.Class, error) {
 	var blocks, all []string
 	for _, c := range install.Classes {
-		all = append(all, c.Name)
-		if c.Mode == provisioner.Block {
-			blocks = append(blocks, c.Name)
+		switch {
+		case belowDev(c):
+			all = append(all, c.Name+" below /dev")
+		case c.Mode == provisioner.Block:
+			blocks, all = append(blocks, c.Name), append(all, c.Name)
+		default:
+			all = append(all, c.Name)
 		}
 	}
-	config := fmt.Sprintf("kubectl -n %s get configmap %s -o yaml", install.Namespace, install.ConfigMap)
+	class, err := chooseClass(install, name, blocks, all)
+	if err == nil && belowDev(class) {
+		return provisioner.Class{}, failure.New(
+			fmt.Sprintf("class %q has hostDir %s: what is below /dev is made by the kernel and udev, and a link there is gone with the next boot", class.Name, class.HostDir),
+			"choose a class with volumeMode Block and a hostDir that stays: "+list(blocks))
+	}
+	return class, err
+}
+
+// belowDev reports whether a class publishes what lies in the node's /dev.
+func belowDev(c provisioner.Class) bool {
+	dir := path.Clean(c.HostDir)
+	return dir == "/dev" || strings.HasPrefix(dir, "/dev/")
+}
+
+// chooseClass is the named class, or the only one of blocks. all are the classes as an error lists them.
+func chooseClass(install provisioner.Install, name string, blocks, all []string) (provisioner.Class, error) {
+	config := shell.Command("kubectl", "-n", install.Namespace, "get", "configmap", install.ConfigMap, "-o", "yaml")
 	if name == "" {
 		switch len(blocks) {
 		case 1:
@@ -32,7 +55,7 @@ func ChooseClass(install provisioner.Install, name string) (provisioner.Class, e
 		default:
 			return provisioner.Class{}, failure.New(
 				fmt.Sprintf("provisioner %q has several classes with volumeMode Block: %s", install.Namespace+"/"+install.Name, list(blocks)),
-				"choose one: --class "+blocks[0])
+				"choose one: "+shell.Command("--class", blocks[0]))
 		}
 	}
 	class, ok := install.ClassOf(name)
@@ -52,7 +75,7 @@ func ChooseClass(install provisioner.Install, name string) (provisioner.Class, e
 func checkInstall(s *snapshot.Snapshot, class provisioner.Class) error {
 	install := s.Install
 	where := fmt.Sprintf("DaemonSet %q", install.Namespace+"/"+install.Name)
-	edit := fmt.Sprintf("kubectl -n %s edit daemonset %s", install.Namespace, install.Name)
+	edit := shell.Command("kubectl", "-n", install.Namespace, "edit", "daemonset", install.Name)
 	if !install.DevMounted() {
 		return failure.New(where+" does not mount the host's /dev, so that no link to a disk leads anywhere in its pods",
 			"set mountDevVolume: true in the chart's values, or: "+edit)

@@ -71,24 +71,65 @@ leads() {
 	return 1
 }
 
+# differ NUMBER NUMBER: whether two devices of one WWID are two disks all the same,
+# since their sizes or serial numbers differ. What one of them does not have says nothing.
+differ() {
+	for at in size serial device/serial; do
+		readfile "/sys/dev/block/$1/$at"
+		mine=$V
+		readfile "/sys/dev/block/$2/$at"
+		[ -z "$mine" ] || [ -z "$V" ] || [ "$mine" = "$V" ] || return 0
+	done
+	# The serial number of SCSI, with bytes that no variable holds.
+	cmp -s "/sys/dev/block/$1/device/vpd_pg80" "/sys/dev/block/$2/device/vpd_pg80" 2>/dev/null
+	[ $? -eq 1 ]
+}
+
 # others NUMBER: an entry of the survey that leads to the device, or to another
 # path of it, in O. The entry to be made is not among them; one whose name begins like
 # it and goes on after a line break is.
 others() {
 	wwid "$1"
 	known=$V
+	# Zeros behind the type, or nothing, identify no disk.
+	case ${known#*.} in *[!0x\ -]*) ;; *) known= ;; esac
 	while IFS=' ' read -r hex O; do
 		case $hex in *[!0-9a-f:]* | '' | :* | *: | 0:0) continue ;; esac
 		case $O in "$device" | /dev/disk/by-id/* | /dev/disk/by-path/*) continue ;; esac
 		number "$hex"
 		[ "$V" != "$1" ] || return 0
 		[ -n "$known" ] || continue
-		wwid "$V"
-		[ "$V" != "$known" ] || return 0
+		there=$V
+		wwid "$there"
+		[ "$V" != "$known" ] || differ "$1" "$there" || return 0
 	done <<-ENTRIES
 		$S
 	ENTRIES
 	O=
+	return 1
+}
+
+# home_is DIR: whether a class directory is a mount point in this container still, and so
+# the node's; why not in O. KIND is the type of the file system there.
+home_is() {
+	O="$1 in the pod is not the node's directory now"
+	KIND=
+	# As the kernel writes it in mountinfo.
+	point=$(printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g; s/	/\\011/g')
+	while read -r _ _ _ _ at rest; do
+		[ "$at" = "$point" ] || continue
+		# The last one is what is seen.
+		KIND=${rest#* - }
+		KIND=${KIND%% *}
+	done </proc/self/mountinfo
+	[ -n "$KIND" ]
+}
+
+# lasts DIR: home_is, and that what is written there outlives a reboot.
+lasts() {
+	home_is "$1" || return 1
+	case $KIND in devtmpfs | tmpfs | ramfs | rootfs) ;; *) return 0 ;; esac
+	O="$1 is on a $KIND: links there are gone at each reboot"
 	return 1
 }
 
@@ -105,7 +146,7 @@ link() {
 			said locked "another run on this node holds the lock"
 			exit 0
 		}
-		if ! survey "/dev/$1"; then
+		if ! lasts "$4" || ! survey "/dev/$1"; then
 			said failed "$O"
 		elif ! leads "/dev/$1" "$2" "$S"; then
 			said changed "/dev/$1 is device ${V:-none} now"
@@ -117,7 +158,8 @@ link() {
 			said linked "$O"
 		else
 			kept=$R
-			examine "$1" "$2" "$S" again
+			loops
+			examine "$1" "$2" "$S"
 			sum=$(
 				sha256sum <<-RECORD
 					$R
@@ -148,6 +190,8 @@ unlink() {
 		}
 		if [ ! -d "$1" ]; then
 			said failed "there is no directory $1"
+		elif ! home_is "$1"; then
+			said failed "$O"
 		elif [ ! -e "$1/$2" ] && [ ! -L "$1/$2" ]; then
 			said absent
 		elif [ ! -L "$1/$2" ] || ! target "$1/$2" || [ "$T" != "$3" ]; then
@@ -169,7 +213,9 @@ restore() {
 			said locked "another run on this node holds the lock"
 			exit 0
 		}
-		if [ -L "$1/$2" ] && target "$1/$2" && [ "$T" = "$3" ]; then
+		if ! home_is "$1"; then
+			said failed "$O"
+		elif [ -L "$1/$2" ] && target "$1/$2" && [ "$T" = "$3" ]; then
 			said unchanged
 		elif ! survey "$3"; then
 			said failed "$O"

@@ -3,6 +3,7 @@
 package link
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -30,10 +32,11 @@ func Decide(s *snapshot.Snapshot, r Request) (Plan, error) {
 		TypeMeta:    metav1.TypeMeta{APIVersion: APIVersion, Kind: Kind},
 		Provisioner: s.Install.Namespace + "/" + s.Install.Name,
 	}
+	x := NewDevices(s)
 	for _, node := range s.Nodes {
-		p.Links = append(p.Links, decideNode(s, node, r, class)...)
+		p.Links = append(p.Links, x.decideNode(node, r, class)...)
 	}
-	shared(p.Links)
+	x.compareNodes(p.Links)
 	return p, nil
 }
 
@@ -99,7 +102,7 @@ func entryName(r Request, arg disk.Arg, d disk.Disk) string {
 	return arg.Entry(d)
 }
 
-func decideNode(s *snapshot.Snapshot, node snapshot.Node, r Request, class provisioner.Class) []Link {
+func (x *Devices) decideNode(node snapshot.Node, r Request, class provisioner.Class) []Link {
 	var links []Link
 	if node.View.Value == nil {
 		for _, arg := range r.Disks {
@@ -112,71 +115,89 @@ func decideNode(s *snapshot.Snapshot, node snapshot.Node, r Request, class provi
 		}
 		return links
 	}
-	view := *node.View.Value
-	j := judge{s: s, node: node, view: view, talos: talosOf(node), class: class, request: r}
+	j := judge{devices: x, device: x.node(node.Name), s: x.s, class: class, request: r}
+	before := newPlanned(j.set)
+	asked := make(map[string]bool)
 	for _, arg := range r.Disks {
-		found := resolve(arg, view)
+		found := resolve(arg, j.view, j.set)
 		if len(found) == 0 && arg.Glob == "" {
 			l := newLink(node, class, arg.String(), entryName(r, arg, disk.Disk{Name: arg.Name}))
-			l.object(disk.NotFound, "kubectl talosdisk disks --nodes "+node.Name, "does not exist on this node")
+			l.object(disk.NotFound, shell.Command("kubectl", "talosdisk", "disks", "--nodes", node.Name), "does not exist on this node")
 			links = append(links, l)
 		}
 		for _, d := range found {
 			l := newLink(node, class, d.Name, entryName(r, arg, d))
-			if slices.ContainsFunc(links, func(b Link) bool { return b.Device == d.Number && b.Entry == l.Entry }) {
+			if said := d.Number.String() + " " + l.Entry; asked[said] {
 				continue // A name and a pattern that takes it say the same.
+			} else {
+				asked[said] = true
 			}
 			j.disk(&l, d)
-			l.contradict(view, links)
+			before.add(&l)
 			links = append(links, l)
 		}
 	}
 	return links
 }
 
-// contradict refuses a link that does not go with one before it in the same plan.
-func (l *Link) contradict(view snapshot.PodView, before []Link) {
-	if l.Action != Create {
+// planned are the links of a plan on one node, to find out which do not go together.
+type planned struct {
+	set      *disk.Set
+	links    []Link
+	overlaps *disk.Overlaps
+	// named are positions in links, by class and entry.
+	named map[[2]string]int
+}
+
+func newPlanned(set *disk.Set) *planned {
+	return &planned{set: set, overlaps: disk.NewOverlaps(set), named: make(map[[2]string]int)}
+}
+
+// add refuses a link that does not go with one before it in the same plan.
+func (p *planned) add(l *Link) {
+	d, known := p.set.ByNumber(l.Device.String())
+	name := [2]string{l.Class, l.Entry}
+	if l.Action == Create {
+		first, is := p.overlaps.First(d, nil)
+		same, taken := p.named[name]
+		switch {
+		case is && (!taken || first <= same):
+			l.object(disk.AlreadyLinked, "", "is asked for twice, as %s and as %s", p.links[first].Entry, l.Entry)
+		case taken:
+			l.object(disk.NameTaken, "", "cannot be linked as %s: %s is asked for under that name", l.Entry, p.links[same].Disk)
+		}
+	}
+	if l.Action != Create && l.Action != Unchanged {
 		return
 	}
-	d, _ := view.DiskByNumber(l.Device.String())
-	for _, b := range before {
-		if b.Node != l.Node || b.Action != Create && b.Action != Unchanged {
-			continue
-		}
-		other, _ := view.DiskByNumber(b.Device.String())
-		switch {
-		case overlap(view, d, other):
-			l.object(disk.AlreadyLinked, "", "is asked for twice, as %s and as %s", b.Entry, l.Entry)
-			return
-		case b.Class == l.Class && b.Entry == l.Entry:
-			l.object(disk.NameTaken, "", "cannot be linked as %s: %s is asked for under that name", l.Entry, b.Disk)
-			return
-		}
+	if known {
+		p.overlaps.Add(d, len(p.links))
 	}
-}
-
-// overlap tells whether two devices of a node lie on the same bytes: one device,
-// two paths to one, one below the other.
-func overlap(view snapshot.PodView, a, b disk.Disk) bool {
-	return a.Number == b.Number || a.WWID != "" && a.WWID == b.WWID || stacked(view, a, b, 0) || stacked(view, b, a, 0)
-}
-
-// stacked tells whether a device is a partition of another one, or made of it.
-func stacked(view snapshot.PodView, upper, lower disk.Disk, depth int) bool {
-	const deepest = 16 // A view that was made up may go in circles.
-	return depth < deepest && slices.ContainsFunc(view.Disks, func(d disk.Disk) bool {
-		below := upper.Kind == disk.KindPartition && d.Name == upper.Parent || d.Kernel != "" && slices.Contains(upper.Slaves, d.Kernel)
-		return below && (d.Number == lower.Number || stacked(view, d, lower, depth+1))
-	})
+	if _, taken := p.named[name]; !taken {
+		p.named[name] = len(p.links)
+	}
+	p.links = append(p.links, *l)
 }
 
 // resolve finds the disks of an argument on a node.
-func resolve(arg disk.Arg, view snapshot.PodView) []disk.Disk {
+func resolve(arg disk.Arg, view snapshot.PodView, set *disk.Set) []disk.Disk {
 	var found []disk.Disk
+	one := func(d disk.Disk, known bool) []disk.Disk {
+		if !known {
+			return nil
+		}
+		return []disk.Disk{d}
+	}
+	switch number, known := view.Paths[arg.Path]; {
+	case arg.Name != "":
+		return one(set.ByName(arg.Name))
+	case arg.Path != "" && known:
+		return one(set.ByNumber(number.String()))
+	case arg.Path != "":
+		return one(set.ByPath(arg.Path))
+	}
 	for _, d := range view.Disks {
-		number, known := view.Paths[arg.Path]
-		if arg.Matches(d) || arg.Name != "" && arg.Name == d.Name || arg.Path != "" && known && number == d.Number {
+		if arg.Matches(d) {
 			found = append(found, d)
 		}
 	}
@@ -199,16 +220,15 @@ func (l *Link) object(r disk.Reason, hint, format string, args ...any) {
 
 // judge decides on the disks of one node.
 type judge struct {
+	*device
+	devices *Devices
 	s       *snapshot.Snapshot
-	node    snapshot.Node
-	view    snapshot.PodView
-	talos   talos
 	class   provisioner.Class
 	request Request
 }
 
 func (j judge) disk(l *Link, d disk.Disk) {
-	l.Size, l.Device, l.Identity, l.Fingerprint = d.Size, d.Number, d.Identity(), d.Fingerprint
+	l.Size, l.Device, l.Identity, l.Fingerprint = d.Size, d.Number, j.set.Identity(d), d.Fingerprint
 	dir := j.view.Dirs[j.class.Name]
 	entry, exists := dir.Entry(l.Entry)
 	volumes := volumesOf(j.s, *l)
@@ -229,13 +249,16 @@ func (j judge) disk(l *Link, d disk.Disk) {
 			j.volume(l, d, v)
 		}
 	}
-	for _, c := range j.s.Install.Classes {
-		if c.Name != j.class.Name && c.HostDir == j.class.HostDir && c.Publishes(l.Entry) {
-			l.object(disk.OtherClass, fmt.Sprintf("kubectl -n %s edit configmap %s", j.s.Install.Namespace, j.s.Install.ConfigMap),
-				"would be published by class %s (%s) too, which has the same hostDir", c.Name, c.Mode)
-		}
+	for _, o := range slices.Concat(j.alsoPublished(l.Entry), j.mayBeOthers()) {
+		l.object(o.Reason, o.Hint, "%s", o.Message)
 	}
-	target, warning, err := d.Target(j.request.Target)
+	for _, v := range j.unplacedVolumes() {
+		l.Warnings = append(l.Warnings, fmt.Sprintf("whether it is the disk of volume %s (%s) could not be found out: nobody knows where %s leads", v.Name, v.Phase, v.Path))
+	}
+	for _, other := range j.set.OtherSizes(d) {
+		l.Warnings = append(l.Warnings, fmt.Sprintf("has the WWID of %s, and another size: if that is one LUN, of which not every path has seen it grow, two volumes would share it", other.Name))
+	}
+	target, warning, err := j.set.Target(d, j.request.Target)
 	if err != nil {
 		l.object(disk.NoStableName, "--target auto takes the best name there is", "%s", err)
 	}
@@ -243,12 +266,15 @@ func (j judge) disk(l *Link, d disk.Disk) {
 	if warning != "" {
 		l.Warnings = append(l.Warnings, warning)
 	}
-	for _, o := range d.Objections() {
+	for _, o := range j.objections(d) {
 		if accepts(j.request.Accept, o.Reason, j.node.Name, d.Name) {
 			l.Accepted = append(l.Accepted, o)
 			continue
 		}
 		o.Hint = j.hint(o, d)
+		if o.Reason == disk.HasPartitions {
+			o.Message += j.anotherSystem(d)
+		}
 		l.Action = Refuse
 		l.Objections = append(l.Objections, o)
 	}
@@ -257,42 +283,66 @@ func (j judge) disk(l *Link, d disk.Disk) {
 // present judges a link that leads to the disk already.
 func (j judge) present(l *Link, d disk.Disk, entry provisioner.Entry, volumes []snapshot.Volume) {
 	l.Action, l.Target = Unchanged, entry.Target
-	if !disk.StableTarget(entry.Target) {
-		l.Warnings = append(l.Warnings, fmt.Sprintf("the link holds %s, which may be another disk after a reboot", entry.Target))
+	switch why := j.set.Doubt(d, entry.Target); {
+	case why != "":
+		l.Warnings = append(l.Warnings, fmt.Sprintf("the link holds %s, which may be another disk after a reboot: %s", entry.Target, why))
+	case !disk.StableTarget(entry.Target):
+		l.Warnings = append(l.Warnings, unstable(entry.Target))
 	}
-	if other := j.otherEntry(d, j.class.Name, l.Entry); other != "" {
+	if other, _ := j.entries.other(d, j.class.HostDir, l.Entry); other != "" {
 		l.Warnings = append(l.Warnings, fmt.Sprintf("the disk is linked as %s too: two volumes share it", other))
 	}
 	for _, v := range volumes {
 		if v.Identity == nil {
 			continue
 		}
-		switch v.Identity.Same(d.Identity()) {
+		switch j.set.Same(*v.Identity, d) {
 		case disk.No:
 			l.object(disk.IdentityChanged, "",
-				"is another disk than the one that volume %s was made for: now %s, then %s", v.Name, d.Identity(), v.Identity)
+				"is another disk than the one that volume %s was made for: now %s, then %s", v.Name, nowOf(d, *v.Identity), v.Identity)
 		case disk.Unknown:
 			l.Warnings = append(l.Warnings, fmt.Sprintf("whether it is still the disk that volume %s was made for is unknown: nothing identifies it", v.Name))
 		}
 	}
 }
 
+func unstable(target string) string {
+	return fmt.Sprintf("the link holds %s, which may be another disk after a reboot", target)
+}
+
 // directory judges the class directory of the node.
 func (j judge) directory(l *Link, dir snapshot.Dir) {
-	restart := fmt.Sprintf("kubectl -n %s rollout restart daemonset %s", j.s.Install.Namespace, j.s.Install.Name)
+	restart := shell.Command("kubectl", "-n", j.s.Install.Namespace, "rollout", "restart", "daemonset", j.s.Install.Name)
 	switch {
 	case !dir.Exists:
 		l.object(disk.ClassDirectory, restart, "cannot be linked: the pod has no directory %s", j.class.MountDir)
 	case !dir.MountPoint:
 		l.object(disk.ClassDirectory, restart, "cannot be linked: %s in the pod is not the node's directory", j.class.MountDir)
+	case passing(j.class.HostDir, dir.Filesystem) != "":
+		l.object(disk.ClassDirectory, "give the class a hostDir on a disk, such as /var/lib/disks/"+j.class.Name,
+			"cannot be linked: %s is on %s, so that its links are gone at each reboot", j.class.HostDir, passing(j.class.HostDir, dir.Filesystem))
 	case dir.Problem != "":
 		l.object(disk.ClassDirectory, "", "cannot be linked: %s could not be read (%s)", j.class.MountDir, dir.Problem)
 	case !dir.Writable:
 		l.object(disk.ClassDirectory, "", "cannot be linked: %s cannot be written to", j.class.MountDir)
 	}
-	for _, o := range unreadClasses(j.s.Install, j.view, j.class.Name) {
-		l.object(o.Reason, o.Hint, "%s", o.Message)
+	for _, p := range j.talos.places {
+		for _, o := range p.unread(j.class.Name) {
+			l.object(o.Reason, o.Hint, "%s", o.Message)
+		}
 	}
+}
+
+// passing is the file system of a class directory, with its article, if what is
+// written there is gone at each reboot; empty if it stays.
+func passing(hostDir, filesystem string) string {
+	switch {
+	case snapshot.Volatile(filesystem):
+		return "a " + filesystem
+	case hostDir == "/run" || strings.HasPrefix(hostDir, "/run/"):
+		return "the node's tmpfs"
+	}
+	return ""
 }
 
 // system refuses the disk that the node lives on or uses itself, and every disk
@@ -307,33 +357,53 @@ func (j judge) system(l *Link, d disk.Disk) {
 // elsewhere refuses a disk that another entry of any class leads to, or that
 // another volume of the node was made for.
 func (j judge) elsewhere(l *Link, d disk.Disk) {
-	if other := j.otherEntry(d, j.class.Name, l.Entry); other != "" {
-		l.object(disk.AlreadyLinked, "", "is linked already, as %s", other)
+	if other, partition := j.entries.other(d, j.class.HostDir, l.Entry); other != "" {
+		o := linkedAs(other, partition)
+		l.object(o.Reason, "", "%s", o.Message)
 		return
 	}
 	own := func(v snapshot.Volume) bool {
 		return (v.Path == l.HostPath || v.Name == l.Volume) && (v.Node == l.Node || v.Node == "")
 	}
-	for _, o := range volumesOver(j.s, j.node.Name, d, own) {
+	found, maybe := j.devices.volumesOver(j.node.Name, d, own)
+	for _, o := range found {
 		l.object(o.Reason, o.Hint, "%s", o.Message)
 	}
+	l.Warnings = append(l.Warnings, maybe...)
 }
 
-// otherEntry is an entry, but the one named, that leads to the disk's bytes, as
-// HOSTPATH.
-func (j judge) otherEntry(d disk.Disk, class, entry string) string {
-	for _, c := range j.s.Install.Classes {
-		for _, e := range j.view.Dirs[c.Name].Entries {
-			if c.Name == class && e.Name == entry || e.Device == "" {
-				continue
-			}
-			leads, known := j.view.DiskByNumber(e.Device)
-			if e.Device == d.Number.String() || known && overlap(j.view, leads, d) {
-				return c.VolumePath(e.Name)
+// objections are what speaks against the disk by itself, by what it lies on, and by its other paths. A path
+// of a multipath map is nobody's disk: the map is.
+func (j judge) objections(d disk.Disk) []disk.Objection {
+	found := d.Objections()
+	if o, objects := j.set.Origin(d); objects && !slices.ContainsFunc(found, func(f disk.Objection) bool { return f.Reason == o.Reason }) {
+		found = append(found, o)
+	}
+	if other, is := j.set.UsedBy(d); is && !d.Used() {
+		found = append(found, disk.Objection{Reason: disk.InUse, Message: "is in use by another path to it, " + other.Name})
+	}
+	m, is := j.set.MapOf(d)
+	if !is {
+		return found
+	}
+	path := disk.Objection{
+		Reason:  disk.InUse,
+		Message: "is a path of multipath map " + m.Called(),
+		Hint:    "link the map: " + shell.Command("kubectl", "talosdisk", "link", m.Name, "--nodes", j.node.Name),
+	}
+	var kept []disk.Objection
+	for _, o := range found {
+		switch o.Reason {
+		case disk.HasSignature, disk.HasPartitions, disk.HasData: // What is there is the map's.
+			continue
+		case disk.InUse:
+			if path.Message != "" { // Who holds it comes first.
+				o, path = path, disk.Objection{}
 			}
 		}
+		kept = append(kept, o)
 	}
-	return ""
+	return kept
 }
 
 func (j judge) describe(e provisioner.Entry) string {
@@ -343,7 +413,7 @@ func (j judge) describe(e provisioner.Entry) string {
 	if e.Dangling() {
 		return fmt.Sprintf("the link of that name holds %s, which leads nowhere", e.Target)
 	}
-	if d, ok := j.view.DiskByNumber(e.Device); ok {
+	if d, ok := j.set.ByNumber(e.Device); ok {
 		return fmt.Sprintf("the link of that name leads to %s", d.Name)
 	}
 	return fmt.Sprintf("the link of that name holds %s", e.Target)
@@ -366,7 +436,7 @@ func volumesOf(s *snapshot.Snapshot, l Link) []snapshot.Volume {
 // is about to clean it.
 func (j judge) volume(l *Link, d disk.Disk, v snapshot.Volume) {
 	fits := v.Name == l.Volume && v.Path == l.HostPath && v.Node == l.Node && !v.Deleting && (v.Phase == "Available" || v.Phase == "Bound")
-	if fits && v.Identity != nil && v.Identity.Same(d.Identity()) == disk.Yes {
+	if fits && v.Identity != nil && j.set.Same(*v.Identity, d) == disk.Yes {
 		l.Warnings = append(l.Warnings, fmt.Sprintf("volume %s exists and was made for this disk: its link is made again", v.Name))
 		return
 	}
@@ -378,20 +448,27 @@ func (j judge) volume(l *Link, d disk.Disk, v snapshot.Volume) {
 	if v.Identity != nil {
 		which = "it was made for a disk with " + v.Identity.String()
 	}
-	l.object(disk.VolumeExists, "kubectl get pv "+v.Name, "cannot be linked as %s: volume %s (%s%s) exists for %s without its link, and %s",
+	l.object(disk.VolumeExists, shell.Command("kubectl", "get", "pv", v.Name), "cannot be linked as %s: volume %s (%s%s) exists for %s without its link, and %s",
 		l.Entry, v.Name, v.Phase, claim, v.Path, which)
 }
 
 // hint is what a person can do about an objection.
 func (j judge) hint(o disk.Objection, d disk.Disk) string {
-	if !o.Reason.Acceptable() {
+	switch held := d.Used(); {
+	case o.Reason == disk.InUse:
+		return cmp.Or(o.Hint, j.release(d))
+	case o.Reason == disk.NotChecked && len(d.MaybeUnder) > 0 && j.node.Pod.Value != nil:
+		return "see which files the loop devices have; one whose device is gone is left by a process that was killed, and ends with a reboot of the node: " +
+			shell.Command("kubectl", "-n", j.s.Install.Namespace, "exec", j.node.Pod.Value.Name, "-c", j.s.Install.Container, "--", "losetup", "-l")
+	case !o.Reason.Acceptable():
 		return o.Hint
+	case held:
+		return "" // Whatever has it comes first: it says so itself.
 	}
-	accept := fmt.Sprintf("--accept %s=%s/%s", o.Reason, j.node.Name, d.Name)
+	accept := shell.Command("--accept", string(o.Reason)+"="+j.node.Name+"/"+d.Name)
 	switch o.Reason {
-	case disk.HasSignature, disk.HasPartitions:
-		return fmt.Sprintf("wipe it if its data is not needed (talosctl -n %s wipe disk %s), or link it as it is with %s",
-			orNode(j.node), d.Name, accept)
+	case disk.HasSignature, disk.HasPartitions, disk.HasData:
+		return "wipe it if its data is not needed (" + shell.Command("talosctl", "-n", orNode(j.node), "wipe", "disk", d.Name) + "), or link it as it is with " + accept
 	default:
 		return "link it all the same with " + accept
 	}

@@ -67,6 +67,12 @@ func (w *world) disk(name string) *disk.Disk {
 	return &w.view.Disks[i]
 }
 
+// paths makes one disk of two.
+func (w *world) paths(first, second string) {
+	a, b := w.disk(first), w.disk(second)
+	a.WWID, b.WWID, b.Size, b.Serial, b.ByID = "naa.1", "naa.1", a.Size, a.Serial, nil
+}
+
 func (w *world) dir(class string, change func(*snapshot.Dir)) {
 	d := w.view.Dirs[class]
 	change(&d)
@@ -145,6 +151,16 @@ func TestDecide(t *testing.T) {
 		return func(w *world) { now := c; w.disk("vdb").Content = &now }
 	}
 	xfs := content(disk.Content{Signed: disk.Yes, Signature: disk.Signature{Type: "xfs", Usage: "filesystem", Label: "data"}, Busy: disk.No})
+	filled := content(disk.Content{Signed: disk.No, Unsigned: disk.Yes, Where: "its first MiB", Busy: disk.No})
+	under := func(backing string) func(*world) {
+		return func(w *world) {
+			w.disk("vdb").Under = []string{"loop7"}
+			w.view.Disks = append(w.view.Disks, disk.Disk{
+				Name: "loop7", Kernel: "loop7", Number: disk.Number{Major: 7, Minor: 7}, Kind: disk.KindLoop, Size: 60 << 30, Backing: backing, Over: w.disk("vdb").Number,
+				Content: &disk.Content{Signed: disk.No, Unsigned: disk.No, Busy: disk.No},
+			})
+		}
+	}
 	partitioned := func(w *world) { w.disk("vdb").Partitions = []string{"vdb1"} }
 	ask := func(args ...disk.Arg) func(*world) { return func(w *world) { w.req.Disks = args } }
 	same := func(w *world) *disk.ID { id := w.disk("vdb").Identity(); return &id }
@@ -165,7 +181,7 @@ func TestDecide(t *testing.T) {
 			objections: "system-disk: is a disk that the node itself lives on: it holds /mnt/block; in-use: ", accepted: "partitions"},
 		"system-disk by partition name": {change: []func(*world){func(w *world) { w.view.Beneath = nil; w.disk("vda").Content.Busy = disk.No }, ask(disk.Arg{Name: "vda"}), accept("partitions")},
 			action: Refuse, objections: "system-disk: is a disk that the node itself lives on: it has a partition named EPHEMERAL", accepted: "partitions"},
-		"system-disk by another path": {change: []func(*world){func(w *world) { w.disk("vda").WWID, w.disk("vdb").WWID = "naa.1", "naa.1" }}, action: Refuse, objections: "system-disk: is a disk that the node itself lives on: it is another path to vda"},
+		"system-disk by another path": {change: []func(*world){func(w *world) { w.paths("vda", "vdb") }}, action: Refuse, objections: "system-disk: is a disk that the node itself lives on: it is another path to vda; in-use: is in use by another path to it, vda"},
 		"system-disk-unknown": {change: []func(*world){func(w *world) { w.view.BeneathProblem = "0:51" }, accept("partitions")}, action: Refuse,
 			objections: "system-disk-unknown: may be the system disk, which cannot be told: 0:51"},
 		"in-use mounted": {change: []func(*world){content(disk.Content{Signed: disk.No, Busy: disk.Yes, BusyDetail: "it is mounted"})}, action: Refuse, objections: "in-use: is in use: it is mounted"},
@@ -184,13 +200,42 @@ func TestDecide(t *testing.T) {
 			})
 		}}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/n"},
 		"already-linked other path": {change: []func(*world){func(w *world) {
-			w.disk("vdb").WWID, w.disk("vdc").WWID = "naa.1", "naa.1"
+			w.paths("vdb", "vdc")
 			w.lies("block", "x", "/dev/vdc", "254:32")
 		}}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
-		"already-linked partition": {change: []func(*world){func(w *world) {
+		"partition-linked": {change: []func(*world){func(w *world) {
 			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "vdb1", Number: disk.Number{Major: 254, Minor: 17}, Kind: disk.KindPartition, Parent: "vdb"})
 			w.lies("files", "x", "/dev/vdb1", "254:17")
-		}}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x"},
+		}}, action: Refuse, objections: "partition-linked: has partition vdb1, which is published already, as /var/lib/disks/files/x"},
+		"in-use by another path": {change: []func(*world){func(w *world) {
+			w.paths("vdb", "vdc")
+			w.disk("vdc").Holders = []string{"dm-0"}
+		}}, action: Refuse, objections: "in-use: is in use by another path to it, vdc"},
+		"under a loop device by another path": {change: []func(*world){func(w *world) {
+			w.paths("vdb", "vdc")
+			w.disk("vdc").Under = []string{"loop3"}
+		}}, action: Refuse, objections: "in-use: is in use by another path to it, vdc"},
+		"a path that has not seen the LUN grow": {change: []func(*world){func(w *world) {
+			w.paths("vdb", "vdc")
+			w.disk("vdb").WWID, w.disk("vdc").WWID, w.disk("vdc").Size = "naa.5000c500a1b2c3d4", "naa.5000c500a1b2c3d4", 70<<30
+		}}, action: Create, warnings: "has the WWID of vdc, and another size: if that is one LUN"},
+		"the disk of another volume, grown": {change: []func(*world){func(w *world) {
+			id := *same(w)
+			id.Size /= 2
+			w.volume("other", func(v *snapshot.Volume) { v.Identity, v.Phase = &id, "Bound" })
+		}}, action: Create, warnings: "has the serial serial-vdb of the disk that volume local-pv-c3541d11 (Bound) was made for, and another size"},
+		"a volume of a zone that nobody sees": {change: []func(*world){func(w *world) {
+			w.volume("other", func(v *snapshot.Volume) { v.Node, v.Path = "", "/srv/block/y" })
+		}}, action: Create, warnings: "whether it is the disk of volume local-pv-c3541d11 (Available) could not be found out"},
+		"remote beneath a map": {change: []func(*world){func(w *world) {
+			w.disk("vdb").Kind, w.disk("vdb").Slaves, w.disk("vdc").Transport = disk.KindMapper, []string{"vdc"}, "fc"
+		}}, action: Refuse, objections: "remote: lies on vdc, which is a Fibre Channel disk", hint: "--accept remote=w-1/vdb"},
+		"volatile beneath an array": {change: []func(*world){func(w *world) {
+			w.disk("vdb").Kind, w.disk("vdb").Slaves, w.disk("vdc").Kernel = disk.KindRAID, []string{"zram0"}, "zram0"
+		}}, action: Refuse, objections: "volatile: lies on vdc, which is compressed memory (zram)"},
+		"remote beneath an array of a map, accepted": {change: []func(*world){func(w *world) {
+			w.disk("vdb").Kind, w.disk("vdb").Slaves, w.disk("vdc").Kernel = disk.KindRAID, []string{"rbd0"}, "rbd0"
+		}, accept("remote")}, action: Create, accepted: "remote: lies on vdc, which is a Ceph RBD image"},
 		"already-linked below": {change: []func(*world){func(w *world) {
 			m := whole("dm-0", 0)
 			m.Number, m.Kind, m.Slaves = disk.Number{Major: 253}, disk.KindMapper, []string{"vdb"}
@@ -272,19 +317,56 @@ func TestDecide(t *testing.T) {
 
 		"signature": {change: []func(*world){xfs}, action: Refuse, objections: `signature: has an xfs filesystem labelled "data"`,
 			hint: "wipe it if its data is not needed (talosctl -n 10.0.0.11 wipe disk vdb), or link it as it is with --accept signature=w-1/vdb"},
-		"signature accepted":            {change: []func(*world){xfs, accept("signature")}, action: Create, accepted: "signature: has an xfs"},
-		"signature accepted here":       {change: []func(*world){xfs, accept("signature=w-1/vdb")}, action: Create, accepted: "signature: has an xfs"},
-		"signature accepted elsewhere":  {change: []func(*world){xfs, accept("signature=w-2/vdb", "signature=w-1/vdc")}, action: Refuse, objections: "signature: has an xfs"},
-		"another reason accepted":       {change: []func(*world){xfs, accept("partitions", "loop", "too-small", "removable")}, action: Refuse, objections: "signature: has an xfs"},
-		"partitions":                    {change: []func(*world){partitioned}, action: Refuse, objections: "partitions: has 1 partition: vdb1", hint: "--accept partitions=w-1/vdb"},
-		"partitions accepted":           {change: []func(*world){partitioned, accept("partitions")}, action: Create, accepted: "partitions: has 1 partition: vdb1"},
-		"removable":                     {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }}, action: Refuse, objections: "removable: is removable", hint: "link it all the same with --accept removable=w-1/vdb"},
-		"removable accepted":            {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }, accept("removable")}, action: Create, accepted: "removable: is removable"},
-		"too-small":                     {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }}, action: Refuse, objections: "too-small: is smaller than 1Gi"},
-		"too-small accepted":            {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }, accept("too-small")}, action: Create, accepted: "too-small: is smaller"},
-		"loop":                          {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }}, action: Refuse, objections: "loop: is a loop device"},
-		"loop accepted":                 {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }, accept("loop=w-1/vdb")}, action: Create, accepted: "loop: is a loop device"},
-		"accepting does not hide other": {change: []func(*world){xfs, partitioned, accept("signature")}, action: Refuse, objections: "partitions: has 1", accepted: "signature: has an xfs"},
+		"signature accepted":           {change: []func(*world){xfs, accept("signature")}, action: Create, accepted: "signature: has an xfs"},
+		"signature accepted here":      {change: []func(*world){xfs, accept("signature=w-1/vdb")}, action: Create, accepted: "signature: has an xfs"},
+		"signature accepted elsewhere": {change: []func(*world){xfs, accept("signature=w-2/vdb", "signature=w-1/vdc")}, action: Refuse, objections: "signature: has an xfs"},
+		"another reason accepted":      {change: []func(*world){xfs, accept("partitions", "loop", "too-small", "removable")}, action: Refuse, objections: "signature: has an xfs"},
+		"partitions":                   {change: []func(*world){partitioned}, action: Refuse, objections: "partitions: has 1 partition: vdb1", hint: "--accept partitions=w-1/vdb"},
+		"partitions accepted":          {change: []func(*world){partitioned, accept("partitions")}, action: Create, accepted: "partitions: has 1 partition: vdb1"},
+		"removable":                    {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }}, action: Refuse, objections: "removable: is removable", hint: "link it all the same with --accept removable=w-1/vdb"},
+		"removable accepted":           {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }, accept("removable")}, action: Create, accepted: "removable: is removable"},
+		"too-small":                    {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }}, action: Refuse, objections: "too-small: is smaller than 1Gi"},
+		"too-small accepted":           {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }, accept("too-small")}, action: Create, accepted: "too-small: is smaller"},
+		"loop":                         {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }}, action: Refuse, objections: "loop: is a loop device"},
+		"loop accepted":                {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }, accept("loop=w-1/vdb")}, action: Create, accepted: "loop: is a loop device"},
+		"data":                         {change: []func(*world){filled}, action: Refuse, objections: "data: has data that no signature tells of, in its first MiB", hint: "wipe disk vdb"},
+		"data accepted":                {change: []func(*world){filled, accept("data=w-1/vdb")}, action: Create, accepted: "data: has data"},
+		"data, and not read":           {change: []func(*world){content(disk.Content{Signed: disk.No, Unsigned: disk.Unknown, Busy: disk.No}), accept("data")}, action: Refuse, objections: "not-checked: may hold data"},
+		"data beside a signature": {change: []func(*world){content(disk.Content{Signed: disk.Yes, Signature: disk.Signature{Type: "xfs", Usage: "filesystem"}, Busy: disk.No, Unsigned: disk.Yes, Format: "an SPDK blobstore"}), accept("signature")},
+			action: Refuse, objections: "data: has an SPDK blobstore", accepted: "signature: has an xfs"},
+		"remote":           {change: []func(*world){func(w *world) { w.disk("vdb").Transport = "iscsi" }}, action: Refuse, objections: "remote: is an iSCSI disk: other machines may use it too", hint: "--accept remote=w-1/vdb"},
+		"remote accepted":  {change: []func(*world){func(w *world) { w.disk("vdb").Transport = "nvme-tcp" }, accept("remote")}, action: Create, accepted: "remote: is an NVMe-oF namespace (tcp)"},
+		"remote by name":   {change: []func(*world){func(w *world) { w.disk("vdb").Kernel = "rbd0" }}, action: Refuse, objections: "remote: is a Ceph RBD image"},
+		"virtual":          {change: []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zd16", true }}, action: Refuse, objections: "virtual: is a ZFS volume", hint: "--accept virtual=w-1/vdb"},
+		"virtual accepted": {change: []func(*world){func(w *world) { w.disk("vdb").Virtual = true }, accept("virtual")}, action: Create, accepted: "virtual: is no hardware"},
+		"volatile": {change: []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zram0", true }, accept("virtual", "remote")}, action: Refuse,
+			objections: "volatile: is compressed memory (zram)"},
+		"in-use under a loop device": {change: []func(*world){under("/mnt/x"), accept("data", "loop")}, action: Refuse, objections: "in-use: is in use: under /dev/loop7"},
+		"in-use under a kubelet's loop device": {change: []func(*world){under("/var/lib/kubelet/plugins/kubernetes.io~local-volume/volumeDevices/local-pv-1/uid")}, action: Refuse, objections: "in-use: is in use: under /dev/loop7",
+			hint: "kubectl get pv local-pv-1"},
+		"not-checked under a loop device": {change: []func(*world){func(w *world) {
+			w.disk("vdb").MaybeUnder = []string{"loop7"}
+			w.Nodes[0].Pod = snapshot.Read(snapshot.Pod{Name: "lvp-1"})
+		}}, action: Refuse, objections: "not-checked: may be in use, under /dev/loop7",
+			hint: "kubectl -n storage exec lvp-1 -c"},
+		"already-linked under a loop device": {change: []func(*world){func(w *world) {
+			under("")(w)
+			w.lies("files", "x", bdisk, "254:16")
+			w.req.Disks = []disk.Arg{{Name: "loop7"}}
+		}, accept("loop")}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x", accepted: "loop: is a loop device", warnings: "has neither"},
+		"already-linked as a loop device": {change: []func(*world){func(w *world) {
+			under("")(w)
+			w.lies("files", "x", "/dev/loop7", "7:7")
+		}}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x; in-use: is in use: under /dev/loop7"},
+		"unchanged under a kubelet's loop device": {change: []func(*world){func(w *world) {
+			under("/var/lib/kubelet/plugins/kubernetes.io~local-volume/volumeDevices/local-pv-1/uid")(w)
+			filled(w)
+			w.lies("block", "vdb", bdisk, "254:16")
+		}}, action: Unchanged},
+		"class-directory in memory": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Filesystem = "tmpfs" }) }}, action: Refuse,
+			objections: "class-directory: cannot be linked: /var/lib/disks/block is on a tmpfs, so that its links are gone at each reboot"},
+		"class-directory elsewhere in memory": {change: []func(*world){func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Filesystem = "devtmpfs" }) }}, action: Create},
+		"accepting does not hide other":       {change: []func(*world){xfs, partitioned, accept("signature")}, action: Refuse, objections: "partitions: has 1", accepted: "signature: has an xfs"},
 
 		"unchanged": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16") }}, action: Unchanged},
 		"unchanged before every question": {change: []func(*world){xfs, partitioned, func(w *world) {
@@ -310,8 +392,13 @@ func TestDecide(t *testing.T) {
 		"unchanged, unrecorded": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.volume("vdb", nil) }}, action: Unchanged},
 		"unchanged, nothing identifies it": {change: []func(*world){func(w *world) {
 			w.lies("block", "vdb", bdisk, "254:16")
-			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{Size: 1} })
+			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{Size: 60 << 30} })
 		}}, action: Unchanged, warnings: "is unknown: nothing identifies it"},
+		"identity-changed, by its size alone": {change: []func(*world){func(w *world) {
+			w.disk("vdb").Serial, w.disk("vdb").ByID = "", nil
+			w.lies("block", "vdb", bdisk, "254:16")
+			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{Size: 20 << 30, ByPath: []string{"pci-vdb"}} })
+		}}, action: Refuse, objections: "now slot pci-vdb with 64424509440 bytes and not 21474836480, then slot pci-vdb"},
 		"identity-changed": {change: []func(*world){func(w *world) {
 			w.lies("block", "vdb", bdisk, "254:16")
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{Serial: "old"} })
@@ -378,7 +465,7 @@ func TestDecideSeveral(t *testing.T) {
 		"twice under two names": {func(w *world) { w.req.Disks = []disk.Arg{{Name: "vdb"}, {Path: "/dev/disk/by-id/virtio-vdb"}} },
 			"w-1/vdb vdb create \nw-1/vdb virtio-vdb refuse already-linked: is asked for twice, as vdb and as virtio-vdb"},
 		"two paths to one disk": {func(w *world) {
-			w.disk("vdb").WWID, w.disk("vdc").WWID = "naa.1", "naa.1"
+			w.paths("vdb", "vdc")
 			w.req.Disks = []disk.Arg{{Glob: "vd[bc]"}}
 		}, "w-1/vdb vdb create \nw-1/vdc vdc refuse already-linked: is asked for twice, as vdb and as vdc"},
 		"two disks under one name": {func(w *world) {
@@ -417,11 +504,15 @@ func TestDecideFails(t *testing.T) {
 		change func(*world)
 		want   string
 	}{
-		"no class":               {func(w *world) { w.Install.Classes = nil }, `has no class with volumeMode Block (classes: none)`},
-		"no Block class":         {func(w *world) { w.Install.Classes = w.Install.Classes[1:] }, `has no class with volumeMode Block (classes: files)`},
-		"several Block classes":  {func(w *world) { w.Install.Classes[1].Mode = provisioner.Block }, `has several classes with volumeMode Block: block, files`},
-		"another class":          {func(w *world) { w.req.Class = "x" }, `class "x" is not in the provisioner's configuration (classes: block, files)`},
-		"a Filesystem class":     {func(w *world) { w.req.Class = "files" }, `class "files" has volumeMode Filesystem: the kubelet would make a filesystem`},
+		"no class":              {func(w *world) { w.Install.Classes = nil }, `has no class with volumeMode Block (classes: none)`},
+		"no Block class":        {func(w *world) { w.Install.Classes = w.Install.Classes[1:] }, `has no class with volumeMode Block (classes: files)`},
+		"several Block classes": {func(w *world) { w.Install.Classes[1].Mode = provisioner.Block }, `has several classes with volumeMode Block: block, files`},
+		"another class":         {func(w *world) { w.req.Class = "x" }, `class "x" is not in the provisioner's configuration (classes: block, files)`},
+		"a Filesystem class":    {func(w *world) { w.req.Class = "files" }, `class "files" has volumeMode Filesystem: the kubelet would make a filesystem`},
+		"a class below /dev": {func(w *world) { w.req.Class, w.Install.Classes[0].HostDir = "block", "/dev/disk/kubernetes" },
+			"class \"block\" has hostDir /dev/disk/kubernetes: what is below /dev is made by the kernel and udev"},
+		"no class but one below /dev": {func(w *world) { w.Install.Classes[0].HostDir = "/dev/disk/by-partlabel" },
+			"has no class with volumeMode Block (classes: block below /dev, files)"},
 		"no /dev":                {func(w *world) { w.Install.Mounts = w.Install.Mounts[1:] }, "does not mount the host's /dev"},
 		"no mount":               {func(w *world) { w.Install.Mounts = w.Install.Mounts[:1] }, "does not mount the directory of class"},
 		"a read-only mount":      {func(w *world) { w.Install.Mounts[1].ReadOnly = true }, "read-only"},
@@ -446,8 +537,11 @@ func TestDecideFails(t *testing.T) {
 	}
 	for name, change := range map[string]func(*world){
 		"a chosen class of several": func(w *world) { w.Install.Classes[1].Mode = provisioner.Block; w.req.Class = "block" },
-		"namePattern takes it":      func(w *world) { w.Install.Classes[0].NamePattern = "vd*" },
-		"namePattern takes --as":    func(w *world) { w.Install.Classes[0].NamePattern, w.req.As = "r-*", "r-1" },
+		"a class beside one below /dev": func(w *world) {
+			w.Install.Classes = append([]provisioner.Class{{Name: "raw", HostDir: "/dev/disk/by-partlabel", MountDir: "/dev/disk/by-partlabel", Mode: provisioner.Block, NamePattern: "r-*"}}, w.Install.Classes...)
+		},
+		"namePattern takes it":   func(w *world) { w.Install.Classes[0].NamePattern = "vd*" },
+		"namePattern takes --as": func(w *world) { w.Install.Classes[0].NamePattern, w.req.As = "r-*", "r-1" },
 		"a mount of a parent": func(w *world) {
 			w.Install.Mounts = []provisioner.Mount{{HostPath: "/dev", MountPath: "/dev"}, {HostPath: "/var/lib/disks", MountPath: "/mnt"}}
 		},
@@ -477,6 +571,7 @@ func TestOverlap(t *testing.T) {
 		{Name: "y", Kernel: "y", Number: disk.Number{Major: 9, Minor: 1}, Slaves: []string{"x"}},
 		{Name: "gone", Number: disk.Number{Major: 10}},
 	}}
+	set := disk.NewSet(view.Disks, disk.Doubts{})
 	for pair, want := range map[string]bool{
 		"sda sda": true, "sda sda1": true, "sda1 sda2": false, "dm-2 sda": true, "dm-0 sda1": true, "dm-0 sda2": false, "dm-0 dm-1": false,
 		"dm-2 dm-1": false, "sda x": false, "x y": true, "gone sda": false,
@@ -484,7 +579,7 @@ func TestOverlap(t *testing.T) {
 		first, second, _ := strings.Cut(pair, " ")
 		a, _ := view.DiskByName(first)
 		b, _ := view.DiskByName(second)
-		if overlap(view, a, b) != want || overlap(view, b, a) != want {
+		if set.Overlap(a, b) != want || set.Overlap(b, a) != want {
 			t.Errorf("%s: %v", pair, !want)
 		}
 	}
@@ -500,7 +595,7 @@ func TestParseAcceptance(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"in-use": "cannot be accepted; signature, partitions, removable, too-small, loop can", "system-disk=w-1/vda": "cannot be accepted", "": "does not exist", "x": "does not exist",
+		"in-use": "cannot be accepted; signature, partitions, data, removable, too-small, loop, remote, virtual can", "system-disk=w-1/vda": "cannot be accepted", "": "does not exist", "x": "does not exist",
 		"Signature": "does not exist", "signature=": "does not name a disk", "signature=w-1": "does not name a disk", "signature=/vdb": "does not name a disk", "signature=w-1/": "does not name a disk",
 	} {
 		if got, err := ParseAcceptance(in); err == nil || !strings.Contains(err.Error(), want) || got != (Acceptance{}) {

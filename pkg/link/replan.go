@@ -82,6 +82,8 @@ func DecideAgain(s *snapshot.Snapshot, earlier Plan) (Plan, error) {
 		return Plan{}, failure.New(fmt.Sprintf("the plan was made for provisioner %q, and this one is %q", earlier.Provisioner, now), "")
 	}
 	p := Plan{TypeMeta: earlier.TypeMeta, Provisioner: earlier.Provisioner}
+	x := NewDevices(s)
+	before := make(map[string]*planned)
 	for _, then := range earlier.Links {
 		// What became of an earlier run of it is nothing that this one has seen.
 		then.Result, then.VolumeState = "", ""
@@ -89,45 +91,47 @@ func DecideAgain(s *snapshot.Snapshot, earlier Plan) (Plan, error) {
 			p.Links = append(p.Links, then)
 			continue
 		}
-		now, err := decideOne(s, then)
+		now, err := x.decideOne(then)
 		if err != nil {
 			return Plan{}, err
 		}
-		if i := slices.IndexFunc(s.Nodes, func(n snapshot.Node) bool { return n.Name == now.Node }); i >= 0 && s.Nodes[i].View.Value != nil {
-			now.contradict(*s.Nodes[i].View.Value, p.Links)
+		if before[now.Node] == nil {
+			before[now.Node] = newPlanned(x.Set(now.Node))
 		}
+		before[now.Node].add(&now)
 		p.Links = append(p.Links, now)
 	}
-	shared(p.Links)
+	x.compareNodes(p.Links)
 	return p, nil
 }
 
-func decideOne(s *snapshot.Snapshot, then Link) (Link, error) {
+func (x *Devices) decideOne(then Link) (Link, error) {
 	arg, err := then.arg()
 	if err != nil {
 		return Link{}, err
 	}
-	i := slices.IndexFunc(s.Nodes, func(n snapshot.Node) bool { return n.Name == then.Node })
-	if i < 0 {
+	node, there := x.chosen.NodeByName(then.Node)
+	if !there {
 		then.Action, then.Detail = Skip, "the node is not in the cluster, or not among the chosen ones"
 		return then, nil
 	}
-	one := *s
-	one.Nodes = s.Nodes[i : i+1]
 	r := Request{Disks: []disk.Arg{arg}, Class: then.Class, As: then.Entry}
 	for _, o := range then.Accepted {
 		r.Accept = append(r.Accept, Acceptance{Reason: o.Reason, Node: then.Node, Disk: then.Disk})
 	}
-	fresh, err := Decide(&one, r)
+	if err := Check(x.chosen, r); err != nil {
+		return Link{}, err
+	}
+	class, err := ChooseClass(x.s.Install, r.Class)
 	if err != nil {
 		return Link{}, err
 	}
-	now := fresh.Links[0]
+	now := x.decideNode(node, r, class)[0]
 	if now.Action != Create {
 		return now, nil
 	}
-	switch view := s.Nodes[i].View.Value; {
-	case then.NodeUID != s.Nodes[i].UID:
+	switch {
+	case then.NodeUID != node.UID:
 		now.object(disk.DeviceChanged, "", "is on another node of that name than the plan was made for")
 	case then.Action == Unchanged:
 		now.object(disk.DeviceChanged, "make a new plan", "was linked when the plan was made, and is not now")
@@ -135,10 +139,13 @@ func decideOne(s *snapshot.Snapshot, then Link) (Link, error) {
 		now.object(disk.DeviceChanged, "make a new plan", "has changed since the plan was made")
 	case then.Target != now.Target:
 		// The plan's own choice of name is as good as ours while it leads to the disk.
-		if number, known := view.Paths[then.Target]; !leadsTo(then.Target, now, known, number) {
+		if number, known := node.View.Value.Paths[then.Target]; !leadsTo(then.Target, now, known, number) {
 			now.object(disk.DeviceChanged, "make a new plan", "is no longer where %s leads", then.Target)
 		} else {
 			now.Target = then.Target
+			if !disk.StableTarget(now.Target) {
+				now.Warnings = append(now.Warnings, unstable(now.Target))
+			}
 		}
 	}
 	return now, nil

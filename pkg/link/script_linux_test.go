@@ -55,7 +55,7 @@ func (b *bench) argv() []string {
 	for i, dir := range b.dirs {
 		classes = append(classes, provisioner.Class{Name: fmt.Sprint("class-", i), MountDir: dir})
 	}
-	return Argv(classes, nil, true)
+	return Argv(classes, nil, nil, true)
 }
 
 // stdin is the script, and once it has looked, steps, a word a line.
@@ -115,7 +115,7 @@ func (b *bench) seen(name string) disk.Disk {
 // look is what the probe sees.
 func (b *bench) look(classes []provisioner.Class, closely ...string) snapshot.PodView {
 	b.t.Helper()
-	out, err := b.Output(b.shell, Argv(classes, closely, false), stdin())
+	out, err := b.Output(b.shell, Argv(classes, closely, nil, false), stdin())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func TestScriptMountedMeanwhile(t *testing.T) {
 		d := b.Disk("vdb", gib)
 		b.Do("mke2fs -q /dev/vdb")
 		seen := b.seen("vdb")
-		elsewhere := probetest.New(t)
+		elsewhere := b.Other()
 		elsewhere.Node("sdx", d.Minor)
 		elsewhere.Do("mkdir /dev/m && mount /dev/sdx /dev/m")
 		b.expect("mounted in another namespace", b.do(b.link(seen, b.dirs[0], "vdb", "/dev/vdb")...), "changed: what the node says")

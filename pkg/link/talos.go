@@ -4,10 +4,10 @@ package link
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -68,10 +68,15 @@ func (u Use) String() string {
 // talos is what a node's Talos API told of its disks, put together with what the
 // node's provisioner pod sees. The zero value says nothing of any disk.
 type talos struct {
-	node  snapshot.Node
-	view  snapshot.PodView
-	told  snapshot.Talos
-	disks []snapshot.TalosDisk
+	node snapshot.Node
+	view snapshot.PodView
+	set  *disk.Set
+	// places are the installations of the provisioner that have to do with the node.
+	places []place
+	told   snapshot.Talos
+	disks  []snapshot.TalosDisk
+	// system are the disks that the node lives on, by what the pod sees.
+	system map[disk.Number]string
 	// byName are positions in disks; parents the disks of partitions; links the
 	// devices of udev's names.
 	byName  map[string]int
@@ -81,14 +86,18 @@ type talos struct {
 	uses map[string][]Use
 	// matches are the whole disks of the view.
 	matches map[disk.Number]match
+	// paths are those of the matches that Talos tells a use of, by the first path to the
+	// same disk.
+	paths map[string][]disk.Number
 	// sure tells whether Talos told all that the node lives on, of the node that the
 	// pod sees: its system disk is surely one of the pod's.
 	sure bool
 }
 
-// talosOf puts a node's two views together.
-func talosOf(n snapshot.Node) talos {
-	t := talos{node: n, view: value(n.View), told: value(n.Talos)}
+// talosOf puts a node's two views together; set and told are their disks.
+func talosOf(s *snapshot.Snapshot, n snapshot.Node, set, told *disk.Set) talos {
+	t := talos{node: n, view: value(n.View), set: set, told: value(n.Talos), places: placesOf(s, n)}
+	t.system = set.SystemDisks(t.view.Beneath)
 	if t.told.Disks.Value == nil {
 		return t
 	}
@@ -111,11 +120,15 @@ func talosOf(n snapshot.Node) talos {
 		}
 	}
 	t.findUses()
-	t.matches = make(map[disk.Number]match)
+	t.matches, t.paths = make(map[disk.Number]match), make(map[string][]disk.Number)
 	for _, d := range t.view.Disks {
 		if d.Whole() {
-			m := matching(t.disks, d)
+			m := matching(set, told, t.disks, t.byName, d)
 			t.matches[d.Number] = m
+			if m.disk != nil && len(t.uses[m.disk.Name]) > 0 {
+				first := set.First(d).Name
+				t.paths[first] = append(t.paths[first], d.Number)
+			}
 			t.sure = t.sure || m.sure && m.disk.Name == value(t.told.System)
 		}
 	}
@@ -273,16 +286,16 @@ type word struct {
 // of finds what Talos says of a device that the pod sees: of its disk if it is a
 // partition, and of every other path to that disk.
 func (t talos) of(d disk.Disk) word {
-	if parent, ok := t.view.DiskByName(d.Parent); ok && d.Kind == disk.KindPartition {
+	if parent, ok := t.set.ByName(d.Parent); ok && d.Kind == disk.KindPartition {
 		d = parent
 	}
 	w := word{match: t.matches[d.Number]}
 	if w.disk != nil {
 		w.uses = slices.Clone(t.uses[w.disk.Name])
 	}
-	for _, other := range t.view.Disks {
-		if m := t.matches[other.Number]; d.WWID != "" && other.WWID == d.WWID && other.Number != d.Number && m.disk != nil {
-			w.uses = append(w.uses, t.uses[m.disk.Name]...)
+	for _, other := range t.paths[t.set.First(d).Name] {
+		if other != d.Number {
+			w.uses = append(w.uses, t.uses[t.matches[other].disk.Name]...)
 		}
 	}
 	return w
@@ -297,12 +310,14 @@ func (t talos) ofTalos(d snapshot.TalosDisk) word {
 // out, and those without a size.
 func (t talos) unmatched() []snapshot.TalosDisk {
 	var left []snapshot.TalosDisk
-	for _, d := range t.disks {
-		seen := false
-		for _, m := range t.matches {
-			seen = seen || m.disk != nil && m.disk.Name == d.Name
+	seen := make(map[string]bool)
+	for _, m := range t.matches {
+		if m.disk != nil {
+			seen[m.disk.Name] = true
 		}
-		if !seen && !d.Virtual() && d.Size > 0 {
+	}
+	for _, d := range t.disks {
+		if !seen[d.Name] && !d.Virtual() && d.Size > 0 {
 			left = append(left, d)
 		}
 	}
@@ -333,7 +348,7 @@ func (t talos) claims(d disk.Disk) (why string, found []disk.Objection) {
 	if t.view.BeneathProblem != "" && (!t.sure || !w.sure || w.conflict != "") {
 		found = append(found, disk.Objection{Reason: disk.SystemDiskUnknown, Message: "may be the system disk, which cannot be told: " + t.view.BeneathProblem})
 	}
-	why = cmp.Or(disk.SystemDisks(t.view.Disks, t.view.Beneath)[d.Number], w.system())
+	why = cmp.Or(t.system[d.Number], w.system())
 	return why, append(found, t.objections(w, why)...)
 }
 
@@ -358,9 +373,9 @@ func (t talos) objections(w word, why string) []disk.Objection {
 	}
 	switch {
 	case len(volumes) > 0:
-		add(disk.InUse, "belongs to Talos volume "+strings.Join(volumes, ", "), fmt.Sprintf("talosctl -n %s get volumestatus", orNode(t.node)))
+		add(disk.InUse, "belongs to Talos volume "+strings.Join(volumes, ", "), shell.Command("talosctl", "-n", orNode(t.node), "get", "volumestatus"))
 	case len(mounts) > 0 && why == "":
-		add(disk.InUse, "is mounted on the node, at "+strings.Join(mounts, ", "), fmt.Sprintf("talosctl -n %s mounts", orNode(t.node)))
+		add(disk.InUse, "is mounted on the node, at "+strings.Join(mounts, ", "), shell.Command("talosctl", "-n", orNode(t.node), "mounts"))
 	}
 	if w.conflict != "" {
 		add(disk.DeviceChanged, w.conflict, "try again; if it stays so, the talosconfig may be another cluster's")
@@ -384,18 +399,22 @@ func TalosUnread(s *snapshot.Snapshot) []Unread {
 		if len(whys) == 0 {
 			continue
 		}
-		why := strings.Join(whys, "; ")
-		if i := slices.IndexFunc(all, func(u Unread) bool { return u.Why == why }); i >= 0 {
-			all[i].Nodes = append(all[i].Nodes, n.Name)
-			continue
-		}
-		all = append(all, Unread{Nodes: []string{n.Name}, Why: why})
+		all = join(all, n.Name, strings.Join(whys, "; "))
 	}
 	return all
 }
 
-// Unread is what Talos did not tell of some nodes, for one reason.
+// Unread is what could not be read of some nodes, for one reason.
 type Unread struct {
 	Nodes []string
 	Why   string
+}
+
+// join puts a node to those with the same reason.
+func join(all []Unread, node, why string) []Unread {
+	if i := slices.IndexFunc(all, func(u Unread) bool { return u.Why == why }); i >= 0 {
+		all[i].Nodes = append(all[i].Nodes, node)
+		return all
+	}
+	return append(all, Unread{Nodes: []string{node}, Why: why})
 }

@@ -101,8 +101,9 @@ func TestDecideWithTalos(t *testing.T) {
 			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdx1", ParentLocation: "/dev/vdx"})(w, told)
 		}, "in-use: belongs to Talos volume u-x (vdx1, ready)"},
 		"in-use by another path": {func(w *world, told *snapshot.Talos) {
-			w.disk("vdb").WWID, w.disk("vdc").WWID = "naa.1", "naa.1"
-			(*told.Disks.Value)[1].WWID, (*told.Disks.Value)[2].WWID = "naa.1", "naa.1"
+			w.paths("vdb", "vdc")
+			first, second := &(*told.Disks.Value)[1], &(*told.Disks.Value)[2]
+			first.WWID, second.WWID, second.Serial, second.Symlinks = "naa.1", "naa.1", first.Serial, nil
 			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdc1", ParentLocation: "/dev/vdc"})(w, told)
 		}, "in-use: belongs to Talos volume u-x (vdc1, ready)"},
 		"in-use, of a partition of it": {func(w *world, told *snapshot.Talos) {
@@ -297,11 +298,14 @@ func TestMatching(t *testing.T) {
 		sure     bool
 		conflict bool
 	}{
-		"by wwid, whatever else":         {[]snapshot.TalosDisk{{Name: "sdb", Size: 11, WWID: "naa.1 x", Serial: "other"}}, "sdb", true, false},
+		"by wwid":                        {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.1 x"}}, "sdb", true, false},
+		"by wwid, another serial":        {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.1 x", Serial: "other"}}, "", false, true},
+		"by wwid, another size":          {[]snapshot.TalosDisk{{Name: "sdb", Size: 11, WWID: "naa.1 x"}}, "", false, true},
 		"by another wwid":                {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.2", Serial: "AB-1"}}, "", false, true},
 		"by serial, written differently": {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Serial: "AB_1 "}}, "sdb", true, false},
 		"by serial, another size":        {[]snapshot.TalosDisk{{Name: "sdb", Size: 11, Serial: "AB-1"}}, "", false, true},
-		"by a name":                      {[]snapshot.TalosDisk{{Name: "sdb", Serial: "other", Symlinks: []string{"/dev/disk/by-id/wwn-1"}}}, "sdb", true, false},
+		"by a name":                      {[]snapshot.TalosDisk{{Name: "sdb", Symlinks: []string{"/dev/disk/by-id/wwn-1"}}}, "sdb", true, false},
+		"by a name, another serial":      {[]snapshot.TalosDisk{{Name: "sdb", Serial: "other", Symlinks: []string{"/dev/disk/by-id/wwn-1"}}}, "", false, true},
 		"by a name of its content":       {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/lvm-pv-uuid-1"}}}, "sdb", false, false},
 		"by other names":                 {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/wwn-2"}}}, "", false, true},
 		"by name and size":               {[]snapshot.TalosDisk{{Name: "sdb", Size: 10}}, "sdb", false, false},
@@ -312,7 +316,11 @@ func TestMatching(t *testing.T) {
 		"another name, the same size":    {[]snapshot.TalosDisk{{Name: "sdc", Size: 10}}, "", false, false},
 		"nothing":                        {nil, "", false, false},
 	} {
-		m := matching(c.disks, seen)
+		node := snapshot.Node{
+			Name: "w-1", View: snapshot.Read(snapshot.PodView{Disks: []disk.Disk{seen}}),
+			Talos: snapshot.Read(snapshot.Talos{Disks: snapshot.Read(c.disks)}),
+		}
+		m := NewDevices(&snapshot.Snapshot{Nodes: []snapshot.Node{node}}).node(node.Name).talos.of(seen).match
 		got := ""
 		if m.disk != nil {
 			got = m.disk.Name

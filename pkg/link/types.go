@@ -106,6 +106,9 @@ type Link struct {
 	Detail string `json:"detail,omitempty"`
 	// VolumeState is what is known of the volume once it was waited for.
 	VolumeState string `json:"volumeState,omitempty"`
+
+	// recorded: which disk the volume was made for is known beside the volume.
+	recorded bool
 }
 
 // Refused tells whether the plan refuses the link.

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -65,6 +66,7 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 	}
 	looked := false
 	matched := make(map[string]bool)
+	x := NewDevices(s)
 	for _, node := range s.Nodes {
 		if node.View.Value == nil {
 			for _, name := range r.Names {
@@ -92,7 +94,7 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 						continue
 					}
 					matched[name] = true
-					p.Links = append(p.Links, decideUnlink(s, node, class, e))
+					p.Links = append(p.Links, x.decideUnlink(node, class, e))
 					break
 				}
 			}
@@ -115,19 +117,17 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 }
 
 func unlinkClasses(install provisioner.Install, name string) ([]provisioner.Class, error) {
-	if name != "" {
-		class, err := ChooseClass(install, name)
-		return []provisioner.Class{class}, err
-	}
 	var blocks []provisioner.Class
+	var names, all []string
 	for _, c := range install.Classes {
+		all = append(all, c.Name)
 		if c.Mode == provisioner.Block {
-			blocks = append(blocks, c)
+			blocks, names = append(blocks, c), append(names, c.Name)
 		}
 	}
-	if len(blocks) == 0 {
-		_, err := ChooseClass(install, "")
-		return nil, err
+	if name != "" || len(blocks) == 0 {
+		class, err := chooseClass(install, name, names, all)
+		return []provisioner.Class{class}, err
 	}
 	return blocks, nil
 }
@@ -140,16 +140,17 @@ func classNames(classes []provisioner.Class) string {
 	return "class " + strings.Join(names, " or ")
 }
 
-func decideUnlink(s *snapshot.Snapshot, node snapshot.Node, class provisioner.Class, e provisioner.Entry) Link {
+func (x *Devices) decideUnlink(node snapshot.Node, class provisioner.Class, e provisioner.Entry) Link {
+	s, set := x.s, x.Set(node.Name)
 	l := newLink(node, class, e.Name, e.Name)
 	l.Action, l.Target = Remove, e.Target
-	if d, ok := node.View.Value.DiskByNumber(e.Device); ok && e.Device != "" {
-		l.Disk, l.Size, l.Device, l.Identity = d.Name, d.Size, d.Number, d.Identity()
+	if d, ok := set.ByNumber(e.Device); ok {
+		l.Disk, l.Size, l.Device, l.Identity = d.Name, d.Size, d.Number, set.Identity(d)
 	}
 	switch {
 	case e.Kind != provisioner.Link:
 		l.object(NotALink, "", "is a %s, not a link", e.Kind)
-	case !strings.HasPrefix(e.Target, "/dev/"):
+	case !strings.HasPrefix(path.Clean(e.Target), "/dev/"):
 		l.object(NotOurs, "", "holds %s, which is not below /dev", e.Target)
 	}
 	for _, v := range volumesOf(s, l) {
@@ -177,7 +178,7 @@ func keeps(s *snapshot.Snapshot, v snapshot.Volume) (disk.Objection, bool) {
 			return disk.Objection{}, false
 		}
 		// Pre-bound: a claim is about to get it.
-		return disk.Objection{Reason: Claimed, Message: fmt.Sprintf("is reserved: volume %s is for %s", v.Name, claim), Hint: "kubectl get pv " + v.Name}, true
+		return disk.Objection{Reason: Claimed, Message: fmt.Sprintf("is reserved: volume %s is for %s", v.Name, claim), Hint: shell.Command("kubectl", "get", "pv", v.Name)}, true
 	case "Bound":
 		by := ""
 		if v.Claim != nil {
@@ -190,7 +191,7 @@ func keeps(s *snapshot.Snapshot, v snapshot.Volume) (disk.Objection, bool) {
 		}
 		hint := ""
 		if v.Claim != nil {
-			hint = fmt.Sprintf("delete the claim if its data is not needed: kubectl -n %s delete pvc %s", v.Claim.Namespace, v.Claim.Name)
+			hint = "delete the claim if its data is not needed: " + shell.Command("kubectl", "-n", v.Claim.Namespace, "delete", "pvc", v.Claim.Name)
 		}
 		return disk.Objection{Reason: Claimed, Message: fmt.Sprintf("is in use: volume %s is bound to %s%s", v.Name, claim, by), Hint: hint}, true
 	case "Released", "Failed":
@@ -198,16 +199,16 @@ func keeps(s *snapshot.Snapshot, v snapshot.Volume) (disk.Objection, bool) {
 			return disk.Objection{
 				Reason:  Cleaning,
 				Message: fmt.Sprintf("is being cleaned: volume %s is %s, and the cleaner needs the link", v.Name, v.Phase),
-				Hint:    "wait until it is Available again: kubectl get pv " + v.Name + " -w",
+				Hint:    "wait until it is Available again: " + shell.Command("kubectl", "get", "pv", v.Name, "-w"),
 			}, true
 		}
 		return disk.Objection{
 			Reason:  Released,
 			Message: fmt.Sprintf("still holds the data of %s: volume %s is %s and is not cleaned by itself; a new link would publish it as an empty disk", claim, v.Name, v.Phase),
-			Hint:    "wipe the disk, then: kubectl delete pv " + v.Name,
+			Hint:    "wipe the disk, then: " + shell.Command("kubectl", "delete", "pv", v.Name),
 		}, true
 	}
-	return disk.Objection{Reason: NotKnown, Message: fmt.Sprintf("may be in use: volume %s has phase %q", v.Name, v.Phase), Hint: "kubectl get pv " + v.Name}, true
+	return disk.Objection{Reason: NotKnown, Message: fmt.Sprintf("may be in use: volume %s has phase %q", v.Name, v.Phase), Hint: shell.Command("kubectl", "get", "pv", v.Name)}, true
 }
 
 func podNames(namespace string, names []string) string {

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 )
 
 func (r RollOut) one(ctx context.Context, s Step, n Node) Outcome {
@@ -54,7 +54,7 @@ func (a attempt) admit(ctx context.Context) (state, *Outcome) {
 	if err := a.verify(ctx); err != nil {
 		return refuse(err.Error(), "run it again")
 	}
-	now, err := a.look(ctx)
+	now, err := a.well(ctx)
 	if err != nil {
 		return refuse(err.Error(), "")
 	}
@@ -70,12 +70,20 @@ func (a attempt) admit(ctx context.Context) (state, *Outcome) {
 		return refuse("", "")
 	case a.Mode == Staged:
 		return now, nil
-	case now.kubelet.PID == 0 || now.kubelet.Healthy != disk.Yes:
-		return refuse(fmt.Sprintf("its kubelet is not healthy before anything is done: %s", now.kubelet), "talosctl -n NODE service kubelet")
+	case !now.kubelet.well():
+		return refuse(fmt.Sprintf("its kubelet is not healthy before anything is done: %s%s", now.kubelet, a.waited()), "talosctl -n NODE service kubelet")
 	case !now.readiness.Ready:
-		return refuse(fmt.Sprintf("it is NotReady before anything is done: %s", now.readiness.Why), fmt.Sprintf("kubectl describe node %s", a.step.Node))
+		return refuse(fmt.Sprintf("it is NotReady before anything is done: %s%s", now.readiness.Why, a.waited()), shell.Command("kubectl", "describe", "node", a.step.Node))
 	}
 	return now, nil
+}
+
+// waited says for how long a node was given to be well.
+func (a attempt) waited() string {
+	if a.Admit <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (it was given %s)", a.Admit)
 }
 
 // try tries, verifies, keeps.
@@ -152,7 +160,9 @@ func (a attempt) keep(ctx context.Context, deadline time.Time) Outcome {
 // keepHint: a second run would find everything visible, and do nothing.
 const keepHint = "any change keeps it, such as a comment: talosctl -n NODE edit machineconfig --mode no-reboot"
 
-func (a attempt) listHint() string { return "kubectl talosdisk mounts list --nodes " + a.step.Node }
+func (a attempt) listHint() string {
+	return shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", a.step.Node)
+}
 
 // changed is the outcome where neither the old configuration nor the new one is in force.
 func (a attempt) changed() Outcome {

@@ -96,7 +96,7 @@ func (t *text) config() (config Config, err error) {
 		}
 	}
 	config.KubeletDocument = len(t.kind("KubeletConfig")) > 0
-	for _, doc := range t.kind("UserVolumeConfig") {
+	for _, doc := range t.kind(userVolume) {
 		var volume struct {
 			Name       string `yaml:"name"`
 			VolumeType string `yaml:"volumeType"`

@@ -69,8 +69,8 @@ func (t *text) convertible(c Change) (*yaml.Node, error) {
 		return nil, failure.New(fmt.Sprintf(`the machine configuration has several "KubeletConfig" documents (lines %d and %d)`, docs[0].Line, docs[1].Line), "")
 	case !isNull(t.at(mountsPath[:2]...)):
 		return nil, failure.New(`the machine configuration has a "KubeletConfig" document and machine.kubelet, which Talos does not take together`, "")
-	case len(c.Remove) > 0:
-		return nil, failure.New(`a "KubeletConfig" document has no extra mounts to remove`, "")
+	case len(c.Remove) > 0 || len(c.Rebind) > 0:
+		return nil, failure.New(`a "KubeletConfig" document has no extra mounts to remove or change`, "")
 	case len(t.kind("KubeCredentialProviderConfig")) > 0:
 		return nil, failure.New(`the machine configuration has a "KubeCredentialProviderConfig" document, which Talos does not take beside machine.kubelet`, freshWays)
 	}

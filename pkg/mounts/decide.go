@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 )
 
@@ -39,14 +40,18 @@ func Decide(n NodeState, r Request) Plan {
 		return p.end(ActionRefuse, ReasonPropagation, fmt.Sprintf("propagation %q is none of rslave, rshared and private", r.Propagation), "--propagation rslave")
 	}
 
-	var need []string
+	var need, bound []string
 	for _, dir := range outer(dirs) {
-		d := n.judge(dir)
+		d := n.judge(dir, dirs)
 		p.Directories = append(p.Directories, d)
 		if d.Warning != "" {
 			p.warn(fmt.Sprintf("%q %s", d.Path, d.Warning))
 		}
-		if d.Action == ActionPatch {
+		switch {
+		case d.Action != ActionPatch:
+		case d.Reason == ReasonBindForRbind:
+			bound = append(bound, dir)
+		default:
 			need = append(need, dir)
 		}
 	}
@@ -56,7 +61,7 @@ func Decide(n NodeState, r Request) Plan {
 			return p.end(action, of[0].Reason, sentence(of), hints(of))
 		}
 	}
-	if len(need) == 0 {
+	if len(need) == 0 && len(bound) == 0 {
 		n.oddities(&p)
 		p.warn(n.Unkept())
 		reason := ReasonVisible
@@ -69,11 +74,11 @@ func Decide(n NodeState, r Request) Plan {
 		return p.end(ActionUnchanged, reason, sentence(p.Directories), "")
 	}
 
-	if n.Config.KubeletDocument && !r.Convert {
+	if n.Config.KubeletDocument && !r.Convert && len(need) > 0 {
 		p.Ways = waysWithout(n.Version, need[0])
 		return p.end(ActionRefuse, ReasonKubeletDocument,
-			fmt.Sprintf("the kubelet is configured by a KubeletConfig document, which has no extraMounts, and does not see %s", quoted(need)),
-			fmt.Sprintf("give the provisioner a directory that the kubelet sees already; or have machine.kubelet back: kubectl talosdisk mounts --nodes %s --convert-kubelet-config", n.Node))
+			"the kubelet is configured by a KubeletConfig document, which has no extraMounts, and "+n.doesNotSee(need),
+			"give the provisioner a directory that the kubelet sees already; or have machine.kubelet back: "+shell.Command("kubectl", "talosdisk", "mounts", "--nodes", n.Node, "--convert-kubelet-config"))
 	}
 	if refused := n.obstacle(&p); refused != nil {
 		return *refused
@@ -86,7 +91,11 @@ func Decide(n NodeState, r Request) Plan {
 		taken = append(taken, m.destination())
 	}
 	adds := join(n.Version, need, taken)
-	p.end(ActionPatch, ReasonNoEntry, sentence(p.of(ActionPatch)), "")
+	changed := p.of(ActionPatch)
+	p.end(ActionPatch, changed[0].Reason, sentence(changed), "")
+	if refused := n.rebind(&p, bound); refused != nil {
+		return *refused
+	}
 	for _, dir := range adds {
 		if host := n.host(dir); host.Exists == disk.No && host.Problem != "" {
 			return p.end(ActionRefuse, ReasonDirectory, host.Problem+" on the node: the kubelet would not start with a mount of it", "give the provisioner another directory, such as /var/lib/disks")
@@ -101,6 +110,27 @@ func Decide(n NodeState, r Request) Plan {
 	}
 	p.Convert, p.Restarts = n.Config.KubeletDocument, !r.Staged
 	return p
+}
+
+// doesNotSee says of directories that no entry shows whether the kubelet sees them.
+func (n NodeState) doesNotSee(dirs []string) string {
+	var unseen, unknown []string
+	why := ""
+	for _, dir := range dirs {
+		if s := n.See(dir); s.Visible == disk.No {
+			unseen = append(unseen, dir)
+		} else {
+			unknown, why = append(unknown, dir), cmp.Or(why, s.Why)
+		}
+	}
+	var parts []string
+	if len(unseen) > 0 {
+		parts = append(parts, "does not see "+quoted(unseen))
+	}
+	if len(unknown) > 0 {
+		parts = append(parts, fmt.Sprintf("whether it sees %s is unknown: %s", quoted(unknown), why))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // host is what the node has at dir; nothing where nobody looked.
@@ -196,7 +226,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 		if n.NotReady != "" {
 			message += ": " + n.NotReady
 		}
-		refused = p.end(ActionRefuse, ReasonNotReady, message, "kubectl describe node "+n.Node)
+		refused = p.end(ActionRefuse, ReasonNotReady, message, shell.Command("kubectl", "describe", "node", n.Node))
 	case hazard != "" && !r.AcceptHazard:
 		refused = p.end(ActionRefuse, ReasonHazard, hazard, "upgrade Talos, or restart it all the same with --accept "+string(ReasonHazard))
 	default:
@@ -242,7 +272,7 @@ func (n NodeState) ways(refused []Directory) []Way {
 // edit is a hint to edit the configuration by hand. No patch is ever printed: Talos's
 // merge appends to the list of extraMounts.
 func (n NodeState) edit(what string) string {
-	return fmt.Sprintf("%s: talosctl -n %s edit machineconfig --mode no-reboot", what, n.address())
+	return what + ": " + shell.Command("talosctl", "-n", n.address(), "edit", "machineconfig", "--mode", "no-reboot")
 }
 
 // address is what talosctl takes for the node.

@@ -4,9 +4,10 @@ package mounts
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 )
 
 // remove plans to take out all entries for exactly these directories, or for the
@@ -38,12 +39,12 @@ func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
 	}
 	gone = outer(gone)
 	var lost []string
-	for _, name := range slices.Sorted(maps.Keys(n.Volumes)) {
+	for _, name := range n.volumes() {
 		if n.loses(n.Volumes[name], gone, left) {
 			lost = append(lost, name)
 		}
 	}
-	if refused := n.usedBy(&p, lost); refused != nil {
+	if refused := n.usedBy(&p, lost, "without the entry the kubelet could not unmount it, and the pod could not be deleted"); refused != nil {
 		return *refused
 	}
 	p.end(ActionPatch, ReasonRemove, "the extraMounts for "+quoted(gone)+" are taken out", "")
@@ -54,10 +55,10 @@ func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
 	return p
 }
 
-// usedBy refuses to hide a file system from the kubelet that has it mounted for a
-// pod: it could not unmount it any more, and the pod could not be deleted until
+// usedBy refuses to make something else of volumes that pods use. Above all not to hide
+// a file system from the kubelet that has it mounted for a pod: it could not unmount it any more, and the pod could not be deleted until
 // the entry is back (seen with kubelet v1.37.2).
-func (n NodeState) usedBy(p *Plan, lost []string) *Plan {
+func (n NodeState) usedBy(p *Plan, lost []string, why string) *Plan {
 	if len(lost) == 0 {
 		return nil
 	}
@@ -69,8 +70,8 @@ func (n NodeState) usedBy(p *Plan, lost []string) *Plan {
 		if pods := n.Used[name]; len(pods) > 0 {
 			namespace, pod, _ := strings.Cut(pods[0], "/")
 			refused := p.end(ActionRefuse, ReasonVolumeInUse,
-				fmt.Sprintf("volume %q at %q is used by pod %q: without the entry the kubelet could not unmount it, and the pod could not be deleted", name, n.Volumes[name], pods[0]),
-				fmt.Sprintf("kubectl -n %s delete pod %s", namespace, pod))
+				fmt.Sprintf("volume %q at %q is used by pod %q: %s", name, n.Volumes[name], pods[0], why),
+				shell.Command("kubectl", "-n", namespace, "delete", "pod", pod))
 			return &refused
 		}
 	}

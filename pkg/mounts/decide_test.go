@@ -38,6 +38,7 @@ func TestDecideOnOneDirectory(t *testing.T) {
 	reader := func(host, kubelet string) func(*NodeState) {
 		return watched(listing(map[string][2]string{disksDir: {host, kubelet}}))
 	}
+	down := watched(&View{Dirs: map[string]Sight{disksDir: {Host: Listing{Exists: disk.Yes, Entries: []string{"hdd"}}, Kubelet: Listing{Exists: disk.Unknown, Problem: "no kubelet runs"}}}, MountsProblem: "no kubelet runs"})
 	wrong := bind(disksDir)
 	wrong.Source = "/var/lib/other"
 	noSource, relative, noBind := bind(disksDir), bind(disksDir), bind(disksDir, "rw")
@@ -57,7 +58,7 @@ func TestDecideOnOneDirectory(t *testing.T) {
 		// Seen without an entry.
 		{name: "/var/mnt", node: plain(t, "v1.10.0"), dir: "/var/mnt", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "Talos v1.10.0 mounts /var/mnt into the kubelet"},
 		{name: "below /var/mnt", node: plain(t, "v1.14.0-rc.1"), dir: "/var/mnt/disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt"},
-		{name: "a name that begins like /var/mnt", node: plain(t, current), dir: "/var/mnt2", action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, message: "no extraMount covers it"},
+		{name: "a name that begins like /var/mnt", node: plain(t, current), dir: "/var/mnt2", action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, message: "has no extraMount, and whether the kubelet sees it is unknown: nobody looked"},
 		{name: "/var/mnt, with a user volume", node: plain(t, "v1.14.0").with(admin(kubeletVolume, hostVolume)), dir: "/var/mnt", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "mounts /var/mnt"},
 		{name: "/var/mnt, and a user volume that did not come through", node: plain(t, "v1.14.0").with(admin("", hostVolume)), dir: "/var/mnt", action: ActionRefuse, reason: ReasonHidden, visible: disk.No, message: "does not see /dev/vdb2", hint: "talosctl -n 10.0.0.11 service kubelet restart"},
 		{name: "by-partlabel on the oldest", node: plain(t, "v1.6.0"), dir: "/dev/disk/by-partlabel", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /dev into"},
@@ -89,9 +90,9 @@ func TestDecideOnOneDirectory(t *testing.T) {
 		{name: "not in force, where a restart does harm", node: plain(t, "v1.12.4", bind(disksDir)).with(admin("", "")), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, hint: "upgrade Talos first"},
 		{name: "no address", node: plain(t, current, bind(disksDir)).with(admin("", "")).with(func(n *NodeState) { n.Address = "" }), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, hint: "talosctl -n w-1 "},
 		// talos.md 00.14.
-		{name: "bind masks a disk", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonBindForRbind, visible: disk.No, message: "leaves out what is mounted at /var/lib/disks/hdd/vde", hint: "replace bind by rbind: talosctl -n 10.0.0.11 edit machineconfig --mode no-reboot"},
-		{name: "bind masks a disk at the next start", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(slave, hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonBindForRbind, visible: disk.Yes, message: "leaves out"},
-		{name: "bind on a parent of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disksDir + "/hdd/vde"}} }), dir: disksDir, action: ActionRefuse, reason: ReasonBindForRbind, visible: disk.Unknown, message: "/var/lib/disks/hdd/vde"},
+		{name: "bind masks a disk", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.No, message: "leaves out what is mounted at /var/lib/disks/hdd/vde"},
+		{name: "bind masks a disk at the next start", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(slave, hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.Yes, message: "leaves out"},
+		{name: "bind on a parent of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disksDir + "/hdd/vde"}} }), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.Unknown, message: "/var/lib/disks/hdd/vde"},
 		{name: "bind at the mount point of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disksDir}} }), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, warning: "whether there are any was not seen"},
 		{name: "bind at the mount point of a disk", node: plain(t, current, bind(disksDir+"/hdd/vde", "bind", "rw")).with(admin(slave, hostDisk)), dir: disksDir + "/hdd/vde", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
 		{name: "bind with no disk below", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, "")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
@@ -145,6 +146,10 @@ func TestDecideOnOneDirectory(t *testing.T) {
 		// A KubeletConfig document.
 		{name: "a KubeletConfig", node: plain(t, "v1.14.0").with(documented), dir: disksDir, action: ActionRefuse, reason: ReasonKubeletDocument, visible: disk.Unknown, message: "has no extraMounts", hint: "--convert-kubelet-config"},
 		// 00.16: links in a directory volume need none.
+		{name: "a KubeletConfig, not seen", node: plain(t, "v1.14.0").with(documented).with(admin("", hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonKubeletDocument, visible: disk.No, message: "and does not see \"/var/lib/disks\""},
+		{name: "a KubeletConfig, while the kubelet restarts", node: plain(t, "v1.14.0").with(documented).with(down), dir: disksDir, action: ActionRefuse, reason: ReasonKubeletDocument, visible: disk.Unknown, message: "and whether it sees \"/var/lib/disks\" is unknown: the kubelet's view of it was not read: no kubelet runs"},
+		{name: "no entry, while the kubelet restarts", node: plain(t, current).with(down), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, message: "has no extraMount, and whether the kubelet sees it is unknown: the kubelet's view of it was not read: no kubelet runs"},
+		{name: "two entries, while the kubelet restarts", node: plain(t, current, bind(disksDir), bind(disksDir)).with(down), dir: disksDir, action: ActionRefuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "whether the kubelet sees it is unknown (the kubelet's view of it was not read: no kubelet runs): "},
 		{name: "a KubeletConfig, and /var/mnt", node: plain(t, "v1.14.0").with(documented), dir: "/var/mnt/dir-e", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown},
 
 		// Not now.
@@ -172,8 +177,11 @@ func TestDecideOnOneDirectory(t *testing.T) {
 				t.Errorf("warns: %s", warnings)
 			}
 			var want []ExtraMount
-			if tt.action == ActionPatch {
+			if tt.action == ActionPatch && tt.reason != ReasonBindForRbind {
 				want = []ExtraMount{bind(tt.dir)}
+			}
+			if (len(p.Rebind) > 0) != (tt.action == ActionPatch && tt.reason == ReasonBindForRbind) || len(p.Rebind) != len(p.Rebound) {
+				t.Errorf("makes %+v of %v", p.Rebound, p.Rebind)
 			}
 			if !reflect.DeepEqual(p.Add, want) || p.Restarts != (tt.action == ActionPatch) || len(p.Remove)+len(p.Removed) != 0 || p.Convert {
 				t.Errorf("adds %+v, restarts %v, removes %v, converts %v", p.Add, p.Restarts, p.Remove, p.Convert)
@@ -386,8 +394,8 @@ func TestPlanInJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"node":"w-1","action":"patch","reason":"no-entry","message":"\"/var/lib/disks\" is not visible to the kubelet: no extraMount covers it",` +
-		`"directories":[{"path":"/var/lib/disks","action":"patch","reason":"no-entry","visible":"unknown","message":"is not visible to the kubelet: no extraMount covers it"}],` +
+	const want = `{"node":"w-1","action":"patch","reason":"no-entry","message":"\"/var/lib/disks\" has no extraMount, and whether the kubelet sees it is unknown: nobody looked",` +
+		`"directories":[{"path":"/var/lib/disks","action":"patch","reason":"no-entry","visible":"unknown","message":"has no extraMount, and whether the kubelet sees it is unknown: nobody looked"}],` +
 		`"add":[{"destination":"/var/lib/disks","type":"bind","source":"/var/lib/disks","options":["rbind","rslave","rw"]}],"restarts":true}`
 	if string(b) != want {
 		t.Errorf("got  %s\nwant %s", b, want)

@@ -18,6 +18,8 @@ import (
 type Change struct {
 	// Remove are indexes of Config.ExtraMounts.
 	Remove []int
+	// Rebind are indexes of those whose option bind becomes rbind.
+	Rebind []int
 	// Add are new entries, below those that stay.
 	Add []ExtraMount
 }
@@ -31,8 +33,9 @@ const byHand = "write the entry by hand with talosctl edit machineconfig; kubect
 // where something is, the bytes there are replaced, and the result is read again and
 // compared. Comments, order, line breaks and all other documents stay as they are.
 //
-// A list in brackets stays one; other entries are written as their neighbours are. A
-// key that is left without entries goes with them, unless somebody wrote a comment to it.
+// A list in brackets stays one; other entries are written as their neighbours are. An
+// option that becomes rbind gets one letter more, whatever stands around it. A key that
+// is left without entries goes with them, unless somebody wrote a comment to it.
 // What cannot be changed in this way is refused: aliases, merge keys and tags on the
 // way to the entries, keys that are there twice.
 func Edit(raw []byte, c Change) ([]byte, error) {
@@ -54,6 +57,15 @@ func Edit(raw []byte, c Change) ([]byte, error) {
 	edited := t
 	if len(c.Add) > 0 {
 		if edited, err = edited.choose(t.additions(c.Add), t, Change{Add: c.Add}); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Rebind) > 0 {
+		letters, err := edited.rebinds(c.Rebind, len(t.entries()))
+		if err != nil {
+			return nil, err
+		}
+		if edited, err = edited.choose([][]splice{letters}, t, Change{Add: c.Add, Rebind: c.Rebind}); err != nil {
 			return nil, err
 		}
 	}

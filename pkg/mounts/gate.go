@@ -47,6 +47,9 @@ func (c Configs) Tried(v Version) bool {
 	return v.ShowsPersistent() && c.Persistent == nil && c.Version != "" && c.Version != "1"
 }
 
+// well tells a kubelet that runs and is healthy.
+func (k Kubelet) well() bool { return k.PID != 0 && k.Healthy == disk.Yes }
+
 // String says how the kubelet is.
 func (k Kubelet) String() string {
 	text := "no process"

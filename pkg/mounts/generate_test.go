@@ -229,7 +229,7 @@ func (w *writer) mount() any {
 		m = append(m, pair{"source", content("/var/lib/a b")})
 	}
 	if w.chance(2) {
-		m = append(m, pair{"options", list{"bind", content("rw"), "rslave"}[:w.IntN(4)]})
+		m = append(m, pair{"options", list{[]string{"bind", "'bind'", `"bind"`}[w.step%3], content("rw"), "rslave"}[:w.IntN(4)]})
 	}
 	if w.chance(8) {
 		m = append(m, pair{"uidMappings", list{mapping{{"hostID", "0"}, {"size", "1"}}}})

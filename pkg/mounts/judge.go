@@ -6,12 +6,15 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 )
 
-// judge decides on one clean directory. ActionPatch means that it needs an entry.
-func (n NodeState) judge(dir string) Directory {
+// judge decides on one clean directory of all of the classes'. ActionPatch means that it needs an entry, or with
+// ReasonBindForRbind that the one it has gets rbind.
+func (n NodeState) judge(dir string, all []string) Directory {
 	s := n.See(dir)
 	d := Directory{Path: dir, Visible: s.Visible}
 	if talos, ok := n.Version.covering(dir); ok {
@@ -35,26 +38,38 @@ func (n NodeState) judge(dir string) Directory {
 		return d
 	}
 	if serving := n.serving(dir); len(serving) > 0 {
-		d = n.byEntries(d, s, serving)
+		d = n.byEntries(d, s, serving, all)
 		if below(dir, varMnt) && d.Action == ActionUnchanged && d.Warning == "" {
 			d.Warning = "needs no entry on Talos v1.10, where one doubles the node's mounts with each start of the kubelet: take it out when you upgrade"
 		}
 		return d
 	}
-	switch i := slices.IndexFunc(n.Config.ExtraMounts, func(m ExtraMount) bool { return m.fault() == "" && below(m.destination(), dir) }); {
+	var held, of []string
+	for i, m := range n.Config.ExtraMounts {
+		if m.fault() == "" && below(m.destination(), dir) {
+			held, of = append(held, m.destination()), append(of, entry(i))
+		}
+	}
+	switch {
 	case s.Visible == disk.Yes:
 		d = d.unchanged(ReasonVisible, "is visible: "+s.Why)
 		d.Warning = "is no longer visible once the kubelet starts again: its configuration has no entry for it"
 		return d
-	case i >= 0:
-		return d.refuse(ReasonNested, fmt.Sprintf("holds %s of %s: an entry for it would nest", n.Config.ExtraMounts[i].destination(), entry(i)), n.edit("replace that entry by one for "+dir))
+	case len(held) == 1:
+		return d.refuse(ReasonNested, fmt.Sprintf("holds %s of %s: an entry for it would nest", held[0], of[0]), n.edit("replace that entry by one for "+dir))
+	case len(held) > 1:
+		return d.refuse(ReasonNested, fmt.Sprintf("holds %s of %s: an entry for it would nest", strings.Join(held, ", "), strings.Join(of, ", ")),
+			n.edit("replace those entries by one for "+dir))
 	case below(dir, varMnt):
 		// Only before v1.10: it would work, until the upgrade mounts /var/mnt as well, and
 		// then each start of the kubelet doubles the node's mounts.
-		return d.refuse(ReasonVarMnt, "is not visible before Talos v1.10, and from then on an entry there doubles the node's mounts with each start of the kubelet",
+		return d.refuse(ReasonVarMnt, "is not mounted into the kubelet before Talos v1.10, and from then on an entry there doubles the node's mounts with each start of the kubelet",
 			"upgrade to Talos v1.10.5 or later, which shows it to the kubelet without an entry, or give the provisioner another directory, such as /var/lib/disks")
 	}
 	d.Action, d.Reason, d.Message = ActionPatch, ReasonNoEntry, "is not visible to the kubelet: no extraMount covers it"
+	if s.Visible != disk.No {
+		d.Message = "has no extraMount, and whether the kubelet sees it is unknown: " + s.Why
+	}
 	return d
 }
 
@@ -94,7 +109,7 @@ func (n NodeState) byTalos(d Directory, s Sighting, talos DefaultMount) Director
 }
 
 // byEntries decides on a directory that entries of the configuration are for.
-func (n NodeState) byEntries(d Directory, s Sighting, serving []int) Directory {
+func (n NodeState) byEntries(d Directory, s Sighting, serving []int, all []string) Directory {
 	entries := n.Config.ExtraMounts
 	for _, i := range serving {
 		if fault := entries[i].fault(); fault != "" {
@@ -110,7 +125,11 @@ func (n NodeState) byEntries(d Directory, s Sighting, serving []int) Directory {
 		if c.same {
 			reason = ReasonDuplicate
 		}
-		return d.refuse(reason, "is mounted more than once, and not seen: "+c.text(entries), n.edit("leave one of them"))
+		seen := "and not seen: "
+		if s.Visible != disk.No {
+			seen = fmt.Sprintf("and whether the kubelet sees it is unknown (%s): ", s.Why)
+		}
+		return d.refuse(reason, "is mounted more than once, "+seen+c.text(entries), n.edit("leave one of them"))
 	}
 	if from := m.leads(d.Path); from != d.Path {
 		return d.refuse(ReasonOtherSource, fmt.Sprintf("is another directory in the kubelet: %s mounts %s there", entry(i), from), n.edit("make source and destination the same"))
@@ -120,7 +139,12 @@ func (n NodeState) byEntries(d Directory, s Sighting, serving []int) Directory {
 	}
 	if !m.recursive() {
 		if at, ok := n.diskBelow(m.destination()); ok {
-			return d.refuse(ReasonBindForRbind, fmt.Sprintf("is mounted by %s with bind, which leaves out what is mounted at %s when the kubelet starts: pods would write to the disk beneath", entry(i), at), n.edit("replace bind by rbind"))
+			message := fmt.Sprintf("is mounted by %s with bind, which leaves out what is mounted at %s when the kubelet starts: pods would write to the disk beneath", entry(i), at)
+			if !n.rebindable(m, all) {
+				return d.refuse(ReasonBindForRbind, message, n.edit("replace bind by rbind"))
+			}
+			d.Action, d.Reason, d.Message = ActionPatch, ReasonBindForRbind, message
+			return d
 		}
 		if n.View == nil || !n.View.HasMounts() {
 			d.Warning = fmt.Sprintf("is mounted by %s with bind, which hides disks that are mounted below it when the kubelet starts; whether there are any was not seen", entry(i))
@@ -155,7 +179,7 @@ func (n NodeState) diskBelow(dir string) (string, bool) {
 
 // restartHint is the command that puts a configuration in force that is not.
 func (n NodeState) restartHint() string {
-	hint := fmt.Sprintf("restart the kubelet: talosctl -n %s service kubelet restart", n.address())
+	hint := "restart the kubelet: " + shell.Command("talosctl", "-n", n.address(), "service", "kubelet", "restart")
 	if hazard := n.Version.RestartHazard(); hazard != "" {
 		hint = fmt.Sprintf("upgrade Talos first: %s; then %s", hazard, hint)
 	}

@@ -32,6 +32,30 @@ func (a attempt) lookAfter(ctx context.Context, err error, there func(Configs) b
 	return configs, lookErr
 }
 
+// well looks until the kubelet is healthy and the node Ready, for as long as that may
+// take. Where that is of no interest, or in vain, it is what was seen last.
+func (a attempt) well(ctx context.Context) (now state, err error) {
+	if a.Admit <= 0 || a.Mode == Staged {
+		return a.look(ctx)
+	}
+	wctx, cancel := context.WithTimeout(ctx, a.Admit)
+	defer cancel()
+	seen := false
+	poll(wctx, func() bool {
+		last, lookErr := a.look(wctx)
+		switch {
+		case lookErr == nil:
+			now, err, seen = last, nil, true
+			return now.kubelet.well() && now.readiness.Ready
+		case seen && wctx.Err() != nil: // Cut off by the end of looking, it says nothing of the node.
+			return true
+		}
+		err = lookErr
+		return !errors.Is(lookErr, context.DeadlineExceeded) // A slow answer may be the last slow one.
+	})
+	return now, err
+}
+
 // wait polls until the kubelet is back and sees the directories. It returns what was
 // missing last, empty if nothing.
 func (a attempt) wait(ctx context.Context, before state, dirs []string) string {

@@ -154,6 +154,9 @@ type Plan struct {
 	Add     []ExtraMount `json:"add,omitempty"`
 	Remove  []int        `json:"remove,omitempty"`
 	Removed []ExtraMount `json:"removed,omitempty"`
+	// Rebind are positions of entries whose option bind becomes rbind, and Rebound those entries then.
+	Rebind  []int        `json:"rebind,omitempty"`
+	Rebound []ExtraMount `json:"rebound,omitempty"`
 	// Convert: a KubeletConfig document becomes machine.kubelet first.
 	Convert bool `json:"convert,omitempty"`
 	// Restarts: performing it restarts the kubelet. Pods go on running.
@@ -164,6 +167,9 @@ type Plan struct {
 // Appear are the directories that the kubelet must see once the plan is performed.
 func (p Plan) Appear() []string {
 	var dirs []string
+	for _, m := range p.Rebound {
+		dirs = append(dirs, m.destination())
+	}
 	for _, m := range p.Add {
 		dirs = append(dirs, m.Destination)
 	}
@@ -172,7 +178,7 @@ func (p Plan) Appear() []string {
 
 func (p *Plan) end(action Action, reason Reason, message, hint string) Plan {
 	p.Action, p.Reason, p.Message, p.Hint = action, reason, message, hint
-	p.Add, p.Remove, p.Removed, p.Convert, p.Restarts = nil, nil, nil, false, false
+	p.Add, p.Remove, p.Removed, p.Rebind, p.Rebound, p.Convert, p.Restarts = nil, nil, nil, nil, nil, false, false
 	return *p
 }
 

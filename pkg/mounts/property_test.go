@@ -124,6 +124,7 @@ func editing(t *testing.T, raw []byte, w *writer) {
 	if len(had) == 0 {
 		return
 	}
+	rebinding(t, raw, config)
 	remove := numbers(0, len(had))
 	w.Shuffle(len(remove), func(i, j int) { remove[i], remove[j] = remove[j], remove[i] })
 	remove = remove[:1+w.IntN(len(remove))]
@@ -149,6 +150,31 @@ func editing(t *testing.T, raw []byte, w *writer) {
 }
 
 // writtenNull tells whether the edit takes the word null away.
+// rebinding holds that bind becomes rbind where it shall, by letters that are put in.
+func rebinding(t *testing.T, raw []byte, config Config) {
+	var rebind []int
+	letters := 0
+	want := slices.Clone(config.ExtraMounts)
+	for i, m := range want {
+		if i%2 == 0 {
+			rebind, want[i] = append(rebind, i), m.rebound()
+			letters += len(slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o != "bind" }))
+		}
+	}
+	after, err := Edit(raw, Change{Rebind: rebind})
+	if err != nil {
+		t.Errorf("cannot make rbind of bind: %v", err)
+		return
+	}
+	if now, err := ReadConfig(after); err != nil || !slices.EqualFunc(now.ExtraMounts, want, equalMount) {
+		t.Errorf("rbind leaves %v, %v:\n%s", now.ExtraMounts, err, after)
+	}
+	if len(after) != len(raw)+letters || !subsequence(raw, after) {
+		t.Errorf("rbind changes other bytes:\n%s", after)
+	}
+	silent(t, Diff(raw, after))
+}
+
 func writtenNull(raw []byte) bool {
 	t, err := parseText(raw)
 	if err != nil {

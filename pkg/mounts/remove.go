@@ -17,14 +17,8 @@ func (t *text) removals(remove []int, many int) ([][]splice, error) {
 	slices.Sort(remove)
 	remove = slices.Compact(remove)
 	entries := t.entries()
-	for _, i := range remove {
-		if i < 0 || i >= many {
-			return nil, failure.New(fmt.Sprintf("there is no extra mount number %d in the machine configuration", i+1), "")
-		}
-		if line := reference(entries[i]); line > 0 {
-			return nil, failure.New(fmt.Sprintf("the extra mount number %d has an anchor, an alias or a tag (line %d), and is not removed", i+1, line),
-				"write it out with talosctl edit machineconfig, or remove it there")
-		}
+	if err := plainEntries(entries, remove, many, "removed", "remove it there"); err != nil {
+		return nil, err
 	}
 	list := t.at(mountsPath[:]...)
 	kubelet := t.at(mountsPath[:2]...)
@@ -46,6 +40,21 @@ func (t *text) removals(remove []int, many int) ([][]splice, error) {
 	}
 	cuts := []splice{t.cutKey()}
 	return [][]splice{cuts, t.andBlank(cuts), emptied}, nil
+}
+
+// plainEntries refuses to touch entries, of which the first many are counted, that are not there, or of which what they
+// say could be written elsewhere.
+func plainEntries(entries []*yaml.Node, which []int, many int, done, there string) error {
+	for _, i := range which {
+		if i < 0 || i >= many {
+			return failure.New(fmt.Sprintf("there is no extra mount number %d in the machine configuration", i+1), "")
+		}
+		if line := reference(entries[i]); line > 0 {
+			return failure.New(fmt.Sprintf("the extra mount number %d has an anchor, an alias or a tag (line %d), and is not %s", i+1, line, done),
+				"write it out with talosctl edit machineconfig, or "+there)
+		}
+	}
+	return nil
 }
 
 // andBlank cuts the blank lines below, too: a scalar above that keeps its line breaks would take them for its own.

@@ -83,6 +83,9 @@ type RollOut struct {
 	// Rollback is after how long Talos takes a tried configuration back. Settle is how
 	// long a kubelet may take to come back; shorter.
 	Rollback, Settle time.Duration
+	// Admit is how long a node may take to be well before anything is done to it: a health
+	// check is slow at times. 0: it has to be at the first look.
+	Admit time.Duration
 	// Call bounds one request.
 	Call time.Duration
 	// Progress, if set, is told what a node is at. It must be safe to call from

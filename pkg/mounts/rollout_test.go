@@ -30,8 +30,10 @@ type talos struct {
 	// blind are configurations with which it does not see the directory.
 	blind    []byte
 	notReady string
-	trial    *time.Timer
-	applied  []string
+	// admit is that of the roll-out.
+	admit   time.Duration
+	trial   *time.Timer
+	applied []string
 
 	// stop is how long the old kubelet goes on as if nothing were after a change.
 	stop time.Duration
@@ -227,6 +229,24 @@ func TestRollOut(t *testing.T) {
 			ResultRefused, "another configuration is staged, or being tried", nil, "old", "staged"},
 		"the kubelet is ill before": {Try, func(n *talos) { n.up = time.Now().Add(time.Hour) }, 0,
 			ResultRefused, "not healthy before anything is done", nil, "old", ""},
+		"the kubelet is ill before, for long": {Try, func(n *talos) { n.up, n.admit = time.Now().Add(time.Hour), 30*time.Second }, 0,
+			ResultRefused, "not healthy before anything is done: process 100, Running, unhealthy (it was given 30s)", nil, "old", ""},
+		"one slow health check before": {Try, func(n *talos) { n.up, n.admit = time.Now().Add(7*time.Second), 30*time.Second }, 0, ResultPatched, "", []string{"try new", "no-reboot new"}, "new", "new"},
+		"NotReady for a moment before": {Try, func(n *talos) {
+			n.admit, n.notReady = 30*time.Second, "it restarts"
+			time.AfterFunc(7*time.Second, func() { n.mu.Lock(); defer n.mu.Unlock(); n.notReady = "" })
+		}, 0, ResultPatched, "", []string{"try new", "no-reboot new"}, "new", "new"},
+		"one slow answer before": {Try, func(n *talos) {
+			n.admit, n.onLook = 30*time.Second, func() error { n.onLook = nil; return context.DeadlineExceeded }
+		}, 0, ResultPatched, "", []string{"try new", "no-reboot new"}, "new", "new"},
+		"slow answers before, and no end": {Try, func(n *talos) { n.admit, n.onLook = 30*time.Second, func() error { return context.DeadlineExceeded } }, 0,
+			ResultRefused, "deadline exceeded", nil, "old", ""},
+		"changed while it was waited for": {Try, func(n *talos) {
+			n.up, n.admit = time.Now().Add(7*time.Second), 30*time.Second
+			time.AfterFunc(3*time.Second, func() { n.mu.Lock(); defer n.mu.Unlock(); n.active = []byte("other") })
+		}, 0, ResultRefused, "changed since the plan", nil, "other", ""},
+		"interrupted while it was waited for": {Try, func(n *talos) { n.up, n.admit = time.Now().Add(time.Hour), 30*time.Second }, 5 * time.Second, ResultNotDone, endedBefore, nil, "old", ""},
+		"ill, and to be staged":               {Staged, func(n *talos) { n.up, n.admit = time.Now().Add(time.Hour), 30*time.Second }, 0, ResultStaged, "", []string{"staged new"}, "old", "new"},
 		"the node is NotReady before": {Try, func(n *talos) { n.notReady = "no network" }, 0,
 			ResultRefused, "NotReady before anything is done: no network", nil, "old", ""},
 		"the kubelet does not come back": {Try, func(n *talos) { n.broken = []byte("new") }, 0,
@@ -286,7 +306,9 @@ func TestRollOut(t *testing.T) {
 						time.Sleep(time.Millisecond)
 					}
 				}
-				got := rollOut(c.mode).Run(ctx, []Step{step("w-1")}, func(Step) Node { return n })[0]
+				r := rollOut(c.mode)
+				r.Admit = n.admit
+				got := r.Run(ctx, []Step{step("w-1")}, func(Step) Node { return n })[0]
 				if got.Result != c.want || !strings.Contains(got.Detail, c.detail) || (got.Detail == "") != (c.detail == "") {
 					t.Errorf("%s: %q", got.Result, got.Detail)
 				}

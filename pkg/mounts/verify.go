@@ -10,7 +10,7 @@ import (
 
 // edited tells whether a change, and nothing else, lies between two texts: the same
 // documents, the same values everywhere but in machine.kubelet.extraMounts, and there
-// the entries that stay, as they were, and then those that were added.
+// the entries that stay, as they were but for rbind, and then those that were added.
 func edited(before, after *text, c Change) bool {
 	if len(before.docs) != len(after.docs) {
 		return false
@@ -35,9 +35,13 @@ func edited(before, after *text, c Change) bool {
 func changed(before, after *text, c Change) bool {
 	var kept []*yaml.Node
 	for i, entry := range before.entries() {
-		if !slices.Contains(c.Remove, i) {
-			kept = append(kept, entry)
+		if slices.Contains(c.Remove, i) {
+			continue
 		}
+		if slices.Contains(c.Rebind, i) {
+			entry = reboundNode(entry)
+		}
+		kept = append(kept, entry)
 	}
 	entries := after.entries()
 	if len(entries) != len(kept)+len(c.Add) {

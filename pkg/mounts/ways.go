@@ -46,37 +46,43 @@ func waysWithout(v Version, dir string) []Way {
 		ways = append(ways, Way{
 			Title:     "for links to whole disks (kubectl talosdisk link), a directory that the kubelet sees:",
 			Documents: "---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: " + name + "\nvolumeType: directory\n",
-			Class:     sameDir(path.Join(varMnt, name)) + "volumeMode: Block\n",
+			Class:     classDirs(path.Join(varMnt, name), path.Join(varMnt, name)) + "volumeMode: Block\n",
 		})
 	}
 	const provisioning = "provisioning:\n  diskSelector:\n    match: disk.serial == \"SERIAL\" && !system_disk\n  minSize: 1GiB\n  grow: true\n"
-	const serial = "one document for each disk; its SERIAL: kubectl talosdisk disks -o wide"
+	const serial = "one document for each disk, each with a number of its own; its SERIAL: kubectl talosdisk disks -o wide"
+	const foreign = "; without namePattern the volumes of others would be published, and emptied"
+	name = name[:min(len(name), longestVolumeName-len("-999"))]
 	if v.since(11, 0) {
 		ways = append(ways, Way{
 			Title:     "for block volumes without links, a raw volume on each disk:",
-			Documents: "---\napiVersion: v1alpha1\nkind: RawVolumeConfig\nname: disk-1\n" + provisioning,
-			Class:     sameDir("/dev/disk/by-partlabel") + "namePattern: \"r-*\"\nvolumeMode: Block\n",
-			Note:      serial + "; without namePattern the system's own partitions would be published",
+			Documents: "---\napiVersion: v1alpha1\nkind: RawVolumeConfig\nname: " + name + "-1\n" + provisioning,
+			Class:     classDirs("/dev/disk/by-partlabel", "/dev/disk/by-partlabel") + "namePattern: \"r-" + name + "-*\"\nvolumeMode: Block\n",
+			Note:      serial + foreign + ", the system's own partitions among them",
 		})
 	}
 	if v.SeesVarMnt() {
 		ways = append(ways, Way{
 			Title:     "for file systems, a user volume on each disk:",
-			Documents: "---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: disk-1\n" + provisioning,
-			Class:     sameDir(varMnt) + "volumeMode: Filesystem\n",
-			Note:      serial,
+			Documents: "---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: " + name + "-1\n" + provisioning,
+			Class:     classDirs(varMnt, "/mnt/"+name) + "namePattern: \"" + name + "-*\"\nvolumeMode: Filesystem\n",
+			Note:      serial + foreign,
 		})
 	}
 	return ways
 }
 
-// sameDir has the provisioner see a directory under its own path: udev's links are
-// relative, and lead nowhere from another one.
-func sameDir(dir string) string { return "hostDir: " + dir + "\nmountDir: " + dir + "\n" }
+// classDirs are a class's directories. A Block class has both the same, since udev's links are relative and lead nowhere
+// from another directory. Classes that share /var/mnt need mountDirs of their own: a pod cannot mount twice at one path.
+func classDirs(hostDir, mountDir string) string {
+	return "hostDir: " + hostDir + "\nmountDir: " + mountDir + "\n"
+}
+
+// longestVolumeName is what Talos takes (pkg/machinery/config/types/block, v1.10).
+const longestVolumeName = 34
 
 // volumeName makes a name for a user volume of a directory's: 1 to 34 letters, digits and hyphens.
 func volumeName(dir string) string {
-	const longest = 34
 	name := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
@@ -84,7 +90,7 @@ func volumeName(dir string) string {
 		}
 		return '-'
 	}, path.Base(dir))
-	name = strings.Trim(name[:min(len(name), longest)], "-")
+	name = strings.Trim(name[:min(len(name), longestVolumeName)], "-")
 	if name == "" {
 		return "disks"
 	}

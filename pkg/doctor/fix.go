@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// deed is what the command of a step changes on a node. A step that has one is printed
+// only if the program's own decision on the snapshot, as the steps before leave it, would do it.
+type deed struct {
+	kind        deedKind
+	node, class string
+	// entry is the link's name in the directory of its class, disk the disk that it is to lead to.
+	entry, disk string
+	// accept are the reasons that the command accepts, joined by commas.
+	accept string
+	// volume is the one whose link is changed: its disk is known.
+	volume string
+	// convert has machine.kubelet back.
+	convert bool
+}
+
+type deedKind string
+
+const (
+	// deedUnlink, deedLink and deedMounts are commands of this program.
+	deedUnlink deedKind = "unlink"
+	deedLink   deedKind = "link"
+	deedMounts deedKind = "mounts"
+	// deedRemove, deedMake and deedPoint take away, make and change a link by hand, in the
+	// provisioner's pod, for what those commands are not for.
+	deedRemove deedKind = "rm"
+	deedMake   deedKind = "ln"
+	deedPoint  deedKind = "ln -f"
+	// deedDelete deletes a volume that no claim has, and nothing is to be cleaned of.
+	deedDelete deedKind = "delete"
+	// deedClean has a released volume cleaned, for which no claim waits.
+	deedClean deedKind = "clean"
+)
+
+// word is what a person knows the deed by.
+func (k deedKind) word() string {
+	switch k {
+	case deedRemove:
+		return "taking the link away"
+	case deedMake, deedPoint:
+		return "making the link"
+	case deedDelete:
+		return "deleting the volume"
+	case deedClean:
+		return "cleaning the volume"
+	}
+	return string(k)
+}
+
+// nothingToDo is the refusal of a deed that is done already.
+const nothingToDo = "there is nothing to do"
+
+// rehearse keeps the steps up to the first one that the program itself would refuse, and
+// says in its place why, and where to ask again. What a step changes, the next ones find changed.
+func (s *Subject) rehearse(steps []Step) []Step {
+	if !slices.ContainsFunc(steps, func(step Step) bool { return step.deed != deed{} }) {
+		return steps
+	}
+	stage := *s.Snapshot
+	stage.Nodes = nil
+	if s.Node != nil {
+		stage.Nodes = []snapshot.Node{*s.Node}
+	}
+	var kept []Step
+	for i, step := range steps {
+		if step.deed == (deed{}) {
+			kept = append(kept, step)
+			continue
+		}
+		stage.Beside = s.sharing(step.deed)
+		next, refusal := perform(stage, step.deed)
+		if refusal == nothingToDo {
+			continue
+		}
+		if refusal == "" {
+			kept, stage = append(kept, Step{Text: step.Text, Command: step.Command}), next
+			continue
+		}
+		if unseen := step.unseen(next, refusal); unseen.Text != "" {
+			return append(kept, unseen)
+		}
+		again := Step{Text: fmt.Sprintf("as things are, %s would be refused: %s; once that is over, ask again:", step.deed.kind.word(), refusal), Command: shell.Command("kubectl", "talosdisk", "doctor", s.again())}
+		switch {
+		case i > 0 && step.deed.kind == deedMounts: // What has to be done before says why.
+			again.Text = "then ask again what is next:"
+		case i > 0:
+			again.Text = fmt.Sprintf("then ask again what is next; as things are, %s would be refused: %s:", step.deed.kind.word(), refusal)
+		}
+		return append(kept, again)
+	}
+	return kept
+}
+
+// sharing are the other nodes that may have the disk of a deed.
+func (s *Subject) sharing(d deed) []snapshot.Node {
+	arg, err := disk.ParseArg(d.disk)
+	if d.disk == "" || err != nil {
+		return nil
+	}
+	return s.index.devices().Sharing(s.NodeName, arg)
+}
+
+// again is what to ask about once a step is done.
+func (s *Subject) again() string {
+	if s.Volume != nil {
+		return "pv/" + s.Volume.Name
+	}
+	return "node/" + s.NodeName
+}
+
+// unseen is how to see what a link was not decided on for, where only that speaks against it.
+func (step Step) unseen(s snapshot.Snapshot, refusal string) Step {
+	if step.deed.kind != deedLink || len(s.Nodes) == 0 || s.Nodes[0].View.Value == nil {
+		return Step{}
+	}
+	d, ok := s.Nodes[0].View.Value.DiskByName(step.deed.disk)
+	if !ok || d.Content != nil || !slices.ContainsFunc(d.Objections(), func(o disk.Objection) bool { return d.Name+" "+o.Message == refusal }) {
+		return Step{}
+	}
+	return Step{
+		Text:    fmt.Sprintf("then link it again as %q in class %q, if nothing has it now, and its data is what is meant; see:", step.deed.entry, step.deed.class),
+		Command: shell.Command("kubectl", "talosdisk", "disks", d.Name, "--nodes", step.deed.node, "-o", "wide"),
+	}
+}
+
+// perform decides on a deed as the program would. It returns the snapshot as the deed
+// leaves it, or why it is refused.
+func perform(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusal string) {
+	switch {
+	case d.kind == deedDelete:
+		return deletedVolume(s, d)
+	case d.kind == deedClean:
+		return s, waitedFor(s, d.volume)
+	case len(s.Nodes) == 0:
+		return s, "its node was not looked at"
+	}
+	switch d.kind {
+	case deedUnlink:
+		return unlinked(s, d)
+	case deedLink:
+		return s, refusedLink(s, d)
+	case deedMounts:
+		return s, refusedMounts(s, d)
+	}
+	class, _ := s.Install.ClassOf(d.class)
+	if within(class.HostDir, "/dev") || within(class.MountDir, "/dev") {
+		return s, class.HostDir + " is kept by the kernel and udev"
+	}
+	switch byHand := asBlock(s, d.class); d.kind {
+	case deedRemove:
+		return unlinked(byHand, d)
+	case deedPoint:
+		e, there := byHand.Nodes[0].View.Value.Dirs[d.class].Entry(d.entry)
+		if !there || e.Kind != provisioner.Link {
+			return s, d.entry + " is no link"
+		}
+		byHand.Volumes = slices.DeleteFunc(slices.Clone(byHand.Volumes), func(v snapshot.Volume) bool { return v.Name == d.volume })
+		return s, refusedLink(withoutEntry(byHand, d), d)
+	default:
+		return s, refusedLink(byHand, d)
+	}
+}
+
+// asBlock is the snapshot as if the class were one of those that the commands are for.
+func asBlock(s snapshot.Snapshot, class string) snapshot.Snapshot {
+	s.Install.Classes = slices.Clone(s.Install.Classes)
+	for i := range s.Install.Classes {
+		if s.Install.Classes[i].Name == class {
+			s.Install.Classes[i].Mode = provisioner.Block
+		}
+	}
+	return s
+}
+
+func unlinked(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusal string) {
+	plan, err := link.DecideUnlink(&s, link.UnlinkRequest{Names: []string{d.entry}, Class: d.class})
+	switch {
+	case err != nil:
+		return s, err.Error()
+	case len(plan.Links) != 1:
+		return s, fmt.Sprintf("%q is the name of %d links", d.entry, len(plan.Links))
+	case plan.Links[0].Action != link.Remove:
+		return s, refusalOf(plan.Links[0])
+	}
+	s.Volumes = slices.DeleteFunc(slices.Clone(s.Volumes), func(v snapshot.Volume) bool { return v.Name == plan.Links[0].Volume })
+	return withoutEntry(s, d), ""
+}
+
+// deletedVolume: the API server takes the deletion of a volume that a claim has, and keeps it until
+// the claim is gone: from then on nothing cleans it (finalizer kubernetes.io/pv-protection).
+func deletedVolume(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusal string) {
+	v, ok := s.VolumeByName(d.volume)
+	switch {
+	case !ok:
+		return s, fmt.Sprintf("there is no volume %q", d.volume)
+	case v.Phase == "Bound" && v.Claim != nil:
+		return s, fmt.Sprintf("claim %q has volume %q", v.Claim, v.Name)
+	case v.Phase == "Bound", v.Phase == "Available" && v.Claim != nil:
+		return s, fmt.Sprintf("volume %q is for a claim", v.Name)
+	}
+	s.Volumes = slices.DeleteFunc(slices.Clone(s.Volumes), func(v snapshot.Volume) bool { return v.Name == d.volume })
+	return s, ""
+}
+
+// waitedFor is why the data of a released volume may be wanted: a claim has the name of the one that
+// had it, or names the volume.
+func waitedFor(s snapshot.Snapshot, volume string) string {
+	v, _ := s.VolumeByName(volume)
+	if s.Claims.Value == nil {
+		return "whether a claim waits for it is not known: " + s.Claims.Why()
+	}
+	for _, c := range *s.Claims.Value {
+		if c.Volume == volume || v.Claim != nil && c.ClaimRef == *v.Claim && c.Volume == "" {
+			return fmt.Sprintf("claim %q waits for the volume", c.ClaimRef)
+		}
+	}
+	return ""
+}
+
+// withoutEntry is the snapshot of a node without an entry of a class.
+func withoutEntry(s snapshot.Snapshot, d deed) snapshot.Snapshot {
+	node := s.Nodes[0]
+	if node.View.Value == nil {
+		return s
+	}
+	view := *node.View.Value
+	dirs := make(map[string]snapshot.Dir, len(view.Dirs))
+	for class, dir := range view.Dirs {
+		if class == d.class {
+			dir.Entries = slices.DeleteFunc(slices.Clone(dir.Entries), func(e provisioner.Entry) bool { return e.Name == d.entry })
+		}
+		dirs[class] = dir
+	}
+	view.Dirs = dirs
+	node.View.Value = &view
+	s.Nodes = []snapshot.Node{node}
+	return s
+}
+
+func refusedLink(s snapshot.Snapshot, d deed) string {
+	arg, err := disk.ParseArg(d.disk)
+	if err != nil {
+		return err.Error()
+	}
+	plan, err := link.Decide(&s, link.Request{Disks: []disk.Arg{arg}, Class: d.class, As: d.entry, Accept: d.acceptances()})
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(plan.Links) != 1:
+		return fmt.Sprintf("%q is the name of %d disks", d.disk, len(plan.Links))
+	case plan.Links[0].Action != link.Create:
+		return refusalOf(plan.Links[0])
+	}
+	return ""
+}
+
+func (d deed) acceptances() []link.Acceptance {
+	var all []link.Acceptance
+	for _, reason := range strings.FieldsFunc(d.accept, func(r rune) bool { return r == ',' }) {
+		all = append(all, link.Acceptance{Reason: disk.Reason(reason), Node: d.node, Disk: d.disk})
+	}
+	return all
+}
+
+// refusalOf is the first thing that speaks against a link.
+func refusalOf(l link.Link) string {
+	switch {
+	case len(l.Objections) > 0:
+		return l.Disk + " " + l.Objections[0].Message
+	case l.Detail != "":
+		return l.Detail
+	}
+	return nothingToDo
+}
+
+// refusedMounts is why mounts would not change the node's configuration. What it has not
+// read, it reads when it runs.
+func refusedMounts(s snapshot.Snapshot, d deed) string {
+	state := s.Nodes[0].Kubelet.Value
+	if state == nil {
+		return ""
+	}
+	plan := mounts.Decide(*state, mounts.Request{Required: s.Install.HostDirs(), Convert: d.convert})
+	switch plan.Action {
+	case mounts.ActionPatch, mounts.ActionSkip:
+		return ""
+	case mounts.ActionUnchanged:
+		return nothingToDo
+	}
+	return plan.Message
+}
+
+// unlinkSteps take an entry away: by unlink, by hand where its class is none of unlink's, and
+// by the provisioner's configuration where udev would make it again.
+func (s *Subject) unlinkSteps(text string, c provisioner.Class, entry string) []Step {
+	if within(c.HostDir, "/dev") || within(c.MountDir, "/dev") {
+		return s.leaveOut(c, entry)
+	}
+	step := Step{Text: text, deed: deed{kind: deedUnlink, node: s.NodeName, class: c.Name, entry: entry}}
+	if c.Mode != provisioner.Block || strings.ContainsAny(entry, `*?[\`) || strings.HasPrefix(entry, "-") { // Which unlink would take for more than a name.
+		step.deed.kind, step.Command = deedRemove, s.inPod("rm", c.EntryPath(entry))
+		return []Step{step}
+	}
+	words := []string{"kubectl", "talosdisk", "unlink", entry, "--nodes", s.NodeName}
+	for _, o := range s.Snapshot.Install.Classes {
+		if _, ok := value(s.Node.View).Dirs[o.Name].Entry(entry); ok && o.Name != c.Name && o.Mode == provisioner.Block {
+			words = append(words, "--class", c.Name) // The other class has one of that name.
+			break
+		}
+	}
+	step.Command = shell.Command(words...)
+	return []Step{step}
+}
+
+// leaveOut has the provisioner leave a name out that lies in a directory of the kernel or udev.
+func (s *Subject) leaveOut(c provisioner.Class, entry string) []Step {
+	i := s.Snapshot.Install
+	text := fmt.Sprintf("%s is a name that the node keeps: set a namePattern that does not match %q for class %q, or give the class another hostDir, in the values of the chart:", c.VolumePath(entry), entry, c.Name)
+	steps := []Step{{Text: text, Command: configMap(i)}, restart(i)}
+	if v := s.index.paths[[2]string{s.NodeName, c.VolumePath(entry)}]; v != nil {
+		steps = append(steps, deleteVolume(v.Name, "then delete its volume, which no claim has:"))
+	}
+	return steps
+}
+
+// pointAgain changes where the link of a volume leads, so that claim and volume stay.
+func (s *Subject) pointAgain(d disk.Disk) (Step, bool) {
+	target, _, err := s.set().Target(d, disk.TargetAuto)
+	if err != nil || !s.bound() || value(s.Node.Pod).Name == "" {
+		return Step{}, false
+	}
+	of := s.linkDeed(deedPoint, d, s.Entry.Name)
+	of.volume = s.Volume.Name
+	step := Step{
+		Text:    fmt.Sprintf("stop the pods of claim %q, and point the link at its disk again; claim and volume stay:", s.Volume.Claim),
+		Command: s.inPod("ln", "-sfT", target, s.Class.EntryPath(s.Entry.Name)),
+		deed:    of,
+	}
+	return step, true
+}
+
+// linkDeed is the linking of a disk again. What the disk is, such as a loop device, was accepted when
+// it was linked before. What it holds is the claim's where one has the volume; otherwise it may be new,
+// and is not accepted here.
+func (s *Subject) linkDeed(kind deedKind, d disk.Disk, entry string) deed {
+	content := []disk.Reason{disk.HasSignature, disk.HasPartitions, disk.HasData}
+	var reasons []string
+	for _, o := range d.Objections() {
+		known := s.bound() || !slices.Contains(content, o.Reason)
+		if o.Reason.Acceptable() && known && !slices.Contains(reasons, string(o.Reason)) {
+			reasons = append(reasons, string(o.Reason))
+		}
+	}
+	return deed{kind: kind, node: s.NodeName, class: s.Class.Name, entry: entry, disk: d.Name, accept: strings.Join(reasons, ",")}
+}
+
+// linkAgain makes the link to a disk under the entry's name, so that the volume is found again.
+func (s *Subject) linkAgain(d disk.Disk, name string) Step {
+	step := Step{Text: "make it again to the same disk, under the same name:", deed: s.linkDeed(deedLink, d, name)}
+	if target, _, err := s.set().Target(d, disk.TargetAuto); err == nil && s.Class.Mode != provisioner.Block { // Only Block classes are for link.
+		step.Text = "make it again to the same disk, under the same name, in the provisioner's pod:"
+		step.Command = s.inPod("ln", "-sT", target, s.Class.EntryPath(name))
+		step.deed.kind = deedMake
+		return step
+	}
+	words := []string{"kubectl", "talosdisk", "link", d.Name, "--nodes", s.NodeName, "--class", s.Class.Name}
+	if name != d.Name {
+		words = append(words, "--name", name)
+	}
+	for _, a := range step.deed.acceptances() {
+		words = append(words, "--accept", fmt.Sprintf("%s=%s/%s", a.Reason, a.Node, a.Disk))
+	}
+	step.Command = shell.Command(words...)
+	return step
+}
+
+// freed are the steps before a link that a claim has can be taken away.
+func (s *Subject) freed() []Step {
+	if !s.bound() {
+		return nil
+	}
+	return []Step{
+		s.retain(fmt.Sprintf("a link is not taken away while claim %q has its volume: first keep what is written from being wiped:", s.Volume.Claim)),
+		{Text: "then delete the pods and the claim"},
+	}
+}
+
+// deleteVolume deletes a volume.
+func deleteVolume(name, text string) Step {
+	return Step{Text: text, Command: shell.Command("kubectl", "delete", "pv", name), deed: deed{kind: deedDelete, volume: name}}
+}
+
+// retain keeps the volume's data when its claim goes.
+func (s *Subject) retain(text string) Step {
+	return Step{Text: text, Command: retainCommand(s.Volume.Name)}
+}
+
+// mountsStep shows the provisioner's directories to the kubelets of the finding's nodes.
+func (s *Subject) mountsStep(text string) Step {
+	return Step{Text: text, Command: shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes), deed: deed{kind: deedMounts, node: s.NodeName}}
+}
+
+// convertStep does so where the configuration has a KubeletConfig document.
+func (s *Subject) convertStep(text string) Step {
+	return Step{Text: text, Command: shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes, "--convert-kubelet-config"), deed: deed{kind: deedMounts, node: s.NodeName, convert: true}}
+}
+
+// inPod is a command in the node's provisioner pod.
+func (s *Subject) inPod(words ...string) string {
+	i, pod := s.Snapshot.Install, "POD"
+	if name := value(s.Node.Pod).Name; name != "" {
+		pod = name
+	}
+	return shell.Command(append([]string{"kubectl", "-n", i.Namespace, "exec", pod, "-c", i.Container, "--"}, words...)...)
+}
+
+// inDev tells a class whose entries the kernel and udev make.
+func inDev(c provisioner.Class) bool { return within(path.Clean(c.HostDir), "/dev") }

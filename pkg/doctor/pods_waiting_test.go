@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// publicCase is a snapshot made after a public report, in testdata/cases.
+func publicCase(t testing.TB, name string) *snapshot.Snapshot {
+	t.Helper()
+	file, err := os.Open(filepath.Join("testdata", "cases", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	s, err := snapshot.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A pod that is not scheduled for a reason that is nobody's here is never without problems: the scheduler's words are shown.
+func TestUnscheduledForAnotherReason(t *testing.T) {
+	for name, words := range map[string]string{
+		"prebind-timeout":     `the scheduler says: running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded`,
+		"insufficient-memory": "the scheduler says: 0/3 nodes are available: 1 Insufficient memory, 2 node(s) didn't find available persistent volumes to bind.",
+	} {
+		r := Run(publicCase(t, name), Options{})
+		_, text := outcome(r)
+		if len(r.Findings) != 1 || r.Problems(Error) != 1 || r.Findings[0].Code != "TD0712" || !strings.Contains(text, words) {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}
+
+func (w world) asked() {
+	w.Targets = []snapshot.Ref{{Kind: "pod", Namespace: "default", Name: "nginx-pod"}}
+}
+
+// pulls has the pod wait for its image: its volumes are there.
+func (w world) pulls(phase, reason string) {
+	p := w.pod()
+	p.Phase, p.Ready, p.Waiting = phase, false, []snapshot.Waiting{{Container: "nginx", Reason: reason}}
+}
+
+func waitingCases() []nodeCase {
+	return []nodeCase{
+		{"too little memory", "TD0712", func(w world) { w.unscheduled("0/1 nodes are available: 1 Insufficient memory.") }, OutcomeFinding, []string{
+			`error[TD0712]: pod "default/nginx-pod" is not scheduled`, "the scheduler says: 0/1 nodes are available: 1 Insufficient memory.", "$ kubectl -n default describe pod nginx-pod"}},
+		{"by an event", "TD0712", func(w world) {
+			w.unscheduled("")
+			w.says("pod", "default", "nginx-pod", "FailedScheduling", "0/1 nodes are available: 1 Too many pods.")
+		}, OutcomeFinding, []string{"1 Too many pods", "FailedScheduling 3 times"}},
+		{"no scheduler runs", "TD0712", func(w world) { w.unscheduled("") }, OutcomeUnknown, []string{"the scheduler has said nothing of it yet"}},
+		{"no scheduler runs, and events were not read", "TD0712", func(w world) { w.unscheduled(""); w.eventless() }, OutcomeUnknown, []string{"forbidden"}},
+		{"an image", "TD0712", func(w world) { w.pulls("Pending", "ImagePullBackOff") }, OutcomeFinding, []string{
+			`error[TD0712]: pod "default/nginx-pod" has its volumes, and does not run on w-4`, `container "nginx": ImagePullBackOff`}},
+		{"a program that ends, and nobody asked", "TD0712", func(w world) { w.pulls("Running", "CrashLoopBackOff") }, OutcomeFinding, []string{"warning[TD0712]", "CrashLoopBackOff"}},
+		{"a program that ends", "TD0712", func(w world) { w.pulls("Running", "CrashLoopBackOff"); w.asked() }, OutcomeFinding, []string{"error[TD0712]"}},
+		{"a probe that fails", "TD0712", func(w world) { w.pod().Ready, w.pod().Started = false, true; w.asked() }, OutcomeUnknown, []string{"is Running and not Ready: its containers run, and the kubelet says no more"}},
+		{"just made", "TD0712", func(w world) { w.waits(); *w.Events.Value = nil }, OutcomeUnknown, []string{"the kubelet has said nothing of it yet"}},
+		{"ended a moment ago", "TD0712", func(w world) { w.pulls("Running", "Error"); w.asked() }, OutcomeUnknown, []string{`container "nginx" has ended (Error), and the kubelet has not said yet what comes next`}},
+		{"on a node that does not report", "TD0712", func(w world) {
+			w.waits()
+			*w.Events.Value = nil
+			w.node().Ready, w.node().NotReady = false, "Kubelet stopped posting node status."
+		}, OutcomeFinding, []string{"waits on w-4, where the kubelet does not report", "Kubelet stopped posting node status."}},
+		{"what is explained elsewhere", "TD0712", func(w world) { w.complains("FailedMount", "the moon is in the wrong house") }, OutcomeFinding, []string{"the kubelet says: the moon is in the wrong house"}},
+		{"it runs", "TD0712", func(w world) { w.asked() }, OutcomeNone, nil},
+		{"it is deleted", "TD0712", func(w world) { w.unscheduled("x"); w.pod().Deleting = true }, OutcomeNone, nil},
+		{"it has ended", "TD0712", func(w world) { w.pod().Phase, w.pod().Ready = "Succeeded", false }, OutcomeNone, nil},
+		{"pods were not read", "TD0712", func(w world) {
+			w.Pods = snapshot.Unread[[]snapshot.UserPod]("forbidden")
+			w.Targets = []snapshot.Ref{{Kind: "pv", Name: "local-pv-485eb69c"}}
+		}, OutcomeUnknown, []string{"forbidden"}},
+		{"a claim that binds at once", "TD0712", func(w world) {
+			w.Pods = snapshot.Read([]snapshot.UserPod{})
+			c := &(*w.Claims.Value)[0]
+			c.Volume, c.Phase = "", "Pending"
+			w.Volumes[0].Claim, w.Volumes[0].Phase = nil, "Available"
+			sc := w.StorageClasses["hdd"]
+			sc.BindingMode = "Immediate"
+			w.StorageClasses["hdd"] = sc
+			w.says("pvc", "default", "nginx-pvc", "FailedBinding", "the moon is in the wrong house")
+		}, OutcomeFinding, []string{`error[TD0712]: claim "default/nginx-pvc" is Pending`, "Kubernetes says: the moon is in the wrong house"}},
+		{"a claim that binds at once, and nobody says why", "TD0712", func(w world) {
+			w.Pods = snapshot.Read([]snapshot.UserPod{})
+			c := &(*w.Claims.Value)[0]
+			c.Volume, c.Phase = "", "Pending"
+			w.Volumes[0].Claim, w.Volumes[0].Phase = nil, "Available"
+			sc := w.StorageClasses["hdd"]
+			sc.BindingMode = "Immediate"
+			w.StorageClasses["hdd"] = sc
+		}, OutcomeUnknown, []string{`why claim "default/nginx-pvc" is Pending`}},
+	}
+}
+
+func TestWaiting(t *testing.T) { try(t, waitingCases()) }
+
+// A pod that was asked for and uses no claim is not without problems, either.
+func TestPodWithoutClaim(t *testing.T) {
+	w := well(t)
+	w.pod().Volumes = nil
+	w.asked()
+	r := Run(w.Snapshot, Options{})
+	if len(r.Findings)+len(r.Unknown()) > 0 || len(r.Chains) != 1 || len(r.Chains[0].Links) != 1 {
+		t.Errorf("%+v", r)
+	}
+	w.unscheduled("0/1 nodes are available: 1 node(s) had untolerated taint {x: }.")
+	if _, text := outcome(Run(w.Snapshot, Options{})); !strings.Contains(text, "error[TD0712]") || !strings.Contains(text, "untolerated taint") {
+		t.Error(text)
+	}
+}
+
+// Whatever keeps the article's pod, one finding says it: the last resort is for what none explains.
+func TestLastResort(t *testing.T) {
+	for name, change := range map[string]func(world){
+		"TD0401": world.blind,
+		"TD0711": func(w world) { w.complains("FailedMount", "the moon is in the wrong house") },
+		"TD0709": func(w world) {
+			w.unscheduled(`persistentvolumeclaim "nginx-pvc" not found`)
+			*w.Claims.Value, w.Volumes = nil, nil
+		},
+	} {
+		w := well(t)
+		change(w)
+		w.asked()
+		r := Run(w.Snapshot, Options{})
+		_, text := outcome(r)
+		if len(r.Findings) != 1 || string(r.Findings[0].Code) != name {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+	// Beside what is wrong with the node, the scheduler's words about something else are not hidden.
+	w := well(t)
+	w.blind()
+	*w.Events.Value = nil
+	w.unscheduled("0/1 nodes are available: 1 Insufficient memory.")
+	w.asked()
+	if _, text := outcome(Run(w.Snapshot, Options{})); !strings.Contains(text, "error[TD0401]") || !strings.Contains(text, "error[TD0712]") {
+		t.Error(text)
+	}
+}

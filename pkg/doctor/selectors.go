@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// selectorChecks are those of how Talos finds the disk of a volume.
+func selectorChecks() []Check {
+	return []Check{
+		{Code: "TD0308", Title: "the selector of a whole disk uses system_disk", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedSelections}, Run: selectsBySystemDisk},
+		{Code: "TD0309", Title: "one partition label is on two disks", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedTalosDevices}, Run: labelTwice},
+		{Code: "TD0310", Title: "a selector matches several disks", Severity: Warning, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedSelections}, Run: selectsSeveral},
+	}
+}
+
+func usesOfSelectors() map[Code][]Need {
+	return map[Code][]Need{
+		"TD0308": {NeedVolumes, NeedPods},
+		"TD0309": {NeedInstall, NeedVolumes, NeedPods, NeedTalosDisks, NeedTalosVolumes},
+		"TD0310": {NeedVolumes, NeedPods, NeedTalosVolumes},
+	}
+}
+
+// maskedByVolume are the codes of what a volume of Talos that has not come to be shows as.
+func maskedByVolume() []Code {
+	return []Code{"TD0301", "TD0302", "TD0303", "TD0508", "TD0703", "TD0708", "TD0711"}
+}
+
+// editSelector has a selector name one disk. Talos takes a document without a reboot.
+func (s *Subject) editSelector(text string) []Step {
+	return []Step{
+		{Text: "see what tells its disk from the others, a serial number, a WWID or a name in by-id:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
+		{Text: text, Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "no-reboot")},
+	}
+}
+
+// selectsBySystemDisk: for a whole disk Talos evaluates the selector as the locator of the volume, and
+// gives that the disk alone (Talos v1.12 to v1.14; siderolabs/talos#13301).
+func selectsBySystemDisk(s *Subject) Verdict {
+	var verdict Verdict
+	for _, selection := range value(s.Node.Selections) {
+		switch {
+		case !selection.Whole():
+		case selection.NamesSystemDisk:
+			f := Finding{
+				Summary:  fmt.Sprintf("the selector of Talos volume %q on %s uses system_disk, which a whole disk cannot be selected by", selection.ID(), allNodes),
+				Because:  "with volumeType disk Talos knows no system_disk when it looks for the disk: the selector passes the validation, and fails on the very disk that it would match",
+				Evidence: []string{fmt.Sprintf("%s: %s %s, volumeType %s, match: %s", s.Node.Name, selection.Kind, selection.Name, selection.Type, oneLine(selection.Match))},
+				Path:     s.mountOfID(selection.ID()), Masks: maskedByVolume(),
+				Fix: s.editSelector("name that disk in the document, and leave system_disk out, as in match: 'disk.serial == \"SERIAL\"':"),
+			}
+			if selection.Problem != "" {
+				f.Evidence = append(f.Evidence, s.Node.Name+": "+oneLine(selection.Problem))
+			}
+			f.Objects = s.affected(f.Path)
+			verdict.Findings = append(verdict.Findings, f)
+		case selection.Problem != "":
+			verdict.Unknown = fmt.Sprintf("the selector of Talos volume %q: %s", selection.ID(), selection.Problem)
+		}
+	}
+	return verdict
+}
+
+// mountOfID is where a Talos volume of that ID would be.
+func (s *Subject) mountOfID(id string) string { return s.mountOf(snapshot.TalosVolume{ID: id}) }
+
+// selectsSeveral: Talos gives a new volume the first of the disks that match and have room
+// (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, v1.14). Once it is made it is
+// found by its partition's label; a whole disk has none, and more than one match is refused since v1.12.5.
+func selectsSeveral(s *Subject) Verdict {
+	var verdict Verdict
+	volumes := value(s.Node.Talos).Volumes
+	for _, selection := range value(s.Node.Selections) {
+		id := selection.ID()
+		switch {
+		case selection.Whole() && selection.NamesSystemDisk: // That is TD0308.
+			continue
+		case selection.Problem != "":
+			verdict.Unknown = fmt.Sprintf("the selector of Talos volume %q: %s", id, selection.Problem)
+			continue
+		case len(selection.Disks) < 2:
+			continue
+		case !selection.Whole() && volumes.Value == nil:
+			verdict.Unknown = fmt.Sprintf("whether Talos volume %q has its disk, of the %d that its selector matches: %s", id, len(selection.Disks), orElse(volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+			continue
+		}
+		f := Finding{
+			Summary:  fmt.Sprintf("the selector of Talos volume %q on %s matches %d disks", id, allNodes, len(selection.Disks)),
+			Because:  "Talos takes the first of them that has room: which disk the volume gets is chance",
+			Evidence: []string{fmt.Sprintf("%s: %s %s matches %s, match: %s", s.Node.Name, selection.Kind, selection.Name, few(selection.Disks), oneLine(selection.Match))},
+			Path:     s.mountOfID(id),
+			Fix:      s.editSelector("name one disk in the document, as in match: 'disk.serial == \"SERIAL\"':"),
+		}
+		at := slices.IndexFunc(value(volumes), func(v snapshot.TalosVolume) bool { return v.ID == id })
+		switch {
+		case selection.Whole():
+			f.Severity, f.Masks = Error, maskedByVolume()
+			f.Because = "a whole disk is found by its selector at each boot: Talos refuses more than one match, and before v1.12.5 takes the first, which may be another one after a reboot"
+		case at >= 0 && !unready(value(volumes)[at]):
+			v := value(volumes)[at]
+			f.Severity = Info
+			f.Because = "it keeps the disk that it has, by its partition's label; made again, on this node or on another one with the document, it gets the first that has room"
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: it is %s now", s.Node.Name, orElse(v.Location, v.Phase)))
+		}
+		f.Objects = s.affected(f.Path)
+		verdict.Findings = append(verdict.Findings, f)
+	}
+	return verdict
+}
+
+// few lists names, of many the first.
+func few(names []string) string {
+	const most = 8
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+// labelTwice: Talos takes the first partition with a volume's label, on whatever disk it is, and udev has
+// one link of that name.
+func labelTwice(s *Subject) Verdict {
+	told := value(s.Node.Talos)
+	on := make(map[string][]snapshot.TalosDevice)
+	for _, d := range *told.Devices.Value {
+		if d.PartitionLabel != "" && d.Parent != "" {
+			on[d.PartitionLabel] = append(on[d.PartitionLabel], d)
+		}
+	}
+	var verdict Verdict
+	for _, label := range slices.Sorted(maps.Keys(on)) {
+		devices := on[label]
+		if !disksDiffer(devices, nil) {
+			continue
+		}
+		known := slices.IndexFunc(value(told.Volumes), func(v snapshot.TalosVolume) bool { return v.ID == label && v.Type == "partition" })
+		class, published := s.publishesLabel(label)
+		meant := known >= 0 || published
+		switch {
+		case !meant && !ofTalos(label): // Labels of other systems say little.
+			if why := s.Snapshot.Unread[snapshot.PartInstall]; why != "" {
+				verdict.Unknown = fmt.Sprintf("whether a class publishes the partitions with the label %q, which is on two disks: %s", label, why)
+			}
+			continue
+		case told.Disks.Value == nil:
+			verdict.Unknown = fmt.Sprintf("whether partitions with the label %q are on disks of their own: %s", label, told.Disks.Why())
+			continue
+		case !disksDiffer(devices, *told.Disks.Value):
+			continue
+		}
+		f := Finding{
+			Summary: fmt.Sprintf("the partition label %q is on more than one disk of %s", label, allNodes),
+			Because: "Talos finds a volume by this label, on whatever disk it is: which of them becomes the volume may be another one after a reboot",
+			Path:    s.mountOfID(label),
+			Fix: []Step{
+				{Text: "see which of the disks holds what is meant:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
+				{Text: "take the other disk out of the node; or, only if nobody needs its data, take the volume's document away and wipe that partition with talosctl wipe disk --drop-partition, which refuses what is in use, and put the document back"},
+			},
+		}
+		for _, d := range devices {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s of disk %s has it, with %s", s.Node.Name, d.Name, d.Parent, orElse(d.Content, "no content that Talos knows")))
+		}
+		if known >= 0 {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: the volume is %s now", s.Node.Name, orElse(value(told.Volumes)[known].Location, value(told.Volumes)[known].Phase)))
+		}
+		if published {
+			f.Because += fmt.Sprintf("; of the link %s, by which class %q publishes it, the same is true", path.Join(partlabels, label), class.Name)
+		}
+		if !meant {
+			f.Severity = Warning
+		}
+		f.Objects = s.affected(path.Join(partlabels, label))
+		if f.Path != "" && f.Path != path.Join(partlabels, label) {
+			f.Objects = s.affected(f.Path)
+		}
+		verdict.Findings = append(verdict.Findings, f)
+	}
+	return verdict
+}
+
+// ofTalos tells the labels that Talos gives the partitions of a configuration's volumes, and its own.
+func ofTalos(label string) bool {
+	return slices.ContainsFunc([]string{"u-", "r-", "s-"}, func(p string) bool { return strings.HasPrefix(label, p) }) ||
+		slices.Contains([]string{"META", "STATE", "EPHEMERAL"}, label)
+}
+
+// publishesLabel is the class that has a label's link for an entry.
+func (s *Subject) publishesLabel(label string) (provisioner.Class, bool) {
+	for _, c := range s.Snapshot.Install.Classes {
+		if c.HostDir == partlabels && c.Publishes(label) {
+			return c, true
+		}
+	}
+	return provisioner.Class{}, false
+}
+
+// disksDiffer reports whether partitions are on several disks. The members of an array or of a multipath
+// device are parts of one, and so are two paths to one LUN.
+func disksDiffer(partitions []snapshot.TalosDevice, disks []snapshot.TalosDisk) bool {
+	byName := make(map[string]snapshot.TalosDisk, len(disks))
+	member := make(map[string]bool)
+	for _, d := range disks {
+		byName[d.Name] = d
+		for _, name := range d.Secondaries {
+			member[name] = true
+		}
+	}
+	first := ""
+	for _, p := range partitions {
+		switch {
+		case member[p.Parent], p.Parent == first:
+		case first == "":
+			first = p.Parent
+		default:
+			if same, _ := byName[first].Disk().Identity().SameLUN(byName[p.Parent].Disk().Identity()); !same {
+				return true
+			}
+		}
+	}
+	return false
+}

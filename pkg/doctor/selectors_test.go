@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// selects has the node's configuration choose disks.
+func (w world) selects(volumeType, name, match string, disks ...string) *snapshot.Selection {
+	all := append(*w.node().Selections.Value, snapshot.Selection{
+		Selector: mounts.Selector{Kind: "UserVolumeConfig", Name: name, Type: volumeType, Match: match}, Disks: disks,
+		NamesSystemDisk: strings.Contains(match, "system_disk"),
+	})
+	w.node().Selections = snapshot.Read(all)
+	return &all[len(all)-1]
+}
+
+// partitions are on a disk each, all with one label.
+func (w world) partitions(label string, names ...string) {
+	var devices []snapshot.TalosDevice
+	for _, name := range names {
+		devices = append(devices, snapshot.TalosDevice{Name: name, Parent: strings.TrimRight(name, "0123456789"), Content: "xfs", PartitionLabel: label})
+	}
+	w.talos().Devices = snapshot.Read(devices)
+}
+
+func selectorCases() []nodeCase {
+	const all = `disk.transport == "virtio" && !system_disk`
+	raw := func(w world) {
+		w.Install.Classes = append(slices.Clone(w.Install.Classes), provisioner.Class{Name: "raw", HostDir: partlabels, MountDir: partlabels, Mode: provisioner.Block, NamePattern: "r-*,data"})
+	}
+	return []nodeCase{
+		{"a whole disk that is not the system's", "TD0308", func(w world) {
+			w.selects("disk", "data", `disk.serial == "A" && !system_disk`).Problem = "it fails on vdf: no such attribute(s): system_disk"
+		}, OutcomeFinding, []string{`error[TD0308]: the selector of Talos volume "u-data" on w-4 uses system_disk`, "fails on the very disk", "it fails on vdf", "path: /var/mnt/data", "$ talosctl -n 10.0.0.14 edit machineconfig --mode no-reboot"}},
+		{"one that no disk here would match", "TD0308", func(w world) { w.selects("disk", "data", all) }, OutcomeFinding, []string{"uses system_disk"}},
+		{"whose volume a claim has", "TD0308", func(w world) { w.selects("disk", "data", all); w.at("/var/mnt/data") }, OutcomeFinding, []string{"pod/nginx-pod"}},
+		{"a partition", "TD0308", func(w world) { w.selects("partition", "data", all, "vdf") }, OutcomeOK, nil},
+		{"a whole disk by its serial", "TD0308", func(w world) { w.selects("disk", "data", `disk.serial == "A"`, "vdf") }, OutcomeOK, nil},
+		{"an expression of a later Talos", "TD0308", func(w world) {
+			w.selects("disk", "data", `disk.smart == "fine"`).Problem = "undefined field 'smart'"
+		}, OutcomeUnknown, []string{`the selector of Talos volume "u-data": undefined field 'smart'`}},
+		{"os:reader", "TD0308", world.reader, OutcomeUnknown, []string{"os:admin"}},
+		{"no Talos", "TD0308", func(w world) { w.noTalos("", "no answer") }, OutcomeUnknown, []string{"no answer"}},
+
+		{"a user volume's", "TD0309", func(w world) {
+			w.partitions("u-data", "vde1", "vdf1")
+			w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "partition", Phase: "ready", Location: "/dev/vde1"})
+		}, OutcomeFinding, []string{`error[TD0309]: the partition label "u-data" is on more than one disk of w-4`, "vde1 of disk vde has it, with xfs", "vdf1 of disk vdf has it", "the volume is /dev/vde1 now", "path: /var/mnt/data", "$ kubectl talosdisk disks --nodes w-4 -o wide"}},
+		{"a user volume's that a claim has", "TD0309", func(w world) {
+			w.partitions("u-data", "vde1", "vdf1")
+			w.at("/var/mnt/data")
+			w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "partition", Phase: "ready", Location: "/dev/vde1"})
+		}, OutcomeFinding, []string{"pod/nginx-pod"}},
+		{"a volume's that is not in the configuration", "TD0309", func(w world) { w.partitions("r-old", "vde1", "vdf1") }, OutcomeFinding, []string{"warning[TD0309]"}},
+		{"a raw volume's that a class publishes", "TD0309", func(w world) { raw(w); w.partitions("r-block", "vde1", "vdf1") }, OutcomeFinding, []string{"error[TD0309]", `class "raw" publishes it`}},
+		{"another label that a class publishes", "TD0309", func(w world) { raw(w); w.partitions("data", "vde1", "vdf1") }, OutcomeFinding, []string{"error[TD0309]"}},
+		{"the disk of another Talos", "TD0309", func(w world) { w.partitions("EPHEMERAL", "vda6", "vdf6") }, OutcomeFinding, []string{"error[TD0309]", "the volume is /dev/vda6 now"}},
+		{"a label that says nothing", "TD0309", func(w world) { w.partitions("primary", "vde1", "vdf1") }, OutcomeOK, nil},
+		{"two partitions of one disk", "TD0309", func(w world) { w.partitions("u-data", "vde1", "vde2") }, OutcomeOK, nil},
+		{"members of one array", "TD0309", func(w world) {
+			w.partitions("u-data", "vde1", "vdf1")
+			*w.talos().Disks.Value = append(*w.talos().Disks.Value, snapshot.TalosDisk{Name: "md127", Secondaries: []string{"vde", "vdf"}})
+		}, OutcomeOK, nil},
+		{"two paths to one LUN", "TD0309", func(w world) {
+			w.partitions("u-data", "vde1", "vdf1")
+			disks := *w.talos().Disks.Value
+			for i := range disks[1:] {
+				disks[i+1].WWID = "naa.6005076801810523100000000000a000"
+			}
+		}, OutcomeOK, nil},
+		{"disks were not read", "TD0309", func(w world) {
+			w.partitions("u-data", "vde1", "vdf1")
+			w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk]("no answer")
+		}, OutcomeUnknown, []string{"no answer"}},
+		{"os:reader sees it", "TD0309", func(w world) { w.reader(); w.partitions("u-data", "vde1", "vdf1") }, OutcomeFinding, nil},
+		{"partitions were not read", "TD0309", func(w world) { w.talos().Devices = snapshot.Unread[[]snapshot.TalosDevice]("no answer") }, OutcomeUnknown, []string{"no answer"}},
+
+		{"a whole disk", "TD0310", func(w world) { w.selects("disk", "data", `disk.rotational`, "vde", "vdf") }, OutcomeFinding, []string{`error[TD0310]: the selector of Talos volume "u-data" on w-4 matches 2 disks`, "at each boot", "matches vde, vdf", "path: /var/mnt/data"}},
+		{"a whole disk, whatever Talos tells of volumes", "TD0310", func(w world) {
+			w.selects("disk", "data", `disk.rotational`, "vde", "vdf")
+			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer")
+		}, OutcomeFinding, nil},
+		{"a volume that is not made yet", "TD0310", func(w world) {
+			w.selects("partition", "data", all, "vde", "vdf")
+			w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "partition", Phase: "waiting"})
+		}, OutcomeFinding, []string{"warning[TD0310]", "which disk the volume gets is chance"}},
+		{"a volume of which Talos tells nothing", "TD0310", func(w world) { w.selects("partition", "data", all, "vde", "vdf") }, OutcomeFinding, []string{"warning[TD0310]"}},
+		{"a volume that has its disk", "TD0310", func(w world) {
+			w.selects("partition", "data", all, "vde", "vdf")
+			w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "partition", Phase: "ready", Location: "/dev/vde1"})
+		}, OutcomeFinding, []string{"info[TD0310]", "keeps the disk that it has", "it is /dev/vde1 now"}},
+		{"whose volume a claim has", "TD0310", func(w world) { w.selects("partition", "data", all, "vde", "vdf"); w.at("/var/mnt/data") }, OutcomeFinding, []string{"pod/nginx-pod"}},
+		{"one disk", "TD0310", func(w world) { w.selects("partition", "data", all, "vdf") }, OutcomeOK, nil},
+		{"no disk, which Talos says itself", "TD0310", func(w world) { w.selects("partition", "data", all) }, OutcomeOK, nil},
+		{"a whole disk by system_disk, which is another mistake", "TD0310", func(w world) {
+			w.selects("disk", "data", all).Problem = "no such attribute(s): system_disk"
+		}, OutcomeOK, nil},
+		{"what is not understood", "TD0310", func(w world) { w.selects("partition", "data", "x").Problem = "undeclared reference to 'x'" }, OutcomeUnknown, []string{"undeclared reference"}},
+		{"volumes were not read", "TD0310", func(w world) {
+			w.selects("partition", "data", all, "vde", "vdf")
+			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer")
+		}, OutcomeUnknown, []string{"no answer"}},
+		{"os:reader", "TD0310", world.reader, OutcomeUnknown, []string{"os:admin"}},
+	}
+}
+
+func TestSelectors(t *testing.T) { try(t, selectorCases()) }
+
+// Why a volume of Talos did not come to be hides that it did not.
+func TestSelectorHidesTheFailedVolume(t *testing.T) {
+	for name, change := range map[string]func(w world){
+		"system_disk":   func(w world) { w.selects("disk", "data", "!system_disk") },
+		"several disks": func(w world) { w.selects("disk", "data", "true", "vde", "vdf") },
+	} {
+		w := well(t)
+		change(w)
+		w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "disk", Phase: "failed", Problem: "error"})
+		w.talosVolume(snapshot.TalosVolume{ID: "u-other", Type: "disk", Phase: "failed", Problem: "error"})
+		r := Run(w.Snapshot, Options{Only: []Code{"TD0303", "TD0308", "TD0310"}})
+		if len(r.Findings) != 2 || r.Findings[0].Code != "TD0303" || r.Findings[0].Path != "/var/mnt/other" || len(r.Masked) != 1 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}

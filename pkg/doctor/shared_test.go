@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// userVolumes gives the provisioner a class on /var/mnt, in which Talos has mounted two user volumes, one of them
+// for other software, and the directory volume with the links.
+func (w world) userVolumes(pattern string) {
+	w.Install.Classes = []provisioner.Class{
+		{Name: "block", HostDir: "/var/mnt/links", MountDir: "/var/mnt/links", Mode: provisioner.Block},
+		{Name: "fs", HostDir: varMnt, MountDir: "/mnt/fs", Mode: provisioner.Filesystem, NamePattern: pattern},
+	}
+	w.Volumes = nil
+	dirs := w.node().View.Value.Dirs
+	dirs["block"] = snapshot.Dir{Exists: true, MountPoint: true}
+	dirs["fs"] = snapshot.Dir{Exists: true, MountPoint: true, Entries: []provisioner.Entry{{Name: "fs-1", Kind: provisioner.Directory}, {Name: "longhorn", Kind: provisioner.Directory}, {Name: "links", Kind: provisioner.Directory}}}
+	w.talos().Volumes = snapshot.Read([]snapshot.TalosVolume{
+		{ID: "u-fs-1", Type: "partition", Phase: "ready", Location: "/dev/vde1"}, {ID: "u-longhorn", Type: "partition", Phase: "ready", Location: "/dev/vdf1"},
+		{ID: "u-links", Type: "directory", Phase: "ready"},
+	})
+}
+
+func sharedCases() []nodeCase {
+	alone := func(w world, class provisioner.Class, entries ...string) {
+		w.userVolumes("")
+		w.Install.Classes = []provisioner.Class{class}
+		dir := snapshot.Dir{Exists: true, MountPoint: true}
+		for _, name := range entries {
+			dir.Entries = append(dir.Entries, provisioner.Entry{Name: name, Kind: provisioner.Directory})
+		}
+		w.node().View.Value.Dirs = map[string]snapshot.Dir{class.Name: dir}
+		w.talos().Volumes = snapshot.Read([]snapshot.TalosVolume{})
+	}
+	all := provisioner.Class{Name: "fs", HostDir: varMnt, MountDir: "/mnt/fs", Mode: provisioner.Filesystem}
+	uses := func(w world, hostPath string) {
+		*w.Pods.Value = append(*w.Pods.Value, snapshot.UserPod{Namespace: "longhorn-system", Name: "manager", UID: "9", Node: "w-4", Phase: "Running", Ready: true,
+			Volumes: []snapshot.PodVolume{{Name: "data", HostPath: hostPath, Mounted: true}}})
+	}
+	return []nodeCase{
+		{"the directory of links", "TD0217", func(w world) { w.userVolumes("") }, OutcomeFinding, []string{
+			`error[TD0217]: class "fs" publishes volumes in "/var/mnt" that are not its own`, `w-4: /var/mnt/links is the directory of class "block"`, "deleted with the claim", `namePattern: "fs-*"`}},
+		{"a pattern of its own", "TD0217", func(w world) { w.userVolumes("fs-*") }, OutcomeOK, nil},
+		{"everything, and nothing of others is known", "TD0217", func(w world) { alone(w, all, "fs-1") }, OutcomeFinding, []string{`warning[TD0217]: class "fs" publishes whatever is mounted in "/var/mnt"`}},
+		{"a pattern that leaves nothing out", "TD0217", func(w world) { all := all; all.NamePattern = "fs-*,*"; alone(w, all, "fs-1") }, OutcomeFinding, []string{"warning[TD0217]"}},
+		{"other software", "TD0217", func(w world) { alone(w, all, "fs-1", "longhorn"); uses(w, "/var/mnt/longhorn/replicas") }, OutcomeFinding, []string{
+			"error[TD0217]", `w-4: /var/mnt/longhorn is in use by pod "longhorn-system/manager", which has /var/mnt/longhorn/replicas as hostPath`}},
+		{"other software elsewhere", "TD0217", func(w world) {
+			alone(w, provisioner.Class{Name: "hdd", HostDir: "/var/lib/disks", MountDir: "/var/lib/disks", Mode: provisioner.Filesystem}, "a", "openebs")
+			uses(w, "/var/lib/disks/openebs")
+		}, OutcomeFinding, []string{"error[TD0217]", "/var/lib/disks/openebs is in use"}},
+		{"a pod that reads all of it", "TD0217", func(w world) { all := all; all.NamePattern = "fs-*"; alone(w, all, "fs-1"); uses(w, "/var/mnt") }, OutcomeOK, nil},
+		{"a directory volume that nothing uses", "TD0217", func(w world) {
+			alone(w, all)
+			w.talos().Volumes = snapshot.Read([]snapshot.TalosVolume{{ID: "u-x", Type: "directory", Phase: "ready"}})
+		}, OutcomeFinding, []string{"error[TD0217]", `w-4: /var/mnt/x is Talos's volume "u-x", a directory on the system disk`}},
+		{"an external volume", "TD0217", func(w world) {
+			alone(w, all)
+			w.talos().Volumes = snapshot.Read([]snapshot.TalosVolume{{ID: "x-share", Type: "external", Phase: "ready"}})
+		}, OutcomeFinding, []string{"which lies outside the node"}},
+		{"a volume made by hand", "TD0217", func(w world) {
+			all := all
+			all.NamePattern = "d*"
+			alone(w, all, "data", "other")
+			w.Volumes = []snapshot.Volume{{Name: "by-hand", Class: "manual", Mode: provisioner.Filesystem, Path: "/var/mnt/data", Node: "w-4", Phase: "Bound"}}
+		}, OutcomeFinding, []string{"error[TD0217]", `/var/mnt/data is volume "by-hand", which is not this provisioner's`}},
+		{"raw volumes of all", "TD0217", func(w world) {
+			alone(w, provisioner.Class{Name: "raw", HostDir: partlabels, MountDir: partlabels, Mode: provisioner.Block, NamePattern: "r-*"})
+			w.node().View.Value.Dirs["raw"] = snapshot.Dir{Exists: true, MountPoint: true, Entries: []provisioner.Entry{{Name: "r-ceph", Kind: provisioner.Link, Target: "../../vdf1", Device: "254:81"}}}
+			uses(w, partlabels+"/r-ceph")
+		}, OutcomeFinding, []string{"error[TD0217]", "/dev/disk/by-partlabel/r-ceph is in use", `namePattern: "r-raw-*"`}},
+		{"raw volumes, and nothing of others is known", "TD0217", func(w world) {
+			alone(w, provisioner.Class{Name: "raw", HostDir: partlabels, MountDir: partlabels, Mode: provisioner.Block, NamePattern: "r-*"}, "r-1")
+		}, OutcomeOK, nil},
+		{"the classes were not read", "TD0217", func(w world) {
+			w.Install.Classes, w.Unread = nil, map[string]string{snapshot.PartInstall: "it is forbidden"}
+		}, OutcomeUnknown, []string{"it is forbidden"}},
+	}
+}
+
+func TestSharedDirectories(t *testing.T) { try(t, sharedCases()) }
+
+// What the guide says makes neither a warning nor an error about what is published.
+func TestGuidesClassesAreFine(t *testing.T) {
+	w := well(t)
+	w.userVolumes("fs-*")
+	r := Run(w.Snapshot, Options{Only: []Code{"TD0211", "TD0213", "TD0217"}})
+	if len(r.Findings) > 0 || slices.ContainsFunc(r.Results, func(r Result) bool { return r.Outcome != OutcomeOK }) {
+		t.Errorf("%+v\n%+v", r.Findings, r.Results)
+	}
+}
