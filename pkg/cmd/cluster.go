@@ -3,7 +3,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
@@ -100,14 +100,20 @@ func (c *cluster) close() {
 // them.
 func (c *cluster) observe(ctx context.Context, r collect.Request) (*snapshot.Snapshot, error) {
 	r.Nodes, r.Selector = c.options.nodes.Patterns, c.options.nodes.Selector
-	// -n is kubectl's: where to look for what the command works with. The context's own namespace is not where provisioners are.
-	r.Namespace, r.DaemonSet = cmp.Or(c.options.provisioner.Namespace, *c.shared.Kube.Namespace), c.options.provisioner.DaemonSet
+	r.Namespace, r.DaemonSet = c.namespace(), c.options.provisioner.DaemonSet
 	s, err := c.collector().Observe(ctx, r)
 	c.progress.Clear()
 	if err != nil {
 		return nil, err
 	}
-	return s, c.leaveOut(s)
+	if why := s.Unread[snapshot.PartOthers]; why != "" && !r.Blind {
+		fmt.Fprintf(c.shared.ErrOut, "note: whether there is another provisioner, which may have linked disks, is not known: %s\n", output.Escape(why))
+	}
+	wanted := s.WantedBy
+	if r.Trust { // It acts through the chosen installation's pods alone.
+		wanted = func(n snapshot.Node) bool { return n.Wanted }
+	}
+	return s, c.leaveOut(s, wanted)
 }
 
 // collector looks at the cluster, and at its nodes' Talos API if that is asked.
@@ -122,12 +128,17 @@ func (c *cluster) collector() *collect.Collector {
 	return collector
 }
 
-func (c *cluster) leaveOut(s *snapshot.Snapshot) error {
-	named := len(c.options.nodes.Patterns) > 0
+// leaveOut keeps the nodes on which a pod is wanted, or that were named or told of by Talos alone.
+func (c *cluster) leaveOut(s *snapshot.Snapshot, wanted func(snapshot.Node) bool) error {
+	if len(s.Nodes) == 0 {
+		return failure.New("the cluster has no nodes", "kubectl get nodes")
+	}
+	// Without a provisioner no node has been left out of it.
+	named := len(c.options.nodes.Patterns) > 0 || s.Unread[snapshot.PartInstall] != ""
 	kept := s.Nodes[:0]
 	var without []string
 	for _, n := range s.Nodes {
-		if n.Wanted || named || byTalosAlone(n) {
+		if wanted(n) || named || byTalosAlone(s, n) {
 			kept = append(kept, n)
 			continue
 		}
@@ -135,7 +146,7 @@ func (c *cluster) leaveOut(s *snapshot.Snapshot) error {
 	}
 	if len(kept) == 0 {
 		return failure.New("no provisioner pod on any of the chosen nodes: "+strings.Join(without, "; "),
-			fmt.Sprintf("kubectl -n %s describe daemonset %s", s.Install.Namespace, s.Install.Name))
+			shell.Command("kubectl", "-n", s.Install.Namespace, "describe", "daemonset", s.Install.Name))
 	}
 	for _, w := range without {
 		fmt.Fprintf(c.shared.ErrOut, "note: left out node %s\n", w)
@@ -146,8 +157,14 @@ func (c *cluster) leaveOut(s *snapshot.Snapshot) error {
 
 // byTalosAlone tells a node that the provisioner is not meant to run on, and whose
 // disks its Talos API told all the same.
-func byTalosAlone(n snapshot.Node) bool {
-	return !n.Wanted && n.View.Value == nil && n.Talos.Value != nil && n.Talos.Value.Disks.Value != nil
+func byTalosAlone(s *snapshot.Snapshot, n snapshot.Node) bool {
+	return !s.WantedBy(n) && !sees(s, n) && n.Talos.Value != nil && n.Talos.Value.Disks.Value != nil
+}
+
+// sees reports whether a pod of any installation saw the node.
+func sees(s *snapshot.Snapshot, n snapshot.Node) bool {
+	there, ok := s.Seen(n.Name).NodeByName(n.Name)
+	return ok && there.View.Value != nil
 }
 
 // volumes are the PersistentVolumes of the cluster that was observed.
@@ -160,8 +177,27 @@ func (c *cluster) volumes(s *snapshot.Snapshot) kube.Volumes {
 func unlooked(s *snapshot.Snapshot) []failure.Part {
 	var parts []failure.Part
 	for _, n := range s.Nodes {
-		if n.View.Value == nil && !byTalosAlone(n) {
+		if !sees(s, n) && !byTalosAlone(s, n) {
 			parts = append(parts, failure.Part{Subject: "node " + n.Name, Err: fmt.Errorf("%s", n.View.Why())})
+		}
+	}
+	return parts
+}
+
+// unlookedOthers are the installations that could not be looked at on nodes that another one's
+// pod saw, and why.
+func unlookedOthers(s *snapshot.Snapshot) []failure.Part {
+	var parts []failure.Part
+	for _, as := range s.Installations() {
+		name := fmt.Sprintf("provisioner %s/%s", as.Install.Namespace, as.Install.Name)
+		if len(s.Others) > 0 && as.Unread[snapshot.PartInstall] != "" {
+			parts = append(parts, failure.Part{Subject: name, Err: fmt.Errorf("%s", as.Unread[snapshot.PartInstall])})
+			continue
+		}
+		for _, n := range as.Nodes {
+			if n.Wanted && n.View.Value == nil && sees(s, n) {
+				parts = append(parts, failure.Part{Subject: fmt.Sprintf("%s on node %s", name, n.Name), Err: fmt.Errorf("%s", n.View.Why())})
+			}
 		}
 	}
 	return parts

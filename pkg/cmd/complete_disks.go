@@ -15,7 +15,7 @@ import (
 // completeDisks completes the names of whole disks, as the nodes have them now.
 func (s *shared) completeDisks(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 	names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *collect.Collector) []string {
-		snap, err := c.Observe(ctx, collect.Request{Selector: labels.Everything()})
+		snap, err := c.Observe(ctx, collect.Request{Selector: labels.Everything(), Every: true})
 		if err != nil {
 			return nil
 		}
@@ -39,14 +39,18 @@ func (s *shared) completeDisks(cmd *cobra.Command, args []string, toComplete str
 func completeClass(s *shared, cmd *cobra.Command) {
 	must(cmd.RegisterFlagCompletionFunc("class", func(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *collect.Collector) []string {
-			snap, err := c.Observe(ctx, collect.Request{Selector: labels.Everything(), Blind: true})
+			snap, err := c.Observe(ctx, collect.Request{Selector: labels.Everything(), Blind: true, Every: true})
 			if err != nil {
 				return nil
 			}
 			var found []string
-			for _, class := range snap.Install.Classes {
-				found = append(found, class.Name)
+			for _, as := range snap.Installations() {
+				for _, class := range as.Install.Classes {
+					found = append(found, class.Name)
+				}
 			}
+			slices.Sort(found)
+			found = slices.Compact(found)
 			return found
 		})
 		return withPrefix(names, toComplete), cobra.ShellCompDirectiveNoFileComp

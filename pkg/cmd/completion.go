@@ -21,8 +21,9 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 )
 
-// completionDeadline is how long a person who pressed Tab waits for the cluster.
-const completionDeadline = 2 * time.Second
+// completionDeadline is how long a person who pressed Tab waits for the cluster. To look at the disks of a few nodes
+// takes about a second, and longer where the API server is far away.
+const completionDeadline = 4 * time.Second
 
 func newCompletion(s *shared) *cobra.Command {
 	return &cobra.Command{

@@ -40,12 +40,16 @@ func newDisks(s *shared) *cobra.Command {
 			Nothing is changed.
 
 			USE is the strongest of: system (Talos lives there), the Talos volumes on it, mounted, in-use (it is
-			open or held), and what is written there, such as xfs, lvm2-pv, luks or gpt.
+			open or held), and what is written there, such as xfs, lvm2-pv, luks or gpt; empty is a drive without a medium.
+
+			A disk has a row for each of its links and volumes, those of its partitions among them. What is not known is
+			unknown, and what is known not to be there is "-".
 
 			Without a talosconfig the pods' view is all there is. With one, disks are listed too that no
-			provisioner pod sees; whether such a disk can be linked is unknown.
+			provisioner pod sees, and all of them where there is no provisioner yet; whether such a disk can be linked is
+			unknown.
 
-			DISK is a name in /dev, a glob of names, or a path below /dev/disk.
+			DISK is a name in /dev, a glob of names, or a path below /dev/disk or /dev/mapper.
 
 			Needs, in Kubernetes: list daemonsets, nodes, persistentvolumes, storageclasses and pods; get the
 			provisioner's configmap; create pods/exec in its namespace. In Talos, if it is asked: os:reader.`),
@@ -121,20 +125,33 @@ func (o *disksOptions) run(ctx context.Context) error {
 	if len(o.args) > 0 {
 		closely = link.Closely(o.args)
 	}
-	s, err := c.observe(ctx, collect.Request{Closely: closely, Users: true, Podless: true})
+	s, err := c.observe(ctx, collect.Request{Closely: closely, Users: true, Podless: true, Every: true})
 	if err != nil {
 		return err
 	}
-	list := diskList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "DiskList"}, Items: link.Inventory(s)}
-	if len(o.args) > 0 {
-		list.Items = link.Select(s, list.Items, o.args)
+	items, err := decided(ctx, func() ([]link.DiskUse, error) {
+		all := link.Inventory(s)
+		if len(o.args) > 0 {
+			all = link.Select(s, all, o.args)
+		}
+		return all, nil
+	})
+	if err != nil {
+		return err
 	}
+	list := diskList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "DiskList"}, Items: items}
 	o.warn(c, s, list.Items)
 	if err := o.printer.Print(o.Out, list, func() *metav1.Table { return disksTable(s, list.Items) }); err != nil {
 		return err
 	}
 	parts := unlooked(s)
 	unlookedNodes := fmt.Sprintf("%d of %d nodes could not be looked at", len(parts), len(s.Nodes))
+	if others := unlookedOthers(s); len(others) > 0 {
+		if len(parts) == 0 {
+			unlookedNodes = "not every provisioner could be looked at"
+		}
+		parts = append(parts, others...)
+	}
 	if unread := talosUnread(s); o.talos.asked() && len(unread) > 0 {
 		if len(parts) == 0 {
 			unlookedNodes = "the Talos API could not be read everywhere"
@@ -161,10 +178,12 @@ func (o *disksOptions) warn(c *cluster, s *snapshot.Snapshot, disks []link.DiskU
 			fmt.Fprintf(o.ErrOut, "%s %s %s\n", style.Warning("warning:"), u.Metadata.Name, u.Conflict)
 		}
 	}
-	for _, n := range s.Nodes {
-		if byTalosAlone(n) {
-			fmt.Fprintf(o.ErrOut, "note: node %s is told by Talos alone: %s\n", n.Name, n.View.Why())
+	for _, u := range toldByTalosAlone(s) {
+		are := "is"
+		if len(u.Nodes) > 1 {
+			are = "are"
 		}
+		fmt.Fprintf(o.ErrOut, "note: %s %s told by Talos alone: %s\n", some(u.Nodes), are, u.Why)
 	}
 	c.noteNoTalos(s, "disks that Talos uses are told only by what the pods see")
 	if !o.talos.asked() {
@@ -172,27 +191,73 @@ func (o *disksOptions) warn(c *cluster, s *snapshot.Snapshot, disks []link.DiskU
 	}
 }
 
-// disksTable is one row a disk.
+// toldByTalosAlone are the nodes whose disks only Talos told of, by the reason.
+func toldByTalosAlone(s *snapshot.Snapshot) []link.Unread {
+	var all []link.Unread
+	for _, n := range s.Nodes {
+		if !byTalosAlone(s, n) {
+			continue
+		}
+		why := n.View.Why()
+		if i := slices.IndexFunc(all, func(u link.Unread) bool { return u.Why == why }); i >= 0 {
+			all[i].Nodes = append(all[i].Nodes, n.Name)
+			continue
+		}
+		all = append(all, link.Unread{Nodes: []string{n.Name}, Why: why})
+	}
+	return all
+}
+
+// disksTable is a row for each disk, and a further one for each further link or volume of it.
 func disksTable(s *snapshot.Snapshot, disks []link.DiskUse) *metav1.Table {
 	t := newTable("Node", "Disk", "Size", "Type", "Use", "Linkable", "Link", "PV", "Status", "Claim", "Pod")
 	addWide(t, "Model", "Serial", "WWID", "Transport", "By-ID", "By-Path", "Talos")
 	for _, u := range disks {
-		links, volume, status, claim, pod := orNone(u.Links), "-", "-", "-", "-"
-		if !slices.Contains(u.SeenBy, link.SeenByPod) {
-			links, volume = string(disk.Unknown), string(disk.Unknown)
+		size := output.Size(u.Size)
+		if u.Size == 0 { // A drive without a medium.
+			size = "-"
 		}
-		if len(u.Volumes) > 0 {
-			v := u.Volumes[0]
-			volume, status, claim = v.Name, v.Phase, cmp.Or(v.Claim, "-")
-			pod = orNone(v.Pods)
-			if s.Users.Value == nil && v.Claim != "" {
-				pod = string(disk.Unknown)
-			}
+		for _, l := range liesOn(s, u) {
+			addRow(t, u.Node, u.Name, size, typeOf(u.Disk), useOf(u), linkable(u), l.link, l.volume, l.status, l.claim, l.pod,
+				cmp.Or(u.Model, "-"), cmp.Or(u.Serial, "-"), cmp.Or(u.WWID, "-"), cmp.Or(u.Transport, "-"), orNone(u.ByID), orNone(u.ByPath), toldBy(s, u))
 		}
-		addRow(t, u.Node, u.Name, output.Size(u.Size), typeOf(u.Disk), useOf(u), linkable(u), links, volume, status, claim, pod,
-			cmp.Or(u.Model, "-"), cmp.Or(u.Serial, "-"), cmp.Or(u.WWID, "-"), cmp.Or(u.Transport, "-"), orNone(u.ByID), orNone(u.ByPath), toldBy(s, u))
 	}
 	return t
+}
+
+// lies is a link to a disk and the volume at its end, as a row shows them; each can be without the other.
+type lies struct{ link, volume, status, claim, pod string }
+
+// liesOn are the links and volumes of a disk, at least one.
+func liesOn(s *snapshot.Snapshot, u link.DiskUse) []lies {
+	orUnknown := func(problem string) string {
+		if problem != "" {
+			return string(disk.Unknown)
+		}
+		return "-"
+	}
+	noLink, noVolume := orUnknown(u.LinksProblem), orUnknown(u.VolumesProblem)
+	var all []lies
+	links := slices.Concat(u.Links, u.PartitionLinks)
+	for _, v := range u.Volumes {
+		l := lies{noLink, v.Name, v.Phase, cmp.Or(v.Claim, "-"), orNone(v.Pods)}
+		if i := slices.Index(links, v.Path); i >= 0 {
+			l.link = v.Path
+		}
+		if s.Users.Value == nil && v.Claim != "" {
+			l.pod = string(disk.Unknown)
+		}
+		all = append(all, l)
+	}
+	for _, path := range links {
+		if !slices.ContainsFunc(all, func(l lies) bool { return l.link == path }) {
+			all = append(all, lies{path, noVolume, noVolume, noVolume, noVolume})
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, lies{noLink, noVolume, noVolume, noVolume, noVolume})
+	}
+	return all
 }
 
 func typeOf(d disk.Disk) string {
@@ -218,6 +283,8 @@ func useOf(u link.DiskUse) string {
 	}
 	volumes, content := told(link.UseVolume), told(link.UseContent)
 	switch {
+	case u.Size == 0:
+		return "empty"
 	case u.System != "":
 		return "system"
 	case len(volumes) > 2:
@@ -226,7 +293,7 @@ func useOf(u link.DiskUse) string {
 		return strings.Join(volumes, ",")
 	case len(told(link.UseMount)) > 0:
 		return "mounted"
-	case len(u.Holders) > 0, u.Content != nil && u.Content.Busy == disk.Yes:
+	case len(u.Holders)+len(u.Under) > 0, u.Content != nil && u.Content.Busy == disk.Yes:
 		return "in-use"
 	case len(content) > 0:
 		return content[0]
@@ -234,7 +301,9 @@ func useOf(u link.DiskUse) string {
 		return cmp.Or(u.Content.Signature.Type, u.Content.Signature.PartitionTable, string(disk.HasSignature))
 	case len(u.Partitions) > 0:
 		return string(disk.HasPartitions)
-	case u.Content == nil || u.Content.Signed != disk.No || u.Content.Busy != disk.No:
+	case u.Content != nil && u.Content.Unsigned == disk.Yes:
+		return string(disk.HasData)
+	case u.Content == nil || u.Content.Signed != disk.No || u.Content.Busy != disk.No || u.Content.Unsigned == disk.Unknown || len(u.MaybeUnder) > 0:
 		return string(disk.Unknown)
 	}
 	return "-"

@@ -98,6 +98,66 @@ func TestDisksTable(t *testing.T) {
 	}
 }
 
+// TestDisksTableOfLinksAndVolumes has a row for each link and volume, and says what is not known.
+func TestDisksTableOfLinksAndVolumes(t *testing.T) {
+	s := &snapshot.Snapshot{Users: snapshot.Read(map[snapshot.ClaimRef][]string{})}
+	d := func(name string, size uint64, kind disk.Kind, change func(*link.DiskUse)) link.DiskUse {
+		u := link.DiskUse{Node: "w-1", Disk: disk.Disk{Name: name, Size: size, Kind: kind}, SeenBy: []link.Observer{link.SeenByPod}}
+		if change != nil {
+			change(&u)
+		}
+		return u
+	}
+	disks := []link.DiskUse{
+		d("sr0", 0, disk.KindCDROM, func(u *link.DiskUse) { u.Objections = []disk.Objection{{Reason: disk.CDROM}} }),
+		d("vdb", 10<<30, disk.KindDisk, func(u *link.DiskUse) {
+			u.PartitionLinks = []string{"/dev/disk/by-partlabel/r-a", "/dev/disk/by-partlabel/r-b", "/dev/disk/by-partlabel/r-c"}
+			u.Volumes = []link.VolumeUse{
+				{Name: "pv-b", Phase: "Bound", Claim: "ns/b", Pods: []string{"p", "q"}, Path: "/dev/disk/by-partlabel/r-b", Device: "vdb2"},
+				{Name: "pv-a", Phase: "Available", Path: "/dev/disk/by-partlabel/r-a", Device: "vdb1"},
+			}
+			u.Objections = []disk.Objection{{Reason: disk.PartitionLinked}, {Reason: disk.HasPartitions}}
+		}),
+		d("vdc", 10<<30, disk.KindDisk, func(u *link.DiskUse) {
+			u.Volumes, u.Uses = []link.VolumeUse{{Name: "pv-u", Phase: "Bound", Claim: "ns/u", Path: "/var/mnt/data", Device: "vdc1"}}, []link.Use{{Kind: link.UseVolume, Name: "u-data"}}
+		}),
+		d("vdd", 10<<30, disk.KindDisk, func(u *link.DiskUse) { u.LinksProblem = "the directory could not be read" }),
+		d("vde", 10<<30, disk.KindDisk, func(u *link.DiskUse) { u.VolumesProblem = "nobody looked there" }),
+	}
+	flags := output.NewFlags()
+	printer, err := flags.ToPrinter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := printer.Print(&out, diskList{Items: disks}, func() *metav1.Table { return disksTable(s, disks) }); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "disks-rows", result{out.String(), "", 0})
+}
+
+// TestNodesOfAClusterWithoutAProvisioner: all are kept, and those that Talos did not tell of are an error.
+func TestNodesOfAClusterWithoutAProvisioner(t *testing.T) {
+	var errOut bytes.Buffer
+	c := &cluster{shared: &shared{IOStreams: genericiooptions.IOStreams{ErrOut: &errOut}}}
+	why := snapshot.Unread[snapshot.PodView]("there is no provisioner in the cluster")
+	talos := snapshot.Read(snapshot.Talos{Disks: snapshot.Read([]snapshot.TalosDisk{{Name: "vda", Size: 1 << 30}})})
+	s := &snapshot.Snapshot{Unread: map[string]string{snapshot.PartInstall: "none"}, Nodes: []snapshot.Node{{Name: "w-1", View: why, Talos: talos}, {Name: "w-2", View: why, Talos: talos}, {Name: "w-3", View: why}}}
+	if err := c.leaveOut(s, s.WantedBy); err != nil || len(s.Nodes) != 3 {
+		t.Errorf("%v, %v", s.Nodes, err)
+	}
+	(&disksOptions{shared: c.shared}).warn(c, s, nil)
+	if want := "note: nodes w-1, w-2 are told by Talos alone: there is no provisioner in the cluster\n"; !strings.HasPrefix(errOut.String(), want) {
+		t.Errorf("said %q, want %q", errOut.String(), want)
+	}
+	if parts := unlooked(s); len(parts) != 1 || parts[0].Subject != "node w-3" {
+		t.Errorf("%v", parts)
+	}
+	if err := c.leaveOut(&snapshot.Snapshot{}, nil); err == nil || err.Error() != "the cluster has no nodes" || failure.Hint(err) == "" {
+		t.Errorf("without nodes: %v", err)
+	}
+}
+
 // The Talos API is used where it is at hand. Only who asked for it is told by an error that it is not.
 func TestTalosIsOptional(t *testing.T) {
 	dir := t.TempDir()
@@ -140,7 +200,7 @@ func TestNodesOfWhichTalosAloneTells(t *testing.T) {
 	s := observed()
 	c := &cluster{shared: &shared{IOStreams: genericiooptions.IOStreams{ErrOut: &bytes.Buffer{}}}}
 	s.Nodes = append(s.Nodes, snapshot.Node{Name: "cp-2", View: snapshot.Unread[snapshot.PodView]("a taint"), Talos: snapshot.Unread[snapshot.Talos]("no answer")})
-	if err := c.leaveOut(s); err != nil {
+	if err := c.leaveOut(s, s.WantedBy); err != nil {
 		t.Fatal(err)
 	}
 	var names []string

@@ -4,7 +4,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -251,10 +250,14 @@ func (o *doctorOptions) execute(ctx context.Context) error {
 	}
 	if o.save != "" {
 		if err := saveSnapshot(o.save, s); err != nil {
-			return err
+			return failure.Wrap(err, "the snapshot was not written", failure.Hint(err))
 		}
+		fmt.Fprintf(o.ErrOut, "note: wrote the snapshot to %q\n", o.save)
 	}
-	report := doctor.Run(s, o.checks)
+	report, err := decided(ctx, func() (doctor.Report, error) { return doctor.Run(s, o.checks), nil })
+	if err != nil {
+		return err
+	}
 	if err := o.print(s, report); err != nil {
 		return err
 	}
@@ -263,7 +266,7 @@ func (o *doctorOptions) execute(ctx context.Context) error {
 		return failure.New(fmt.Sprintf("%q is not there", report.Missing[0]), "")
 	case report.Problems(o.failOn) > 0:
 		return exitCode(exitFound)
-	case len(report.Unknown()) > 0:
+	case report.Incomplete():
 		return exitCode(exitUnknown)
 	}
 	return nil
@@ -283,13 +286,13 @@ func (o *doctorOptions) look(ctx context.Context) (*snapshot.Snapshot, error) {
 		return nil, err
 	}
 	if c.talos != nil {
-		o.request.Kubelet = func(node, address string) collect.TalosNode { return c.talos.Node(node, address) }
+		o.request.Kubelet = func(m snapshot.Machine) collect.TalosNode { return c.talos.Node(m) }
 	}
 	warned := o.peek(c)
 	s, err := c.collector().Diagnose(ctx, o.request)
 	c.progress.Clear()
 	for _, text := range warned() {
-		fmt.Fprintf(o.ErrOut, "%s %s\n", o.Colour.Style(o.ErrOut).Warning("warning:"), output.Escape(text))
+		fmt.Fprintf(o.ErrOut, "%s %s\n", o.Colour.Style(o.ErrOut).Warning("warning:"), text)
 	}
 	if err == nil {
 		err = context.Cause(ctx)
@@ -306,11 +309,11 @@ func (o *doctorOptions) peek(c *cluster) (warned func() []string) {
 	var mu sync.Mutex
 	var all []string
 	if o.probe {
-		o.request.Peek = &kube.Peeks{Client: c.client, Warn: func(text string) {
+		o.request.Peek = &kube.AllowedPeeks{Peeks: &kube.Peeks{Client: c.client, Warn: func(text string) {
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, text)
-		}}
+		}}}
 	}
 	return func() []string {
 		mu.Lock()
@@ -329,14 +332,6 @@ func (o *doctorOptions) noteNotProbed(s *snapshot.Snapshot) {
 	case !slices.ContainsFunc(looked, func(n snapshot.Node) bool { return n.Probe.Value != nil || n.Probe.Problem != "" }):
 		fmt.Fprintln(o.ErrOut, "note: --probe started nothing: Talos told what the kubelets see")
 	}
-}
-
-func saveSnapshot(name string, s *snapshot.Snapshot) error {
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(snapshot.Save(file, s), file.Close())
 }
 
 func loadSnapshot(stdin io.Reader, name string) (*snapshot.Snapshot, error) {

@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -60,7 +61,7 @@ func (p reportText) full(s *snapshot.Snapshot, r doctor.Report) {
 	}
 	for _, t := range s.Targets {
 		if t.Kind == "pod" && s.Pods.Value != nil && !slices.Contains(r.Missing, t) && !slices.ContainsFunc(r.Chains, func(c doctor.Chain) bool {
-			return c.Target.Kind == t.Kind && c.Target.Namespace == t.Namespace && c.Target.Name == t.Name
+			return c.Target.Kind == t.Kind && c.Target.Namespace == t.Namespace && c.Target.Name == t.Name && len(c.Links) > 1
 		}) {
 			p.line("%s in %s uses no claim: nothing of it was looked at", t, t.Namespace)
 		}
@@ -92,13 +93,13 @@ func (p reportText) findings(all []doctor.Finding) {
 
 // chain is its title, and each link with a mark and a word.
 func (p reportText) chain(c doctor.Chain) {
-	p.line("%s", output.Escape(c.Title))
+	p.line("%s", c.Title)
 	width := 0
 	for _, l := range c.Links {
 		width = max(width, len(l.Name))
 	}
 	for _, l := range c.Links {
-		p.line("  %s %-*s  %s", p.mark(l.Mark), width, l.Name, output.Escape(l.Text))
+		p.line("  %s %-*s  %s", p.mark(l.Mark), width, l.Name, l.Text)
 	}
 }
 
@@ -127,10 +128,10 @@ func (p reportText) head(f doctor.Finding) string {
 
 func (p reportText) finding(f doctor.Finding) {
 	f, moreEvidence, moreSteps := f.Brief()
-	p.line("%s %s", p.head(f), output.Escape(f.Summary))
+	p.line("%s %s", p.head(f), f.Summary)
 	field := func(name, text string) {
 		if text != "" {
-			p.line("  %-9s %s", name+":", strings.ReplaceAll(output.Escape(text), "\n", "\n            "))
+			p.line("  %-9s %s", name+":", strings.ReplaceAll(text, "\n", "\n            "))
 		}
 	}
 	if len(f.Objects) > 1 {
@@ -156,7 +157,7 @@ func (p reportText) finding(f doctor.Finding) {
 	if moreSteps > 0 {
 		field("fix", fmt.Sprintf("… and %d more steps like these for the others, which -o json has", moreSteps))
 	}
-	field("more", "kubectl talosdisk explain "+string(f.Code))
+	field("more", shell.Command("kubectl", "talosdisk", "explain", string(f.Code)))
 }
 
 // objects counts them by kind and names the first.
@@ -183,7 +184,7 @@ func (p reportText) short(r doctor.Report) {
 		if n := len(f.Objects); n > 1 {
 			text += fmt.Sprintf(" (%d objects)", n)
 		}
-		p.line("%s %s", p.head(f), output.Escape(text))
+		p.line("%s %s", p.head(f), text)
 	}
 	p.end(r)
 }
@@ -228,7 +229,7 @@ func (p reportText) reasons(title string, results []doctor.Result) {
 	}
 	p.line("%s", title)
 	for _, r := range reasons[:min(mostReasons, len(reasons))] {
-		p.line("  %s (%s)", output.Escape(r.why), codes(r.codes))
+		p.line("  %s (%s)", r.why, codes(r.codes))
 	}
 	if more := len(reasons) - mostReasons; more > 0 {
 		p.line("  … and %d more reasons, which -o json has", more)

@@ -3,8 +3,10 @@
 package cmd
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,10 +15,12 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/talosdisk/kubectl-talosdisk/docs"
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -135,7 +139,10 @@ func TestDoctorEscapes(t *testing.T) {
 	p := reportText{w: new(strings.Builder)}
 	p.full(&snapshot.Snapshot{Targets: make([]snapshot.Ref, 1)}, r)
 	p.short(r)
-	if text := p.w.String(); strings.ContainsAny(text, "\x1b\r") || !strings.Contains(text, "all is well") {
+	var out strings.Builder
+	streams := output.Filter(genericiooptions.IOStreams{Out: &out, ErrOut: io.Discard})
+	io.WriteString(streams.Out, p.w.String())
+	if text := out.String(); strings.ContainsAny(text, "\x1b\r") || !strings.Contains(text, "all is well") {
 		t.Errorf("%q", text)
 	}
 }
@@ -159,6 +166,37 @@ func TestStatusUnseen(t *testing.T) {
 	got := withoutRows(doctor.Run(s, doctor.Options{}))
 	if len(got) != 1 || !strings.Contains(got[0], `"jane" lacks rights`) || !strings.Contains(got[0], "forbidden: list persistentvolumes") {
 		t.Errorf("%q", got)
+	}
+}
+
+// What status says of a cluster, and how it ends: never nothing at all, and never 0 where something is wrong or unknown.
+func TestStatusEnds(t *testing.T) {
+	load := func(file string) *snapshot.Snapshot {
+		s, err := loadSnapshot(nil, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	forbidden := &snapshot.Snapshot{Unread: map[string]string{snapshot.PartVolumes: "it is forbidden", snapshot.PartInstall: "it is forbidden", snapshot.PartNodes: "it is forbidden"}}
+	for name, tt := range map[string]struct {
+		s    *snapshot.Snapshot
+		code int
+		says string
+	}{
+		"something is broken": {load("testdata/unseen.json"), exitFound, ""},
+		"no rights":           {forbidden, exitFound, "No local volumes are known: it is forbidden"},
+		"no provisioner": {&snapshot.Snapshot{Nodes: []snapshot.Node{{Name: "w-1", Ready: true}}, AllVolumes: true, Claims: snapshot.Read([]snapshot.Claim{}), Pods: snapshot.Read([]snapshot.UserPod{}),
+			Unread: map[string]string{snapshot.PartInstall: "no local static provisioner was found"}}, exitFound, "no local static provisioner was found"},
+		"no nodes": {&snapshot.Snapshot{}, exitFound, "the cluster has no nodes"},
+	} {
+		r := doctor.Run(tt.s, doctor.Options{})
+		var said bytes.Buffer
+		err := endStatus(&said, output.Style{}, tt.s, r, statusOf(r))
+		code, ok := err.(exitCode)
+		if !ok || int(code) == exitDone || name == "something is broken" && int(code) != tt.code || !strings.Contains(said.String(), tt.says) {
+			t.Errorf("%s: %v, want %d\n%s", name, err, tt.code, said.String())
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/rights"
 )
 
 // The exit codes, the same for every output format.
@@ -126,8 +128,11 @@ func (s *shared) translate(err error) (cause error, text, hint string) {
 		status  apierrors.APIStatus
 		request *url.Error
 		dial    *net.OpError
+		several *collect.SeveralError
 	)
 	switch {
+	case errors.As(err, &several):
+		return nil, "", s.chooseHint(several)
 	case clientcmd.IsEmptyConfig(err):
 		return innermost(err, clientcmd.IsEmptyConfig), "no kubeconfig found",
 			"set KUBECONFIG or pass --kubeconfig; on Talos \"talosctl kubeconfig\" writes one"
@@ -172,12 +177,12 @@ func (s *shared) translateStatus(status apierrors.APIStatus) (cause error, text,
 	switch {
 	case apierrors.IsForbidden(cause):
 		if rule, ok := parseForbidden(status.Status().Message); ok {
-			return cause, rule.text(), rule.hint()
+			return cause, rule.Message(), rule.Hint()
 		}
 		return cause, text, "ask what you may do with: kubectl auth can-i --list"
 	case apierrors.IsUnauthorized(cause):
 		return cause, fmt.Sprintf("the Kubernetes API server %q does not accept the credentials", s.server()),
-			"they may have expired; see who you are with: kubectl auth whoami" + s.origin(" (credentials from %s)")
+			"they may have expired" + s.origin(" (they are from %s)") + "; see who you are with: kubectl auth whoami"
 	case apierrors.IsTimeout(cause), apierrors.IsServerTimeout(cause):
 		return cause, fmt.Sprintf("the Kubernetes API server %q did not answer in time: %s", s.server(), text), "try again"
 	case apierrors.IsTooManyRequests(cause):
@@ -188,65 +193,17 @@ func (s *shared) translateStatus(status apierrors.APIStatus) (cause error, text,
 	return cause, text, ""
 }
 
-// forbidden is a right that is missing.
-type forbidden struct {
-	user, verb, resource, group, namespace string
-}
-
 // The message of the API server's authorizer, kubernetes/pkg apimachinery's NewForbidden around responsewriters.ForbiddenMessage (1.37).
 var forbiddenMessage = regexp.MustCompile(
 	`User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)"| at the cluster scope)?`)
 
-func parseForbidden(message string) (forbidden, bool) {
+func parseForbidden(message string) (rights.Refusal, bool) {
 	m := forbiddenMessage.FindStringSubmatch(message)
 	if m == nil {
-		return forbidden{}, false
+		return rights.Refusal{}, false
 	}
-	return forbidden{user: m[1], verb: m[2], resource: m[3], group: m[4], namespace: m[5]}, true
-}
-
-// qualified is the resource as kubectl's --resource takes it: pods/exec, storageclasses.storage.k8s.io.
-func (f forbidden) qualified() string {
-	resource, sub, hasSub := strings.Cut(f.resource, "/")
-	if f.group != "" {
-		resource += "." + f.group
-	}
-	if hasSub {
-		resource += "/" + sub
-	}
-	return resource
-}
-
-func (f forbidden) text() string {
-	where := ""
-	if f.namespace != "" {
-		where = fmt.Sprintf(" in namespace %q", f.namespace)
-	}
-	return fmt.Sprintf("user %q may not %s %s%s", f.user, f.verb, f.qualified(), where)
-}
-
-func (f forbidden) hint() string {
-	kind, in := "clusterrole", ""
-	if f.namespace != "" {
-		kind, in = "role", " -n "+quote(f.namespace)
-	}
-	role := strings.NewReplacer("/", "-", ".", "-").Replace("talosdisk-" + f.verb + "-" + f.qualified())
-	who := "--user=" + quote(f.user)
-	if account, ok := strings.CutPrefix(f.user, "system:serviceaccount:"); ok {
-		who = "--serviceaccount=" + quote(account)
-	}
-	return fmt.Sprintf("an administrator can allow it with:\nkubectl create %[1]s %[2]s%[3]s --verb=%[4]s --resource=%[5]s\nkubectl create %[1]sbinding %[2]s%[3]s --%[1]s=%[2]s %[6]s",
-		kind, role, in, f.verb, f.qualified(), who)
-}
-
-// quote is s for a shell.
-func quote(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/@+=", r)
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	resource, sub, _ := strings.Cut(m[3], "/")
+	return rights.Refusal{User: m[1], Missing: []rights.Right{{Verb: m[2], Resource: resource, Subresource: sub, Group: m[4], Namespace: m[5]}}}, true
 }
 
 func (s *shared) unreachable(request *url.Error) string {
@@ -254,9 +211,12 @@ func (s *shared) unreachable(request *url.Error) string {
 	if u, err := url.Parse(request.URL); err == nil {
 		server = u.Scheme + "://" + u.Host
 	}
+	late, ok := errors.AsType[*failure.TimeoutError](request.Err)
 	switch {
 	case errors.Is(request.Err, context.Canceled):
 		return "interrupted"
+	case ok:
+		return (&failure.TimeoutError{After: late.After, From: fmt.Sprintf("the Kubernetes API server %q", server)}).Error()
 	case request.Timeout():
 		return fmt.Sprintf("the Kubernetes API server %q did not answer in time", server)
 	}

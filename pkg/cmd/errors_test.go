@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -107,7 +108,7 @@ func TestReport(t *testing.T) {
 			`error: cannot run a command in pod "kube-system/p": user "Jane O'Neil" may not create pods/exec in namespace "kube-system"
   hint: an administrator can allow it with:
         kubectl create role talosdisk-create-pods-exec -n kube-system --verb=create --resource=pods/exec
-        kubectl create rolebinding talosdisk-create-pods-exec -n kube-system --role=talosdisk-create-pods-exec --user='Jane O'\''Neil'
+        kubectl create rolebinding talosdisk-create-pods-exec -n kube-system --role=talosdisk-create-pods-exec '--user=Jane O'"'"'Neil'
 `, 1,
 		},
 		"forbidden by something else": {
@@ -116,7 +117,7 @@ func TestReport(t *testing.T) {
 		},
 		"unauthorized": {
 			answered(t, 401, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Unauthorized","code":401,"message":"Unauthorized"}`),
-			"error: the Kubernetes API server \"https://10.0.0.2:6443\" does not accept the credentials\n  hint: they may have expired; see who you are with: kubectl auth whoami (credentials from context \"lab\" in KUBECONFIG)\n", 1,
+			"error: the Kubernetes API server \"https://10.0.0.2:6443\" does not accept the credentials\n  hint: they may have expired (they are from context \"lab\" in KUBECONFIG); see who you are with: kubectl auth whoami\n", 1,
 		},
 		"timeout of the server": {
 			answered(t, 504, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Timeout","code":504,"message":"etcd is slow"}`),
@@ -133,6 +134,11 @@ func TestReport(t *testing.T) {
 		"request timeout": {
 			&url.Error{Op: "Get", URL: "https://10.0.0.2:6443/version", Err: context.DeadlineExceeded},
 			"error: the Kubernetes API server \"https://10.0.0.2:6443\" did not answer in time\n" +
+				"  hint: check that it is up and that this is the cluster you mean (from context \"lab\" in KUBECONFIG): kubectl cluster-info\n", 1,
+		},
+		"request timeout of one node": {
+			&url.Error{Op: "Get", URL: "https://10.0.0.2:6443/version", Err: &failure.TimeoutError{After: 30 * time.Second, From: "the Kubernetes API server"}},
+			"error: no answer within 30s from the Kubernetes API server \"https://10.0.0.2:6443\"; --node-timeout gives it longer\n" +
 				"  hint: check that it is up and that this is the cluster you mean (from context \"lab\" in KUBECONFIG): kubectl cluster-info\n", 1,
 		},
 		"empty kubeconfig": {clientcmd.ErrEmptyConfig, "error: no kubeconfig found\n  hint: set KUBECONFIG or pass --kubeconfig; on Talos \"talosctl kubeconfig\" writes one\n", 1},

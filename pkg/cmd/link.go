@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +19,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -52,12 +55,16 @@ func newLink(s *shared) *cobra.Command {
 			or has a volume on. Nothing is formatted or wiped. A link holds a
 			name that survives a reboot: by-id, else by-path. A link that is there already is left as it is.
 
-			DISK is a name in /dev (vdf), a glob of names ('vd[fg]'), or a path below /dev/disk. On each node the
-			same names are linked; a node that lacks one is reported.
+			DISK is a name in /dev (vdf), a glob of names ('vd[fg]'), or a path below /dev/disk or /dev/mapper. On each node the
+			same names are linked; a node that lacks one is reported. Where other nodes may have the same disk, a LUN, they
+			are looked at too, although they are not chosen.
+
+			The plan is shown, and asked about.
 
 			Needs, in Kubernetes: list daemonsets, nodes, persistentvolumes, storageclasses and the provisioner's
-			pods; get its configmap; create pods/exec in its namespace; watch and patch persistentvolumes. In Talos, if it
-			is asked: os:reader.`),
+			pods; get its configmap and, unless it is named, its namespace; create pods/exec there; watch and patch
+			persistentvolumes. Before anything is done it is made sure that all of it is allowed. In Talos, if it is asked:
+			os:reader.`),
 		Example: templates.Examples(`
 			# Link two disks on every node
 			kubectl talosdisk link vdf vdg
@@ -99,7 +106,7 @@ func (f *linkFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Class, "class", f.Class, "Class to link into. Needed if the provisioner has several with volumeMode Block.")
 	fs.StringVar(&f.Name, "name", f.Name, "Name of the link, if it is not to be the disk's. For one disk only.")
 	fs.StringVar(&f.Target, "target", f.Target, "What the link holds: auto (by-id, else by-path, else the name), by-id, by-path or name.")
-	fs.StringArrayVar(&f.Accept, "accept", f.Accept, "Link in spite of a reason: REASON, or REASON=NODE/DISK for one disk. Reasons: signature, partitions, removable, too-small, loop. May be repeated.")
+	fs.StringArrayVar(&f.Accept, "accept", f.Accept, "Link in spite of a reason: REASON, or REASON=NODE/DISK for one disk. Reasons: signature, partitions, data, removable, too-small, loop, remote, virtual. May be repeated.")
 	fs.StringVarP(&f.Filename, "filename", "f", f.Filename, "Perform the plan in this file, made by --dry-run=server -o yaml. - is standard input.")
 }
 
@@ -142,7 +149,7 @@ func (f *linkFlags) ToOptions(s *shared, args []string) (*linkOptions, error) {
 		return nil, failure.New("no disk is named", "kubectl talosdisk disks")
 	}
 	o.request = link.Request{Class: f.Class, As: f.Name, Target: disk.TargetMode(f.Target)}
-	if _, _, err := (disk.Disk{ByID: []string{"x"}, ByPath: []string{"x"}}).Target(o.request.Target); err != nil {
+	if err := o.request.Target.Check(); err != nil {
 		return nil, failure.New("--target: "+err.Error(), "")
 	}
 	for _, arg := range args {
@@ -206,12 +213,11 @@ func (o *linkOptions) run(ctx context.Context) error {
 		}
 		return linkErrors(plan, s, o.dryRun)
 	}
-	if plan.Accepting() && !o.yes {
-		if err := o.confirm(ctx, plan); err != nil {
-			return err
-		}
+	if err := o.confirm(ctx, plan); err != nil {
+		return err
 	}
 	link.Apply(ctx, &plan, s.Install.Classes, c.pods)
+	o.record(ctx, c, s, &plan)
 	// No script is left waiting on a node while the volumes are waited for.
 	c.pods.Close()
 	if o.wait > 0 && ctx.Err() == nil {
@@ -240,33 +246,99 @@ func (o *linkOptions) decide(ctx context.Context, c *cluster) (*snapshot.Snapsho
 	} else {
 		request.Check = func(s *snapshot.Snapshot) error { return link.Check(s, o.request) }
 	}
-	s, err := c.observe(ctx, request)
+	s, err := o.observe(ctx, c, request)
 	if err != nil {
 		return nil, link.Plan{}, err
 	}
-	if o.plan != nil {
-		plan, err := link.DecideAgain(s, *o.plan)
+	plan, err := o.planOf(ctx, s)
+	if err != nil || o.dryRun == dryRunClient {
 		return s, plan, err
 	}
-	plan, err := link.Decide(s, o.request)
+	plan, err = o.compare(ctx, c, s, plan, request.Closely)
 	return s, plan, err
 }
 
-// confirm shows what is accepted and asks.
-func (o *linkOptions) confirm(ctx context.Context, plan link.Plan) error {
-	for _, l := range plan.Links {
-		for _, a := range l.Accepted {
-			if l.Action == link.Create {
-				fmt.Fprintf(o.ErrOut, "%s/%s %s: to be linked all the same (--accept %s)\n", l.Node, l.Disk, a.Message, a.Reason)
-			}
+// planOf is the plan of a request, or that of the file once more.
+func (o *linkOptions) planOf(ctx context.Context, s *snapshot.Snapshot) (link.Plan, error) {
+	return decided(ctx, func() (link.Plan, error) {
+		if o.plan != nil {
+			return link.DecideAgain(s, *o.plan)
+		}
+		return link.Decide(s, o.request)
+	})
+}
+
+// compare plans again with the disks in sight that may be those of the plan: of the nodes that were not chosen, and those
+// of any node that were not asked for, and so not read.
+func (o *linkOptions) compare(ctx context.Context, c *cluster, s *snapshot.Snapshot, plan link.Plan, closely []string) (link.Plan, error) {
+	defer c.progress.Clear()
+	if link.Shareable(s, plan) {
+		if err := c.collector().LookBeside(ctx, s); err != nil {
+			return link.Plan{}, err
+		}
+		c.progress.Clear()
+		for _, u := range link.Unseen(s) {
+			o.warn("whether %s has the same disks is not known: %s", some(u.Nodes), u.Why)
+		}
+		var err error
+		if plan, err = o.planOf(ctx, s); err != nil {
+			return link.Plan{}, err
 		}
 	}
-	ok, err := output.Prompt(ctx, o.IOStreams, "A claim may write over these disks. Continue?")
-	if err != nil {
-		return err
+	unread := link.UnreadElsewhere(s, plan)
+	if len(unread) == 0 {
+		return plan, nil
 	}
-	if !ok {
-		return failure.New("nothing was done: the answer was no", "")
+	nodes := slices.Sorted(maps.Keys(unread))
+	for _, n := range nodes {
+		closely = append(closely, unread[n]...)
 	}
-	return nil
+	if err := c.collector().LookCloser(ctx, s, nodes, closely); err != nil {
+		return link.Plan{}, err
+	}
+	return o.planOf(ctx, s)
+}
+
+// observe looks at the cluster, after it made sure that everything may be done.
+func (o *linkOptions) observe(ctx context.Context, c *cluster, request collect.Request) (*snapshot.Snapshot, error) {
+	if o.dryRun == dryRunClient {
+		return c.observe(ctx, request)
+	}
+	needs := append(c.looking(), throughPods())
+	if o.wait > 0 {
+		needs = append(needs, anywhere("watch", "persistentvolumes"))
+	}
+	return c.observeToAct(ctx, "link", needs, request)
+}
+
+// record keeps which disks the volumes are made for where the provisioner does not delete it. The links are made, and are
+// not undone if it fails.
+func (o *linkOptions) record(ctx context.Context, c *cluster, s *snapshot.Snapshot, plan *link.Plan) {
+	records := link.ToRecord(s, plan)
+	if len(records) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := kube.Record(ctx, c.client, s.Install.Namespace, records); err != nil {
+		o.warn("which disks the volumes are made for could not be recorded in ConfigMap %q, and is forgotten when the provisioner makes them again: %s",
+			s.Install.Namespace+"/"+kube.RecordsName, o.withHint(err))
+	}
+}
+
+// confirm shows what is to be made, and what is accepted for it, and asks.
+func (o *linkOptions) confirm(ctx context.Context, plan link.Plan) error {
+	if o.yes || !slices.ContainsFunc(plan.Links, func(l link.Link) bool { return l.Action == link.Create }) {
+		return nil
+	}
+	for _, l := range plan.Links {
+		if l.Action != link.Create {
+			continue
+		}
+		fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s (%s) will be linked into class %s: %s -> %s", l.Node, l.Disk, output.Size(l.Size), l.Class, l.Path, l.Target)))
+		for _, a := range l.Accepted {
+			fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s %s: to be linked all the same (--accept %s)", l.Node, l.Disk, a.Message, a.Reason)))
+		}
+	}
+	return o.confirmed(ctx, "A claim may write over these disks. Continue?")
 }

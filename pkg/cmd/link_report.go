@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
@@ -31,7 +32,7 @@ func printWarnings(s *shared, p link.Plan) {
 		for _, w := range l.Warnings {
 			fmt.Fprintf(s.ErrOut, "%s %s/%s: %s\n", style.Warning("warning:"), l.Node, l.Disk, w)
 			if rule, ok := parseForbidden(w); ok {
-				fmt.Fprintf(s.ErrOut, "  %s %s\n", style.Hint("hint:"), strings.ReplaceAll(rule.hint(), "\n", "\n        "))
+				fmt.Fprintf(s.ErrOut, "  %s %s\n", style.Hint("hint:"), strings.ReplaceAll(rule.Hint(), "\n", "\n        "))
 			}
 		}
 	}
@@ -87,7 +88,7 @@ func linkErrors(p link.Plan, s *snapshot.Snapshot, run dryRun) error {
 	add := func(l link.Link, word, hint, text string) {
 		counts[word]++
 		if rule, ok := parseForbidden(text); ok {
-			hint = rule.hint()
+			hint = rule.Hint()
 		}
 		parts = append(parts, failure.Part{Subject: l.Node + "/" + l.Disk, Err: failure.New(text, hint)})
 	}
@@ -132,7 +133,7 @@ func provisionerLog(s *snapshot.Snapshot, node string) string {
 	if i < 0 || s.Nodes[i].Pod.Value == nil {
 		return ""
 	}
-	return fmt.Sprintf("kubectl -n %s logs %s -c %s --tail=20", s.Install.Namespace, s.Nodes[i].Pod.Value.Name, s.Install.Container)
+	return shell.Command("kubectl", "-n", s.Install.Namespace, "logs", s.Nodes[i].Pod.Value.Name, "-c", s.Install.Container, "--tail=20")
 }
 
 func messages(objections []disk.Objection) string {

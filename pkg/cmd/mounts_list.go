@@ -18,6 +18,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // mountsListFlags are the flags of mounts list.
@@ -37,7 +39,9 @@ func newMountsList(s *shared) *cobra.Command {
 			configuration asks for, what the kubelet really sees, and what is wrong with it. Nothing is changed.
 
 			Needs, in Kubernetes, what disks needs. In Talos: os:reader tells what the kubelets see; the configurations and the
-			kubelets' mounts take os:admin, and are unknown without it.`),
+			kubelets' mounts take os:admin, and are unknown without it.
+
+			Of several installations of the provisioner it lists the directories of all, or of the one that is named.`),
 		Example: templates.Examples(`
 			# Every node
 			kubectl talosdisk mounts list
@@ -116,13 +120,16 @@ func (o *mountsListOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	s, err := c.observe(ctx, collect.Request{Blind: true})
+	s, err := c.observe(ctx, collect.Request{Blind: true, Every: true})
 	if err != nil {
 		return err
 	}
+	if err := c.leaveOutUnnamed(s); err != nil {
+		return err
+	}
 	list := kubeletMountsList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "KubeletMountsList"}}
-	for _, k := range c.kubelets(ctx, s, api) {
-		list.Items = append(list.Items, kubeletMountsOf(k, s.Install.HostDirs()))
+	for i, k := range c.kubelets(ctx, s, api, s.HostDirs) {
+		list.Items = append(list.Items, kubeletMountsOf(k, s.HostDirs(s.Nodes[i])))
 	}
 	for _, n := range list.Items {
 		if n.Warning != "" {
@@ -132,13 +139,49 @@ func (o *mountsListOptions) run(ctx context.Context) error {
 	if err := o.printer.Print(o.Out, list, func() *metav1.Table { return kubeletMountsTable(list.Items) }); err != nil {
 		return err
 	}
+	return errors.Join(notListed(s, list.Items), context.Cause(ctx))
+}
+
+// leaveOutUnnamed leaves out the installations that the command line does not name, where it names any, and the nodes
+// that are theirs alone.
+func (c *cluster) leaveOutUnnamed(s *snapshot.Snapshot) error {
+	namespace, set, all := c.namespace(), c.options.provisioner.DaemonSet, len(s.Others)
+	unnamed := func(i provisioner.Install) bool {
+		return namespace != "" && i.Namespace != namespace || set != "" && i.Name != set
+	}
+	s.Others = slices.DeleteFunc(s.Others, func(o snapshot.Installation) bool { return unnamed(o.Install) })
+	switch {
+	case unnamed(s.Install): // It stands in for one whose classes are not known.
+		return notListed(s, nil)
+	case len(s.Others) == all:
+		return nil
+	}
+	return c.leaveOut(s, s.WantedBy)
+}
+
+// notListed is what is not among what was listed: of nodes, and of installations whose classes are not known.
+func notListed(s *snapshot.Snapshot, items []kubeletMounts) error {
 	var parts []failure.Part
-	for _, n := range list.Items {
+	for _, n := range items {
 		if n.err != nil {
 			parts = append(parts, failure.Part{Subject: n.Metadata.Name, Err: n.err})
 		}
 	}
-	return errors.Join(failure.Several(fmt.Sprintf("%d of %d nodes could not be looked at in full", len(parts), len(list.Items)), parts), context.Cause(ctx))
+	message := fmt.Sprintf("%d of %d nodes could not be looked at in full", len(parts), len(items))
+	nodes := len(parts)
+	for _, o := range s.Others {
+		if o.Problem != "" {
+			parts = append(parts, failure.Part{Subject: "provisioner " + o.Name(), Err: failure.New(o.Problem, "")})
+		}
+	}
+	switch {
+	case len(parts) == nodes:
+	case nodes == 0:
+		message = "the directories of not every provisioner are known"
+	default:
+		message += ", and the directories of not every provisioner are known"
+	}
+	return failure.Several(message, parts)
 }
 
 func kubeletMountsOf(k collect.Kubelet, required []string) kubeletMounts {

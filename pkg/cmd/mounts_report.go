@@ -81,11 +81,17 @@ func (o *mountsOptions) printFragments(nodes []nodeMounts) error {
 		if n.Action != mounts.ActionPatch {
 			return "", ""
 		}
-		return mounts.Fragment(n.Add), ""
+		return mounts.Fragment(slices.Concat(n.Rebound, n.Add)), ""
 	})
 	if len(groups) > 0 {
 		fmt.Fprintf(o.ErrOut, "%s merge this by hand: talosctl patch appends to the list each time that it is applied, and an entry that is there twice\ndoubles the node's mounts with each start of the kubelet\n",
 			o.Colour.Style(o.ErrOut).Warning("warning:"))
+	}
+	for _, n := range nodes {
+		for i, m := range n.Rebound {
+			fmt.Fprintf(o.ErrOut, "%s %s: the entry for %q takes the place of machine.kubelet.extraMounts[%d]\n",
+				o.Colour.Style(o.ErrOut).Warning("warning:"), n.Node, m.Destination, n.Rebind[i])
+		}
 	}
 	for i, g := range groups {
 		if i > 0 {
@@ -115,10 +121,29 @@ func mountsTable(nodes []nodeMounts, run dryRun) *metav1.Table {
 			addRow(t, n.Node, cmp.Or(n.Talos.String(), "-"), "-", "-", result, string(n.Reason), n.Message)
 		}
 		for _, d := range n.Directories {
-			addRow(t, n.Node, n.Talos.String(), d.Path, cmp.Or(string(d.Visible), "unknown"), result, string(n.Reason), d.Message)
+			result, reason := result, n.Reason
+			if n.Action == mounts.ActionPatch && d.Action == mounts.ActionPatch {
+				reason = d.Reason
+			}
+			if n.leaves(d) {
+				result, reason = string(mounts.ResultUnchanged), d.Reason
+				if n.Result == "" {
+					result += run.suffix()
+				}
+			}
+			addRow(t, n.Node, n.Talos.String(), d.Path, cmp.Or(string(d.Visible), "unknown"), result, string(reason), d.Message)
 		}
 	}
 	return t
+}
+
+// leaves tells that nothing was to be done for a directory, and that what came of its node left it as it was.
+func (n nodeMounts) leaves(d mounts.Directory) bool {
+	switch n.Result {
+	case "", mounts.ResultUnchanged, mounts.ResultRefused, mounts.ResultNotDone, mounts.ResultPatched, mounts.ResultStaged:
+		return d.Action == mounts.ActionUnchanged
+	}
+	return false
 }
 
 // would is what would become of a node.

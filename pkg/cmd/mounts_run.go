@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,6 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
@@ -56,7 +56,7 @@ func (o *mountsOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	s, err := c.observe(ctx, collect.Request{Blind: true, Users: o.request.Remove})
+	s, err := o.observe(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -85,15 +85,29 @@ func (o *mountsOptions) run(ctx context.Context) error {
 	return interrupted(o.errors(nodes), context.Cause(ctx))
 }
 
+// observe looks at Kubernetes, after it made sure that everything may be done there.
+func (o *mountsOptions) observe(ctx context.Context, c *cluster) (*snapshot.Snapshot, error) {
+	// Where bind becomes rbind the pods are asked about too; not to be allowed to list them matters there alone.
+	request := collect.Request{Blind: true, Users: true}
+	if o.dryRun == dryRunClient {
+		return c.observe(ctx, request)
+	}
+	needs := append(c.looking(), anywhere("get", "nodes"))
+	if o.request.Remove {
+		needs = append(needs, anywhere("list", "pods"))
+	}
+	return c.observeToAct(ctx, "mounts", needs, request)
+}
+
 // plan looks at the kubelets of all nodes and decides on each.
 func (o *mountsOptions) plan(ctx context.Context, c *cluster, s *snapshot.Snapshot, api *talos.Client) []nodeMounts {
 	o.request.Required = s.Install.HostDirs()
-	seen := c.kubelets(ctx, s, api)
+	seen := c.kubelets(ctx, s, api, func(snapshot.Node) []string { return o.request.Required })
 	nodes := make([]nodeMounts, 0, len(seen))
-	for _, k := range seen {
+	for i, k := range seen {
 		n := nodeMounts{
 			Kind: "NodeMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Version,
-			Plan: mounts.Decide(k.State, o.request), before: k.Configs, err: k.Err, talos: api.Node(k.State.Node, k.State.Address),
+			Plan: mounts.Decide(k.State, o.request), before: k.Configs, err: k.Err, talos: api.Node(s.Nodes[i].Machine()),
 		}
 		if n.Action == mounts.ActionPatch {
 			n.edit()
@@ -103,17 +117,17 @@ func (o *mountsOptions) plan(ctx context.Context, c *cluster, s *snapshot.Snapsh
 	return nodes
 }
 
-// kubelets looks at the kubelets of the nodes that were observed.
-func (c *cluster) kubelets(ctx context.Context, s *snapshot.Snapshot, api *talos.Client) []collect.Kubelet {
+// kubelets looks at the kubelets of the nodes that were observed, at the directories of each.
+func (c *cluster) kubelets(ctx context.Context, s *snapshot.Snapshot, api *talos.Client, dirs func(snapshot.Node) []string) []collect.Kubelet {
 	done := c.progress.Count("looked at the kubelets of %d/%d nodes", len(s.Nodes))
 	defer c.progress.Clear()
 	run := c.options.run
-	return collect.Kubelets(ctx, s, run.Concurrency, run.NodeTimeout, func(n snapshot.Node) collect.TalosNode { return api.Node(n.Name, n.Address) }, done)
+	return collect.Kubelets(ctx, s, run.Concurrency, run.NodeTimeout, dirs, func(n snapshot.Node) collect.TalosNode { return api.Node(n.Machine()) }, done)
 }
 
 // edit makes the new configuration. What cannot be edited safely is refused.
 func (n *nodeMounts) edit() {
-	change := mounts.Change{Remove: n.Plan.Remove, Add: n.Add}
+	change := mounts.Change{Remove: n.Plan.Remove, Rebind: n.Rebind, Add: n.Add}
 	edit := mounts.Edit
 	if n.Convert {
 		edit = mounts.Convert
@@ -171,14 +185,7 @@ func (o *mountsOptions) confirm(ctx context.Context, nodes []nodeMounts) error {
 	case restarts == 1:
 		question = "The kubelet of 1 node will restart; pods go on running. Continue?"
 	}
-	ok, err := output.Prompt(ctx, o.IOStreams, question)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return failure.New("nothing was done: the answer was no", "")
-	}
-	return nil
+	return o.confirmed(ctx, question)
 }
 
 // rollOutNode is one node as a roll-out needs it.
@@ -215,6 +222,7 @@ func (o *mountsOptions) perform(ctx context.Context, c *cluster, nodes []nodeMou
 		byName[n.Node] = n
 	}
 	rollOut := o.rollOut
+	rollOut.Admit = cmp.Or(o.cluster.run.NodeTimeout, o.rollOut.Settle)
 	rollOut.Progress = func(node, stage string) { c.progress.Show("%s: %s", node, stage) }
 	outcomes := rollOut.Run(ctx, steps, func(s mounts.Step) mounts.Node {
 		return rollOutNode{byName[s.Node].talos, c.client}

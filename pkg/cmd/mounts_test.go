@@ -6,23 +6,26 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 )
 
-// aNode is a Talos node, and a client for it.
-func aNode(t *testing.T) (*talostest.Node, *talos.Node) {
+// aTalos is a Talos node, and the path of a talosconfig for it.
+func aTalos(t *testing.T) (*talostest.Node, string) {
 	t.Helper()
 	n, err := talostest.New(talostest.Options{Name: "w-1"})
 	if err != nil {
@@ -33,6 +36,20 @@ func aNode(t *testing.T) (*talostest.Node, *talos.Node) {
 	if err := n.Cluster().Talosconfig(path, talostest.Access{}); err != nil {
 		t.Fatal(err)
 	}
+	return n, path
+}
+
+// talosconfig is one of a node that nobody needs to know.
+func talosconfig(t *testing.T) string {
+	t.Helper()
+	_, path := aTalos(t)
+	return path
+}
+
+// aNode is a Talos node, and a client for it.
+func aNode(t *testing.T) (*talostest.Node, *talos.Node) {
+	t.Helper()
+	n, path := aTalos(t)
 	config, err := talos.Load(talos.Options{Path: path}, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +59,7 @@ func aNode(t *testing.T) (*talostest.Node, *talos.Node) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { api.Close() })
-	return n, api.Node("w-1", "127.0.0.1")
+	return n, api.Node(snapshot.Machine{Node: "w-1", Address: "127.0.0.1", MachineID: talostest.MachineID("w-1")})
 }
 
 // A dry run changes nothing, nor does it end a trial that somebody began meanwhile.
@@ -79,8 +96,8 @@ func TestMountsCheck(t *testing.T) {
 func TestMountsTableTellsWhatIsNow(t *testing.T) {
 	_, api := aNode(t)
 	planned := func(restarts bool) nodeMounts {
-		return nodeMounts{talos: api, Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Restarts: restarts, Directories: []mounts.Directory{
-			{Path: "/dev", Action: mounts.ActionUnchanged, Visible: disk.Unknown, Message: "is visible"},
+		return nodeMounts{talos: api, Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Reason: mounts.ReasonNoEntry, Restarts: restarts, Directories: []mounts.Directory{
+			{Path: "/dev", Action: mounts.ActionUnchanged, Reason: mounts.ReasonVisible, Visible: disk.Unknown, Message: "is visible"},
 			{Path: "/var/lib/disks", Action: mounts.ActionPatch, Visible: disk.No, Message: "is not visible"},
 		}}}
 	}
@@ -90,12 +107,13 @@ func TestMountsTableTellsWhatIsNow(t *testing.T) {
 		outcome  mounts.Outcome
 		visible  disk.Answer
 		result   string
+		other    string // That of a directory for which nothing was to be done.
 	}{
-		"patched":          {dryRunNone, true, mounts.Outcome{Result: mounts.ResultPatched}, disk.Yes, "patched"},
-		"rolled back":      {dryRunNone, true, mounts.Outcome{Result: mounts.ResultRolledBack, Detail: "x", Hint: "talosctl -n NODE x"}, disk.No, "rolled back"},
-		"staged":           {dryRunNone, false, mounts.Outcome{Result: mounts.ResultStaged}, disk.No, "staged"},
-		"would be patched": {dryRunClient, true, mounts.Outcome{}, disk.No, "patched (dry run)"},
-		"would be staged":  {dryRunServer, false, mounts.Outcome{}, disk.No, "staged (server dry run)"},
+		"patched":          {dryRunNone, true, mounts.Outcome{Result: mounts.ResultPatched}, disk.Yes, "patched", "unchanged visible"},
+		"rolled back":      {dryRunNone, true, mounts.Outcome{Result: mounts.ResultRolledBack, Detail: "x", Hint: "talosctl -n NODE x"}, disk.No, "rolled back", "rolled back no-entry"},
+		"staged":           {dryRunNone, false, mounts.Outcome{Result: mounts.ResultStaged}, disk.No, "staged", "unchanged visible"},
+		"would be patched": {dryRunClient, true, mounts.Outcome{}, disk.No, "patched (dry run)", "unchanged (dry run) visible"},
+		"would be staged":  {dryRunServer, false, mounts.Outcome{}, disk.No, "staged (server dry run)", "unchanged (server dry run) visible"},
 	} {
 		n := planned(c.restarts)
 		if c.run == dryRunNone {
@@ -103,6 +121,9 @@ func TestMountsTableTellsWhatIsNow(t *testing.T) {
 		}
 		table := mountsTable([]nodeMounts{n}, c.run)
 		if got := table.Rows[1].Cells; got[3] != string(c.visible) || got[4] != c.result || table.Rows[0].Cells[3] != "unknown" {
+			t.Errorf("%s: %v", name, got)
+		}
+		if got := table.Rows[0].Cells; fmt.Sprint(got[4], " ", got[5]) != c.other {
 			t.Errorf("%s: %v", name, got)
 		}
 		if strings.Contains(n.Hint, "NODE") {
@@ -178,5 +199,19 @@ func TestMountsPrintsNoConfiguration(t *testing.T) {
 		if line = strings.TrimSpace(line); len(line) > 30 && strings.Contains(out.String(), line) {
 			t.Fatalf("it has %q", line)
 		}
+	}
+}
+
+// For git the whole entry is printed, and which one it replaces.
+func TestMountsPrintsReboundEntries(t *testing.T) {
+	var out, errOut bytes.Buffer
+	o := mountsOptions{shared: &shared{IOStreams: genericiooptions.IOStreams{Out: &out, ErrOut: &errOut}}}
+	entry := mounts.ExtraMount{Destination: "/var/lib/disks", Type: "bind", Source: "/var/lib/disks", Options: []string{"rbind", "rw"}}
+	err := o.printFragments([]nodeMounts{{Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Rebind: []int{2}, Rebound: []mounts.ExtraMount{entry}}}})
+	if err != nil || out.String() != "# w-1\n"+mounts.Fragment([]mounts.ExtraMount{entry}) {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	if !strings.Contains(errOut.String(), `w-1: the entry for "/var/lib/disks" takes the place of machine.kubelet.extraMounts[2]`) {
+		t.Errorf("%s", errOut.String())
 	}
 }

@@ -9,6 +9,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
 	goflag "flag"
 	"fmt"
 	"io"
@@ -42,6 +43,8 @@ type shared struct {
 	genericiooptions.IOStreams
 	Kube   *genericclioptions.ConfigFlags
 	Colour output.Colour
+	// ran is the command that was run, once it has ended.
+	ran *cobra.Command
 }
 
 // New returns the command tree.
@@ -54,7 +57,9 @@ func New(deps Deps) *cobra.Command {
 func Execute(ctx context.Context, deps Deps, args []string) int {
 	root, s := newRoot(deps)
 	root.SetArgs(append([]string{}, args...)) // cobra takes nil for os.Args.
-	return s.report(root.ExecuteContext(ctx))
+	ran, err := root.ExecuteContextC(ctx)
+	s.ran = ran
+	return s.report(err)
 }
 
 // Args returns the arguments of the process's argv. Under the name kubectl_complete-talosdisk, which is what kubectl looks
@@ -71,7 +76,7 @@ func Args(argv []string) []string {
 
 func newRoot(deps Deps) (*cobra.Command, *shared) {
 	s := &shared{
-		IOStreams: deps.Streams,
+		IOStreams: output.Filter(deps.Streams),
 		Kube:      genericclioptions.NewConfigFlags(true),
 	}
 	s.Kube.CacheDir = nil // It is for what discovery finds, and nothing here asks for that.
@@ -103,7 +108,6 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
 		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRun:           func(*cobra.Command, []string) { silenceLog() },
 	}
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
@@ -111,7 +115,7 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 
 	s.Kube.AddFlags(root.PersistentFlags())
 	root.PersistentFlags().Var(&s.Colour, "color", "Colour the output: auto, always or never. auto also minds NO_COLOR.")
-	addLogFlag(root)
+	s.addLogFlag(root)
 
 	groups := templates.CommandGroups{
 		{Message: "Disks:", Commands: []*cobra.Command{
@@ -201,19 +205,25 @@ func properlyNamed(root *cobra.Command) {
 	})
 }
 
-// addLogFlag adds -v. klog's other flags are not offered.
-func addLogFlag(root *cobra.Command) {
+// addLogFlag adds -v; klog's other flags are not offered. With -v the libraries log to stderr, through its filter. Without it they log nothing:
+// what they log is returned as errors, too.
+func (s *shared) addLogFlag(root *cobra.Command) {
 	all := goflag.NewFlagSet("", goflag.ContinueOnError)
 	klog.InitFlags(all)
 	v := all.Lookup("v")
 	v.Usage = "Number for the log level verbosity, as kubectl's."
 	root.PersistentFlags().AddGoFlag(v)
-}
-
-// silenceLog keeps the libraries from logging what they return as errors too, unless -v asks for a log.
-func silenceLog() {
-	if !klog.V(1).Enabled() {
-		klog.SetLogger(logr.Discard())
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if !klog.V(1).Enabled() {
+			klog.SetLogger(logr.Discard())
+			return nil
+		}
+		// klog's own way to stderr leads past the filter. What is severe is written as INFO, too, so that has everything once.
+		for _, severity := range []string{"FATAL", "ERROR", "WARNING"} {
+			klog.SetOutputBySeverity(severity, io.Discard)
+		}
+		klog.SetOutputBySeverity("INFO", s.ErrOut)
+		return errors.Join(all.Set("logtostderr", "false"), all.Set("stderrthreshold", "FATAL"))
 	}
 }
 

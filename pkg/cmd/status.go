@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -13,9 +14,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubectl/pkg/util/templates"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // statusFlags are the flags of status.
@@ -34,7 +37,10 @@ func newStatus(s *shared) *cobra.Command {
 		Long: templates.LongDesc(`
 			List every local volume with its disk, class, claim and pod, and whether the node, the provisioner's pod and the
 			kubelet see its path. PROBLEM is the first link of the chain that is broken, and the code of what is wrong; doctor says
-			more, and what mends it. Nothing is changed.
+			more, and what fixes it. Nothing is changed.
+
+			Exit code: as doctor's. 0 nothing is wrong; 2 something is; 3 nothing was found to be wrong, but not everything could
+			be looked at; 1 it could not run.
 
 			Needs the same rights as doctor.`),
 		Example: templates.Examples(`
@@ -88,18 +94,68 @@ func (o *statusOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	report := doctor.Run(s, doctor.Options{})
+	report, err := decided(ctx, func() (doctor.Report, error) { return doctor.Run(s, doctor.Options{}), nil })
+	if err != nil {
+		return err
+	}
 	list := volumeStatusList{
 		TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "VolumeStatusList"}, Items: statusOf(report),
 	}
 	if err := o.printer.Print(o.Out, list, func() *metav1.Table { return statusTable(list.Items) }); err != nil {
 		return err
 	}
-	style := o.Colour.Style(o.ErrOut)
-	for _, text := range withoutRows(report) {
-		fmt.Fprintf(o.ErrOut, "%s %s\n", style.Warning("warning:"), output.Escape(text))
+	return endStatus(o.ErrOut, o.Colour.Style(o.ErrOut), s, report, list.Items)
+}
+
+// endStatus says what the rows do not, and ends as doctor does.
+func endStatus(w io.Writer, style output.Style, s *snapshot.Snapshot, report doctor.Report, rows []volumeStatus) error {
+	if len(rows) == 0 {
+		fmt.Fprintln(w, noVolumes(s))
 	}
-	return nil
+	for _, text := range withoutRows(report) {
+		fmt.Fprintf(w, "%s %s\n", style.Warning("warning:"), text)
+	}
+	for _, f := range withoutRow(report, rows) {
+		fmt.Fprintf(w, "%s %s; %s\n", style.Warning(fmt.Sprintf("%s[%s]:", f.Severity, f.Code)), f.Summary,
+			shell.Command("kubectl", "talosdisk", "explain", string(f.Code)))
+	}
+	switch unknown := report.Unknown(); {
+	case report.Problems(doctor.Error) > 0:
+		return exitCode(exitFound)
+	case !report.Incomplete():
+		return nil
+	case len(unknown) > 0:
+		fmt.Fprintf(w, "%s not everything could be looked at: %s\n", style.Warning("unknown:"), unknown[0].Why)
+		if len(unknown) > 1 {
+			fmt.Fprintln(w, "  kubectl talosdisk doctor has all that is not known, and why")
+		}
+	}
+	return exitCode(exitUnknown)
+}
+
+// noVolumes is what it means that there is no row.
+func noVolumes(s *snapshot.Snapshot) string {
+	for _, part := range []string{snapshot.PartVolumes, snapshot.PartInstall, snapshot.PartNodes} {
+		if why := s.Unread[part]; why != "" {
+			return fmt.Sprintf("No local volumes are known: %s", why)
+		}
+	}
+	if len(s.Nodes) == 0 {
+		return "No local volumes: the cluster has no nodes."
+	}
+	return "No local volumes, and no disks that are to become any."
+}
+
+// withoutRow are the errors that stand in no row: of the cluster, or of nodes without a volume.
+func withoutRow(r doctor.Report, rows []volumeStatus) []doctor.Finding {
+	var all []doctor.Finding
+	for _, f := range r.Findings {
+		told := f.Code == "TD0101" || slices.ContainsFunc(rows, func(row volumeStatus) bool { return slices.Contains(row.Codes, f.Code) })
+		if f.Severity == doctor.Error && !told {
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // withoutRows is why there may be more than the rows tell: volumes that could not be read have none.
