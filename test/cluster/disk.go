@@ -107,6 +107,31 @@ func (n *Node) addDisk(d Disk) error {
 	return nil
 }
 
+// ShareDisk makes a disk of this node appear in another too, as a LUN that two machines
+// see: there are two devices, of one serial and one content.
+func (n *Node) ShareDisk(name string, with *Node) error {
+	if err := n.shareDisk(name, with); err != nil {
+		return fmt.Errorf("node %q: share disk %q with node %q: %w", n.Name(), name, with.Name(), err)
+	}
+	return nil
+}
+
+func (n *Node) shareDisk(name string, with *Node) error {
+	record, err := n.readDisk(name)
+	if err != nil {
+		return err
+	}
+	// The file has two names. It is there as long as one of the disks.
+	image := with.diskImage(name)
+	if err := os.Link(n.diskImage(name), image); err != nil {
+		return err
+	}
+	if err := with.plug(record.Disk, image); err != nil {
+		return errors.Join(err, with.removeDisk(diskRecord{Disk: record.Disk, Loop: -1}))
+	}
+	return nil
+}
+
 func (n *Node) plug(d Disk, image string) error {
 	number, device, err := loop.Attach(image, loop.Options{First: layout.FirstLoop, Sector: d.SectorSize, ReadOnly: d.ReadOnly})
 	if err != nil {

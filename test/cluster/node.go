@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/enter"
@@ -36,6 +37,12 @@ func (n *Node) PID() int { return n.info.PID }
 // Root is a directory of the machine that is the node's root. Absolute links
 // in it lead astray.
 func (n *Node) Root() string { return n.info.Root() }
+
+// MachineID is the content of its /etc/machine-id, which its kubelet reports.
+func (n *Node) MachineID() (string, error) {
+	id, err := os.ReadFile(filepath.Join(n.Root(), "etc", "machine-id"))
+	return strings.TrimSpace(string(id)), err
+}
 
 // Command returns a command that runs in the node. The context's end ends it.
 func (n *Node) Command(ctx context.Context, argv ...string) *exec.Cmd {

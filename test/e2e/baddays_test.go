@@ -421,7 +421,7 @@ func boundMeanwhile(t *testing.T) {
 	link(t, d.Name, "--nodes", n.Name()).wantCode(t, 0)
 	pv := pvName(d.Name, n.Name(), "block-storage")
 	release := holdLockOf(t, n, classDirs["block-storage"])
-	p := command{args: []string{"unlink", d.Name, "-o", "json", "--wait=false"}}.start(t)
+	p := command{args: []string{"unlink", d.Name, "--yes", "-o", "json", "--wait=false"}}.start(t)
 	waitsForLock(t, p, n, 8)
 	apply(t,
 		manifests.Claim("default", "meanwhile", "block-storage", corev1.PersistentVolumeBlock, resource.MustParse("1Gi")),

@@ -47,7 +47,7 @@ func TestCompletion(t *testing.T) {
 		{"further nodes", []string{"link", "vdf", "--nodes", "worker-1,w"}, []string{"worker-1,worker-1", "worker-1,worker-2", "worker-1,worker-3"}},
 		{"classes", []string{"link", "vdf", "--class", ""}, []string{"block-storage", "fs-storage"}},
 		// The shell takes of these what fits.
-		{"reasons", []string{"link", "vdf", "--accept", "p"}, []string{"signature", "partitions", "removable", "too-small", "loop"}},
+		{"reasons", []string{"link", "vdf", "--accept", "p"}, []string{"signature", "partitions", "data", "removable", "too-small", "loop", "remote", "virtual"}},
 		{"targets", []string{"link", "vdf", "--target", "by-"}, []string{"auto", "by-id", "by-path", "name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

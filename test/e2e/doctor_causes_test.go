@@ -57,9 +57,12 @@ func claimIllnesses() []illness {
 		{name: "cordoned node", code: "TD0702", do: cordoned},
 		{name: "volume that is being cleaned", code: "TD0608", do: beingCleaned},
 		{name: "volume that is kept", code: "TD0609", do: kept},
+		{name: "cleaner that fails", code: "TD0609", do: cleanerFails},
+		{name: "cleaning Job that fails", code: "TD0609", do: cleaningJobFails},
 		{name: "volume of a node that is gone", code: "TD0610", do: nodeGone},
 		{name: "volume of an earlier node", code: "TD0610", do: nodeMadeAnew},
 		{name: "volume deleted under its claim", code: "TD0612", do: volumeDeletedUnderClaim},
+		{name: "volume made again under its claim", code: "TD0612", do: volumeMadeAgainUnderClaim},
 		{name: "claim not found", code: "TD0709", do: claimNotFound},
 	}
 }
@@ -238,7 +241,7 @@ func missingStorageClass(t *testing.T, p *patient) {
 	t.Cleanup(func() { restoreClasses(t) })
 	blockPod(t)
 	f := p.diagnose(t, "pod/reader")
-	p.execute(t, f, "kubectl apply ")
+	p.execute(t, f, "printf ")
 	waitReady(t, "reader")
 }
 

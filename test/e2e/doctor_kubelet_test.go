@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
@@ -59,9 +60,15 @@ func bindMasks(t *testing.T, p *patient) {
 	f := p.diagnose(t, "pod/writer")
 	p.execute(t, f, "kubectl talosdisk explain TD0403")
 	f.wantWords(t, "replace bind by rbind")
+	// As long as a pod has the directory beneath, it is not taken from it.
+	p.command("mounts", "--nodes", "worker-2", "--yes").run(t).wantError(t, `is used by pod "default/writer"`)
 	again(t, getPod(t, "writer"))
 	sh(t, n, `umount $2 && rm $2/written-by && mount /dev/$1 $2`, d.Name, path)
-	p.entries(t, "rbind, rshared, rw")
+	before := p.node("worker-2").Config()
+	p.execute(t, f, "kubectl talosdisk mounts --nodes worker-2")
+	if after := p.node("worker-2").Config(); string(after) != strings.Replace(string(before), "[bind,", "[rbind,", 1) {
+		t.Error("more than one letter was changed")
+	}
 	filesPod(t)
 	waitReady(t, "writer")
 	sh(t, n, `test -s $1/written-by`, path)

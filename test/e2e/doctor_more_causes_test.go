@@ -137,23 +137,6 @@ func nodeGone(t *testing.T, p *patient) {
 	p.execute(t, f, "kubectl delete pv ")
 }
 
-// A node that was deleted and has come back has another UID.
-func nodeMadeAnew(t *testing.T, p *patient) {
-	n, _, pv := linked(t)
-	before := volume(t, pv)
-	kubectl(t, nil, "annotate", "pv", pv, "--overwrite", "pv.kubernetes.io/provisioned-by=local-volume-provisioner-"+n.Name()+"-0b0f5a3e-1111-2222-3333-444455556666")
-	f := p.diagnose(t, "pv/"+pv)
-	p.execute(t, f, "kubectl delete pv ")
-	eventually(t, volumeTimeout, func() string {
-		if volume(t, pv).UID == before.UID {
-			return "the volume is not made anew"
-		}
-		return ""
-	})
-	blockPod(t)
-	waitReady(t, "reader")
-}
-
 // spoil applies another DaemonSet, and waits for the first pod whose container does not run
 // for that reason. The next test's beginning puts it right.
 func spoil(t *testing.T, of manifests.Provisioner, change func(*corev1.Container), reason string) {
@@ -208,10 +191,13 @@ func publishedTwice(t *testing.T, p *patient) {
 	n := node(t, "worker-2")
 	d := addDisk(t, n, cluster.Disk{})
 	makeLink(t, n, blockClass, d.Name, byID(d)) // link would refuse to.
+	// The provisioner gives the path to one of them, and tells of the other in its log alone.
 	volume(t, pvName(d.Name, n.Name(), blockClass))
-	volume(t, pvName(d.Name, n.Name(), twin.Name))
+	eventually(t, volumeTimeout, func() string {
+		return lacks(provisionerLog(t, of, n), `Volume path already in use: PV "`+pvName(d.Name, n.Name(), twin.Name)+`"`)
+	})
 	f := p.diagnose(t)
-	f.wantWords(t, "namePattern: \""+blockClass+"-*\"")
+	f.wantWords(t, "namePattern: \""+d.Name+","+blockClass+"-*\"") // What is there keeps its class.
 	p.execute(t, f, "kubectl -n local-storage rollout restart daemonset ")
 }
 

@@ -216,7 +216,9 @@ func (c *clinic) execute(t *testing.T, f finding, prefixes ...string) {
 		case strings.HasPrefix(command, "kubectl talosdisk mounts --"):
 			command += " --yes"
 		case strings.HasPrefix(command, "kubectl talosdisk unlink ") && at == len(prefixes)-1:
-			command += " --wait=false" // Nothing comes after it that needs the volume gone.
+			command += " --yes --wait=false" // Nothing comes after it that needs the volume gone.
+		case strings.HasPrefix(command, "kubectl talosdisk unlink "):
+			command += " --yes"
 		}
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
 		cmd.Env = []string{

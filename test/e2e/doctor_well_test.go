@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -97,7 +98,37 @@ func TestDoctorForeign(t *testing.T) {
 			return ""
 		})
 	}
-	for _, target := range [][]string{{"pod/pull", "pod/crash"}, {"pod/csi"}, {"pvc/far"}, {}} {
-		t.Run(fmt.Sprint(target), func(t *testing.T) { c.wantWell(t, target...) })
+	// crashed is how often the container crashed; empty while that is not what the pod says.
+	crashed := func() string {
+		all := getPod(t, "crash").Status.ContainerStatuses
+		if len(all) != 1 || all[0].State.Waiting == nil || all[0].State.Waiting.Reason != "CrashLoopBackOff" {
+			return ""
+		}
+		return strconv.Itoa(int(all[0].RestartCount))
 	}
+	// Who asks about them is told in Kubernetes' own words what they wait for, and nothing of local volumes.
+	for _, target := range [][]string{{"pod/pull", "pod/crash"}, {"pod/csi"}, {"pvc/far"}} {
+		t.Run(fmt.Sprint(target), func(t *testing.T) {
+			c.sync(t)
+			var r result
+			eventually(t, 60*time.Second, func() string { // The container that crashes is started again now and then.
+				before := crashed()
+				r = c.run(append([]string{"doctor", "-o", "json"}, target...)...)
+				if after := crashed(); before == "" || before != after {
+					return fmt.Sprintf("container %q was started again", crash.Name)
+				}
+				return ""
+			})
+			d := r.wantCode(t, 2).diagnosis(t)
+			for _, f := range d.Findings {
+				if f.Code != "TD0712" {
+					t.Errorf("%s\n%s", f.Code, brief(r, d))
+				}
+			}
+			if len(d.Findings) != len(target) || len(d.unknown()) > 0 {
+				t.Errorf("%d findings, unknown %q\n%s", len(d.Findings), d.unknown(), brief(r, d))
+			}
+		})
+	}
+	t.Run("everything", func(t *testing.T) { c.wantWell(t) })
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -50,7 +51,7 @@ func openDocuments(t *testing.T) *documents {
 	d := &documents{text: map[string]string{}, pending: map[string]example.Example{}}
 	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Name() == ".git" {
+		if err == nil && entry.IsDir() && entry.Name() == ".git" { // In a worktree it is a file.
 			return fs.SkipDir
 		}
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".md" {
@@ -128,6 +129,14 @@ func (d *documents) applyPod(t *testing.T, change ...string) {
 	}
 }
 
+// withoutNote is what was printed without the note of the snapshot that prints has asked for.
+func withoutNote(printed string) string {
+	if first, rest, more := strings.Cut(printed, "\n"); more && strings.HasPrefix(first, "note: wrote the snapshot to ") {
+		return rest
+	}
+	return printed
+}
+
 // prints runs a command, and compares what it prints with the examples of it at these places, FILE#HEADING.
 func (d *documents) prints(t *testing.T, talosconfig, command string, places ...string) {
 	t.Helper()
@@ -138,7 +147,7 @@ func (d *documents) prints(t *testing.T, talosconfig, command string, places ...
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
 	cmd.Env = []string{"PATH=" + d.path, "HOME=" + t.TempDir(), "KUBECONFIG=" + theCluster.Kubeconfig(), "TALOSCONFIG=" + talosconfig}
 	out, err := cmd.CombinedOutput()
-	printed := steady(string(out))
+	printed := withoutNote(steady(string(out)))
 	t.Logf("$ %s\n%s(%v)", command, printed, err)
 	for _, place := range places {
 		file, heading, _ := strings.Cut(place, "#")
@@ -265,7 +274,7 @@ func (d *documents) linksInDisks(t *testing.T) {
 	d.prints(t, "", "kubectl talosdisk disks --nodes worker-1", disks+"#Without a talosconfig")
 	d.prints(t, admin, "kubectl talosdisk unlink vdf --nodes worker-1", guide+"#Away again")
 	endPod(t)
-	d.prints(t, admin, "kubectl talosdisk unlink vdf vdg", guide+"#Away again")
+	d.prints(t, admin, "kubectl talosdisk unlink vdf vdg --yes", guide+"#Away again")
 	d.prints(t, admin, "kubectl talosdisk mounts --remove --yes", guide+"#Away again")
 }
 
@@ -300,14 +309,16 @@ func (d *documents) linksInDirectoryVolume(t *testing.T) {
 func (d *documents) rawVolumes(t *testing.T) {
 	const heading = "Raw volumes"
 	for _, n := range theCluster.Nodes() {
-		addDisk(t, n, cluster.Disk{Name: "vdf", Size: 60 * gib, Serial: n.Name() + "-raw", Links: []string{"by-partlabel/r-disk-1"}})
-		addDisk(t, n, cluster.Disk{Name: "vdg", Size: gib, Serial: n.Name() + "-meta", Links: []string{"by-partlabel/META"}})
+		addDisk(t, n, cluster.Disk{Name: "vdf1", Size: 60 * gib, Serial: n.Name() + "-raw", Links: []string{"by-partlabel/r-block-1"}}) // The partition that Talos makes.
+		addDisk(t, n, cluster.Disk{Name: "vdg1", Size: gib, Serial: n.Name() + "-meta", Links: []string{"by-partlabel/META"}})
+		addDisk(t, n, cluster.Disk{Name: "vdh1", Size: gib, Serial: n.Name() + "-other", Links: []string{"by-partlabel/r-others"}})
 	}
 	admin := onNative(t)
 	begin(t, d.provisioner(t, heading))
-	volume(t, pvName("r-disk-1", "worker-1", "block-storage"))
+	volume(t, pvName("r-block-1", "worker-1", "block-storage"))
 	d.applyPod(t)
 	waitReady(t, "reader")
+	noVolume(t, pvName("r-others", "worker-1", "block-storage"))
 	d.prints(t, admin, "kubectl talosdisk status", guide+"#"+heading)
 	endPod(t)
 }
@@ -318,24 +329,34 @@ var podOfFiles = []string{
 	"dd if=/dev/claim of=/dev/null bs=4096 count=1", "touch /data/x", "volumeDevices:", "volumeMounts:", "devicePath: /dev/claim", "mountPath: /data",
 }
 
-// mounted mounts a disk of each node at a directory, as Talos does with a user volume or machine.disks.
-func mounted(t *testing.T, path string) {
+// mounted mounts a disk or partition of each node at a directory, as Talos does with a user volume or machine.disks.
+func mounted(t *testing.T, name, path string) {
 	t.Helper()
 	for _, n := range theCluster.Nodes() {
-		d := addDisk(t, n, cluster.Disk{Name: "vdf", Size: 60 * gib})
+		d := addDisk(t, n, cluster.Disk{Name: name, Size: 60 * gib})
 		cleanupSh(t, n, `umount $1 && rmdir $1`, path)
 		sh(t, n, `mkfs.ext4 -q /dev/$1 && mkdir -p $2 && mount /dev/$1 $2`, d.Name, path)
 	}
 }
 
+// noVolume holds that the provisioner has published nothing under a name, once it has published what lies beside it.
+func noVolume(t *testing.T, name string) {
+	t.Helper()
+	if _, err := kube().CoreV1().PersistentVolumes().Get(t.Context(), name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("volume %s is published, or is not known to be: %v", name, err)
+	}
+}
+
 func (d *documents) userVolumes(t *testing.T) {
 	const heading = "User volumes"
-	mounted(t, "/var/mnt/disk-1")
+	mounted(t, "vdf1", "/var/mnt/fs-1")
+	mounted(t, "vdg1", "/var/mnt/others") // Somebody else's.
 	admin := onNative(t)
 	begin(t, d.provisioner(t, heading))
-	volume(t, pvName("disk-1", "worker-1", "fs-storage"))
+	volume(t, pvName("fs-1", "worker-1", "fs-storage"))
 	d.applyPod(t, podOfFiles...)
 	waitReady(t, "reader")
+	noVolume(t, pvName("others", "worker-1", "fs-storage"))
 	d.prints(t, admin, "kubectl talosdisk status", guide+"#"+heading)
 	endPod(t)
 }
@@ -343,7 +364,7 @@ func (d *documents) userVolumes(t *testing.T) {
 func (d *documents) machineDisks(t *testing.T) {
 	const heading = "machine.disks"
 	begin(t)
-	mounted(t, "/var/lib/disks/hdd/vdf") // Before a provisioner can see the directory without its disk.
+	mounted(t, "vdf1", "/var/lib/disks/hdd/vdf") // Before a provisioner can see the directory without its disk.
 	p := d.provisioner(t, heading)
 	install(t, []manifests.Provisioner{p})
 	waitRunning(t, p)

@@ -63,13 +63,26 @@ func addDisk(t *testing.T, n *cluster.Node, d cluster.Disk) cluster.Disk {
 	if err := n.AddDisk(d); err != nil {
 		t.Fatal(err)
 	}
+	cleanupDisk(t, n, d.Name)
+	return d
+}
+
+// shareDisk lets another node see a disk too.
+func shareDisk(t *testing.T, n *cluster.Node, name string, with *cluster.Node) {
+	t.Helper()
+	if err := n.ShareDisk(name, with); err != nil {
+		t.Fatal(err)
+	}
+	cleanupDisk(t, with, name)
+}
+
+func cleanupDisk(t *testing.T, n *cluster.Node, name string) {
 	t.Cleanup(func() {
-		unlinkDisk(t, n, d.Name)
-		if err := n.RemoveDisk(d.Name); err != nil && !strings.Contains(err.Error(), "no such disk") {
+		unlinkDisk(t, n, name)
+		if err := n.RemoveDisk(name); err != nil && !strings.Contains(err.Error(), "no such disk") {
 			t.Error(err)
 		}
 	})
-	return d
 }
 
 // byID is what a link to the disk holds.

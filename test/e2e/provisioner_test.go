@@ -65,6 +65,7 @@ func uninstall(t *testing.T) {
 			return o.GetObjectKind().GroupVersionKind().Kind == "Namespace"
 		})
 		kubectl(t, objects, "delete", "--wait=false", "--ignore-not-found", "-f", "-")
+		kubectl(t, nil, "-n", p.Namespace, "delete", "jobs", "--all", "--wait=false")
 		eventually(t, 30*time.Second, func() string {
 			pods, err := kube().CoreV1().Pods(p.Namespace).List(t.Context(), metav1.ListOptions{})
 			if err != nil {
@@ -150,12 +151,35 @@ func provisionerProcess(t *testing.T, n *cluster.Node, signal string) {
 	done; [ -n "${found-}" ]`, signal)
 }
 
-// empty removes what tests leave: links, pods, claims, volumes.
+// provisionerLog is what the provisioner of a node has logged.
+func provisionerLog(t *testing.T, of manifests.Provisioner, n *cluster.Node) string {
+	t.Helper()
+	pod, why := podOn(t.Context(), of, n)
+	if why != "" {
+		t.Fatal(why)
+	}
+	log, err := kube().CoreV1().Pods(of.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: manifests.Container}).DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(log)
+}
+
+// lacks is why a text is not well: it lacks another. Empty if it has it.
+func lacks(text, want string) string {
+	if strings.Contains(text, want) {
+		return ""
+	}
+	return fmt.Sprintf("there is no %q in\n%s", want, text)
+}
+
+// empty removes what tests leave: links, pods, claims, volumes, and the Jobs that cleaned them.
 func empty(t *testing.T) {
 	t.Helper()
 	for _, n := range theCluster.Nodes() {
 		sh(t, n, `mkdir -p /var/lib/disks && find /var/lib/disks -mindepth 2 -maxdepth 2 -delete`)
 	}
+	defer detachLoops(t)
 	core := kube().CoreV1()
 	eventually(t, 60*time.Second, func() string {
 		ctx := t.Context()
@@ -165,6 +189,15 @@ func empty(t *testing.T) {
 				return core.PersistentVolumeClaims("default").DeleteCollection(ctx, deleteNow, metav1.ListOptions{})
 			},
 			"volumes": func() error { return core.PersistentVolumes().DeleteCollection(ctx, deleteNow, metav1.ListOptions{}) },
+			"jobs": func() error {
+				withPods := metav1.DeleteOptions{GracePeriodSeconds: &noGrace, PropagationPolicy: &background}
+				for _, p := range installed {
+					if err := kube().BatchV1().Jobs(p.Namespace).DeleteCollection(ctx, withPods, metav1.ListOptions{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
 		} {
 			if err := remove(); err != nil && !apierrors.IsNotFound(err) {
 				return what + ": " + err.Error()
@@ -180,6 +213,16 @@ func empty(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// detachLoops takes the loop devices away that kubelets make over raw volumes, and that disks are not.
+// A kubelet that is started again while a pod goes, or whose disk is pulled, leaves one, and all nodes
+// here have one kernel, and see it.
+func detachLoops(t *testing.T) {
+	t.Helper()
+	sh(t, theCluster.Nodes()[0], `losetup -n -O NAME | while read -r loop; do
+		[ "${loop#/dev/loop}" -ge 64 ] || losetup -d "$loop"
+	done`)
 }
 
 func kube() kubernetes.Interface { return theCluster.Client() }
@@ -249,6 +292,7 @@ func kubectl(t *testing.T, objects []runtime.Object, args ...string) string {
 }
 
 var (
-	noGrace   = int64(0)
-	deleteNow = metav1.DeleteOptions{GracePeriodSeconds: &noGrace}
+	noGrace    = int64(0)
+	deleteNow  = metav1.DeleteOptions{GracePeriodSeconds: &noGrace}
+	background = metav1.DeletePropagationBackground
 )

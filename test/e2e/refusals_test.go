@@ -66,6 +66,19 @@ func TestRefusals(t *testing.T) {
 			},
 		},
 		{
+			name: "data", reason: "data", says: "has data that no signature tells of, in its first MiB", acceptable: true,
+			prepare: withChunks([]chunk{{at: 65536, data: []byte("plain data")}}),
+		},
+		{
+			// As the provisioner's default cleaner leaves a disk.
+			name: "data-quickly-reset", reason: "data", says: "has data that no signature tells of, in its first MiB", acceptable: true,
+			prepare: func(t *testing.T, n *cluster.Node) string {
+				d := addDisk(t, n, cluster.Disk{})
+				sh(t, n, `mke2fs -q -F /dev/$1 && wipefs -q -a /dev/$1`, d.Name)
+				return d.Name
+			},
+		},
+		{
 			name: "partition", reason: "partition", says: "is a partition of ",
 			prepare: func(t *testing.T, n *cluster.Node) string {
 				return addPartition(t, n, addDisk(t, n, cluster.Disk{}).Name)
@@ -181,6 +194,7 @@ func TestRefusals(t *testing.T) {
 	t.Run("system-disk", refusedSystemDisk)
 	t.Run("system-disk-unknown", refusedSystemDiskUnknown)
 	t.Run("class-directory", refusedClassDirectory)
+	t.Run("class-directory-in-memory", refusedClassDirectoryInMemory)
 	t.Run("no-stable-name", refusedNoStableName)
 }
 
@@ -312,9 +326,17 @@ func refusedClassDirectory(t *testing.T) {
 	refusedOnNode(t, `mount --bind $1 $1 && mount -o remount,bind,ro $1`, "class-directory", "cannot be linked: /mnt/block cannot be written to")
 }
 
-// The class directory lies on no disk at all, so that any could be the node's own.
+// Links in it would be gone at the next reboot.
+func refusedClassDirectoryInMemory(t *testing.T) {
+	refusedOnNode(t, `mount -t tmpfs tmpfs $1`, "class-directory", "cannot be linked: /var/lib/disks/block is on a tmpfs")
+}
+
+// What the class directory lies on cannot be found out, so that any disk could be the node's own.
 func refusedSystemDiskUnknown(t *testing.T) {
-	refusedOnNode(t, `mount -t tmpfs tmpfs $1`, "system-disk-unknown", "may be the system disk, which cannot be told")
+	cleanupSh(t, node(t, "worker-3"), `rm -rf /var/overlay`)
+	refusedOnNode(t, `mkdir -p /var/overlay/lower /var/overlay/upper /var/overlay/work &&
+		mount -t overlay overlay -o lowerdir=/var/overlay/lower,upperdir=/var/overlay/upper,workdir=/var/overlay/work $1`,
+		"system-disk-unknown", "may be the system disk, which cannot be told")
 }
 
 // refusedOnNode links a disk on a node with something mounted over its class

@@ -302,7 +302,7 @@ func (s *story) unlinked(t *testing.T) {
 		}
 		return ""
 	})
-	r := run(t, "unlink", "vdf", "vdg").wantCode(t, 0)
+	r := run(t, "unlink", "vdf", "vdg", "--yes").wantCode(t, 0)
 	if got := strings.Count(r.stdout, "unlinked"); got != 6 {
 		t.Errorf("%d rows are unlinked, want 6\n%s", got, r)
 	}

@@ -101,7 +101,7 @@ func TestUnlink(t *testing.T) {
 			entry := test.prepare(t)
 			before := links(t, n)
 			pv := pvName(entry, n.Name(), "block-storage")
-			r := run(t, "unlink", entry, "--wait=false", "-o", "json")
+			r := run(t, "unlink", entry, "--yes", "--wait=false", "-o", "json")
 			var got planned
 			for _, l := range r.plan(t).Items {
 				if l.Entry == entry {

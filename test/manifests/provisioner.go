@@ -4,6 +4,7 @@ package manifests
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -59,6 +60,10 @@ type Provisioner struct {
 	PodLabels       map[string]string
 	NodeLabels      []string
 	UseNodeNameOnly bool
+	// UseJobForCleaning cleans devices by Jobs in Namespace.
+	UseJobForCleaning bool
+	// EnableWindows adds the DaemonSet for Windows nodes, which chart 2.5.0 always has.
+	EnableWindows bool
 	// NoDevVolume is the chart's mountDevVolume: false.
 	NoDevVolume bool
 	// DiscoveryPeriod is given to the program as an argument, which the chart
@@ -107,7 +112,15 @@ func (p Provisioner) Objects() []runtime.Object {
 	for _, class := range p.StorageClasses() {
 		objects = append(objects, class)
 	}
-	return append(objects, p.ClusterRole(), p.ClusterRoleBinding(), p.DaemonSet())
+	objects = append(objects, p.ClusterRole(), p.ClusterRoleBinding())
+	if p.UseJobForCleaning {
+		objects = append(objects, p.JobsRole(), p.JobsRoleBinding())
+	}
+	objects = append(objects, p.DaemonSet())
+	if p.EnableWindows {
+		objects = append(objects, p.WindowsDaemonSet())
+	}
+	return objects
 }
 
 // NamespaceObject returns the namespace of the release. It is no part of the
@@ -153,6 +166,23 @@ func (p Provisioner) ClusterRoleBinding() *rbacv1.ClusterRoleBinding {
 	}
 }
 
+// JobsRole returns what the provisioner may do in its namespace if it cleans by Jobs.
+func (p Provisioner) JobsRole() *rbacv1.Role {
+	return &rbacv1.Role{
+		TypeMeta: typeMeta("rbac.authorization.k8s.io/v1", "Role"), ObjectMeta: p.meta("-jobs-role"),
+		Rules: []rbacv1.PolicyRule{{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: []string{"*"}}},
+	}
+}
+
+// JobsRoleBinding gives that role to the account.
+func (p Provisioner) JobsRoleBinding() *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		TypeMeta: typeMeta("rbac.authorization.k8s.io/v1", "RoleBinding"), ObjectMeta: p.meta("-jobs-rolebinding"),
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: p.FullName(), Namespace: p.Namespace}},
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: p.FullName() + "-jobs-role"},
+	}
+}
+
 // ConfigMap returns the provisioner's configuration.
 func (p Provisioner) ConfigMap() *corev1.ConfigMap {
 	data := map[string]string{"storageClassMap": storageClassMap(p.Classes)}
@@ -162,7 +192,22 @@ func (p Provisioner) ConfigMap() *corev1.ConfigMap {
 	if p.UseNodeNameOnly {
 		data["useNodeNameOnly"] = "true"
 	}
+	if p.UseJobForCleaning {
+		data["useJobForCleaning"] = "yes"
+	}
+	if len(p.Tolerations) > 0 {
+		data["jobTolerations"] = tolerationList(p.Tolerations)
+	}
 	return &corev1.ConfigMap{TypeMeta: typeMeta("v1", "ConfigMap"), ObjectMeta: p.meta("-config"), Data: data}
+}
+
+// tolerationList is YAML, of which JSON is a kind. A toleration holds nothing that JSON cannot say.
+func tolerationList(tolerations []corev1.Toleration) string {
+	text, err := json.Marshal(tolerations)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }
 
 func storageClassMap(classes []Class) string {
@@ -254,6 +299,30 @@ func (p Provisioner) DaemonSet() *appsv1.DaemonSet {
 	}
 }
 
+// WindowsDaemonSet returns the chart's other DaemonSet, whose pods are for Windows nodes
+// (helm/provisioner/templates/daemonset_windows.yaml). It selects by the same labels as the
+// first. A cluster without such nodes has none of its pods.
+func (p Provisioner) WindowsDaemonSet() *appsv1.DaemonSet {
+	set := p.DaemonSet()
+	set.Name += "-win"
+	pod := &set.Spec.Template.Spec
+	pod.NodeSelector = map[string]string{corev1.LabelOSStable: "windows"}
+	pod.Tolerations = append([]corev1.Toleration{{Operator: corev1.TolerationOpExists}}, p.Tolerations...)
+	pod.Containers[0].SecurityContext = nil
+	for _, name := range []string{"csi-proxy-volume-v1", "csi-proxy-filesystem-v1", "csi-proxy-volume-v1beta2", "csi-proxy-filesystem-v1beta2"} {
+		path := `\\.\pipe\` + name
+		pod.Volumes = append(pod.Volumes, hostPath(name, path))
+		pod.Containers[0].VolumeMounts = append(pod.Containers[0].VolumeMounts, corev1.VolumeMount{Name: name, MountPath: path})
+	}
+	for i := range pod.Volumes {
+		if v := &pod.Volumes[i]; v.Name == "provisioner-dev" {
+			create := corev1.HostPathDirectoryOrCreate
+			v.HostPath = &corev1.HostPathVolumeSource{Path: `C:\dev`, Type: &create}
+		}
+	}
+	return set
+}
+
 func (p Provisioner) container() corev1.Container {
 	privileged := true
 	field := func(name, path string) corev1.EnvVar {
@@ -293,10 +362,11 @@ func (p Provisioner) container() corev1.Container {
 	return c
 }
 
+func hostPath(name, path string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path}}}
+}
+
 func (p Provisioner) volumes(configMap string) []corev1.Volume {
-	hostPath := func(name, path string) corev1.Volume {
-		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path}}}
-	}
 	volumes := []corev1.Volume{{
 		Name: "provisioner-config",
 		VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{

@@ -35,8 +35,10 @@ func TestFullName(t *testing.T) {
 // What the ConfigMap says must be what the provisioner reads from it.
 func TestConfigMapIsReadBack(t *testing.T) {
 	p := Provisioner{
-		UseNodeNameOnly: true,
-		NodeLabels:      []string{"zone", "rack"},
+		UseNodeNameOnly:   true,
+		UseJobForCleaning: true,
+		Tolerations:       []corev1.Toleration{{Key: "disks", Operator: corev1.TolerationOpExists}},
+		NodeLabels:        []string{"zone", "rack"},
 		Classes: []Class{
 			{
 				Name: "block", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block",
@@ -57,8 +59,10 @@ func TestConfigMapIsReadBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := standin.Config{
-		UseNodeNameOnly: true,
-		NodeLabelsForPV: []string{"zone", "rack"},
+		UseNodeNameOnly:   true,
+		UseJobForCleaning: true,
+		JobTolerations:    []corev1.Toleration{{Key: "disks", Operator: corev1.TolerationOpExists}},
+		NodeLabelsForPV:   []string{"zone", "rack"},
 		Classes: map[string]standin.Class{
 			"block": {
 				HostDir: "/var/lib/disks/block", MountDir: "/mnt/block",
@@ -106,6 +110,20 @@ func TestDaemonSetMounts(t *testing.T) {
 	delete(want, "/dev")
 	if got := paths(p); !maps.Equal(got, want) {
 		t.Errorf("host paths without /dev %v, want %v", got, want)
+	}
+}
+
+func TestOptionalObjects(t *testing.T) {
+	p := Default()
+	before := len(p.Objects())
+	p.UseJobForCleaning, p.EnableWindows = true, true
+	if got := len(p.Objects()); got != before+3 {
+		t.Errorf("%d objects, want %d", got, before+3)
+	}
+	linux, windows := p.DaemonSet(), p.WindowsDaemonSet()
+	if windows.Name != linux.Name+"-win" || !reflect.DeepEqual(windows.Spec.Selector, linux.Spec.Selector) ||
+		windows.Spec.Template.Spec.NodeSelector[corev1.LabelOSStable] != "windows" {
+		t.Errorf("DaemonSet for Windows %+v", windows)
 	}
 }
 

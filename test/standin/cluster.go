@@ -5,6 +5,7 @@ package standin
 import (
 	"context"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,12 +39,28 @@ func (a APIServer) StorageClass(ctx context.Context, name string) (*storagev1.St
 }
 
 // CreatePV implements Cluster.
-func (a APIServer) CreatePV(ctx context.Context, pv *corev1.PersistentVolume) error {
-	_, err := a.Client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
-	return err
+func (a APIServer) CreatePV(ctx context.Context, pv *corev1.PersistentVolume) (*corev1.PersistentVolume, error) {
+	return a.Client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
 }
 
 // DeletePV implements Cluster.
 func (a APIServer) DeletePV(ctx context.Context, name string) error {
 	return a.Client.CoreV1().PersistentVolumes().Delete(ctx, name, metav1.DeleteOptions{})
+}
+
+// Job implements Cluster.
+func (a APIServer) Job(ctx context.Context, namespace, name string) (*batchv1.Job, error) {
+	return a.Client.BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
+}
+
+// CreateJob implements Cluster.
+func (a APIServer) CreateJob(ctx context.Context, job *batchv1.Job) error {
+	_, err := a.Client.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{})
+	return err
+}
+
+// DeleteJob implements Cluster: the Job's pod goes first (pkg/util/api_util.go).
+func (a APIServer) DeleteJob(ctx context.Context, namespace, name string) error {
+	foreground := metav1.DeletePropagationForeground
+	return a.Client.BatchV1().Jobs(namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &foreground})
 }

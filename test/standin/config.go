@@ -4,7 +4,6 @@ package standin
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,12 +23,14 @@ const (
 // Config is the content of the ConfigMap. Keys that the stand-in does not know
 // are ignored.
 type Config struct {
-	Classes           map[string]Class  `json:"storageClassMap"`
-	NodeLabelsForPV   []string          `json:"nodeLabelsForPV"`
-	LabelsForPV       map[string]string `json:"labelsForPV"`
-	UseNodeNameOnly   bool              `json:"useNodeNameOnly"`
-	SetPVOwnerRef     bool              `json:"setPVOwnerRef"`
-	UseJobForCleaning bool              `json:"useJobForCleaning"`
+	Classes         map[string]Class  `json:"storageClassMap"`
+	NodeLabelsForPV []string          `json:"nodeLabelsForPV"`
+	LabelsForPV     map[string]string `json:"labelsForPV"`
+	UseNodeNameOnly bool              `json:"useNodeNameOnly"`
+	SetPVOwnerRef   bool              `json:"setPVOwnerRef"`
+	// UseJobForCleaning has devices cleaned by Jobs with JobTolerations.
+	UseJobForCleaning bool                `json:"useJobForCleaning"`
+	JobTolerations    []corev1.Toleration `json:"jobTolerations"`
 }
 
 // Class is one storage class of the ConfigMap.
@@ -83,9 +84,6 @@ func parseConfig(values map[string]any) (Config, error) {
 	var config Config
 	if err := json.Unmarshal(text, &config); err != nil {
 		return Config{}, fmt.Errorf("fail to Unmarshal yaml due to: %w", err)
-	}
-	if config.UseJobForCleaning {
-		return Config{}, errors.New("useJobForCleaning is not supported by the stand-in")
 	}
 	for name, class := range config.Classes {
 		class, err := class.withDefaults(name)

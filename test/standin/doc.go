@@ -8,6 +8,9 @@
 // The real provisioner is published as an image only; the stand-in is built
 // from the Go module proxy, so that the tests need no image registry. Its
 // messages are worded as the real ones, because people search for them and the
-// doctor reads them; that is why some errors here begin with a capital.
-// Cleaning by Jobs and metrics are left out.
+// doctor reads them; that is why some errors here begin with a capital. A line of the
+// log begins with the name of the source file, so the files that log are
+// called as the real ones; the numbers of the lines differ. Comments name the real file
+// that a fact is from, as of v2.9.0. Metrics, the removal of a startup taint and
+// Windows are left out.
 package standin

@@ -63,9 +63,13 @@ func Start(ctx context.Context, c *cluster.Cluster, o Options) (_ *Cluster, err 
 	}()
 	for i, below := range c.Nodes() {
 		m := &machine{node: below, talos: o.Profile}
+		id, err := below.MachineID()
+		if err != nil {
+			return nil, fmt.Errorf("node %q: machine ID: %w", below.Name(), err)
+		}
 		node, err := api.Add(talostest.Options{
 			Profile: o.Profile, Native: o.Native, Worker: i > 0,
-			Name: below.Name(), Addresses: []string{below.IP()},
+			Name: below.Name(), Addresses: []string{below.IP()}, MachineID: id,
 			Machine: m, Bare: true,
 		})
 		if err != nil {

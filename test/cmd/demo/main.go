@@ -210,7 +210,7 @@ func (d demo) read() error {
 
 func (d demo) unlink() error {
 	say("A link that a claim needs stays; the others go, with their PersistentVolumes.")
-	if err := d.show(1, "kubectl", "talosdisk", "unlink", "vd*"); err != nil {
+	if err := d.show(1, "kubectl", "talosdisk", "unlink", "vd*", "--yes"); err != nil {
 		return err
 	}
 	return d.show(0, "kubectl", "get", "pv")

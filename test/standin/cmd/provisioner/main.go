@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -79,11 +80,13 @@ func run(ctx context.Context, o options) error {
 	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	name := standin.ProvisionerName(node, config.UseNodeNameOnly)
 	provisioner := &standin.Provisioner{
-		Node:    node,
-		Host:    standin.Linux{},
-		Cluster: standin.APIServer{Client: client},
-		Events:  broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: name}),
-		Log:     klogLines{},
+		Node:      node,
+		Namespace: cmp.Or(os.Getenv("MY_NAMESPACE"), metav1.NamespaceDefault),
+		JobImage:  os.Getenv("JOB_CONTAINER_IMAGE"),
+		Host:      standin.Linux{},
+		Cluster:   standin.APIServer{Client: client},
+		Events:    broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: name}),
+		Log:       klogLines{},
 	}
 	if err := serve(ctx, o.listenAddress, provisioner); err != nil {
 		return err

@@ -21,12 +21,20 @@ import (
 const (
 	eventFailedDelete = "VolumeFailedDelete"
 	eventDelete       = "VolumeDelete"
+
+	// deviceVariable is the variable in which a block cleaner finds its device.
+	deviceVariable = "LOCAL_PV_BLKDEVICE"
 )
 
 // reclaim starts the cleaning of released volumes and deletes those whose
 // cleaning has succeeded. The entry is published again by a later pass.
-func (p *Provisioner) reclaim(ctx context.Context, config Config, own volumes) {
-	for _, pv := range own.sorted() {
+//
+// VolumeFailedDelete is about what keeps a cleaning from being started, and about a volume that
+// cannot be deleted. A cleaning that fails is not told of by it: it is started again in
+// the next pass, and each start of a block cleaner is an event VolumeDelete
+// (pkg/deleter/deleter.go).
+func (p *Provisioner) reclaim(ctx context.Context, config Config) {
+	for _, pv := range p.volumes.sorted() {
 		if pv.Status.Phase != corev1.VolumeReleased || pv.DeletionTimestamp != nil {
 			continue
 		}
@@ -63,10 +71,15 @@ func (p *Provisioner) reclaimVolume(ctx context.Context, config Config, pv *core
 	if err != nil {
 		return fmt.Errorf("failed to get volume mode of path %q: %w", path, err)
 	}
-	if p.cleanings.running(pv.Name) {
+	byJob := config.byJob(mode)
+	if p.cleaning(ctx, pv.Name, byJob) {
 		return nil
 	}
-	switch p.cleanings.take(pv.Name) {
+	state, err := p.takeCleaning(ctx, pv.Name, byJob)
+	if err != nil {
+		return err
+	}
+	switch state {
 	case cleaningSucceeded:
 		p.Log.Infof("Deleting pv %s after successful cleanup", pv.Name)
 		if err := p.Cluster.DeletePV(ctx, pv.Name); err != nil && !apierrors.IsNotFound(err) {
@@ -79,7 +92,10 @@ func (p *Provisioner) reclaimVolume(ctx context.Context, config Config, pv *core
 	default:
 		p.Log.Infof("Start cleanup for pv %s", pv.Name)
 	}
-	p.cleanings.start(pv.Name, func() error {
+	if byJob {
+		return p.runJob(ctx, config, pv, class, path)
+	}
+	p.processes.start(pv.Name, func() error {
 		err := p.clean(ctx, pv, class, mode, path)
 		if err != nil {
 			p.Log.Errorf("%v", err)
@@ -87,6 +103,27 @@ func (p *Provisioner) reclaimVolume(ctx context.Context, config Config, pv *core
 		return err
 	})
 	return nil
+}
+
+// byJob reports whether volumes of a mode are cleaned by Jobs. A filesystem never is.
+func (c Config) byJob(mode corev1.PersistentVolumeMode) bool {
+	return c.UseJobForCleaning && mode == corev1.PersistentVolumeBlock
+}
+
+// cleaning reports whether a cleaning of a volume goes on.
+func (p *Provisioner) cleaning(ctx context.Context, pvName string, byJob bool) bool {
+	if byJob {
+		return p.jobRunning(ctx, pvName)
+	}
+	return p.processes.running(pvName)
+}
+
+// takeCleaning returns the outcome of a cleaning that has ended and forgets it.
+func (p *Provisioner) takeCleaning(ctx context.Context, pvName string, byJob bool) (cleaningState, error) {
+	if byJob {
+		return p.takeJob(ctx, pvName)
+	}
+	return p.processes.take(pvName), nil
 }
 
 func (p *Provisioner) clean(ctx context.Context, pv *corev1.PersistentVolume, class Class, mode corev1.PersistentVolumeMode, path string) error {
@@ -100,6 +137,7 @@ func (p *Provisioner) clean(ctx context.Context, pv *corev1.PersistentVolume, cl
 	p.Events.Eventf(pv, corev1.EventTypeNormal, eventDelete, "Starting cleanup of Block PV %q, this may take a while", pv.Name)
 	p.Log.Infof("Deleting PV block volume %q device hostpath %q, mountpath %q", pv.Name, pv.Spec.Local.Path, path)
 	if err := p.runCleaner(ctx, pv.Name, class.BlockCleanerCommand, path); err != nil {
+		p.Log.Errorf("%v", err) // The caller logs it too, as the real one does.
 		return err
 	}
 	p.Log.Infof("Completed cleanup of pv %q", pv.Name)
@@ -110,7 +148,7 @@ func (p *Provisioner) clean(ctx context.Context, pv *corev1.PersistentVolume, cl
 // environment and nowhere else, and logs what it prints.
 func (p *Provisioner) runCleaner(ctx context.Context, pvName string, command []string, device string) error {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), "LOCAL_PV_BLKDEVICE="+device)
+	cmd.Env = append(os.Environ(), deviceVariable+"="+device)
 	var readers sync.WaitGroup
 	var pipes []*io.PipeWriter
 	tee := func(stream string) io.Writer {
@@ -145,58 +183,4 @@ func removeContents(dir string) error {
 		failed = append(failed, os.RemoveAll(filepath.Join(dir, entry.Name())))
 	}
 	return errors.Join(failed...)
-}
-
-type cleaningState int
-
-const (
-	cleaningNone cleaningState = iota
-	cleaningRunning
-	cleaningFailed
-	cleaningSucceeded
-)
-
-// cleanings remembers, by volume name, the cleanings that run and the outcome
-// of those that ended and were not asked for yet.
-type cleanings struct {
-	mu     sync.Mutex
-	states map[string]cleaningState
-	group  sync.WaitGroup
-}
-
-func (c *cleanings) running(pvName string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.states[pvName] == cleaningRunning
-}
-
-// take returns the outcome of a cleaning that has ended and forgets it.
-func (c *cleanings) take(pvName string) cleaningState {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	state := c.states[pvName]
-	if state != cleaningRunning {
-		delete(c.states, pvName)
-	}
-	return state
-}
-
-func (c *cleanings) start(pvName string, clean func() error) {
-	c.set(pvName, cleaningRunning)
-	c.group.Go(func() {
-		if clean() != nil {
-			c.set(pvName, cleaningFailed)
-			return
-		}
-		c.set(pvName, cleaningSucceeded)
-	})
-}
-
-func (c *cleanings) set(pvName string, state cleaningState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.states == nil {
-		c.states = map[string]cleaningState{}
-	}
-	c.states[pvName] = state
 }

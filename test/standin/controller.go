@@ -5,14 +5,12 @@ package standin
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"reflect"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/client-go/tools/record"
@@ -22,8 +20,11 @@ import (
 type Cluster interface {
 	PVs(ctx context.Context) ([]corev1.PersistentVolume, error)
 	StorageClass(ctx context.Context, name string) (*storagev1.StorageClass, error)
-	CreatePV(ctx context.Context, pv *corev1.PersistentVolume) error
+	CreatePV(ctx context.Context, pv *corev1.PersistentVolume) (*corev1.PersistentVolume, error)
 	DeletePV(ctx context.Context, name string) error
+	Job(ctx context.Context, namespace, name string) (*batchv1.Job, error)
+	CreateJob(ctx context.Context, job *batchv1.Job) error
+	DeleteJob(ctx context.Context, namespace, name string) error
 }
 
 // Log takes the lines of the pod's log.
@@ -35,13 +36,20 @@ type Log interface {
 
 // Provisioner publishes the entries of the class directories of one node.
 type Provisioner struct {
-	Node    *corev1.Node
+	// Node is as it was when the program was started (cmd/local-volume-provisioner/main.go). Of a
+	// node that was deleted and made again the old UID goes into every volume, until the
+	// pod is replaced.
+	Node *corev1.Node
+	// Namespace and JobImage are those of the Jobs that clean.
+	Namespace, JobImage string
+
 	Host    Host
 	Cluster Cluster
 	Events  record.EventRecorder
 	Log     Log
 
-	cleanings cleanings
+	volumes   volumes
+	processes procTable
 	ready     atomic.Bool
 }
 
@@ -49,7 +57,7 @@ type Provisioner struct {
 // read again whenever configPeriod has passed; one that cannot be read ends
 // the run, as it ends the real provisioner.
 func (p *Provisioner) Run(ctx context.Context, configDir string, config Config, period, configPeriod time.Duration) error {
-	defer p.cleanings.group.Wait()
+	defer p.processes.group.Wait()
 	passes, reloads := time.NewTicker(period), time.NewTicker(configPeriod)
 	defer passes.Stop()
 	defer reloads.Stop()
@@ -74,7 +82,9 @@ func (p *Provisioner) Run(ctx context.Context, configDir string, config Config, 
 }
 
 // pass looks once at everything. Both halves see the volumes as they were at
-// its start, so a volume deleted in one pass is published in the next.
+// its start, so a volume deleted in one pass is published in the next. So is one that
+// somebody else deleted, whoever has a claim to it: under the same name, with
+// none of the annotations that were not the provisioner's.
 func (p *Provisioner) pass(ctx context.Context, config Config) {
 	all, err := p.Cluster.PVs(ctx)
 	if err != nil {
@@ -82,28 +92,9 @@ func (p *Provisioner) pass(ctx context.Context, config Config) {
 		p.ready.Store(false)
 		return
 	}
-	own := p.own(config, all)
-	p.reclaim(ctx, config, own)
-	p.ready.Store(p.discover(ctx, config, own))
-}
-
-// own picks the volumes that this provisioner made. One made by a provisioner
-// of a node of the same name but another UID is not its own.
-func (p *Provisioner) own(config Config, all []corev1.PersistentVolume) volumes {
-	name := ProvisionerName(p.Node, config.UseNodeNameOnly)
-	own := volumes{}
-	for i := range all {
-		pv := &all[i]
-		by, ok := pv.Annotations[AnnotationProvisionedBy]
-		if !ok {
-			continue
-		}
-		earlier := config.UseNodeNameOnly && pv.Labels[corev1.LabelHostname] == p.Node.Name && strings.HasPrefix(by, name+"-")
-		if by == name || earlier {
-			own[pv.Name] = pv
-		}
-	}
-	return own
+	p.update(config, all)
+	p.reclaim(ctx, config)
+	p.ready.Store(p.discover(ctx, config))
 }
 
 // ServeHTTP answers /ready: 200 after a pass in which every entry was well.
@@ -116,26 +107,4 @@ func (p *Provisioner) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Error(w, "[-]DiscovererReadyzCheck failed: reason withheld\nready check failed", http.StatusInternalServerError)
 	}
-}
-
-// volumes are PersistentVolumes by name.
-type volumes map[string]*corev1.PersistentVolume
-
-// at returns the names of the volumes with a path on the node.
-func (v volumes) at(hostPath string) []string {
-	var names []string
-	for _, pv := range v.sorted() {
-		if pv.Spec.Local != nil && pv.Spec.Local.Path == hostPath {
-			names = append(names, pv.Name)
-		}
-	}
-	return names
-}
-
-func (v volumes) sorted() []*corev1.PersistentVolume {
-	sorted := make([]*corev1.PersistentVolume, 0, len(v))
-	for _, name := range slices.Sorted(maps.Keys(v)) {
-		sorted = append(sorted, v[name])
-	}
-	return sorted
 }

@@ -17,10 +17,14 @@ import (
 
 // discover makes volumes of the new entries of every class. It reports whether
 // all of them were well, which is what /ready says.
-func (p *Provisioner) discover(ctx context.Context, config Config, own volumes) bool {
+//
+// Of two classes with one directory the first to make a volume of a path has it, and the other
+// logs an error in every pass, which leaves /ready as it is (pkg/discovery/discovery.go). The real one
+// takes the classes in Go's order of a map, another one in each pass.
+func (p *Provisioner) discover(ctx context.Context, config Config) bool {
 	ready := true
 	for _, name := range slices.Sorted(maps.Keys(config.Classes)) {
-		if err := p.discoverClass(ctx, config, name, own); err != nil {
+		if err := p.discoverClass(ctx, config, name); err != nil {
 			p.Log.Errorf("Failed to discover local volumes: %v", err)
 			ready = false
 		}
@@ -30,7 +34,7 @@ func (p *Provisioner) discover(ctx context.Context, config Config, own volumes) 
 
 // discoverClass fails as a whole when the class or its directory cannot be
 // read; one bad entry does not keep the others from being published.
-func (p *Provisioner) discoverClass(ctx context.Context, config Config, name string, own volumes) error {
+func (p *Provisioner) discoverClass(ctx context.Context, config Config, name string) error {
 	class := config.Classes[name]
 	storageClass, err := p.Cluster.StorageClass(ctx, name)
 	if err != nil {
@@ -58,7 +62,7 @@ func (p *Provisioner) discoverClass(ctx context.Context, config Config, name str
 			p.Log.Debugf("file(%s) under(%s) does not match pattern(%s)", entry, class.MountDir, class.NamePattern)
 			continue
 		}
-		bytes, err := p.inspect(name, class, entry, own, mounts)
+		bytes, err := p.inspect(ctx, config, name, entry, mounts)
 		if errors.Is(err, errSkip) {
 			continue
 		}
@@ -72,11 +76,13 @@ func (p *Provisioner) discoverClass(ctx context.Context, config Config, name str
 		})
 		p.Log.Infof("Found new volume at host path %q with capacity %d, creating Local PV %q, required volumeMode %q",
 			pv.Spec.Local.Path, bytes, pv.Name, class.VolumeMode)
-		if err := p.Cluster.CreatePV(ctx, pv); err != nil {
+		made, err := p.Cluster.CreatePV(ctx, pv)
+		if err != nil {
 			failed = append(failed, fmt.Errorf("error creating PV %q for volume at %q: %w", pv.Name, pv.Spec.Local.Path, err))
 			continue
 		}
 		p.Log.Infof("Created PV %q for volume at %q", pv.Name, pv.Spec.Local.Path)
+		p.add(made)
 	}
 	if len(failed) > 0 {
 		return fmt.Errorf("%d error(s) while discovering volumes: %v", len(failed), failed)
@@ -88,14 +94,15 @@ func (p *Provisioner) discoverClass(ctx context.Context, config Config, name str
 var errSkip = errors.New("nothing to publish")
 
 // inspect decides whether an entry becomes a volume and returns its size.
-func (p *Provisioner) inspect(className string, class Class, entry string, own volumes, mounts map[string]bool) (int64, error) {
+func (p *Provisioner) inspect(ctx context.Context, config Config, className, entry string, mounts map[string]bool) (int64, error) {
+	class := config.Classes[className]
 	path := filepath.Join(class.MountDir, entry)
 	mode, err := p.Host.Mode(path)
 	if err != nil {
 		return 0, err
 	}
 	pvName := PVName(entry, p.Node.Name, className)
-	if pv, ok := own[pvName]; ok {
+	if pv, ok := p.volumes[pvName]; ok {
 		wanted := pv.Spec.VolumeMode
 		if wanted != nil && *wanted == corev1.PersistentVolumeBlock && mode == corev1.PersistentVolumeFilesystem {
 			err := fmt.Errorf("incorrect Volume Mode: PV %q requires block mode but path %q was in fs mode", pvName, path)
@@ -105,16 +112,20 @@ func (p *Provisioner) inspect(className string, class Class, entry string, own v
 		return 0, errSkip
 	}
 	hostPath := filepath.Join(class.HostDir, entry)
-	if others := own.at(hostPath); len(others) > 0 {
+	if others := p.volumes.at(hostPath); len(others) > 0 {
 		p.Log.Errorf("Volume path already in use: PV %q wants path %q which was already found in %q.",
 			pvName, hostPath, strings.Join(others, ","))
 		return 0, errSkip
 	}
-	if p.cleanings.running(pvName) {
+	byJob := config.byJob(mode)
+	if p.cleaning(ctx, pvName, byJob) {
 		p.Log.Infof("PV %s is still being cleaned, not going to recreate it", pvName)
 		return 0, errSkip
 	}
-	p.cleanings.take(pvName)
+	if _, err := p.takeCleaning(ctx, pvName, byJob); err != nil {
+		p.Log.Errorf("expected status exists and fail to remove cleanup status for pv %s", pvName)
+		return 0, errSkip
+	}
 
 	if mode == corev1.PersistentVolumeBlock {
 		// A Filesystem class takes a device too: the kubelet formats it.

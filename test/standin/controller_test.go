@@ -14,10 +14,12 @@ import (
 	"sync"
 	"testing"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 )
 
@@ -54,7 +56,9 @@ func (h mountedHost) MountPoints() (map[string]bool, error) {
 
 type fakeCluster struct {
 	pvs     map[string]*corev1.PersistentVolume
+	jobs    map[string]*batchv1.Job
 	classes map[string]corev1.PersistentVolumeReclaimPolicy
+	made    int
 }
 
 func (c *fakeCluster) PVs(context.Context) ([]corev1.PersistentVolume, error) {
@@ -73,11 +77,30 @@ func (c *fakeCluster) StorageClass(_ context.Context, name string) (*storagev1.S
 	return &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name}, ReclaimPolicy: &policy}, nil
 }
 
-func (c *fakeCluster) CreatePV(_ context.Context, pv *corev1.PersistentVolume) error {
+func (c *fakeCluster) CreatePV(_ context.Context, pv *corev1.PersistentVolume) (*corev1.PersistentVolume, error) {
 	if c.pvs[pv.Name] != nil {
-		return apierrors.NewAlreadyExists(corev1.Resource("persistentvolumes"), pv.Name)
+		return nil, apierrors.NewAlreadyExists(corev1.Resource("persistentvolumes"), pv.Name)
 	}
+	c.made++
+	pv.UID = types.UID(fmt.Sprintf("pv-%d", c.made))
 	c.pvs[pv.Name] = pv
+	return pv, nil
+}
+
+func (c *fakeCluster) Job(_ context.Context, namespace, name string) (*batchv1.Job, error) {
+	if job := c.jobs[namespace+"/"+name]; job != nil {
+		return job, nil
+	}
+	return nil, apierrors.NewNotFound(batchv1.Resource("jobs"), name)
+}
+
+func (c *fakeCluster) CreateJob(_ context.Context, job *batchv1.Job) error {
+	c.jobs[job.Namespace+"/"+job.Name] = job
+	return nil
+}
+
+func (c *fakeCluster) DeleteJob(_ context.Context, namespace, name string) error {
+	delete(c.jobs, namespace+"/"+name)
 	return nil
 }
 
@@ -127,6 +150,7 @@ func newBench(t *testing.T) *bench {
 		t: t, dir: dir,
 		cluster: &fakeCluster{
 			pvs:     map[string]*corev1.PersistentVolume{},
+			jobs:    map[string]*batchv1.Job{},
 			classes: map[string]corev1.PersistentVolumeReclaimPolicy{"block": "Delete", "fs": "Delete"},
 		},
 		log: &fakeLog{}, events: record.NewFakeRecorder(100),
@@ -145,6 +169,7 @@ func newBench(t *testing.T) *bench {
 		Node: &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 			Name: "w-1", UID: "uid-1", Labels: map[string]string{corev1.LabelHostname: "host-1"},
 		}},
+		Namespace: "local-storage", JobImage: "cleaner:1",
 		Host: mountedHost{dir: filepath.Join(dir, "fs")}, Cluster: b.cluster, Events: b.events, Log: b.log,
 	}
 	return b
@@ -155,7 +180,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) pass() string {
 	b.t.Helper()
 	b.Provisioner.pass(b.t.Context(), b.config)
-	b.cleanings.group.Wait()
+	b.processes.group.Wait()
 	return b.log.take()
 }
 
