@@ -16,7 +16,9 @@ import (
 
 // changing are the roles that may change something: what, and by which verbs. A script in a pod is "create" on pods/exec.
 var changing = map[string]map[string][]string{
-	"link": {"persistentvolumes": {"patch"}}, "unlink": {"persistentvolumes": {"delete"}}, "doctor-probe": {"jobs": {"create", "delete"}},
+	"link":         {"persistentvolumes": {"patch"}, "configmaps": {"create", "patch"}},
+	"unlink":       {"persistentvolumes": {"delete"}, "configmaps": {"patch"}},
+	"doctor-probe": {"jobs": {"create", "delete"}},
 }
 
 // TestRoles holds that the roles are what they are said to be: well-formed, without wildcards, and read-only but for
@@ -67,10 +69,11 @@ func checkRules(t *testing.T, role rbacv1.Role, may map[string][]string) {
 			t.Errorf("a rule lacks something: %v", rule)
 		}
 		for _, resource := range rule.Resources {
-			if seen[resource] {
+			if rule := resource + strings.Join(rule.ResourceNames, ","); seen[rule] {
 				t.Errorf("%s twice", resource)
+			} else {
+				seen[rule] = true
 			}
-			seen[resource] = true
 			for _, verb := range rule.Verbs {
 				reads := slices.Contains([]string{"get", "list", "watch"}, verb)
 				script := resource == "pods/exec" && verb == "create" && role.Kind == "Role"
