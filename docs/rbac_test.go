@@ -22,7 +22,7 @@ var changing = map[string]map[string][]string{
 }
 
 // TestRoles holds that the roles are what they are said to be: well-formed, without wildcards, and read-only but for
-// the commands that change something. What they need is held where it is asked, in pkg/collect.
+// the commands that change something. What they need is held where it is asked, in pkg/observe.
 func TestRoles(t *testing.T) {
 	files, err := filepath.Glob("rbac/*.yaml")
 	if err != nil || len(files) < 9 {

@@ -28,10 +28,10 @@ type layer struct {
 func layers() []layer {
 	return []layer{
 		{"command line", []string{"cmd/kubectl-talosdisk", "pkg/cmd", "pkg/output", "docs"}},
-		{"observe", []string{"pkg/collect"}},
+		{"observe", []string{"pkg/observe"}},
 		{"reach", []string{"pkg/kube", "pkg/talos", "pkg/exec"}},
 		{"decide", []string{"pkg/doctor", "pkg/link"}},
-		{"understand", []string{"pkg/probe", "pkg/peek"}},
+		{"understand", []string{"pkg/nodescript", "pkg/kubeletprobe"}},
 		{"values", []string{"pkg/snapshot", "pkg/mounts", "pkg/provisioner", "pkg/disk", "pkg/rights"}},
 		{"leaves", []string{"internal/failure", "internal/shell", "internal/version"}},
 	}

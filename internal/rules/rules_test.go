@@ -115,12 +115,12 @@ func TestThePluginDoesWithout(t *testing.T) {
 }
 
 // pure are the rooms that decide. They must not be able to do anything.
-var pure = []string{"pkg/disk", "pkg/peek", "pkg/provisioner", "pkg/snapshot", "pkg/link", "pkg/mounts", "pkg/doctor"}
+var pure = []string{"pkg/disk", "pkg/kubeletprobe", "pkg/provisioner", "pkg/snapshot", "pkg/link", "pkg/mounts", "pkg/doctor"}
 
 // clients are what can reach a cluster, a node or a terminal.
 var clients = []string{
 	"k8s.io/client-go", "k8s.io/cli-runtime", "k8s.io/kubectl", "github.com/siderolabs", "github.com/spf13/cobra", "os/exec",
-	module + "pkg/exec", module + "pkg/collect", module + "pkg/talos", module + "pkg/output",
+	module + "pkg/exec", module + "pkg/observe", module + "pkg/talos", module + "pkg/output",
 }
 
 func TestRoomsThatDecideReachNothing(t *testing.T) {

@@ -10,11 +10,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 )
 
 // chooseHint is the command that was run, once for each of the installations that it may mean.
-func (s *shared) chooseHint(several *collect.SeveralError) string {
+func (s *shared) chooseHint(several *observe.SeveralError) string {
 	lines := []string{"say which one is meant:"}
 	for _, i := range several.Installs {
 		lines = append(lines, again(s.ran, "--provisioner-namespace", i.Namespace, "--provisioner", i.Name))

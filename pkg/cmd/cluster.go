@@ -11,9 +11,9 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
@@ -98,7 +98,7 @@ func (c *cluster) close() {
 // observe fills a snapshot of the chosen nodes. Nodes that the provisioner is not
 // meant to run on are left out, with a note, unless they were named or Talos told of
 // them.
-func (c *cluster) observe(ctx context.Context, r collect.Request) (*snapshot.Snapshot, error) {
+func (c *cluster) observe(ctx context.Context, r observe.Request) (*snapshot.Snapshot, error) {
 	r.Nodes, r.Selector = c.options.nodes.Patterns, c.options.nodes.Selector
 	r.Namespace, r.DaemonSet = c.namespace(), c.options.provisioner.DaemonSet
 	s, err := c.collector().Observe(ctx, r)
@@ -117,8 +117,8 @@ func (c *cluster) observe(ctx context.Context, r collect.Request) (*snapshot.Sna
 }
 
 // collector looks at the cluster, and at its nodes' Talos API if that is asked.
-func (c *cluster) collector() *collect.Collector {
-	collector := &collect.Collector{
+func (c *cluster) collector() *observe.Collector {
+	collector := &observe.Collector{
 		Client: c.client, Pods: c.pods, NoTalos: c.noTalos,
 		Progress: func(nodes int) func() { return c.progress.Count("looked at %d/%d nodes", nodes) },
 	}

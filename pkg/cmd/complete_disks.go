@@ -9,13 +9,13 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 )
 
 // completeDisks completes the names of whole disks, as the nodes have them now.
 func (s *shared) completeDisks(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *collect.Collector) []string {
-		snap, err := c.Observe(ctx, collect.Request{Selector: labels.Everything(), Every: true})
+	names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Collector) []string {
+		snap, err := c.Observe(ctx, observe.Request{Selector: labels.Everything(), Every: true})
 		if err != nil {
 			return nil
 		}
@@ -38,8 +38,8 @@ func (s *shared) completeDisks(cmd *cobra.Command, args []string, toComplete str
 // completeClass completes --class with the classes of the provisioner.
 func completeClass(s *shared, cmd *cobra.Command) {
 	must(cmd.RegisterFlagCompletionFunc("class", func(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-		names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *collect.Collector) []string {
-			snap, err := c.Observe(ctx, collect.Request{Selector: labels.Everything(), Blind: true, Every: true})
+		names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Collector) []string {
+			snap, err := c.Observe(ctx, observe.Request{Selector: labels.Everything(), Blind: true, Every: true})
 			if err != nil {
 				return nil
 			}
@@ -59,7 +59,7 @@ func completeClass(s *shared, cmd *cobra.Command) {
 
 // completeFromNodes runs f against the cluster of the flags. Like every
 // completion it is silent and ends within completionDeadline.
-func (s *shared) completeFromNodes(ctx context.Context, f func(context.Context, *collect.Collector) []string) []string {
+func (s *shared) completeFromNodes(ctx context.Context, f func(context.Context, *observe.Collector) []string) []string {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -72,7 +72,7 @@ func (s *shared) completeFromNodes(ctx context.Context, f func(context.Context, 
 			found <- nil
 			return
 		}
-		found <- f(ctx, &collect.Collector{Client: c.client, Pods: c.pods})
+		found <- f(ctx, &observe.Collector{Client: c.client, Pods: c.pods})
 	}()
 	select {
 	case names := <-found:

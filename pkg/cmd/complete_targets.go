@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 )
 
 // completeTargets completes TYPE/NAME: pods of the namespace that do not run first come
@@ -23,7 +23,7 @@ func (s *shared) completeTargets(cmd *cobra.Command, args []string, toComplete s
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *collect.Collector) []string {
+	names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Collector) []string {
 		var found []string
 		add := func(o metav1.Object) { found = append(found, kind+"/"+o.GetName()) }
 		core, options := c.Client.CoreV1(), metav1.ListOptions{Limit: 500}

@@ -15,9 +15,9 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -125,7 +125,7 @@ func (o *disksOptions) run(ctx context.Context) error {
 	if len(o.args) > 0 {
 		closely = link.Closely(o.args)
 	}
-	s, err := c.observe(ctx, collect.Request{Closely: closely, Users: true, Podless: true, Every: true})
+	s, err := c.observe(ctx, observe.Request{Closely: closely, Users: true, Podless: true, Every: true})
 	if err != nil {
 		return err
 	}

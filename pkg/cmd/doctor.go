@@ -19,9 +19,9 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/docs"
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -119,7 +119,7 @@ type doctorOptions struct {
 	cluster    clusterOptions
 	talos      talosOptions
 	printer    *output.Printer
-	request    collect.DiagnoseRequest
+	request    observe.DiagnoseRequest
 	checks     doctor.Options
 	failOn     doctor.Severity
 	short      bool
@@ -286,7 +286,7 @@ func (o *doctorOptions) look(ctx context.Context) (*snapshot.Snapshot, error) {
 		return nil, err
 	}
 	if c.talos != nil {
-		o.request.Kubelet = func(m snapshot.Machine) collect.TalosNode { return c.talos.Node(m) }
+		o.request.Kubelet = func(m snapshot.Machine) observe.TalosNode { return c.talos.Node(m) }
 	}
 	warned := o.peek(c)
 	s, err := c.collector().Diagnose(ctx, o.request)

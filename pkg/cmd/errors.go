@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/rights"
 )
 
@@ -128,7 +128,7 @@ func (s *shared) translate(err error) (cause error, text, hint string) {
 		status  apierrors.APIStatus
 		request *url.Error
 		dial    *net.OpError
-		several *collect.SeveralError
+		several *observe.SeveralError
 	)
 	switch {
 	case errors.As(err, &several):

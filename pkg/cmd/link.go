@@ -17,10 +17,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -237,7 +237,7 @@ func (o *linkOptions) run(ctx context.Context) error {
 
 // decide observes and plans.
 func (o *linkOptions) decide(ctx context.Context, c *cluster) (*snapshot.Snapshot, link.Plan, error) {
-	request := collect.Request{Closely: link.Closely(o.request.Disks), Blind: o.dryRun == dryRunClient, StepsFollow: o.dryRun == dryRunNone}
+	request := observe.Request{Closely: link.Closely(o.request.Disks), Blind: o.dryRun == dryRunClient, StepsFollow: o.dryRun == dryRunNone}
 	if o.plan != nil {
 		request.Closely = o.plan.Disks()
 		if len(c.options.nodes.Patterns) == 0 {
@@ -300,7 +300,7 @@ func (o *linkOptions) compare(ctx context.Context, c *cluster, s *snapshot.Snaps
 }
 
 // observe looks at the cluster, after it made sure that everything may be done.
-func (o *linkOptions) observe(ctx context.Context, c *cluster, request collect.Request) (*snapshot.Snapshot, error) {
+func (o *linkOptions) observe(ctx context.Context, c *cluster, request observe.Request) (*snapshot.Snapshot, error) {
 	if o.dryRun == dryRunClient {
 		return c.observe(ctx, request)
 	}

@@ -15,8 +15,8 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -120,7 +120,7 @@ func (o *mountsListOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	s, err := c.observe(ctx, collect.Request{Blind: true, Every: true})
+	s, err := c.observe(ctx, observe.Request{Blind: true, Every: true})
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func notListed(s *snapshot.Snapshot, items []kubeletMounts) error {
 	return failure.Several(message, parts)
 }
 
-func kubeletMountsOf(k collect.Kubelet, required []string) kubeletMounts {
+func kubeletMountsOf(k observe.Kubelet, required []string) kubeletMounts {
 	n := kubeletMounts{
 		Kind: "KubeletMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Version,
 		Warning: k.State.Unkept(), Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem), err: k.Err, unread: k.State.ConfigProblem != "",

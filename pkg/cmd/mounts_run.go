@@ -12,11 +12,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
@@ -88,7 +88,7 @@ func (o *mountsOptions) run(ctx context.Context) error {
 // observe looks at Kubernetes, after it made sure that everything may be done there.
 func (o *mountsOptions) observe(ctx context.Context, c *cluster) (*snapshot.Snapshot, error) {
 	// Where bind becomes rbind the pods are asked about too; not to be allowed to list them matters there alone.
-	request := collect.Request{Blind: true, Users: true}
+	request := observe.Request{Blind: true, Users: true}
 	if o.dryRun == dryRunClient {
 		return c.observe(ctx, request)
 	}
@@ -118,11 +118,11 @@ func (o *mountsOptions) plan(ctx context.Context, c *cluster, s *snapshot.Snapsh
 }
 
 // kubelets looks at the kubelets of the nodes that were observed, at the directories of each.
-func (c *cluster) kubelets(ctx context.Context, s *snapshot.Snapshot, api *talos.Client, dirs func(snapshot.Node) []string) []collect.Kubelet {
+func (c *cluster) kubelets(ctx context.Context, s *snapshot.Snapshot, api *talos.Client, dirs func(snapshot.Node) []string) []observe.Kubelet {
 	done := c.progress.Count("looked at the kubelets of %d/%d nodes", len(s.Nodes))
 	defer c.progress.Clear()
 	run := c.options.run
-	return collect.Kubelets(ctx, s, run.Concurrency, run.NodeTimeout, dirs, func(n snapshot.Node) collect.TalosNode { return api.Node(n.Machine()) }, done)
+	return observe.Kubelets(ctx, s, run.Concurrency, run.NodeTimeout, dirs, func(n snapshot.Node) observe.TalosNode { return api.Node(n.Machine()) }, done)
 }
 
 // edit makes the new configuration. What cannot be edited safely is refused.

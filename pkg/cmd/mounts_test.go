@@ -15,9 +15,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
@@ -140,13 +140,13 @@ func TestMountsListTellsWhatWasNotSeen(t *testing.T) {
 	}
 	state := mounts.NodeState{Node: "w-1", Version: version}
 	for name, c := range map[string]struct {
-		kubelet    collect.Kubelet
+		kubelet    observe.Kubelet
 		err        string
 		configured string
 	}{
-		"all seen":         {collect.Kubelet{State: with(state, func(s *mounts.NodeState) { s.View = &mounts.View{} })}, "", "-"},
-		"no view":          {collect.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ViewProblem = "it broke" })}, "what its kubelet sees is unknown: it broke", "-"},
-		"no configuration": {collect.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ConfigProblem = "no role" }), Err: errors.New("no role")}, "no role", "unknown"},
+		"all seen":         {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.View = &mounts.View{} })}, "", "-"},
+		"no view":          {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ViewProblem = "it broke" })}, "what its kubelet sees is unknown: it broke", "-"},
+		"no configuration": {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ConfigProblem = "no role" }), Err: errors.New("no role")}, "no role", "unknown"},
 	} {
 		n := kubeletMountsOf(c.kubelet, []string{"/var/lib/disks"})
 		if got := failed(n.err); got != c.err {
@@ -163,7 +163,7 @@ func TestMountsListTellsWhatWasNotSeen(t *testing.T) {
 
 // The hint after a configuration that was not kept leads to mounts list, which has to tell it.
 func TestMountsListTellsWhatIsNotKept(t *testing.T) {
-	n := kubeletMountsOf(collect.Kubelet{State: mounts.NodeState{Node: "w-1", StagedDiffers: true, View: &mounts.View{}}}, nil)
+	n := kubeletMountsOf(observe.Kubelet{State: mounts.NodeState{Node: "w-1", StagedDiffers: true, View: &mounts.View{}}}, nil)
 	if !strings.Contains(n.Warning, "is not the one on its disk") || n.err != nil {
 		t.Errorf("%+v", n)
 	}

@@ -12,8 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/rights"
@@ -63,7 +63,7 @@ func (c *cluster) namespace() string {
 
 // observeToAct is observe for a command that changes something. Before any node is looked at it fails with all the rights
 // that are missing for the whole of it, and where nobody vouches for the provisioner.
-func (c *cluster) observeToAct(ctx context.Context, command string, needs []need, r collect.Request) (*snapshot.Snapshot, error) {
+func (c *cluster) observeToAct(ctx context.Context, command string, needs []need, r observe.Request) (*snapshot.Snapshot, error) {
 	check, permitted := r.Check, false
 	r.Trust = true
 	r.Check = func(s *snapshot.Snapshot) error {
@@ -90,7 +90,7 @@ func (c *cluster) observeToAct(ctx context.Context, command string, needs []need
 
 // find is the provisioner's DaemonSet.
 func (c *cluster) find(ctx context.Context) (provisioner.Install, error) {
-	return c.collector().Find(ctx, collect.Request{Namespace: c.namespace(), DaemonSet: c.options.provisioner.DaemonSet})
+	return c.collector().Find(ctx, observe.Request{Namespace: c.namespace(), DaemonSet: c.options.provisioner.DaemonSet})
 }
 
 // permit fails with all rights that are missing. Those in the provisioner's namespace are left out while nobody knows which

@@ -15,8 +15,8 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -86,7 +86,7 @@ type volumeStatusList struct {
 }
 
 func (o *statusOptions) run(ctx context.Context) error {
-	o.request = collect.DiagnoseRequest{
+	o.request = observe.DiagnoseRequest{
 		ProvisionerNamespace: cmp.Or(o.cluster.provisioner.Namespace, *o.Kube.Namespace), DaemonSet: o.cluster.provisioner.DaemonSet,
 		Limit: o.cluster.run.Concurrency, Timeout: o.cluster.run.NodeTimeout, Exec: true,
 	}

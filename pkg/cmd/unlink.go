@@ -15,10 +15,10 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/collect"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -156,7 +156,7 @@ func (o *unlinkOptions) run(ctx context.Context) error {
 
 // observe looks at the cluster, after it made sure that everything may be done.
 func (o *unlinkOptions) observe(ctx context.Context, c *cluster) (*snapshot.Snapshot, error) {
-	request := collect.Request{Users: true, Blind: o.dryRun == dryRunClient, StepsFollow: o.dryRun == dryRunNone}
+	request := observe.Request{Users: true, Blind: o.dryRun == dryRunClient, StepsFollow: o.dryRun == dryRunNone}
 	if o.dryRun == dryRunClient {
 		return c.observe(ctx, request)
 	}

@@ -117,7 +117,7 @@ func TestEventsOfEarlierObjects(t *testing.T) {
 	}
 }
 
-// Package collect keeps the events of EventReasons and no others. Each of them counts for
+// Package observe keeps the events of EventReasons and no others. Each of them counts for
 // something, and to the checks there are no others.
 func TestOnlyEventReasonsAreRead(t *testing.T) {
 	read := make(map[string]bool)
@@ -141,7 +141,7 @@ func TestOnlyEventReasonsAreRead(t *testing.T) {
 			case kept:
 				read[e.Reason] = read[e.Reason] || !same
 			case !same:
-				t.Errorf("%s %s: reads an event %s, which package collect does not keep", tt.code, tt.name, e.Reason)
+				t.Errorf("%s %s: reads an event %s, which package observe does not keep", tt.code, tt.name, e.Reason)
 			}
 		}
 	}

@@ -60,7 +60,7 @@ func allOfProvisioner() []Code {
 	return []Code{"TD0202", "TD0203", "TD0204", "TD0205", "TD0206", "TD0207", "TD0208", "TD0209", "TD0214", "TD0507", "TD0508"}
 }
 
-// noInstall goes by what package collect says where it found none, several, or one
+// noInstall goes by what package observe says where it found none, several, or one
 // whose classes make no sense.
 func noInstall(s *Subject) Verdict {
 	why := s.Snapshot.Unread[string(NeedInstall)]
@@ -237,12 +237,12 @@ func tolerate(i provisioner.Install, taint string) string {
 }
 
 // hasNone tells a node on which the DaemonSet should have a pod and has none, in the
-// words of package collect.
+// words of package observe.
 func hasNone(n *snapshot.Node) bool {
 	return n.Pod.Value == nil && strings.HasSuffix(n.Pod.Problem, "has no pod there")
 }
 
-// podState is what package collect says of a provisioner pod that is there and does not run.
+// podState is what package observe says of a provisioner pod that is there and does not run.
 func podState(n *snapshot.Node) string {
 	if n.Pod.Value == nil && (strings.HasPrefix(n.Pod.Problem, "container ") || strings.HasPrefix(n.Pod.Problem, "pod ")) {
 		return n.Pod.Problem
@@ -250,7 +250,7 @@ func podState(n *snapshot.Node) string {
 	return ""
 }
 
-// beingDeleted ends what package collect says of a pod that is on its way out.
+// beingDeleted ends what package observe says of a pod that is on its way out.
 const beingDeleted = "is being deleted"
 
 // readOnlyMkdir is what containerd says of a hostPath that it cannot make

@@ -231,7 +231,7 @@ func (s *Subject) tellsOfCleaner(c complaint) bool {
 	}) && cleanerEnds.MatchString(c.text)
 }
 
-// logErrors explains the lines that package collect kept: one finding for each meaning and path.
+// logErrors explains the lines that package observe kept: one finding for each meaning and path.
 func logErrors(s *Subject) Verdict {
 	state := s.Snapshot.Provisioner.Value
 	lines, node := state.Log[s.Node.Name], s.Node.Name

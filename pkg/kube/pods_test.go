@@ -17,7 +17,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec/exectest"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 )
 
 const observation = "record=start\x1fversion=1\x1f\x1e"
@@ -38,13 +38,13 @@ func (n *node) serve(s *exectest.Session) error {
 	if _, err := io.CopyN(io.Discard, s.Stdin, int64(len(link.Script()))); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(s.Stdout, observation+probe.Observed); err != nil {
+	if _, err := io.WriteString(s.Stdout, observation+nodescript.Observed); err != nil {
 		return err
 	}
 	lines := bufio.NewScanner(s.Stdin)
 	for lines.Scan() {
 		if lines.Text() == "end" {
-			_, err := io.WriteString(s.Stdout, probe.End)
+			_, err := io.WriteString(s.Stdout, nodescript.End)
 			return err
 		}
 		n.mu.Lock()
@@ -72,7 +72,7 @@ func podsOf(t *testing.T, n *node) *Pods {
 
 func results(t *testing.T, a link.Answer) string {
 	t.Helper()
-	records, err := probe.Records(a.Out)
+	records, err := nodescript.Records(a.Out)
 	if err != nil && a.Err == nil {
 		t.Errorf("answer %q is whole: %v, but Err = %v", a.Out, err == nil, a.Err)
 	}
@@ -87,7 +87,7 @@ func TestStepsGoIntoTheSessionThatLooked(t *testing.T) {
 	n := &node{}
 	p := podsOf(t, n)
 	answers := p.Observe(t.Context(), []string{"w"}, nil, true, nil)
-	if want := observation + probe.End; answers[0].Err != nil || answers[0].Out != want {
+	if want := observation + nodescript.End; answers[0].Err != nil || answers[0].Out != want {
 		t.Fatalf("Observe = %+v, want %q", answers[0], want)
 	}
 	a := p.Run(t.Context(), []link.Job{{Node: "w", Steps: [][]string{{"a"}, {"b"}}}})[0]
@@ -149,7 +149,7 @@ func TestAnInterruptWaitsForTheStepThatHasBegun(t *testing.T) {
 		t.Errorf("%q, %+v", got, a)
 	}
 	// The script was told that nothing follows, rather than left waiting.
-	if !strings.HasSuffix(a.Out, probe.End) {
+	if !strings.HasSuffix(a.Out, nodescript.End) {
 		t.Errorf("the session ended with %q", a.Out)
 	}
 }

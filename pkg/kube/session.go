@@ -13,7 +13,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 )
 
 // maxAnswer in bytes: what a node with a thousand disks would say, many times over.
@@ -47,7 +47,7 @@ func start(ctx context.Context, executor *exec.Executor, target exec.Target, arg
 			Argv:   argv,
 			Stdin:  io.MultiReader(strings.NewReader(input), stdin),
 			Stdout: exec.Limit(&s.out, maxAnswer),
-			End:    probe.End,
+			End:    nodescript.End,
 		})
 		// Whoever still writes must not wait for a reader that is gone.
 		stdin.CloseWithError(errors.New("the session is over"))
@@ -59,12 +59,12 @@ func start(ctx context.Context, executor *exec.Executor, target exec.Target, arg
 // observed waits until the node has said all that it sees, and returns that as
 // the text of a whole answer.
 func (s *session) observed(ctx context.Context) (string, error) {
-	at, err := s.wait(ctx, func(out string) int { return past(out, probe.Observed) })
+	at, err := s.wait(ctx, func(out string) int { return past(out, nodescript.Observed) })
 	if err != nil {
 		err = s.abandon(err)
 		return s.out.text(), err
 	}
-	return s.out.text()[:at-len(probe.Observed)] + probe.End, nil
+	return s.out.text()[:at-len(nodescript.Observed)] + nodescript.End, nil
 }
 
 // perform tells the node one step after the other, each when the one before has
@@ -99,7 +99,7 @@ func (s *session) step(ctx context.Context, words []string, begin, n int) error 
 		return s.ended()
 	}
 	answered := func(out string) int {
-		if strings.Count(out[begin:], probe.RecordEnd) >= n {
+		if strings.Count(out[begin:], nodescript.RecordEnd) >= n {
 			return len(out)
 		}
 		return -1

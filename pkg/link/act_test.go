@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -75,7 +75,7 @@ func sees(linking string, links ...string) Answer {
 		f := strings.Fields(l)
 		out += "record=entry\x1fclass=block\x1fname=" + f[0] + "\x1fkind=link\x1ftarget=" + f[1] + "\x1fdevice=" + f[2] + "\x1f\x1e"
 	}
-	return Answer{Out: out + probe.End}
+	return Answer{Out: out + nodescript.End}
 }
 
 func made(entry string, minor uint32) Link {
@@ -89,7 +89,7 @@ var classes = []provisioner.Class{blockClass, filesClass}
 func TestApply(t *testing.T) {
 	p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32), made("vdd", 48), made("vde", 64)}}
 	p.Links[1].Action, p.Links[2].Action, p.Links[3].Action = Unchanged, Refuse, Skip
-	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", "created", "") + probe.End})}}
+	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", "created", "") + nodescript.End})}}
 	Apply(t.Context(), p, classes, r)
 	for i, want := range []Result{ResultCreated, ResultUnchanged, ResultRefused, ResultUnknown} {
 		if p.Links[i].Result != want {
@@ -115,7 +115,7 @@ func TestApplyResults(t *testing.T) {
 		"taken": {ResultFailed, "the name was taken meanwhile: why"}, "locked": {ResultFailed, "why"}, "failed": {ResultFailed, "why (failed)"}, "": {ResultFailed, "why ()"},
 	} {
 		p := &Plan{Links: []Link{made("vdb", 16)}}
-		Apply(t.Context(), p, classes, &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", word, "why") + probe.End})}})
+		Apply(t.Context(), p, classes, &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", word, "why") + nodescript.End})}})
 		if l := p.Links[0]; l.Result != c.want || c.detail != "" && l.Detail != c.detail {
 			t.Errorf("%q: %s, %q", word, l.Result, l.Detail)
 		}
@@ -139,15 +139,15 @@ func TestApplyLooksAgain(t *testing.T) {
 		"still at it, made meanwhile":       {Answer{Err: cut}, sees("yes", bTarget, cTarget), ResultCreated, ResultCreated, "seen when looking again"},
 		"cut in a record":                   {Answer{Out: step("vdb", "created", "") + "record=step\x1fentry=vdc\x1fresult=created"}, sees("no", bTarget), ResultCreated, ResultNotDone, "stops in the middle"},
 		"cut, no error":                     {Answer{Out: step("vdb", "created", "")}, sees("no", bTarget, cTarget), ResultCreated, ResultCreated, "no end"},
-		"whole, one step is missing":        {Answer{Out: step("vdb", "created", "") + probe.End}, sees("no", bTarget), ResultCreated, ResultNotDone, "the node said nothing of it"},
-		"whole, and an error":               {Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + probe.End, Err: cut}, Answer{}, ResultCreated, ResultCreated, ""},
-		"an answer for another step":        {Answer{Out: step("vdx", "created", "") + step("vdc", "created", "") + probe.End}, sees("no", cTarget), ResultNotDone, ResultCreated, ""},
+		"whole, one step is missing":        {Answer{Out: step("vdb", "created", "") + nodescript.End}, sees("no", bTarget), ResultCreated, ResultNotDone, "the node said nothing of it"},
+		"whole, and an error":               {Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End, Err: cut}, Answer{}, ResultCreated, ResultCreated, ""},
+		"an answer for another step":        {Answer{Out: step("vdx", "created", "") + step("vdc", "created", "") + nodescript.End}, sees("no", cTarget), ResultNotDone, ResultCreated, ""},
 		"another link lies there":           {Answer{Err: cut}, sees("no", "vdb /dev/else 1:1", "vdc /dev/disk/by-id/vdc 254:33"), ResultFailed, ResultFailed, ""},
 		"the second look is not parsed":     {Answer{Err: cut}, bad, ResultUnknown, ResultUnknown, "connection lost; looking again: "},
 		"the second look fails":             {Answer{Err: cut}, Answer{Err: errors.New("no pod")}, ResultUnknown, ResultUnknown, "connection lost; looking again: no pod"},
 		"the second look whole, with error": {Answer{Err: cut}, Answer{Out: sees("no", bTarget, cTarget).Out, Err: cut}, ResultUnknown, ResultUnknown, "looking again: connection lost"},
-		"the directory is not there":        {Answer{Err: cut}, Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1e" + probe.End}, ResultUnknown, ResultUnknown, "the class directory could not be read"},
-		"the directory is not read": {Answer{Err: cut}, Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1erecord=dir\x1fclass=block\x1fpath=/x\x1fexists=yes\x1fproblem=EIO\x1f\x1e" + probe.End},
+		"the directory is not there":        {Answer{Err: cut}, Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1e" + nodescript.End}, ResultUnknown, ResultUnknown, "the class directory could not be read"},
+		"the directory is not read": {Answer{Err: cut}, Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1erecord=dir\x1fclass=block\x1fpath=/x\x1fexists=yes\x1fproblem=EIO\x1f\x1e" + nodescript.End},
 			ResultUnknown, ResultUnknown, "the class directory could not be read"},
 		"it never began": {Answer{Err: errors.New("forbidden"), NotStarted: true}, Answer{}, ResultFailed, ResultFailed, "forbidden"},
 	} {
@@ -168,7 +168,7 @@ func TestApplyNodesSideBySide(t *testing.T) {
 	p.Links[1].Node = "w-2"
 	cut := errors.New("cut")
 	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
-		answers(Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + probe.End}, Answer{Err: cut}),
+		answers(Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End}, Answer{Err: cut}),
 		answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16")),
 	}}
 	Apply(t.Context(), p, classes, r)
@@ -339,7 +339,7 @@ func TestAwaitInterrupted(t *testing.T) {
 func TestUnlink(t *testing.T) {
 	l := made("vdb", 16)
 	l.Action = Remove
-	gone, back := answers(Answer{Out: step("vdb", "removed", "") + probe.End}), answers(Answer{Out: step("vdb", "restored", "") + probe.End})
+	gone, back := answers(Answer{Out: step("vdb", "removed", "") + nodescript.End}), answers(Answer{Out: step("vdb", "restored", "") + nodescript.End})
 	get := func(change func(*snapshot.Volume)) func(string) (*snapshot.Volume, error) {
 		return func(string) (*snapshot.Volume, error) { return volumeOfLink(l, change), nil }
 	}
@@ -354,17 +354,17 @@ func TestUnlink(t *testing.T) {
 	}{
 		"no volume":         {calls{gone}, cluster{}, ResultUnlinked, "", "none", false},
 		"a free volume":     {calls{gone}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
-		"was gone":          {calls{answers(Answer{Out: step("vdb", "absent", "") + probe.End})}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
+		"was gone":          {calls{answers(Answer{Out: step("vdb", "absent", "") + nodescript.End})}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
 		"another's volume":  {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Path = "/x" })}, ResultUnlinked, "", "none", false},
 		"another node's":    {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Node = "w-2" })}, ResultUnlinked, "", "none", false},
-		"another link":      {calls{answers(Answer{Out: step("vdb", "changed", "x") + probe.End})}, cluster{get: get(nil)}, ResultFailed, "device changed: x", "", false},
+		"another link":      {calls{answers(Answer{Out: step("vdb", "changed", "x") + nodescript.End})}, cluster{get: get(nil)}, ResultFailed, "device changed: x", "", false},
 		"bound meanwhile":   {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "is bound to a claim; the link is back", "", false},
 		"claimed meanwhile": {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{Namespace: "n", Name: "c"} })}, ResultRefused, "is for claim n/c; the link is back", "", false},
 		"changed meanwhile": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return fmt.Errorf("x: %w", ErrChanged) }}, ResultRefused, "changed while it was deleted; the link is back", "", true},
 		"not to be read":    {calls{gone, back}, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, ResultFailed, "could not be read: forbidden; the link is back", "", false},
 		"not to be deleted": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return errors.New("forbidden") }}, ResultFailed, "could not be deleted: forbidden; the link is back", "", true},
-		"back by somebody":  {calls{gone, answers(Answer{Out: step("vdb", "unchanged", "") + probe.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
-		"not back":          {calls{gone, answers(Answer{Out: step("vdb", "linked", "/x") + probe.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultFailed, "the link could not be put back: the disk was linked meanwhile, as /x", "", false},
+		"back by somebody":  {calls{gone, answers(Answer{Out: step("vdb", "unchanged", "") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
+		"not back":          {calls{gone, answers(Answer{Out: step("vdb", "linked", "/x") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultFailed, "the link could not be put back: the disk was linked meanwhile, as /x", "", false},
 		"back, not seen": {calls{gone, answers(Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))},
 			cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
 		"cut, gone":       {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("no"))}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
@@ -373,7 +373,7 @@ func TestUnlink(t *testing.T) {
 		"cut, another":    {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/x 1:1"))}, cluster{get: get(nil)}, ResultFailed, "cut", "", false},
 		"cut, not looked": {calls{answers(Answer{Err: errors.New("cut")}), answers(Answer{Err: errors.New("no pod")})}, cluster{get: get(nil)}, ResultUnknown, "no pod", "", false},
 		"never began":     {calls{answers(Answer{Err: errors.New("no pod"), NotStarted: true})}, cluster{get: get(nil)}, ResultFailed, "no pod", "", false},
-		"locked":          {calls{answers(Answer{Out: step("vdb", "locked", "busy") + probe.End})}, cluster{get: get(nil)}, ResultFailed, "busy", "", false},
+		"locked":          {calls{answers(Answer{Out: step("vdb", "locked", "busy") + nodescript.End})}, cluster{get: get(nil)}, ResultFailed, "busy", "", false},
 	} {
 		p := &Plan{Links: []Link{l, l, l}}
 		p.Links[1].Action, p.Links[2].Action = Refuse, Skip
@@ -401,12 +401,12 @@ func TestUnlinkInterrupted(t *testing.T) {
 	p := &Plan{Links: []Link{made("vdb", 16)}}
 	p.Links[0].Action = Remove
 	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
-		answers(Answer{Out: step("vdb", "removed", "") + probe.End}),
+		answers(Answer{Out: step("vdb", "removed", "") + nodescript.End}),
 		func(ctx context.Context, jobs []Job) []Answer {
 			if ctx.Err() != nil || words(jobs[0])[0] != "restore" {
 				t.Errorf("%v, %q", ctx.Err(), words(jobs[0]))
 			}
-			return []Answer{{Out: step("vdb", "restored", "") + probe.End}}
+			return []Answer{{Out: step("vdb", "restored", "") + nodescript.End}}
 		},
 	}}
 	Unlink(ctx, p, classes, r, &cluster{get: func(string) (*snapshot.Volume, error) { cancel(); return nil, context.Canceled }})
@@ -438,7 +438,7 @@ func TestSettle(t *testing.T) {
 		p := &Plan{Links: []Link{l, l}}
 		p.Links[0].Result, p.Links[1].Result = c.before, ResultFailed
 		cl, waited := c.cluster, false
-		r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", "restored", "") + probe.End})}}
+		r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", "restored", "") + nodescript.End})}}
 		err := Settle(t.Context(), p, nil, r, &cl, func(_ context.Context, d time.Duration) error {
 			waited = d > DiscoveryPeriod
 			return nil

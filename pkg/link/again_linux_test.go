@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/probe/probetest"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript/nodetest"
 )
 
 // What was decided on is looked at again when it is acted on.
@@ -67,11 +67,11 @@ func TestScriptVolumePaths(t *testing.T) {
 		vdb.Link("by-id/virtio-b")
 		b.Do(`mkdir /dev/disk/by-label "/dev/x y"; ln -s ../../vdb '/dev/disk/by-label/a b*'; ln -s /dev/disk/by-id/virtio-b "$1/chain"; ln -s /dev/nothing "$1/dangling"`, b.dirs[0])
 		volumes := []string{"/dev/disk/by-label/a b*", "/dev/./vdb", b.dirs[0] + "/chain", b.dirs[0] + "/dangling", "/dev/x y", "/dev/none", "$(reboot)", "-n", `\`}
-		out, err := b.Output(b.shell, Argv(nil, []string{"vdb"}, volumes, false), probetest.Input{First: Stdin(volumes), After: probe.Observed, Then: "end\n"})
+		out, err := b.Output(b.shell, Argv(nil, []string{"vdb"}, volumes, false), nodetest.Input{First: Stdin(volumes), After: nodescript.Observed, Then: "end\n"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		view, err := probe.Parse(strings.Replace(out, probe.Observed, "", 1))
+		view, err := nodescript.Parse(strings.Replace(out, nodescript.Observed, "", 1))
 		if err != nil {
 			t.Fatal(err)
 		}

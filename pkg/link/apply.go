@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
@@ -20,7 +20,7 @@ type Runner interface {
 	// Run performs the steps of jobs, in the order of each. Answers come in the
 	// order of the jobs; Out has a record for every step that was answered.
 	Run(ctx context.Context, jobs []Job) []Answer
-	// Look asks nodes what they see; Out is for probe.Parse.
+	// Look asks nodes what they see; Out is for nodescript.Parse.
 	Look(ctx context.Context, nodes []string) []Answer
 }
 
@@ -139,7 +139,7 @@ func group(links []*Link) (byNode map[string][]*Link, order []string) {
 // settle writes down what a node said of its steps, and returns the links of
 // which it said nothing, and which may have been performed all the same.
 func settle(links []*Link, a Answer, cancelled bool) (unclear []*Link) {
-	records, err := probe.Records(a.Out)
+	records, err := nodescript.Records(a.Out)
 	if a.Err != nil {
 		err = a.Err
 	}
@@ -201,7 +201,7 @@ func look(ctx context.Context, links []*Link, r Runner, seen second) {
 	defer cancel()
 	byNode, order := group(links)
 	for i, answer := range r.Look(ctx, order) {
-		view, err := probe.Parse(answer.Out)
+		view, err := nodescript.Parse(answer.Out)
 		if answer.Err != nil {
 			err = answer.Err
 		}

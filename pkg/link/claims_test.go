@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -166,7 +166,7 @@ func TestStepsThatWereNotBegunAreNotDone(t *testing.T) {
 		p.Links[i].Action = Create
 	}
 	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
-		answers(Answer{Out: step("vdb", "created", "") + probe.End, Err: context.Canceled, Begun: 2}),
+		answers(Answer{Out: step("vdb", "created", "") + nodescript.End, Err: context.Canceled, Begun: 2}),
 		answers(sees("no", "vdc /dev/disk/by-id/vdc 254:32")),
 	}}
 	Apply(t.Context(), p, classes, r)

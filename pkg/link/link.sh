@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Changes class directories of one node, one symlink at a time, once probe.sh has
+# Changes class directories of one node, one symlink at a time, once observe.sh has
 # looked at it in the same shell.
 #
 # Standard input: steps, each a verb and its words, a line each, then "end":

@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/probe"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/probe/probetest"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript/nodetest"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -22,7 +22,7 @@ import (
 const gib = 1 << 30
 
 func TestShellcheck(t *testing.T) {
-	probetest.NeedTool(t, "shellcheck")
+	nodetest.NeedTool(t, "shellcheck")
 	cmd := exec.Command("shellcheck", "-s", "sh", "-")
 	cmd.Stdin = strings.NewReader(Script())
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -32,17 +32,17 @@ func TestShellcheck(t *testing.T) {
 
 // bench is a node on which link.sh runs under one shell.
 type bench struct {
-	*probetest.Node
+	*nodetest.Node
 	t     *testing.T
 	shell string
 	dirs  []string
 }
 
 func eachShell(t *testing.T, test func(t *testing.T, b *bench)) {
-	for _, shell := range probetest.Shells() {
+	for _, shell := range nodetest.Shells() {
 		t.Run(strings.ReplaceAll(shell, " ", "-"), func(t *testing.T) {
-			probetest.NeedTool(t, strings.Fields(shell)[0])
-			b := &bench{Node: probetest.New(t), t: t, shell: shell}
+			nodetest.NeedTool(t, strings.Fields(shell)[0])
+			b := &bench{Node: nodetest.New(t), t: t, shell: shell}
 			b.dirs = []string{b.Dir("block"), b.Dir("with a space")}
 			test(t, b)
 		})
@@ -59,8 +59,8 @@ func (b *bench) argv() []string {
 }
 
 // stdin is the script, and once it has looked, steps, a word a line.
-func stdin(words ...string) probetest.Input {
-	return probetest.Input{First: Script(), After: probe.Observed, Then: strings.Join(append(words, "end"), "\n") + "\n"}
+func stdin(words ...string) nodetest.Input {
+	return nodetest.Input{First: Script(), After: nodescript.Observed, Then: strings.Join(append(words, "end"), "\n") + "\n"}
 }
 
 // do performs steps and returns their results, each with its detail.
@@ -75,8 +75,8 @@ func (b *bench) do(steps ...string) []string {
 
 func results(t *testing.T, out string) []string {
 	t.Helper()
-	_, out, observed := strings.Cut(out, probe.Observed)
-	records, err := probe.Records(out)
+	_, out, observed := strings.Cut(out, nodescript.Observed)
+	records, err := nodescript.Records(out)
 	if err != nil || !observed {
 		t.Fatalf("%v: %q", err, out)
 	}
@@ -119,7 +119,7 @@ func (b *bench) look(classes []provisioner.Class, closely ...string) snapshot.Po
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	view, err := probe.Parse(strings.Replace(out, probe.Observed, "", 1))
+	view, err := nodescript.Parse(strings.Replace(out, nodescript.Observed, "", 1))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -176,8 +176,8 @@ func TestScriptLinks(t *testing.T) {
 		// Input that is cut short is no step.
 		cutShort := b.link(other, b.dirs[1], "cut", "/dev/vdc")
 		for n := range cutShort {
-			out, err := b.Output(b.shell, b.argv(), probetest.Input{First: Script(), After: probe.Observed, Then: strings.Join(cutShort[:n+1], "\n")})
-			_, after, _ := strings.Cut(out, probe.Observed)
+			out, err := b.Output(b.shell, b.argv(), nodetest.Input{First: Script(), After: nodescript.Observed, Then: strings.Join(cutShort[:n+1], "\n")})
+			_, after, _ := strings.Cut(out, nodescript.Observed)
 			if err != nil || after != "" {
 				t.Errorf("cut after %d words: %q, %v", n+1, after, err)
 			}
@@ -299,7 +299,7 @@ func TestScriptFails(t *testing.T) {
 // A class directory that cannot be read may have a link to the disk.
 func TestScriptUnreadableDirectory(t *testing.T) {
 	eachShell(t, func(t *testing.T, b *bench) {
-		probetest.NeedTool(t, "setpriv")
+		nodetest.NeedTool(t, "setpriv")
 		b.Disk("vdb", gib)
 		b.Do(`chmod 666 /dev/vdb; chmod 0777 "$1"; chmod 0300 "$2"; chown 65534:65534 "$2"; chmod a+rx "$3" "${3%/*}"`, b.dirs[0], b.dirs[1], b.Root)
 		argv := b.argv()
@@ -388,7 +388,7 @@ func TestScriptLocked(t *testing.T) {
 // A run that goes on after its caller is gone is seen by the probe.
 func TestScriptIsSeenRunning(t *testing.T) {
 	eachShell(t, func(t *testing.T, b *bench) {
-		argv := append(strings.Fields(b.shell), "-c", "echo ready; read -r end; :", probe.LinkName, "x")
+		argv := append(strings.Fields(b.shell), "-c", "echo ready; read -r end; :", nodescript.LinkName, "x")
 		cmd := b.Command(argv...)
 		stdin, err := cmd.StdinPipe()
 		if err != nil {

@@ -4,7 +4,7 @@
 // decisions are made from. It holds projections, fields that a decision reads,
 // and never a whole Kubernetes object.
 //
-// Package collect fills it; nothing here does I/O.
+// Package observe fills it; nothing here does I/O.
 package snapshot
 
 import (

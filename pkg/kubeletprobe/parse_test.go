@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubeletprobe
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+)
+
+const (
+	root    = "10 1 8:3 / / rw - ext4 /dev/sda3 rw\n"
+	started = "record=start\x1fversion=1\x1fself=77\x1fboot=1000\x1f\x1e"
+	end     = "record=end\x1f\x1e"
+)
+
+// spoken is what the script says of a process.
+type spoken struct {
+	pid                                 int
+	exe, config, label, spaces, at, end string
+	table, code                         string
+	dirs                                string
+}
+
+// host and kubelet are as they should be.
+var (
+	host    = spoken{pid: 1, exe: "/sbin/init", spaces: "\t1", at: "5", end: "5", table: root, code: "0", dirs: dir(1, "/var/lib/disks", "exists=yes", "entry=b", "entry=a")}
+	kubelet = spoken{
+		pid: 40, exe: "/usr/local/bin/kubelet", config: "/etc/kubernetes/kubelet.yaml", label: "system_u:system_r:kubelet_t:s0", spaces: "\t40", at: "650", end: "650",
+		table: root + "11 10 8:3 /x /var/lib\\040x rw - ext4 /dev/sda3 rw\n", code: "0", dirs: dir(40, "/var/lib/disks", "exists=no"),
+	}
+)
+
+func dir(pid int, path string, fields ...string) string {
+	return fmt.Sprintf("record=dir\x1fpid=%d\x1fpath=%s\x1f%s\x1f\x1e", pid, path, strings.Join(fields, "\x1f"))
+}
+
+func (s spoken) String() string {
+	return fmt.Sprintf("record=process\x1fpid=%[1]d\x1fstarted=%s\x1fexe=%s\x1fconfig=%s\x1flabel=%s\x1fspaces=%s\x1f\x1e"+
+		"record=mounts\x1fpid=%[1]d\x1ftext=%[7]s\x1fcode=%s\x1f\x1e%srecord=after\x1fpid=%[1]d\x1fstarted=%[10]s\x1f\x1e",
+		s.pid, s.at, s.exe, s.config, s.label, s.spaces, s.table, s.code, s.dirs, s.end)
+}
+
+func with(s spoken, change func(*spoken)) spoken {
+	change(&s)
+	return s
+}
+
+func TestParse(t *testing.T) {
+	answer, err := Parse(started + host.String() + kubelet.String() + end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := func(s spoken) []mounts.Mount {
+		m, err := mounts.ParseMountinfo([]byte(s.table))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	want := Answer{
+		View: mounts.View{
+			PID: 40, Host: table(host), Kubelet: table(kubelet),
+			Dirs: map[string]mounts.Sight{"/var/lib/disks": {Host: mounts.Listing{Exists: disk.Yes, Entries: []string{"a", "b"}}, Kubelet: mounts.Listing{Exists: disk.No}}},
+		},
+		Started: time.Unix(1006, 0).UTC(),
+	}
+	if !reflect.DeepEqual(answer, want) {
+		t.Errorf("%+v\nwant %+v", answer, want)
+	}
+	if answer.View.Kubelet[1].Point != "/var/lib x" {
+		t.Errorf("%+v", answer.View.Kubelet)
+	}
+}
+
+// Nothing that is missing makes a smaller view.
+func TestParseErrors(t *testing.T) {
+	whole := started + host.String() + kubelet.String() + end
+	for cut := range len(whole) {
+		if answer, err := Parse(whole[:cut]); err == nil {
+			t.Fatalf("cut after %d bytes of %d: %+v", cut, len(whole), answer)
+		}
+	}
+	other := with(kubelet, func(s *spoken) { s.pid, s.dirs = 50, "" })
+	for name, c := range map[string]struct{ out, want string }{
+		"something before it":     {"sh: oops\n" + whole, "is not understood"},
+		"another version":         {strings.Replace(whole, "version=1", "version=2", 1), "does not begin as it should"},
+		"no hostPID":              {strings.Replace(whole, "self=77", "self=1", 1), "does not have the node's processes"},
+		"no process 1":            {started + kubelet.String() + end, "does not tell of process 1"},
+		"process 1 changed":       {started + with(host, func(s *spoken) { s.end = "6" }).String() + kubelet.String() + end, "does not tell of process 1"},
+		"no kubelet":              {started + host.String() + end, "no process of the node looks like"},
+		"one in a container":      {started + host.String() + with(kubelet, func(s *spoken) { s.spaces = "\t40\t7" }).String() + end, "no process of the node looks like"},
+		"another program":         {started + host.String() + with(kubelet, func(s *spoken) { s.exe = "/opt/kubelet" }).String() + end, "no process of the node looks like"},
+		"another configuration":   {started + host.String() + with(kubelet, func(s *spoken) { s.config = "/x" }).String() + end, "no process of the node looks like"},
+		"no right to look":        {started + host.String() + with(kubelet, func(s *spoken) { s.exe = "" }).String() + end, "may not look into"},
+		"two":                     {started + host.String() + kubelet.String() + other.String() + end, "2 processes look like the node's kubelet, 40 and 50"},
+		"it restarted":            {started + host.String() + with(kubelet, func(s *spoken) { s.end = "700" }).String() + end, "restarted while"},
+		"it ended":                {started + host.String() + with(kubelet, func(s *spoken) { s.end = "" }).String() + end, "restarted while"},
+		"a record of nobody":      {started + "record=dir\x1fpath=/x\x1f\x1e" + end, "of no process"},
+		"a record out of place":   {started + host.String() + dir(40, "/x", "exists=no") + end, "out of its place"},
+		"a record that is no one": {started + host.String() + "record=news\x1fpid=1\x1f\x1e" + end, "unknown record"},
+	} {
+		if answer, err := Parse(c.out); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q; %+v", name, err, c.want, answer)
+		}
+	}
+}
+
+// The mounts of one side alone prove nothing. What was listed stays.
+func TestParseProblems(t *testing.T) {
+	for name, c := range map[string]struct {
+		host, kubelet spoken
+		want          string
+	}{
+		"the kubelet's not read": {host, with(kubelet, func(s *spoken) { s.code, s.table = "2", "" }), "the mounts of process 40 could not be read"},
+		"the node's not read":    {with(host, func(s *spoken) { s.code = "1" }), kubelet, "the mounts of process 1 could not be read"},
+		"the last line is cut":   {host, with(kubelet, func(s *spoken) { s.table = strings.TrimSuffix(s.table, "rw\n") }), "the mounts of process 40 are not understood: line 2 of mountinfo is cut off"},
+		"there are none":         {with(host, func(s *spoken) { s.table = "" }), kubelet, "the mounts of process 1 are not understood: mountinfo is empty"},
+	} {
+		answer, err := Parse(started + c.host.String() + c.kubelet.String() + end)
+		if err != nil || answer.View.MountsProblem != c.want || answer.View.HasMounts() || answer.View.Host != nil || answer.View.Kubelet != nil {
+			t.Errorf("%s: %v, %+v", name, err, answer.View)
+		}
+		if s := answer.View.Dirs["/var/lib/disks"]; s.Host.Exists != disk.Yes || s.Kubelet.Exists != disk.No {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+	unread := with(kubelet, func(s *spoken) {
+		s.dirs = dir(40, "/var/lib/disks", "exists=unknown", "problem=shut") + dir(40, "/x", "exists=no")
+	})
+	answer, err := Parse(started + host.String() + unread.String() + end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := answer.View.Dirs["/var/lib/disks"].Kubelet; s.Exists != disk.Unknown || s.Problem != "shut" || len(s.Entries) > 0 {
+		t.Errorf("%+v", s)
+	}
+	if s := answer.View.Dirs["/x"].Host; s.Exists != disk.Unknown || s.Problem != "nobody looked" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A Talos in a pod has a kubelet that looks the same, but for SELinux.
+func TestParseChoosesByLabel(t *testing.T) {
+	nested := with(kubelet, func(s *spoken) { s.pid, s.label, s.dirs = 50, "system_u:system_r:pod_t:s0", "" })
+	answer, err := Parse(started + host.String() + nested.String() + kubelet.String() + end)
+	if err != nil || answer.View.PID != 40 {
+		t.Errorf("%v, %+v", err, answer)
+	}
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/pager"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// readAll reads the whole cluster: one list of each kind.
+func (d *diagnosis) readAll(ctx context.Context) {
+	o := &d.objects
+	var g errgroup.Group
+	g.Go(func() error {
+		err := d.listPods(ctx, metav1.NamespaceAll, metav1.ListOptions{}, func(p snapshot.UserPod) {
+			if len(p.Volumes) > 0 && !over(p) {
+				o.pods[key(p.Namespace, p.Name)] = p
+			}
+		})
+		if err != nil {
+			o.podsProblem = err.Error()
+		}
+		return nil
+	})
+	g.Go(func() error {
+		err := d.listClaims(ctx, metav1.NamespaceAll, func(pvc *corev1.PersistentVolumeClaim) { o.claims[key(pvc.Namespace, pvc.Name)] = claimOf(pvc) })
+		if err != nil {
+			o.claimsProblem = err.Error()
+		}
+		return nil
+	})
+	g.Go(func() error { d.listVolumes(ctx); return nil })
+	var nodesErr error
+	g.Go(func() error { nodesErr = d.listNodes(ctx, metav1.ListOptions{}); return nil })
+	_ = g.Wait() // What failed has been noted.
+	if nodesErr != nil {
+		d.unread(snapshot.PartNodes, nodesErr)
+	}
+}
+
+// keepLocal leaves of the whole cluster what has to do with local volumes.
+func (d *diagnosis) keepLocal() {
+	o := &d.objects
+	claimsRead := o.claimsProblem == ""
+	foreign := make(map[snapshot.ClaimRef]bool)
+	for k, c := range o.claims {
+		if !d.ours(c) {
+			foreign[c.ClaimRef] = true
+			delete(o.claims, k)
+		}
+	}
+	dirs := d.hostDirs()
+	own := make(map[types.UID]bool)
+	for _, p := range d.allOwn() {
+		own[p.UID] = true
+	}
+	for k, p := range o.pods {
+		p, ok := trimmed(p, func(p snapshot.UserPod, v snapshot.PodVolume) bool {
+			if v.Claim != "" { // One that does not exist is kept, to be told.
+				return claimsRead && !foreign[snapshot.ClaimRef{Namespace: p.Namespace, Name: v.Claim}]
+			}
+			return slices.ContainsFunc(dirs, func(dir string) bool { return v.HostPath == dir || strings.HasPrefix(v.HostPath, dir+"/") })
+		})
+		if !ok || own[p.UID] {
+			delete(o.pods, k)
+			continue
+		}
+		o.pods[k] = p
+	}
+}
+
+// ours tells whether a claim is, or asks to be, of a local volume. One that waits for a
+// class that does not exist may be meant to be.
+func (d *diagnosis) ours(c snapshot.Claim) bool {
+	if c.Volume != "" {
+		if _, local := d.objects.volumes[c.Volume]; local {
+			return true
+		}
+		if d.objects.foreign[c.Volume] != "" {
+			return false
+		}
+	}
+	if c.Class == nil {
+		return false
+	}
+	class := *c.Class
+	for _, i := range d.installations() {
+		if _, ours := i.install.ClassOf(class); ours {
+			return true
+		}
+	}
+	known, ok := d.s.StorageClasses[class]
+	if !ok {
+		return class != "" && c.Volume == "" && d.s.Unread[snapshot.PartStorageClasses] == ""
+	}
+	return known.Provisioner == noProvisioner
+}
+
+// listPods, listClaims, listVolumes and listNodes read in pages.
+
+func (d *diagnosis) listPods(ctx context.Context, namespace string, options metav1.ListOptions, f func(snapshot.UserPod)) error {
+	return items(ctx, options, func(o metav1.ListOptions) (runtime.Object, error) {
+		return d.Client.CoreV1().Pods(namespace).List(ctx, o)
+	},
+		func(p *corev1.Pod) { f(userPodOf(p)) })
+}
+
+func (d *diagnosis) listClaims(ctx context.Context, namespace string, f func(*corev1.PersistentVolumeClaim)) error {
+	return items(ctx, metav1.ListOptions{}, func(o metav1.ListOptions) (runtime.Object, error) {
+		return d.Client.CoreV1().PersistentVolumeClaims(namespace).List(ctx, o)
+	}, f)
+}
+
+func (d *diagnosis) listVolumes(ctx context.Context) {
+	err := items(ctx, metav1.ListOptions{}, func(o metav1.ListOptions) (runtime.Object, error) {
+		return d.Client.CoreV1().PersistentVolumes().List(ctx, o)
+	}, d.objects.add)
+	if err != nil {
+		d.unread(snapshot.PartVolumes, err)
+		return
+	}
+	d.s.AllVolumes = true
+}
+
+func (d *diagnosis) listNodes(ctx context.Context, options metav1.ListOptions) error {
+	return items(ctx, options, func(o metav1.ListOptions) (runtime.Object, error) { return d.Client.CoreV1().Nodes().List(ctx, o) },
+		func(n *corev1.Node) { d.objects.nodes[n.Name] = *n })
+}
+
+// items hands over every item of a list, read in pages.
+func items[T any](ctx context.Context, options metav1.ListOptions, list func(metav1.ListOptions) (runtime.Object, error), f func(*T)) error {
+	return each(ctx, pager.SimplePageFunc(list), options, func(o runtime.Object) error {
+		if item, ok := any(o).(*T); ok {
+			f(item)
+		}
+		return nil
+	})
+}

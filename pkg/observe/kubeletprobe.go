@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/kubeletprobe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// Peeker looks through a kubelet's eyes without its node's Talos API.
+type Peeker interface {
+	// Peek looks at a node, with a pod of the image.
+	Peek(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error)
+}
+
+// peekOf has a pod look where Talos did not tell of the mounts. What Talos told of the
+// rest stays; without that the configuration is unknown, as before.
+func (d *diagnosis) peekOf(ctx context.Context, n snapshot.Node, told snapshot.Section[mounts.NodeState]) (snapshot.Section[mounts.NodeState], snapshot.Section[snapshot.Probe]) {
+	if d.request.Peek == nil || told.Value != nil && seenOrDown(told.Value.View) {
+		return told, snapshot.Section[snapshot.Probe]{}
+	}
+	if why := d.noPeek(n); why != "" {
+		return told, snapshot.Unread[snapshot.Probe](why)
+	}
+	volumes := sorted(d.objects.volumes)
+	state := d.stateOf(volumes, n, told)
+	answer, err := d.request.Peek.Peek(ctx, n.Name, d.s.Install.Image, look(state, d.dirs(volumes, n.Name)))
+	if err != nil {
+		return told, snapshot.Unread[snapshot.Probe](err.Error())
+	}
+	state.View, state.ViewProblem = &answer.View, ""
+	var probe snapshot.Probe
+	if !answer.Started.IsZero() {
+		probe.KubeletStarted = &answer.Started
+	}
+	return snapshot.Read(state), snapshot.Read(probe)
+}
+
+// seenOrDown tells that Talos told of the mounts, or that there is no kubelet to have any.
+func seenOrDown(view *mounts.View) bool { return view != nil && (view.HasMounts() || view.PID == 0) }
+
+// noPeek is why no pod can look at a node; empty if one can.
+func (d *diagnosis) noPeek(n snapshot.Node) string {
+	switch {
+	case n.NotReady != "": // Its kubelet starts no pod.
+		return n.NotReady
+	case n.OSImage != "" && !strings.HasPrefix(n.OSImage, "Talos ("): // As doctor's isTalos.
+		return "the node does not run Talos"
+	case n.UID == "": // Nor whether it is Ready, or of Talos.
+		return cmp.Or(d.s.Unread[snapshot.PartNodes], "nothing is known of the node")
+	case d.s.Install.Image == "":
+		return cmp.Or(d.s.Unread[snapshot.PartInstall], "no provisioner was found, whose image the pod would have")
+	case !d.trusted():
+		return fmt.Sprintf("the image of DaemonSet %q is not known to be the provisioner's: name it with --provisioner-namespace and --provisioner", key(d.s.Install.Namespace, d.s.Install.Name))
+	}
+	return ""
+}
+
+// trusted tells that the provisioner's image may run with the node's processes.
+func (d *diagnosis) trusted() bool {
+	level := ""
+	if state := d.s.Provisioner.Value; state != nil {
+		level = state.PodSecurity
+	}
+	return vouchedFor(d.request.ProvisionerNamespace != "", d.s.Install.Namespace, level)
+}
+
+// stateOf is what Talos told of a kubelet, or what is known of one without.
+func (d *diagnosis) stateOf(volumes []snapshot.Volume, n snapshot.Node, told snapshot.Section[mounts.NodeState]) mounts.NodeState {
+	if told.Value != nil {
+		return *told.Value
+	}
+	state := newState(volumes, n)
+	state.Version, _ = mounts.ParseVersion(n.OSImage) // One that is not understood is not known.
+	state.ConfigProblem = cmp.Or(d.s.NoTalos, told.Why())
+	return state
+}
+
+// started is when the node's kubelet started, by what it said and by its process.
+func started(n snapshot.Node) *time.Time {
+	if n.Probe.Value == nil || n.Probe.Value.KubeletStarted == nil {
+		return n.KubeletStarted
+	}
+	if said := n.KubeletStarted; said != nil && said.After(*n.Probe.Value.KubeletStarted) {
+		return said
+	}
+	return n.Probe.Value.KubeletStarted
+}

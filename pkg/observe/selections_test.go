@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+)
+
+// choosing is a node with a volume that chooses its disk.
+type choosing struct {
+	fakeTalos
+	raw string
+	err error
+}
+
+func (c choosing) Configs(context.Context) (mounts.Configs, error) {
+	return mounts.Configs{Active: []byte(c.raw), Version: "1"}, c.config
+}
+
+func (c choosing) Select(ctx context.Context, selectors []mounts.Selector) ([]snapshot.Selection, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	return c.fakeTalos.Select(ctx, selectors)
+}
+
+func TestSelectorsAreRead(t *testing.T) {
+	const raw = "machine: {}\n---\napiVersion: v1alpha1\nkind: RawVolumeConfig\nname: data\nprovisioning: {diskSelector: {match: 'true'}}\n"
+	selected := snapshot.Selection{Selector: mounts.Selector{Kind: "RawVolumeConfig", Name: "data", Type: "partition", Match: "true"}, Disks: []string{"vdb"}}
+	for name, c := range map[string]struct {
+		node *choosing // nil: Talos is not asked
+		want snapshot.Section[[]snapshot.Selection]
+	}{
+		"one":           {&choosing{raw: raw}, snapshot.Read([]snapshot.Selection{selected})},
+		"none":          {&choosing{raw: "machine: {}\n"}, snapshot.Read([]snapshot.Selection{})},
+		"os:reader":     {&choosing{fakeTalos: fakeTalos{config: errors.New("not for you")}}, snapshot.Unread[[]snapshot.Selection]("not for you")},
+		"another node":  {&choosing{fakeTalos: fakeTalos{verify: errors.New("another node")}}, snapshot.Unread[[]snapshot.Selection]("another node")},
+		"disks are not": {&choosing{raw: raw, err: errors.New("no answer")}, snapshot.Unread[[]snapshot.Selection]("no answer")},
+		"not asked":     {nil, snapshot.Section[[]snapshot.Selection]{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := DiagnoseRequest{Targets: dbPod}
+			if c.node != nil {
+				r.Kubelet = func(snapshot.Machine) TalosNode { return *c.node }
+			}
+			got := diagnose(t, cluster(2), r)
+			n, _ := got.NodeByName("w-1")
+			if !reflect.DeepEqual(n.Selections, c.want) {
+				t.Errorf("%+v, not %+v", n.Selections, c.want)
+			}
+		})
+	}
+}
