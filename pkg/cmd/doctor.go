@@ -288,7 +288,7 @@ func (o *doctorOptions) look(ctx context.Context) (*snapshot.Snapshot, error) {
 	if c.talos != nil {
 		o.request.Kubelet = func(m snapshot.Machine) observe.TalosNode { return c.talos.Node(m) }
 	}
-	warned := o.peek(c)
+	warned := o.probeByJobs(c)
 	s, err := c.collector().Diagnose(ctx, o.request)
 	c.progress.Clear()
 	for _, text := range warned() {
@@ -303,13 +303,13 @@ func (o *doctorOptions) look(ctx context.Context) (*snapshot.Snapshot, error) {
 	return s, err
 }
 
-// peek makes the diagnosis look by Jobs, if it is to. What went wrong with them in the end
+// probeByJobs makes the diagnosis look by Jobs, if it is to. What went wrong with them in the end
 // is told when it is over.
-func (o *doctorOptions) peek(c *cluster) (warned func() []string) {
+func (o *doctorOptions) probeByJobs(c *cluster) (warned func() []string) {
 	var mu sync.Mutex
 	var all []string
 	if o.probe {
-		o.request.Peek = &kube.AllowedPeeks{Peeks: &kube.Peeks{Client: c.client, Warn: func(text string) {
+		o.request.KubeletProbe = &kube.AllowedKubeletProbes{KubeletProbes: &kube.KubeletProbes{Client: c.client, Warn: func(text string) {
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, text)

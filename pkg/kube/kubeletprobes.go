@@ -36,9 +36,9 @@ const (
 	maxLog = 64 << 20
 )
 
-// Peeks look through kubelets' eyes by a Job each, which they delete again. The first
+// KubeletProbes look through kubelets' eyes by a Job each, which they delete again. The first
 // look deletes what earlier runs left behind. It is safe for concurrent use.
-type Peeks struct {
+type KubeletProbes struct {
 	Client Client
 	// Warn, if set, is told of what was left behind, with a command that takes it away. It
 	// must be safe for concurrent use.
@@ -47,9 +47,9 @@ type Peeks struct {
 	swept atomic.Bool
 }
 
-// Peek looks at one node. The error says, of what could be known, why there is no answer:
+// Probe looks at one node. The error says, of what could be known, why there is no answer:
 // the API server's refusal, or the pod's own reason.
-func (p *Peeks) Peek(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error) {
+func (p *KubeletProbes) Probe(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error) {
 	if err := context.Cause(ctx); err != nil {
 		return kubeletprobe.Answer{}, err
 	}
@@ -84,7 +84,7 @@ func (p *Peeks) Peek(ctx context.Context, node, image string, dirs []string) (ku
 // create makes the Job. It returns when that was, by the API server's clock; zero: it did
 // not say, and nothing is old by that. The end of the run does not cut the request off: what came of one without an
 // answer is not known.
-func (p *Peeks) create(ctx context.Context, job *batchv1.Job) (time.Time, error) {
+func (p *KubeletProbes) create(ctx context.Context, job *batchv1.Job) (time.Time, error) {
 	send, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
 	created, err := p.Client.BatchV1().Jobs(job.Namespace).Create(send, job, metav1.CreateOptions{})
@@ -107,7 +107,7 @@ func provesNothingMade(err error) bool {
 }
 
 // delete deletes the Job and its pod, also when the run has ended.
-func (p *Peeks) delete(ctx context.Context, name string) {
+func (p *KubeletProbes) delete(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
 	err := p.Client.BatchV1().Jobs(kubeletprobe.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
@@ -118,7 +118,7 @@ func (p *Peeks) delete(ctx context.Context, name string) {
 
 // sweepUp deletes what nobody reads any more. now is the API server's, as the Jobs' times
 // are: a look's own Job, which was made at that time, is no leftover.
-func (p *Peeks) sweepUp(ctx context.Context, now time.Time) {
+func (p *KubeletProbes) sweepUp(ctx context.Context, now time.Time) {
 	list, err := p.Client.BatchV1().Jobs(kubeletprobe.Namespace).List(ctx, metav1.ListOptions{LabelSelector: kubeletprobe.Selector().String()})
 	if err != nil {
 		if ctx.Err() == nil {
@@ -134,21 +134,21 @@ func (p *Peeks) sweepUp(ctx context.Context, now time.Time) {
 	}
 }
 
-func (p *Peeks) warn(format string, args ...any) {
+func (p *KubeletProbes) warn(format string, args ...any) {
 	if p.Warn != nil {
 		p.Warn(fmt.Sprintf(format, args...))
 	}
 }
 
 // await waits until the Job's pod has said what it sees. It returns the pod's name.
-func (p *Peeks) await(ctx context.Context, job string) (string, error) {
+func (p *KubeletProbes) await(ctx context.Context, job string) (string, error) {
 	api := p.Client.CoreV1().Pods(kubeletprobe.Namespace)
 	selector := kubeletprobe.PodSelector(job).String()
 	var name string
-	var fate kubeletprobe.Fate
+	var state kubeletprobe.PodState
 	take := func(pod *corev1.Pod) bool {
-		name, fate = pod.Name, kubeletprobe.FateOf(pod)
-		return fate.Ended || fate.Failed != ""
+		name, state = pod.Name, kubeletprobe.PodStateOf(pod)
+		return state.Ended || state.Failed != ""
 	}
 	list, err := api.List(ctx, metav1.ListOptions{LabelSelector: selector})
 	over := false
@@ -175,7 +175,7 @@ func (p *Peeks) await(ctx context.Context, job string) (string, error) {
 				return false, nil
 			case event.Type == watch.Deleted:
 				if !take(pod) {
-					fate.Failed = "it was deleted"
+					state.Failed = "it was deleted"
 				}
 				return true, nil
 			}
@@ -186,20 +186,20 @@ func (p *Peeks) await(ctx context.Context, job string) (string, error) {
 		}
 	}
 	switch {
-	case fate.Ended:
+	case state.Ended:
 		return name, nil
-	case fate.Failed != "":
-		return "", fmt.Errorf("pod %q: %s", kubeletprobe.Namespace+"/"+name, fate.Failed)
+	case state.Failed != "":
+		return "", fmt.Errorf("pod %q: %s", kubeletprobe.Namespace+"/"+name, state.Failed)
 	case ctx.Err() == nil:
 		return "", err
 	case name != "":
-		return "", fmt.Errorf("pod %q has not ended (%s): %w", kubeletprobe.Namespace+"/"+name, fate.Waiting, context.Cause(ctx))
+		return "", fmt.Errorf("pod %q has not ended (%s): %w", kubeletprobe.Namespace+"/"+name, state.Waiting, context.Cause(ctx))
 	}
 	return "", p.noPod(ctx, job)
 }
 
 // noPod is why a Job has no pod, as its events tell.
-func (p *Peeks) noPod(ctx context.Context, job string) error {
+func (p *KubeletProbes) noPod(ctx context.Context, job string) error {
 	why := context.Cause(ctx)
 	if !errors.Is(why, context.DeadlineExceeded) {
 		return why

@@ -16,26 +16,26 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/rights"
 )
 
-// AllowedPeeks are Peeks that make nothing before it is known that all may be done that a look takes: who may make a Job
+// AllowedKubeletProbes are KubeletProbes that make nothing before it is known that everything a probe needs is allowed: who may make a Job
 // and not delete it would leave it behind.
-type AllowedPeeks struct {
-	*Peeks
+type AllowedKubeletProbes struct {
+	*KubeletProbes
 
 	mu      sync.Mutex
 	asked   bool
 	refusal error
 }
 
-// Peek is that of Peeks. The error names all rights that are missing, as the API server would each of them.
-func (p *AllowedPeeks) Peek(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error) {
+// Probe is that of KubeletProbes. The error names all rights that are missing, as the API server would each of them.
+func (p *AllowedKubeletProbes) Probe(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error) {
 	if err := p.allowed(ctx); err != nil {
 		return kubeletprobe.Answer{}, err
 	}
-	return p.Peeks.Peek(ctx, node, image, dirs)
+	return p.KubeletProbes.Probe(ctx, node, image, dirs)
 }
 
-// peekRights are those of docs/rbac/doctor-probe.yaml, but for events, without which only less is said.
-func peekRights() []rights.Right {
+// kubeletProbeRights are those of docs/rbac/doctor-probe.yaml, except for events: without those less is said.
+func kubeletProbeRights() []rights.Right {
 	jobs := rights.Right{Group: "batch", Resource: "jobs", Namespace: kubeletprobe.Namespace}
 	pods := rights.Right{Resource: "pods", Namespace: kubeletprobe.Namespace}
 	var all []rights.Right
@@ -53,13 +53,13 @@ func peekRights() []rights.Right {
 }
 
 // allowed asks once.
-func (p *AllowedPeeks) allowed(ctx context.Context) error {
+func (p *AllowedKubeletProbes) allowed(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.asked {
 		return p.refusal
 	}
-	missing, err := Missing(ctx, p.Client, peekRights())
+	missing, err := Missing(ctx, p.Client, kubeletProbeRights())
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx) // Another look may have the time.
 	}

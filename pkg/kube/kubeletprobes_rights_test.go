@@ -18,7 +18,7 @@ import (
 )
 
 // Nothing is made for whoever lacks any of the rights, and all of them are named; they are asked for once.
-func TestPeeksAskForAllRightsFirst(t *testing.T) {
+func TestKubeletProbesAskForAllRightsFirst(t *testing.T) {
 	for name, c := range map[string]struct {
 		denied []string
 		says   []string
@@ -67,9 +67,9 @@ func TestPeeksAskForAllRightsFirst(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &AllowedPeeks{Peeks: &Peeks{Client: client}}
+			p := &AllowedKubeletProbes{KubeletProbes: &KubeletProbes{Client: client}}
 			for range 2 {
-				_, err := p.Peek(t.Context(), "w-1", "image", nil)
+				_, err := p.Probe(t.Context(), "w-1", "image", nil)
 				if err == nil {
 					t.Fatal("it has looked")
 				}

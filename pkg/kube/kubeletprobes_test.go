@@ -31,7 +31,7 @@ const sight = "record=start\x1fversion=1\x1fself=9\x1fboot=1\x1f\x1e" +
 	"record=process\x1fpid=7\x1fstarted=1\x1fexe=/usr/local/bin/kubelet\x1fconfig=/etc/kubernetes/kubelet.yaml\x1fspaces=7\x1f\x1e" +
 	"record=mounts\x1fpid=7\x1ftext=1 0 8:2 / / rw - ext4 x rw\n\x1fcode=0\x1f\x1erecord=after\x1fpid=7\x1fstarted=1\x1f\x1erecord=end\x1f\x1e"
 
-// jobServer is an API server that has Jobs, as far as Peeks asks.
+// jobServer is an API server that has Jobs, as far as KubeletProbes asks.
 type jobServer struct {
 	t *testing.T
 	// refuse answers a request otherwise, where it returns a status.
@@ -193,7 +193,7 @@ func forbid(ask string) func(string) *apierrors.StatusError {
 var succeeded = corev1.PodStatus{Phase: corev1.PodSucceeded}
 
 // Whatever becomes of a look, its Job is deleted, and the reason is the one that there is.
-func TestPeek(t *testing.T) {
+func TestKubeletProbe(t *testing.T) {
 	for name, c := range map[string]struct {
 		server *jobServer
 		// timeout is the look's own.
@@ -232,14 +232,14 @@ func TestPeek(t *testing.T) {
 			s := c.server
 			s.t, s.jobs = t, make(map[string]*batchv1.Job)
 			var warned []string
-			p := &Peeks{Client: s.client(), Warn: func(text string) {
+			p := &KubeletProbes{Client: s.client(), Warn: func(text string) {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				warned = append(warned, text)
 			}}
 			ctx, cancel := exec.WithTimeout(t.Context(), c.timeout)
 			defer cancel()
-			answer, err := p.Peek(ctx, "w-1", "x:1", []string{"/d"})
+			answer, err := p.Probe(ctx, "w-1", "x:1", []string{"/d"})
 			switch {
 			case c.err == "" && (err != nil || !answer.View.HasMounts() || answer.View.PID != 7):
 				t.Errorf("%v, %+v", err, answer)
@@ -280,7 +280,7 @@ func unsure(ask string) *apierrors.StatusError {
 }
 
 // A run that ends takes its Job with it.
-func TestPeekInterrupted(t *testing.T) {
+func TestKubeletProbeInterrupted(t *testing.T) {
 	for _, at := range []string{"create jobs", "watch pods", "get pods/log"} {
 		t.Run(at, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -301,8 +301,8 @@ func TestPeekInterrupted(t *testing.T) {
 			if at == "get pods/log" {
 				s.run = []corev1.PodStatus{succeeded}
 			}
-			p := &Peeks{Client: s.client(), Warn: func(text string) { t.Error(text) }}
-			if _, err := p.Peek(ctx, "w-1", "x:1", nil); err == nil {
+			p := &KubeletProbes{Client: s.client(), Warn: func(text string) { t.Error(text) }}
+			if _, err := p.Probe(ctx, "w-1", "x:1", nil); err == nil {
 				t.Error("no error")
 			}
 			s.mu.Lock()
@@ -315,23 +315,23 @@ func TestPeekInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s := &jobServer{t: t, jobs: make(map[string]*batchv1.Job)}
-	if _, err := (&Peeks{Client: s.client(), Warn: func(text string) { t.Error(text) }}).Peek(ctx, "w-1", "x:1", nil); err == nil || slices.Contains(s.asked, "create jobs") {
+	if _, err := (&KubeletProbes{Client: s.client(), Warn: func(text string) { t.Error(text) }}).Probe(ctx, "w-1", "x:1", nil); err == nil || slices.Contains(s.asked, "create jobs") {
 		t.Errorf("a run that is over asked %q: %v", s.asked, err)
 	}
 }
 
 // What earlier runs left behind is deleted once, and what another run reads is not,
 // whatever the client's clock says.
-func TestPeekSweeps(t *testing.T) {
+func TestKubeletProbeSweeps(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{"the same clock": 0, "the client's is behind": time.Hour, "the client's is before": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			s := &jobServer{t: t, ahead: ahead, run: []corev1.PodStatus{succeeded}, log: sight}
 			s.jobs = map[string]*batchv1.Job{"old": s.job("old", 10*time.Minute), "young": s.job("young", 30*time.Second)}
-			p := &Peeks{Client: s.client()}
+			p := &KubeletProbes{Client: s.client()}
 			var group sync.WaitGroup
 			for range 3 {
 				group.Go(func() {
-					if _, err := p.Peek(t.Context(), "w-1", "x:1", nil); err != nil {
+					if _, err := p.Probe(t.Context(), "w-1", "x:1", nil); err != nil {
 						t.Error(err)
 					}
 				})
@@ -351,7 +351,7 @@ func (s *jobServer) job(name string, age time.Duration) *batchv1.Job {
 }
 
 // While one look deletes what was left behind, slowly, the others go on.
-func TestPeekSweepsBesideTheOthers(t *testing.T) {
+func TestKubeletProbeSweepsBesideTheOthers(t *testing.T) {
 	sweeping, others := make(chan struct{}), make(chan struct{})
 	s := &jobServer{t: t, run: []corev1.PodStatus{succeeded}, log: sight}
 	s.jobs = map[string]*batchv1.Job{"old": s.job("old", time.Hour)}
@@ -361,16 +361,16 @@ func TestPeekSweepsBesideTheOthers(t *testing.T) {
 			<-others
 		}
 	}
-	p := &Peeks{Client: s.client(), Warn: func(text string) { t.Error(text) }}
+	p := &KubeletProbes{Client: s.client(), Warn: func(text string) { t.Error(text) }}
 	first := make(chan error, 1)
 	go func() {
-		_, err := p.Peek(t.Context(), "w-1", "x:1", nil)
+		_, err := p.Probe(t.Context(), "w-1", "x:1", nil)
 		first <- err
 	}()
 	<-sweeping
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if _, err := p.Peek(ctx, "w-2", "x:1", nil); err != nil {
+	if _, err := p.Probe(ctx, "w-2", "x:1", nil); err != nil {
 		t.Error(err)
 	}
 	close(others)

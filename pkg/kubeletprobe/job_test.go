@@ -91,7 +91,7 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-func TestFateOf(t *testing.T) {
+func TestPodStateOf(t *testing.T) {
 	in := func(phase corev1.PodPhase, s ...corev1.ContainerState) corev1.Pod {
 		p := corev1.Pod{Status: corev1.PodStatus{Phase: phase}}
 		for _, state := range s {
@@ -111,22 +111,22 @@ func TestFateOf(t *testing.T) {
 	deleted.DeletionTimestamp = &metav1.Time{}
 	for name, c := range map[string]struct {
 		pod  corev1.Pod
-		want Fate
+		want PodState
 	}{
-		"new":               {in(corev1.PodPending), Fate{Waiting: "Pending"}},
-		"being made":        {in(corev1.PodPending, waits("ContainerCreating", "")), Fate{Waiting: "ContainerCreating"}},
-		"runs":              {in(corev1.PodRunning, corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), Fate{Waiting: "Running"}},
-		"ended":             {in(corev1.PodRunning, ended(0, "Completed", "")), Fate{Ended: true}},
-		"succeeded":         {in(corev1.PodSucceeded), Fate{Ended: true}},
-		"no image":          {in(corev1.PodPending, waits("ErrImagePull", "failed to pull\n and unpack")), Fate{Failed: "ErrImagePull: failed to pull and unpack"}},
-		"still no image":    {in(corev1.PodPending, waits("ImagePullBackOff", "Back-off pulling")), Fate{Failed: "ImagePullBackOff: Back-off pulling"}},
-		"cannot be started": {in(corev1.PodFailed, ended(128, "StartError", `exec: "/bin/sh": no such file`)), Fate{Failed: `StartError: exec: "/bin/sh": no such file`}},
-		"failed":            {in(corev1.PodFailed, ended(2, "Error", "")), Fate{Failed: "Error: it ended with exit code 2"}},
-		"too much memory":   {in(corev1.PodFailed, ended(137, "OOMKilled", "")), Fate{Failed: "OOMKilled: it ended with exit code 137"}},
-		"not taken":         {refused, Fate{Failed: "OutOfpods: Node didn't have enough resource: pods"}},
-		"deleted":           {deleted, Fate{Failed: "it was deleted"}},
+		"new":               {in(corev1.PodPending), PodState{Waiting: "Pending"}},
+		"being made":        {in(corev1.PodPending, waits("ContainerCreating", "")), PodState{Waiting: "ContainerCreating"}},
+		"runs":              {in(corev1.PodRunning, corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), PodState{Waiting: "Running"}},
+		"ended":             {in(corev1.PodRunning, ended(0, "Completed", "")), PodState{Ended: true}},
+		"succeeded":         {in(corev1.PodSucceeded), PodState{Ended: true}},
+		"no image":          {in(corev1.PodPending, waits("ErrImagePull", "failed to pull\n and unpack")), PodState{Failed: "ErrImagePull: failed to pull and unpack"}},
+		"still no image":    {in(corev1.PodPending, waits("ImagePullBackOff", "Back-off pulling")), PodState{Failed: "ImagePullBackOff: Back-off pulling"}},
+		"cannot be started": {in(corev1.PodFailed, ended(128, "StartError", `exec: "/bin/sh": no such file`)), PodState{Failed: `StartError: exec: "/bin/sh": no such file`}},
+		"failed":            {in(corev1.PodFailed, ended(2, "Error", "")), PodState{Failed: "Error: it ended with exit code 2"}},
+		"too much memory":   {in(corev1.PodFailed, ended(137, "OOMKilled", "")), PodState{Failed: "OOMKilled: it ended with exit code 137"}},
+		"not taken":         {refused, PodState{Failed: "OutOfpods: Node didn't have enough resource: pods"}},
+		"deleted":           {deleted, PodState{Failed: "it was deleted"}},
 	} {
-		if got := FateOf(&c.pod); got != c.want {
+		if got := PodStateOf(&c.pod); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}

@@ -36,8 +36,8 @@ type apiServer struct {
 	// logs are by pod, stats by node.
 	logs, stats map[string]string
 
-	// peeks are Jobs' pods: each ends at once.
-	peeks bool
+	// probes are Jobs' pods: each ends at once.
+	probes bool
 
 	// onAsk, if set, is called with each request.
 	onAsk func(ask string)
@@ -141,8 +141,8 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case resource == "jobs" && verb != "list":
 		fmt.Fprint(w, `{}`)
 	case verb == "watch":
-		if s.peeks {
-			fmt.Fprint(w, `{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"peek","resourceVersion":"2"},"status":{"phase":"Succeeded"}}}`)
+		if s.probes {
+			fmt.Fprint(w, `{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"probe","resourceVersion":"2"},"status":{"phase":"Succeeded"}}}`)
 			w.(http.Flusher).Flush()
 		}
 		<-r.Context().Done()

@@ -50,9 +50,9 @@ type DiagnoseRequest struct {
 	// Kubelet, if set, connects to a node's Talos API, to ask it about the kubelet. If it
 	// is not set where it would be, the Collector's NoTalos says why.
 	Kubelet func(snapshot.Machine) TalosNode
-	// Peek, if set, looks through the eyes of the kubelets of which Talos does not tell
+	// KubeletProbe, if set, looks through the eyes of the kubelets of which Talos does not tell
 	// what they see. It makes something in the cluster for that, and takes it away.
-	Peek Peeker
+	KubeletProbe KubeletProber
 	// Limit is how many nodes are looked at, and how many requests are made, at once; 0
 	// is no limit. Timeout is each look's own; 0 is none.
 	Limit   int

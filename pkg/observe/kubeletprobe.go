@@ -14,24 +14,24 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// Peeker looks through a kubelet's eyes without its node's Talos API.
-type Peeker interface {
-	// Peek looks at a node, with a pod of the image.
-	Peek(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error)
+// KubeletProber looks through a kubelet's eyes without its node's Talos API.
+type KubeletProber interface {
+	// Probe looks at a node, with a pod of the image.
+	Probe(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error)
 }
 
-// peekOf has a pod look where Talos did not tell of the mounts. What Talos told of the
+// probeKubelet has a pod look where Talos did not tell of the mounts. What Talos told of the
 // rest stays; without that the configuration is unknown, as before.
-func (d *diagnosis) peekOf(ctx context.Context, n snapshot.Node, told snapshot.Section[mounts.NodeState]) (snapshot.Section[mounts.NodeState], snapshot.Section[snapshot.Probe]) {
-	if d.request.Peek == nil || told.Value != nil && seenOrDown(told.Value.View) {
+func (d *diagnosis) probeKubelet(ctx context.Context, n snapshot.Node, told snapshot.Section[mounts.NodeState]) (snapshot.Section[mounts.NodeState], snapshot.Section[snapshot.Probe]) {
+	if d.request.KubeletProbe == nil || told.Value != nil && seenOrDown(told.Value.View) {
 		return told, snapshot.Section[snapshot.Probe]{}
 	}
-	if why := d.noPeek(n); why != "" {
+	if why := d.whyNotProbed(n); why != "" {
 		return told, snapshot.Unread[snapshot.Probe](why)
 	}
 	volumes := sorted(d.objects.volumes)
 	state := d.stateOf(volumes, n, told)
-	answer, err := d.request.Peek.Peek(ctx, n.Name, d.s.Install.Image, look(state, d.dirs(volumes, n.Name)))
+	answer, err := d.request.KubeletProbe.Probe(ctx, n.Name, d.s.Install.Image, look(state, d.dirs(volumes, n.Name)))
 	if err != nil {
 		return told, snapshot.Unread[snapshot.Probe](err.Error())
 	}
@@ -46,8 +46,8 @@ func (d *diagnosis) peekOf(ctx context.Context, n snapshot.Node, told snapshot.S
 // seenOrDown tells that Talos told of the mounts, or that there is no kubelet to have any.
 func seenOrDown(view *mounts.View) bool { return view != nil && (view.HasMounts() || view.PID == 0) }
 
-// noPeek is why no pod can look at a node; empty if one can.
-func (d *diagnosis) noPeek(n snapshot.Node) string {
+// whyNotProbed is why no pod can look at a node; empty if one can.
+func (d *diagnosis) whyNotProbed(n snapshot.Node) string {
 	switch {
 	case n.NotReady != "": // Its kubelet starts no pod.
 		return n.NotReady

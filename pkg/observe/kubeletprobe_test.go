@@ -21,8 +21,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// peeker is a look by a Job that answers, or fails.
-type peeker struct {
+// fakeProber is a look by a Job that answers, or fails.
+type fakeProber struct {
 	answer kubeletprobe.Answer
 	err    error
 	// hang, if set, is the node that does not answer.
@@ -32,7 +32,7 @@ type peeker struct {
 	asked []string
 }
 
-func (p *peeker) Peek(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error) {
+func (p *fakeProber) Probe(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error) {
 	p.mu.Lock()
 	p.asked = append(p.asked, fmt.Sprint(node, " ", image, " ", dirs))
 	p.mu.Unlock()
@@ -71,42 +71,42 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 	for name, c := range map[string]struct {
 		change  func(*apiServer)
 		talos   TalosNode // nil: Talos is not asked, for want of a talosconfig
-		peek    *peeker
+		prober  *fakeProber
 		probe   string // its problem
 		asked   bool
 		kubelet func(snapshot.Section[mounts.NodeState]) bool
 	}{
-		"no talosconfig": {peek: &peeker{answer: kubeletprobe.Answer{View: seen(7), Started: at}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+		"no talosconfig": {prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7), Started: at}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			v := k.Value
 			return v != nil && v.View.PID == 7 && v.ConfigProblem == "no talosconfig" && v.Version.String() == "v1.13.9" && v.Volumes["pv-w-1"] != "" && v.Ready && v.Node == "w-1"
 		}},
-		"Talos tells everything": {talos: told{view: seen(5)}, peek: &peeker{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value.View.PID == 5 }},
-		"Talos tells that no kubelet runs": {talos: told{view: mounts.View{MountsProblem: "no kubelet runs"}}, peek: &peeker{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+		"Talos tells everything": {talos: told{view: seen(5)}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value.View.PID == 5 }},
+		"Talos tells that no kubelet runs": {talos: told{view: mounts.View{MountsProblem: "no kubelet runs"}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			return k.Value.View.MountsProblem == "no kubelet runs"
 		}},
-		"the role is too weak for mounts": {talos: told{fakeTalos{config: errors.New("not for you")}, mounts.View{PID: 5, MountsProblem: "nor this"}}, peek: &peeker{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+		"the role is too weak for mounts": {talos: told{fakeTalos{config: errors.New("not for you")}, mounts.View{PID: 5, MountsProblem: "nor this"}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			return k.Value.View.PID == 7 && k.Value.ConfigProblem == "not for you" && k.Value.Version.String() == "v1.13.9"
 		}},
-		"Talos does not show the view": {talos: fakeTalos{view: errors.New("gone")}, peek: &peeker{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+		"Talos does not show the view": {talos: fakeTalos{view: errors.New("gone")}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			return k.Value.View.PID == 7 && k.Value.ViewProblem == "" && k.Value.ConfigProblem == ""
 		}},
-		"Talos does not answer": {talos: fakeTalos{verify: errors.New("no answer from Talos")}, peek: &peeker{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+		"Talos does not answer": {talos: fakeTalos{verify: errors.New("no answer from Talos")}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			return k.Value.View.PID == 7 && k.Value.ConfigProblem == "no answer from Talos"
 		}},
-		"the Job fails": {peek: &peeker{err: errors.New("ErrImagePull")}, asked: true, probe: "ErrImagePull", kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value == nil && k.Why() == "no talosconfig" }},
-		"the Job fails beside Talos": {talos: fakeTalos{view: errors.New("gone")}, peek: &peeker{err: errors.New("ErrImagePull")}, asked: true, probe: "ErrImagePull", kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+		"the Job fails": {prober: &fakeProber{err: errors.New("ErrImagePull")}, asked: true, probe: "ErrImagePull", kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value == nil && k.Why() == "no talosconfig" }},
+		"the Job fails beside Talos": {talos: fakeTalos{view: errors.New("gone")}, prober: &fakeProber{err: errors.New("ErrImagePull")}, asked: true, probe: "ErrImagePull", kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			return k.Value.View == nil && k.Value.ViewProblem == "gone"
 		}},
 		"the node is NotReady": {change: func(s *apiServer) {
 			change(s, func(n *corev1.Node) {
 				n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, Reason: "NodeStatusUnknown"}}
 			})
-		}, peek: &peeker{}, probe: "the node is NotReady (NodeStatusUnknown)"},
-		"another system": {change: func(s *apiServer) { change(s, func(n *corev1.Node) { n.Status.NodeInfo.OSImage = "Debian" }) }, peek: &peeker{}, probe: "the node does not run Talos"},
+		}, prober: &fakeProber{}, probe: "the node is NotReady (NodeStatusUnknown)"},
+		"another system": {change: func(s *apiServer) { change(s, func(n *corev1.Node) { n.Status.NodeInfo.OSImage = "Debian" }) }, prober: &fakeProber{}, probe: "the node does not run Talos"},
 		"no provisioner": {change: func(s *apiServer) {
 			s.objects = slices.DeleteFunc(s.objects, func(o metav1.Object) bool { _, is := o.(*appsv1.DaemonSet); return is })
-		}, peek: &peeker{}, probe: "no DaemonSet that runs the local volume static provisioner in any namespace"},
-		"the node could not be read": {change: func(s *apiServer) { s.forbidden = []string{"get nodes", "list nodes"} }, peek: &peeker{}, probe: `nodes "w-1" is forbidden: not for you`},
+		}, prober: &fakeProber{}, probe: "no DaemonSet that runs the local volume static provisioner in any namespace"},
+		"the node could not be read": {change: func(s *apiServer) { s.forbidden = []string{"get nodes", "list nodes"} }, prober: &fakeProber{}, probe: `nodes "w-1" is forbidden: not for you`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(3)
@@ -114,7 +114,7 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 			if c.change != nil {
 				c.change(s)
 			}
-			collector, r := &Collector{Client: s.client(t)}, DiagnoseRequest{Targets: dbPod, Peek: c.peek}
+			collector, r := &Collector{Client: s.client(t)}, DiagnoseRequest{Targets: dbPod, KubeletProbe: c.prober}
 			if c.talos != nil {
 				r.Kubelet = func(snapshot.Machine) TalosNode { return c.talos }
 			} else {
@@ -135,8 +135,8 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 			if c.asked {
 				want = []string{"w-1 registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0 [/var/lib/disks/block]"}
 			}
-			if !slices.Equal(c.peek.asked, want) {
-				t.Errorf("asked %q, want %q", c.peek.asked, want)
+			if !slices.Equal(c.prober.asked, want) {
+				t.Errorf("asked %q, want %q", c.prober.asked, want)
 			}
 			if name == "no talosconfig" && (n.KubeletStarted == nil || !n.KubeletStarted.Equal(at)) {
 				t.Errorf("the kubelet started at %v", n.KubeletStarted)
@@ -162,13 +162,13 @@ func TestAJobHasNoImageOfATenant(t *testing.T) {
 		"a name is the same in every namespace": {level: "baseline", request: DiagnoseRequest{DaemonSet: "provisioner"}, want: unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, p := cluster(1), &peeker{answer: kubeletprobe.Answer{View: seen(7)}}
+			s, p := cluster(1), &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}
 			for _, o := range s.objects {
 				if ns, ok := o.(*corev1.Namespace); ok && ns.Name == "local-storage" {
 					ns.Labels = map[string]string{labelPodSecurity: c.level}
 				}
 			}
-			c.request.Peek = p
+			c.request.KubeletProbe = p
 			got := diagnose(t, s, c.request)
 			if problem := got.Nodes[0].Probe.Problem; problem != c.want || (len(p.asked) == 0) != (c.want != "") {
 				t.Errorf("%q, want %q; asked %q", problem, c.want, p.asked)
@@ -180,9 +180,9 @@ func TestAJobHasNoImageOfATenant(t *testing.T) {
 // Without being asked for nothing is made, and no more at once than the run allows; a node
 // that hangs ends by itself.
 func TestAJobHasTheBoundsOfTheRun(t *testing.T) {
-	p := &peeker{answer: kubeletprobe.Answer{View: seen(7)}, hang: "w-1"}
+	p := &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}, hang: "w-1"}
 	c := &Collector{Client: cluster(3).client(t), NoTalos: "no talosconfig"}
-	got, err := c.Diagnose(t.Context(), DiagnoseRequest{Peek: p, Limit: 1, Timeout: 50 * time.Millisecond})
+	got, err := c.Diagnose(t.Context(), DiagnoseRequest{KubeletProbe: p, Limit: 1, Timeout: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func (d *diagnosis) lookAt(ctx context.Context, n *snapshot.Node) {
 	ways.Go(within(func(ctx context.Context) { n.Talos = d.talosOf(ctx, was) }))
 	ways.Go(func() {
 		within(func(ctx context.Context) { n.Kubelet, n.Selections = d.kubeletOf(ctx, was) })()
-		within(func(ctx context.Context) { n.Kubelet, n.Probe = d.peekOf(ctx, was, n.Kubelet) })()
+		within(func(ctx context.Context) { n.Kubelet, n.Probe = d.probeKubelet(ctx, was, n.Kubelet) })()
 	})
 	ways.Go(within(func(ctx context.Context) { n.Stats = d.statsOf(ctx, was) }))
 	ways.Wait()

@@ -59,11 +59,11 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 		}, []string{"create pods/exec", "list jobs"}},
 		// Beside doctor, and in kube-system.
 		"doctor-probe": {func(t *testing.T, s *apiServer) {
-			peeks := &kube.Peeks{Client: s.client(t)}
-			for _, s.peeks = range []bool{true, false} {
+			probes := &kube.KubeletProbes{Client: s.client(t)}
+			for _, s.probes = range []bool{true, false} {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
-				if _, err := peeks.Peek(ctx, "w-1", "image", nil); err == nil {
+				if _, err := probes.Probe(ctx, "w-1", "image", nil); err == nil {
 					t.Error("an answer that has nothing in it is taken for one")
 				}
 			}

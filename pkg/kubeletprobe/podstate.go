@@ -11,8 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Fate is what has become of a Job's pod.
-type Fate struct {
+// PodState is what has become of a Job's pod.
+type PodState struct {
 	// Ended: it has said all that it had to say, and its log can be read.
 	Ended bool
 	// Failed is why it will never do so, in the pod's own words.
@@ -28,32 +28,32 @@ var final = []string{
 	"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError",
 }
 
-// FateOf judges the pod as it is now.
-func FateOf(pod *corev1.Pod) Fate {
+// PodStateOf judges the pod as it is now.
+func PodStateOf(pod *corev1.Pod) PodState {
 	for _, c := range pod.Status.ContainerStatuses {
 		switch s := c.State; {
 		case s.Terminated != nil && s.Terminated.ExitCode == 0:
-			return Fate{Ended: true}
+			return PodState{Ended: true}
 		case s.Terminated != nil:
-			return Fate{Failed: said(cmp.Or(s.Terminated.Reason, "Error"), cmp.Or(s.Terminated.Message, fmt.Sprintf("it ended with exit code %d", s.Terminated.ExitCode)))}
+			return PodState{Failed: said(cmp.Or(s.Terminated.Reason, "Error"), cmp.Or(s.Terminated.Message, fmt.Sprintf("it ended with exit code %d", s.Terminated.ExitCode)))}
 		case s.Waiting != nil && slices.Contains(final, s.Waiting.Reason):
-			return Fate{Failed: said(s.Waiting.Reason, s.Waiting.Message)}
+			return PodState{Failed: said(s.Waiting.Reason, s.Waiting.Message)}
 		}
 	}
 	switch {
 	case pod.Status.Phase == corev1.PodSucceeded:
-		return Fate{Ended: true}
+		return PodState{Ended: true}
 	case pod.Status.Phase == corev1.PodFailed: // The kubelet did not take it, or it took too long.
-		return Fate{Failed: said(cmp.Or(pod.Status.Reason, "Failed"), pod.Status.Message)}
+		return PodState{Failed: said(cmp.Or(pod.Status.Reason, "Failed"), pod.Status.Message)}
 	case pod.DeletionTimestamp != nil:
-		return Fate{Failed: "it was deleted"}
+		return PodState{Failed: "it was deleted"}
 	}
 	for _, c := range pod.Status.ContainerStatuses {
 		if w := c.State.Waiting; w != nil {
-			return Fate{Waiting: said(w.Reason, w.Message)}
+			return PodState{Waiting: said(w.Reason, w.Message)}
 		}
 	}
-	return Fate{Waiting: said(string(pod.Status.Phase), pod.Status.Message)}
+	return PodState{Waiting: said(string(pod.Status.Phase), pod.Status.Message)}
 }
 
 // said is a reason with its message, in one line.
