@@ -28,6 +28,7 @@ type layer struct {
 func layers() []layer {
 	return []layer{
 		{"command line", []string{"cmd/kubectl-talosdisk", "pkg/cmd", "pkg/output", "docs"}},
+		{"engine", []string{"pkg/cluster"}},
 		{"observe", []string{"pkg/observe"}},
 		{"reach", []string{"pkg/kube", "pkg/talos", "pkg/exec"}},
 		{"decide", []string{"pkg/doctor", "pkg/link"}},

@@ -75,6 +75,9 @@ var only = map[string][]string{
 	"k8s.io/client-go/tools/remotecommand":     {"pkg/exec"},
 	module + "pkg/output":                      {"pkg/cmd"},
 	module + "pkg/cmd":                         {"cmd", "hack"},
+	module + "pkg/cluster":                     {"pkg/cmd"},
+	module + "pkg/observe":                     {"pkg/cluster", "pkg/cmd"},
+	module + "pkg/exec":                        {"pkg/cluster", "pkg/kube", "pkg/observe"},
 	"k8s.io/cli-runtime/pkg/genericclioptions": {"pkg/cmd", "pkg/output"},
 	"k8s.io/client-go/plugin/pkg/client/auth":  {"cmd"},
 }
@@ -120,7 +123,7 @@ var pure = []string{"pkg/disk", "pkg/kubeletprobe", "pkg/provisioner", "pkg/snap
 // clients are what can reach a cluster, a node or a terminal.
 var clients = []string{
 	"k8s.io/client-go", "k8s.io/cli-runtime", "k8s.io/kubectl", "github.com/siderolabs", "github.com/spf13/cobra", "os/exec",
-	module + "pkg/exec", module + "pkg/observe", module + "pkg/talos", module + "pkg/output",
+	module + "pkg/exec", module + "pkg/cluster", module + "pkg/observe", module + "pkg/talos", module + "pkg/output",
 }
 
 func TestRoomsThatDecideReachNothing(t *testing.T) {

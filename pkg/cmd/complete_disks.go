@@ -67,12 +67,13 @@ func (s *shared) completeFromNodes(ctx context.Context, f func(context.Context, 
 	defer cancel()
 	found := make(chan []string, 1)
 	go func() {
-		c, err := s.connect(clusterOptions{run: runOptions(*newRunFlags())})
+		common := commonOptions{shared: s, bounds: runOptions(*newRunFlags())}
+		c, err := common.connect()
 		if err != nil {
 			found <- nil
 			return
 		}
-		found <- f(ctx, &observe.Collector{Client: c.client, Pods: c.pods})
+		found <- f(ctx, c.Observer())
 	}()
 	select {
 	case names := <-found:

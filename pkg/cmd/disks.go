@@ -15,6 +15,7 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
@@ -22,15 +23,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// disksFlags are the flags of disks.
-type disksFlags struct {
-	clusterFlags
-	talosFlags
-	output *output.Flags
-}
-
 func newDisks(s *shared) *cobra.Command {
-	flags := &disksFlags{clusterFlags: newClusterFlags(), output: output.NewFlags()}
+	flags := newCommonFlags()
 	cmd := &cobra.Command{
 		Use:   "disks [DISK...]",
 		Short: "List the disks of every node, and what uses them",
@@ -63,39 +57,25 @@ func newDisks(s *shared) *cobra.Command {
 			# The serials of one node's disks
 			kubectl talosdisk disks --nodes w-1 -o custom-columns=NAME:.name,SERIAL:.serial`),
 		ValidArgsFunction: s.completeDisks,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			options, err := flags.ToOptions(s, args)
-			if err != nil {
-				return usage(cmd, err)
-			}
-			return options.cluster.run.within(cmd.Context(), options.run)
-		},
+		RunE:              runE(flags.run, func(args []string) (*disksOptions, error) { return toDisksOptions(s, &flags, args) }),
 	}
-	flags.clusterFlags.AddFlags(cmd.Flags())
-	flags.talosFlags.AddFlags(cmd.Flags())
-	flags.output.AddFlags(cmd.Flags())
+	flags.AddFlags(cmd.Flags())
 	return cmd
 }
 
 // disksOptions are what disks needs to run.
 type disksOptions struct {
-	*shared
-	cluster clusterOptions
-	talos   talosOptions
-	printer *output.Printer
-	args    []disk.Arg
+	commonOptions
+	args []disk.Arg
 }
 
-// ToOptions checks everything that can be checked without a server.
-func (f *disksFlags) ToOptions(s *shared, args []string) (*disksOptions, error) {
-	o := &disksOptions{shared: s, talos: f.talosFlags.ToOptions()}
-	var err error
-	if o.cluster, err = f.clusterFlags.ToOptions(); err != nil {
+// toDisksOptions checks everything that can be checked without a server.
+func toDisksOptions(s *shared, flags *commonFlags, args []string) (*disksOptions, error) {
+	common, err := flags.ToOptions(s)
+	if err != nil {
 		return nil, err
 	}
-	if o.printer, err = f.output.ToPrinter(); err != nil {
-		return nil, err
-	}
+	o := &disksOptions{commonOptions: common}
 	for _, arg := range args {
 		parsed, err := disk.ParseArg(arg)
 		if err != nil {
@@ -113,23 +93,23 @@ type diskList struct {
 }
 
 func (o *disksOptions) run(ctx context.Context) error {
-	c, err := o.connect(o.cluster)
+	c, err := o.connect()
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	if err := c.askTalos(ctx, o.talos); err != nil {
+	defer c.Close()
+	if err := c.AskTalos(ctx, o.talos); err != nil {
 		return err
 	}
 	closely := []string{"*"}
 	if len(o.args) > 0 {
 		closely = link.Closely(o.args)
 	}
-	s, err := c.observe(ctx, observe.Request{Closely: closely, Users: true, Podless: true, Every: true})
+	s, err := c.Observe(ctx, observe.Request{Closely: closely, Users: true, Podless: true, Every: true})
 	if err != nil {
 		return err
 	}
-	items, err := decided(ctx, func() ([]link.DiskUse, error) {
+	items, err := cluster.Decided(ctx, func() ([]link.DiskUse, error) {
 		all := link.Inventory(s)
 		if len(o.args) > 0 {
 			all = link.Select(s, all, o.args)
@@ -140,7 +120,7 @@ func (o *disksOptions) run(ctx context.Context) error {
 		return err
 	}
 	list := diskList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "DiskList"}, Items: items}
-	o.warn(c, s, list.Items)
+	o.warnOf(s, list.Items)
 	if err := o.printer.Print(o.Out, list, func() *metav1.Table { return disksTable(s, list.Items) }); err != nil {
 		return err
 	}
@@ -152,7 +132,7 @@ func (o *disksOptions) run(ctx context.Context) error {
 		}
 		parts = append(parts, others...)
 	}
-	if unread := talosUnread(s); o.talos.asked() && len(unread) > 0 {
+	if unread := talosUnread(s); o.talos.Asked() && len(unread) > 0 {
 		if len(parts) == 0 {
 			unlookedNodes = "the Talos API could not be read everywhere"
 		}
@@ -167,15 +147,14 @@ func (o *disksOptions) run(ctx context.Context) error {
 	return errors.Join(failure.Several(unlookedNodes, parts), context.Cause(ctx))
 }
 
-// warn says on stderr what is wrong with disks, and what could not be seen.
-func (o *disksOptions) warn(c *cluster, s *snapshot.Snapshot, disks []link.DiskUse) {
-	style := o.Colour.Style(o.ErrOut)
+// warnOf says on stderr what is wrong with disks, and what could not be seen.
+func (o *disksOptions) warnOf(s *snapshot.Snapshot, disks []link.DiskUse) {
 	for _, u := range disks {
 		if u.Drift != "" {
-			fmt.Fprintf(o.ErrOut, "%s %s: %s\n", style.Warning("warning:"), u.Metadata.Name, u.Drift)
+			o.warn(fmt.Sprintf("%s: %s", u.Metadata.Name, u.Drift))
 		}
 		if u.Conflict != "" {
-			fmt.Fprintf(o.ErrOut, "%s %s %s\n", style.Warning("warning:"), u.Metadata.Name, u.Conflict)
+			o.warn(fmt.Sprintf("%s %s", u.Metadata.Name, u.Conflict))
 		}
 	}
 	for _, u := range toldByTalosAlone(s) {
@@ -183,11 +162,11 @@ func (o *disksOptions) warn(c *cluster, s *snapshot.Snapshot, disks []link.DiskU
 		if len(u.Nodes) > 1 {
 			are = "are"
 		}
-		fmt.Fprintf(o.ErrOut, "note: %s %s told by Talos alone: %s\n", some(u.Nodes), are, u.Why)
+		o.note(fmt.Sprintf("%s %s told by Talos alone: %s", u.Where(), are, u.Why))
 	}
-	c.noteNoTalos(s, "disks that Talos uses are told only by what the pods see")
-	if !o.talos.asked() {
-		c.warnTalos(s)
+	o.noteNoTalos(s, "disks that Talos uses are told only by what the pods see")
+	if !o.talos.Asked() {
+		o.warnTalos(s)
 	}
 }
 
@@ -195,7 +174,7 @@ func (o *disksOptions) warn(c *cluster, s *snapshot.Snapshot, disks []link.DiskU
 func toldByTalosAlone(s *snapshot.Snapshot) []link.Unread {
 	var all []link.Unread
 	for _, n := range s.Nodes {
-		if !byTalosAlone(s, n) {
+		if !s.SeenByTalosAlone(n) {
 			continue
 		}
 		why := n.View.Why()

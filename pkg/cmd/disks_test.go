@@ -4,22 +4,18 @@ package cmd
 
 import (
 	"bytes"
-	"errors"
-	"os"
-	"path/filepath"
+	"io"
 	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
 
 // observed is a cluster of three nodes: one that its pod and its Talos API told of, one whose Talos API gave no answer,
@@ -89,8 +85,7 @@ func TestDisksTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out, errOut bytes.Buffer
-		o := &disksOptions{shared: &shared{IOStreams: genericiooptions.IOStreams{ErrOut: &errOut}}}
-		o.warn(&cluster{shared: o.shared}, s, disks)
+		disksTo(&errOut).warnOf(s, disks)
 		if err := printer.Print(&out, diskList{Items: disks}, func() *metav1.Table { return disksTable(s, disks) }); err != nil {
 			t.Fatal(err)
 		}
@@ -136,80 +131,31 @@ func TestDisksTableOfLinksAndVolumes(t *testing.T) {
 	golden(t, "disks-rows", result{out.String(), "", 0})
 }
 
-// TestNodesOfAClusterWithoutAProvisioner: all are kept, and those that Talos did not tell of are an error.
-func TestNodesOfAClusterWithoutAProvisioner(t *testing.T) {
+// disksTo is a run of disks that says on errOut what it has to say.
+func disksTo(errOut io.Writer) *disksOptions {
+	return &disksOptions{commonOptions: commonOptions{shared: &shared{IOStreams: genericiooptions.IOStreams{ErrOut: errOut}}}}
+}
+
+// TestNodesWithoutAProvisioner: those that Talos did not tell of are an error.
+func TestNodesWithoutAProvisioner(t *testing.T) {
 	var errOut bytes.Buffer
-	c := &cluster{shared: &shared{IOStreams: genericiooptions.IOStreams{ErrOut: &errOut}}}
 	why := snapshot.Unread[snapshot.PodView]("there is no provisioner in the cluster")
 	talos := snapshot.Read(snapshot.Talos{Disks: snapshot.Read([]snapshot.TalosDisk{{Name: "vda", Size: 1 << 30}})})
-	s := &snapshot.Snapshot{Unread: map[string]string{snapshot.PartInstall: "none"}, Nodes: []snapshot.Node{{Name: "w-1", View: why, Talos: talos}, {Name: "w-2", View: why, Talos: talos}, {Name: "w-3", View: why}}}
-	if err := c.leaveOut(s, s.WantedBy); err != nil || len(s.Nodes) != 3 {
-		t.Errorf("%v, %v", s.Nodes, err)
+	s := &snapshot.Snapshot{
+		Unread: map[string]string{snapshot.PartInstall: "none"},
+		Nodes:  []snapshot.Node{{Name: "w-1", View: why, Talos: talos}, {Name: "w-2", View: why, Talos: talos}, {Name: "w-3", View: why}},
 	}
-	(&disksOptions{shared: c.shared}).warn(c, s, nil)
+	disksTo(&errOut).warnOf(s, nil)
 	if want := "note: nodes w-1, w-2 are told by Talos alone: there is no provisioner in the cluster\n"; !strings.HasPrefix(errOut.String(), want) {
 		t.Errorf("said %q, want %q", errOut.String(), want)
 	}
 	if parts := unlooked(s); len(parts) != 1 || parts[0].Subject != "node w-3" {
 		t.Errorf("%v", parts)
 	}
-	if err := c.leaveOut(&snapshot.Snapshot{}, nil); err == nil || err.Error() != "the cluster has no nodes" || failure.Hint(err) == "" {
-		t.Errorf("without nodes: %v", err)
-	}
 }
 
-// The Talos API is used where it is at hand. Only who asked for it is told by an error that it is not.
-func TestTalosIsOptional(t *testing.T) {
-	dir := t.TempDir()
-	empty, broken := filepath.Join(dir, "empty"), filepath.Join(dir, "broken")
-	if err := errors.Join(os.WriteFile(empty, []byte("context: ''\ncontexts: {}\n"), 0o600), os.WriteFile(broken, []byte("context: x\ncontexts: {y: {}}\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		env     string
-		options talos.Options
-		err     string // empty: there is none
-		why     string
-		missing bool
-	}{
-		"nothing":             {why: "no talosconfig was found", missing: true},
-		"of the environment":  {env: broken, why: "it has no context \"x\""},
-		"named":               {options: talos.Options{Path: broken}, err: "it has no context \"x\""},
-		"named, missing":      {options: talos.Options{Path: filepath.Join(dir, "none")}, err: "no such file"},
-		"named, empty":        {options: talos.Options{Path: empty}, err: "it has no contexts"},
-		"a context asked for": {options: talos.Options{Context: "x"}, err: "no talosconfig was found"},
-		"endpoints asked for": {options: talos.Options{Endpoints: []string{"10.0.0.1"}}, err: "no talosconfig was found"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Setenv("HOME", dir)
-			t.Setenv("TALOS_HOME", "")
-			t.Setenv("TALOSCONFIG", c.env)
-			var cl cluster
-			err := cl.askTalos(t.Context(), talosOptions{c.options})
-			if (err != nil) != (c.err != "") || err != nil && (!strings.Contains(err.Error(), c.err) || failure.Hint(err) == "") {
-				t.Errorf("error %v, want %q", err, c.err)
-			}
-			if !strings.Contains(cl.noTalos, c.why) || (cl.noTalos != "") != (c.why != "") || cl.talosMissing != c.missing || cl.talos != nil {
-				t.Errorf("%+v", cl)
-			}
-		})
-	}
-}
-
-func TestNodesOfWhichTalosAloneTells(t *testing.T) {
+func TestNodesThatCouldNotBeLookedAt(t *testing.T) {
 	s := observed()
-	c := &cluster{shared: &shared{IOStreams: genericiooptions.IOStreams{ErrOut: &bytes.Buffer{}}}}
-	s.Nodes = append(s.Nodes, snapshot.Node{Name: "cp-2", View: snapshot.Unread[snapshot.PodView]("a taint"), Talos: snapshot.Unread[snapshot.Talos]("no answer")})
-	if err := c.leaveOut(s, s.WantedBy); err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, n := range s.Nodes {
-		names = append(names, n.Name)
-	}
-	if got := strings.Join(names, " "); got != "cp-1 w-1 w-2" {
-		t.Errorf("kept %s", got)
-	}
 	if parts := unlooked(s); len(parts) != 0 {
 		t.Errorf("%v", parts)
 	}
@@ -221,12 +167,10 @@ func TestNodesOfWhichTalosAloneTells(t *testing.T) {
 		t.Errorf("%v", parts)
 	}
 	var errOut bytes.Buffer
-	c.shared.ErrOut, s.NoTalos = &errOut, "no talosconfig was found"
-	(&disksOptions{shared: c.shared}).warn(c, s, nil)
-	if want := "note: without the Talos API: no talosconfig was found; disks that Talos uses are told only by what the pods see\n"; !strings.HasSuffix(errOut.String(), want) || strings.Contains(errOut.String(), "warning") {
+	s.NoTalos = "no talosconfig was found"
+	disksTo(&errOut).warnOf(s, nil)
+	want := "note: without the Talos API: no talosconfig was found; disks that Talos uses are told only by what the pods see\n"
+	if !strings.HasSuffix(errOut.String(), want) || strings.Contains(errOut.String(), "warning") {
 		t.Errorf("said %q, want %q", errOut.String(), want)
-	}
-	if got := some([]string{"a", "b", "c", "d", "e", "f", "g"}); got != "nodes a, b, c, d, e and 2 more" {
-		t.Error(got)
 	}
 }

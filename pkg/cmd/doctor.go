@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -19,8 +18,8 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/docs"
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -28,10 +27,7 @@ import (
 
 // doctorFlags are the flags of doctor.
 type doctorFlags struct {
-	run         *runFlags
-	provisioner provisionerFlags
-	talosFlags
-	output        *output.Flags
+	commonFlags
 	AllNamespaces bool
 	Selector      string
 	Short, List   bool
@@ -42,7 +38,8 @@ type doctorFlags struct {
 }
 
 func newDoctor(s *shared) *cobra.Command {
-	flags := &doctorFlags{run: newRunFlags(), output: output.NewFlags(), FailOn: string(doctor.Error)}
+	flags := &doctorFlags{commonFlags: newCommonFlags(), FailOn: string(doctor.Error)}
+	flags.nodes = nil // -l chooses pods here.
 	cmd := &cobra.Command{
 		Use:   "doctor [TYPE/NAME...]",
 		Short: "Say why a pod does not get its disk, and what mends it",
@@ -79,13 +76,7 @@ func newDoctor(s *shared) *cobra.Command {
 			kubectl talosdisk doctor pod/nginx-pod --save-snapshot nginx.json
 			kubectl talosdisk doctor --from-snapshot nginx.json`),
 		ValidArgsFunction: s.completeTargets,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			options, err := flags.ToOptions(s, args)
-			if err != nil {
-				return usage(cmd, err)
-			}
-			return options.cluster.run.within(cmd.Context(), options.execute)
-		},
+		RunE:              runE(flags.run, func(args []string) (*doctorOptions, error) { return flags.ToOptions(s, args) }),
 	}
 	flags.AddFlags(cmd.Flags())
 	must(cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions(words(doctor.Severities()), cobra.ShellCompDirectiveNoFileComp)))
@@ -97,10 +88,7 @@ func newDoctor(s *shared) *cobra.Command {
 
 // AddFlags adds the flags of doctor.
 func (f *doctorFlags) AddFlags(fs *pflag.FlagSet) {
-	f.run.AddFlags(fs)
-	f.provisioner.AddFlags(fs)
-	f.talosFlags.AddFlags(fs)
-	f.output.AddFlags(fs)
+	f.commonFlags.AddFlags(fs)
 	fs.BoolVarP(&f.AllNamespaces, "all-namespaces", "A", f.AllNamespaces, "With -l: the pods of all namespaces.")
 	fs.StringVarP(&f.Selector, "selector", "l", f.Selector, "Diagnose the pods with these labels.")
 	fs.BoolVar(&f.Short, "short", f.Short, "One line for each cause.")
@@ -115,10 +103,7 @@ func (f *doctorFlags) AddFlags(fs *pflag.FlagSet) {
 
 // doctorOptions are what doctor needs to run.
 type doctorOptions struct {
-	*shared
-	cluster    clusterOptions
-	talos      talosOptions
-	printer    *output.Printer
+	commonOptions
 	request    observe.DiagnoseRequest
 	checks     doctor.Options
 	failOn     doctor.Severity
@@ -131,14 +116,10 @@ type doctorOptions struct {
 // ToOptions checks everything that can be checked without a server.
 func (f *doctorFlags) ToOptions(s *shared, args []string) (*doctorOptions, error) {
 	o := &doctorOptions{
-		shared: s, talos: f.talosFlags.ToOptions(), short: f.Short, list: f.List, save: f.Save, from: f.From, probe: f.Probe, failOn: doctor.Severity(f.FailOn),
+		short: f.Short, list: f.List, save: f.Save, from: f.From, probe: f.Probe, failOn: doctor.Severity(f.FailOn),
 	}
 	var err error
-	if o.cluster.run, err = f.run.ToOptions(); err != nil {
-		return nil, err
-	}
-	o.cluster.provisioner = f.provisioner.ToOptions()
-	if o.printer, err = f.output.ToPrinter(); err != nil {
+	if o.commonOptions, err = f.commonFlags.ToOptions(s); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(doctor.Severities(), o.failOn) {
@@ -175,8 +156,6 @@ func (f *doctorFlags) ToOptions(s *shared, args []string) (*doctorOptions, error
 		}
 	}
 	o.request.Namespace, o.request.AllNamespaces = namespace, f.AllNamespaces
-	o.request.ProvisionerNamespace, o.request.DaemonSet = o.cluster.provisioner.Namespace, o.cluster.provisioner.DaemonSet
-	o.request.Limit, o.request.Timeout, o.request.Exec = o.cluster.run.Concurrency, o.cluster.run.NodeTimeout, true
 	return o, nil
 }
 
@@ -240,7 +219,7 @@ func parseTargets(args []string, namespace string) ([]snapshot.Ref, error) {
 	return targets, nil
 }
 
-func (o *doctorOptions) execute(ctx context.Context) error {
+func (o *doctorOptions) run(ctx context.Context) error {
 	if o.list {
 		return o.printChecks()
 	}
@@ -252,9 +231,9 @@ func (o *doctorOptions) execute(ctx context.Context) error {
 		if err := saveSnapshot(o.save, s); err != nil {
 			return failure.Wrap(err, "the snapshot was not written", failure.Hint(err))
 		}
-		fmt.Fprintf(o.ErrOut, "note: wrote the snapshot to %q\n", o.save)
+		o.note(fmt.Sprintf("wrote the snapshot to %q", o.save))
 	}
-	report, err := decided(ctx, func() (doctor.Report, error) { return doctor.Run(s, o.checks), nil })
+	report, err := cluster.Decided(ctx, func() (doctor.Report, error) { return doctor.Run(s, o.checks), nil })
 	if err != nil {
 		return err
 	}
@@ -277,61 +256,15 @@ func (o *doctorOptions) look(ctx context.Context) (*snapshot.Snapshot, error) {
 	if o.from != "" {
 		return loadSnapshot(o.In, o.from)
 	}
-	c, err := o.connect(o.cluster)
+	c, err := o.connectTo(o.provisioner.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	defer c.close()
-	if err := c.askTalos(ctx, o.talos); err != nil {
+	defer c.Close()
+	if err := c.AskTalos(ctx, o.talos); err != nil {
 		return nil, err
 	}
-	if c.talos != nil {
-		o.request.Kubelet = func(m snapshot.Machine) observe.TalosNode { return c.talos.Node(m) }
-	}
-	warned := o.probeByJobs(c)
-	s, err := c.collector().Diagnose(ctx, o.request)
-	c.progress.Clear()
-	for _, text := range warned() {
-		fmt.Fprintf(o.ErrOut, "%s %s\n", o.Colour.Style(o.ErrOut).Warning("warning:"), text)
-	}
-	if err == nil {
-		err = context.Cause(ctx)
-	}
-	if err == nil && o.probe {
-		o.noteNotProbed(s)
-	}
-	return s, err
-}
-
-// probeByJobs makes the diagnosis look by Jobs, if it is to. What went wrong with them in the end
-// is told when it is over.
-func (o *doctorOptions) probeByJobs(c *cluster) (warned func() []string) {
-	var mu sync.Mutex
-	var all []string
-	if o.probe {
-		o.request.KubeletProbe = &kube.AllowedKubeletProbes{KubeletProbes: &kube.KubeletProbes{Client: c.client, Warn: func(text string) {
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, text)
-		}}}
-	}
-	return func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		slices.Sort(all)
-		return all
-	}
-}
-
-// noteNotProbed says that no Job was needed.
-func (o *doctorOptions) noteNotProbed(s *snapshot.Snapshot) {
-	looked := slices.DeleteFunc(slices.Clone(s.Nodes), func(n snapshot.Node) bool { return n.Aside })
-	switch {
-	case len(looked) == 0:
-		fmt.Fprintln(o.ErrOut, "note: --probe started nothing: no node belongs to what is diagnosed")
-	case !slices.ContainsFunc(looked, func(n snapshot.Node) bool { return n.Probe.Value != nil || n.Probe.Problem != "" }):
-		fmt.Fprintln(o.ErrOut, "note: --probe started nothing: Talos told what the kubelets see")
-	}
+	return c.Diagnose(ctx, cluster.Diagnosis{Request: o.request, Probe: o.probe})
 }
 
 func loadSnapshot(stdin io.Reader, name string) (*snapshot.Snapshot, error) {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 )
 
 // nodeFlags choose nodes.
@@ -149,6 +150,17 @@ const (
 	// dryRunServer also looks at the nodes, and changes nothing.
 	dryRunServer dryRun = "server"
 )
+
+// depth is how far a plan looks.
+func (d dryRun) depth() cluster.Depth {
+	switch d {
+	case dryRunClient:
+		return cluster.NoNode
+	case dryRunServer:
+		return cluster.LookOnly
+	}
+	return cluster.ToAct
+}
 
 // dryRunFlags let a command stop before it changes anything.
 type dryRunFlags struct {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"time"
@@ -17,22 +16,18 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // linkFlags are the flags of link.
 type linkFlags struct {
-	clusterFlags
-	talosFlags
+	commonFlags
 	confirmFlags
 	dryRunFlags
 	waitFlags
-	output   *output.Flags
 	Class    string
 	Name     string
 	Target   string
@@ -41,9 +36,7 @@ type linkFlags struct {
 }
 
 func newLink(s *shared) *cobra.Command {
-	flags := &linkFlags{
-		clusterFlags: newClusterFlags(), waitFlags: newWaitFlags(), output: output.NewFlags(), Target: string(disk.TargetAuto),
-	}
+	flags := &linkFlags{commonFlags: newCommonFlags(), waitFlags: newWaitFlags(), Target: string(disk.TargetAuto)}
 	cmd := &cobra.Command{
 		Use:   "link DISK...",
 		Short: "Link disks into a Block class, on every node",
@@ -79,13 +72,7 @@ func newLink(s *shared) *cobra.Command {
 			# Link a disk of one node although it has a filesystem
 			kubectl talosdisk link vdf --nodes w-2 --accept signature=w-2/vdf`),
 		ValidArgsFunction: s.completeDisks,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			options, err := flags.ToOptions(s, args)
-			if err != nil {
-				return usage(cmd, err)
-			}
-			return options.cluster.run.within(cmd.Context(), options.run)
-		},
+		RunE:              runE(flags.run, func(args []string) (*linkOptions, error) { return flags.ToOptions(s, args) }),
 	}
 	flags.AddFlags(cmd.Flags())
 	completeClass(s, cmd)
@@ -97,12 +84,10 @@ func newLink(s *shared) *cobra.Command {
 
 // AddFlags adds the flags of link.
 func (f *linkFlags) AddFlags(fs *pflag.FlagSet) {
-	f.clusterFlags.AddFlags(fs)
-	f.talosFlags.AddFlags(fs)
+	f.commonFlags.AddFlags(fs)
 	f.confirmFlags.AddFlags(fs)
 	f.dryRunFlags.AddFlags(fs)
 	f.waitFlags.AddFlags(fs)
-	f.output.AddFlags(fs)
 	fs.StringVar(&f.Class, "class", f.Class, "Class to link into. Needed if the provisioner has several with volumeMode Block.")
 	fs.StringVar(&f.Name, "name", f.Name, "Name of the link, if it is not to be the disk's. For one disk only.")
 	fs.StringVar(&f.Target, "target", f.Target, "What the link holds: auto (by-id, else by-path, else the name), by-id, by-path or name.")
@@ -112,10 +97,7 @@ func (f *linkFlags) AddFlags(fs *pflag.FlagSet) {
 
 // linkOptions are what link needs to run.
 type linkOptions struct {
-	*shared
-	cluster clusterOptions
-	talos   talosOptions
-	printer *output.Printer
+	commonOptions
 	request link.Request
 	plan    *link.Plan // from a file
 	dryRun  dryRun
@@ -125,12 +107,9 @@ type linkOptions struct {
 
 // ToOptions checks everything that can be checked without a server.
 func (f *linkFlags) ToOptions(s *shared, args []string) (*linkOptions, error) {
-	o := &linkOptions{shared: s, talos: f.talosFlags.ToOptions(), yes: f.Yes}
+	o := &linkOptions{yes: f.Yes}
 	var err error
-	if o.cluster, err = f.clusterFlags.ToOptions(); err != nil {
-		return nil, err
-	}
-	if o.printer, err = f.output.ToPrinter(); err != nil {
+	if o.commonOptions, err = f.commonFlags.ToOptions(s); err != nil {
 		return nil, err
 	}
 	if o.dryRun, err = f.dryRunFlags.ToOptions(); err != nil {
@@ -189,24 +168,24 @@ func readPlan(stdin io.Reader, name string) (*link.Plan, error) {
 }
 
 func (o *linkOptions) run(ctx context.Context) error {
-	c, err := o.connect(o.cluster)
+	c, err := o.connect()
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	if o.dryRun != dryRunClient {
-		if err := c.askTalos(ctx, o.talos); err != nil {
+		if err := c.AskTalos(ctx, o.talos); err != nil {
 			return err
 		}
 	}
-	s, plan, err := o.decide(ctx, c)
+	s, plan, err := c.PlanLinks(ctx, cluster.LinkPlanning{Request: o.request, Again: o.plan, Depth: o.dryRun.depth(), Wait: o.wait > 0})
 	if err != nil {
 		return err
 	}
-	if !c.talosMissing {
-		c.noteNoTalos(s, "a disk that Talos uses is refused only by what the pods see")
+	if !c.NoTalosconfig() {
+		o.noteNoTalos(s, "a disk that Talos uses is refused only by what the pods see")
 	}
-	c.warnTalos(s)
+	o.warnTalos(s)
 	if o.dryRun != dryRunNone {
 		if err := o.print(plan); err != nil {
 			return err
@@ -216,114 +195,14 @@ func (o *linkOptions) run(ctx context.Context) error {
 	if err := o.confirm(ctx, plan); err != nil {
 		return err
 	}
-	link.Apply(ctx, &plan, s.Install.Classes, c.pods)
-	o.record(ctx, c, s, &plan)
-	// No script is left waiting on a node while the volumes are waited for.
-	c.pods.Close()
-	if o.wait > 0 && ctx.Err() == nil {
-		wctx, stop := context.WithTimeout(ctx, o.wait)
-		link.Await(wctx, &plan, c.volumes(s), func() { c.progress.Show("waiting for PersistentVolumes, up to %s", o.wait) })
-		stop()
-		c.progress.Clear()
-	}
+	c.PerformLinks(ctx, s, &plan, o.wait)
 	if o.wait > 0 && ctx.Err() != nil {
-		fmt.Fprintln(o.ErrOut, "note: the PersistentVolumes were not waited for to the end; run it again to see them, and to record in them which disks they are")
+		o.note("the PersistentVolumes were not waited for to the end; run it again to see them, and to record in them which disks they are")
 	}
 	if err := o.print(plan); err != nil {
 		return err
 	}
 	return interrupted(linkErrors(plan, s, dryRunNone), context.Cause(ctx))
-}
-
-// decide observes and plans.
-func (o *linkOptions) decide(ctx context.Context, c *cluster) (*snapshot.Snapshot, link.Plan, error) {
-	request := observe.Request{Closely: link.Closely(o.request.Disks), Blind: o.dryRun == dryRunClient, StepsFollow: o.dryRun == dryRunNone}
-	if o.plan != nil {
-		request.Closely = o.plan.Disks()
-		if len(c.options.nodes.Patterns) == 0 {
-			c.options.nodes.Patterns = o.plan.Nodes()
-		}
-	} else {
-		request.Check = func(s *snapshot.Snapshot) error { return link.Check(s, o.request) }
-	}
-	s, err := o.observe(ctx, c, request)
-	if err != nil {
-		return nil, link.Plan{}, err
-	}
-	plan, err := o.planOf(ctx, s)
-	if err != nil || o.dryRun == dryRunClient {
-		return s, plan, err
-	}
-	plan, err = o.compare(ctx, c, s, plan, request.Closely)
-	return s, plan, err
-}
-
-// planOf is the plan of a request, or that of the file once more.
-func (o *linkOptions) planOf(ctx context.Context, s *snapshot.Snapshot) (link.Plan, error) {
-	return decided(ctx, func() (link.Plan, error) {
-		if o.plan != nil {
-			return link.DecideAgain(s, *o.plan)
-		}
-		return link.Decide(s, o.request)
-	})
-}
-
-// compare plans again with the disks in sight that may be those of the plan: of the nodes that were not chosen, and those
-// of any node that were not asked for, and so not read.
-func (o *linkOptions) compare(ctx context.Context, c *cluster, s *snapshot.Snapshot, plan link.Plan, closely []string) (link.Plan, error) {
-	defer c.progress.Clear()
-	if link.Shareable(s, plan) {
-		if err := c.collector().LookBeside(ctx, s); err != nil {
-			return link.Plan{}, err
-		}
-		c.progress.Clear()
-		for _, u := range link.Unseen(s) {
-			o.warn("whether %s has the same disks is not known: %s", some(u.Nodes), u.Why)
-		}
-		var err error
-		if plan, err = o.planOf(ctx, s); err != nil {
-			return link.Plan{}, err
-		}
-	}
-	unread := link.UnreadElsewhere(s, plan)
-	if len(unread) == 0 {
-		return plan, nil
-	}
-	nodes := slices.Sorted(maps.Keys(unread))
-	for _, n := range nodes {
-		closely = append(closely, unread[n]...)
-	}
-	if err := c.collector().LookCloser(ctx, s, nodes, closely); err != nil {
-		return link.Plan{}, err
-	}
-	return o.planOf(ctx, s)
-}
-
-// observe looks at the cluster, after it made sure that everything may be done.
-func (o *linkOptions) observe(ctx context.Context, c *cluster, request observe.Request) (*snapshot.Snapshot, error) {
-	if o.dryRun == dryRunClient {
-		return c.observe(ctx, request)
-	}
-	needs := append(c.looking(), throughPods())
-	if o.wait > 0 {
-		needs = append(needs, anywhere("watch", "persistentvolumes"))
-	}
-	return c.observeToAct(ctx, "link", needs, request)
-}
-
-// record keeps which disks the volumes are made for where the provisioner does not delete it. The links are made, and are
-// not undone if it fails.
-func (o *linkOptions) record(ctx context.Context, c *cluster, s *snapshot.Snapshot, plan *link.Plan) {
-	records := link.ToRecord(s, plan)
-	if len(records) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	if err := kube.Record(ctx, c.client, s.Install.Namespace, records); err != nil {
-		o.warn("which disks the volumes are made for could not be recorded in ConfigMap %q, and is forgotten when the provisioner makes them again: %s",
-			s.Install.Namespace+"/"+kube.RecordsName, o.withHint(err))
-	}
 }
 
 // confirm shows what is to be made, and what is accepted for it, and asks.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 )
 
 // patchFormat is the output format that prints what to put into a configuration
@@ -23,11 +22,9 @@ const patchFormat = "patch"
 
 // mountsFlags are the flags of mounts.
 type mountsFlags struct {
-	clusterFlags
-	talosFlags
+	commonFlags
 	confirmFlags
 	dryRunFlags
-	output         *output.Flags
 	Remove         bool
 	Convert        bool
 	Mode           string
@@ -39,9 +36,10 @@ type mountsFlags struct {
 
 func newMounts(s *shared) *cobra.Command {
 	flags := &mountsFlags{
-		clusterFlags: newClusterFlags(), output: output.NewFlags(), Mode: string(mounts.Try), Propagation: string(mounts.PropagationSlave),
+		commonFlags: newCommonFlags(), Mode: string(mounts.Try), Propagation: string(mounts.PropagationSlave),
 		MaxUnavailable: 1, TryTimeout: 4 * time.Minute,
 	}
+	flags.ownFormat = patchFormat
 	cmd := &cobra.Command{
 		Use:   "mounts",
 		Short: "Let the kubelets see the provisioner's directories",
@@ -75,13 +73,7 @@ func newMounts(s *shared) *cobra.Command {
 			# Take the entries away again
 			kubectl talosdisk mounts --remove`),
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			options, err := flags.ToOptions(s)
-			if err != nil {
-				return usage(cmd, err)
-			}
-			return options.cluster.run.within(cmd.Context(), options.run)
-		},
+		RunE: runE(flags.run, func(_ []string) (*mountsOptions, error) { return flags.ToOptions(s) }),
 	}
 	flags.AddFlags(cmd.Flags())
 	for name, values := range map[string][]string{
@@ -103,10 +95,8 @@ func propagations() []mounts.Propagation {
 
 // AddFlags adds the flags of mounts.
 func (f *mountsFlags) AddFlags(fs *pflag.FlagSet) {
-	f.clusterFlags.AddFlags(fs)
-	f.talosFlags.AddFlags(fs)
+	f.commonFlags.AddFlags(fs)
 	f.confirmFlags.AddFlags(fs)
-	f.output.AddFlags(fs)
 	fs.Lookup("output").Usage += ` Or "patch": the fragment of the machine configuration that is missing; nothing is changed then.`
 	fs.StringVar(&f.DryRun, "dry-run", string(dryRunNone), `Must be "none", "server", or "client". With client the plan is made from what is read of the nodes; with server Talos checks the new configurations, too. Nothing is changed.`)
 	fs.BoolVar(&f.Remove, "remove", f.Remove, "Take the entries of the provisioner's directories away.")
@@ -120,14 +110,11 @@ func (f *mountsFlags) AddFlags(fs *pflag.FlagSet) {
 
 // mountsOptions are what mounts needs to run.
 type mountsOptions struct {
-	*shared
-	cluster clusterOptions
-	talos   talosOptions
-	printer *output.Printer // nil: -o patch
-	request mounts.Request
-	rollOut mounts.RollOut
-	dryRun  dryRun
-	yes     bool
+	commonOptions // With -o patch there is no printer.
+	request       mounts.Request
+	rollOut       mounts.RollOut
+	dryRun        dryRun
+	yes           bool
 }
 
 // minTryTimeout is how long a kubelet restart takes at the least, twice.
@@ -135,22 +122,19 @@ const minTryTimeout = 20 * time.Second
 
 // ToOptions checks everything that can be checked without a server.
 func (f *mountsFlags) ToOptions(s *shared) (*mountsOptions, error) {
-	o := &mountsOptions{shared: s, yes: f.Yes, request: mounts.Request{Remove: f.Remove, Convert: f.Convert, Propagation: mounts.Propagation(f.Propagation)}}
+	o := &mountsOptions{yes: f.Yes, request: mounts.Request{Remove: f.Remove, Convert: f.Convert, Propagation: mounts.Propagation(f.Propagation)}}
 	var err error
-	if o.cluster, err = f.clusterFlags.ToOptions(); err != nil {
+	if o.commonOptions, err = f.commonFlags.ToOptions(s); err != nil {
 		return nil, err
 	}
-	o.talos = f.talosFlags.ToOptions()
 	if o.dryRun, err = f.dryRunFlags.ToOptions(); err != nil {
 		return nil, err
 	}
-	if f.output.Format == patchFormat {
+	if o.printer == nil {
 		if f.Remove {
 			return nil, failure.New("-o patch prints what is to be added: there is none with --remove", "")
 		}
 		o.dryRun = dryRunClient
-	} else if o.printer, err = f.output.ToPrinter(); err != nil {
-		return nil, err
 	}
 	for _, a := range f.Accept {
 		if a != string(mounts.ReasonHazard) {

@@ -15,22 +15,15 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// mountsListFlags are the flags of mounts list.
-type mountsListFlags struct {
-	clusterFlags
-	talosFlags
-	output *output.Flags
-}
-
 func newMountsList(s *shared) *cobra.Command {
-	flags := &mountsListFlags{clusterFlags: newClusterFlags(), output: output.NewFlags()}
+	flags := newCommonFlags()
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List what the kubelets' configurations mount, and what the kubelets see",
@@ -49,32 +42,17 @@ func newMountsList(s *shared) *cobra.Command {
 			# What is wrong, in full
 			kubectl talosdisk mounts list -o wide`),
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := flags.clusterFlags.ToOptions()
-			if err != nil {
-				return usage(cmd, err)
-			}
-			printer, err := flags.output.ToPrinter()
-			if err != nil {
-				return usage(cmd, err)
-			}
-			o := &mountsListOptions{shared: s, cluster: cluster, talos: flags.talosFlags.ToOptions(), printer: printer}
-			return o.cluster.run.within(cmd.Context(), o.run)
-		},
+		RunE: runE(flags.run, func([]string) (*mountsListOptions, error) {
+			common, err := flags.ToOptions(s)
+			return &mountsListOptions{common}, err
+		}),
 	}
-	flags.clusterFlags.AddFlags(cmd.Flags())
-	flags.talosFlags.AddFlags(cmd.Flags())
-	flags.output.AddFlags(cmd.Flags())
+	flags.AddFlags(cmd.Flags())
 	return cmd
 }
 
 // mountsListOptions are what mounts list needs to run.
-type mountsListOptions struct {
-	*shared
-	cluster clusterOptions
-	talos   talosOptions
-	printer *output.Printer
-}
+type mountsListOptions struct{ commonOptions }
 
 // kubeletMounts is what mounts list prints of one node.
 type kubeletMounts struct {
@@ -110,53 +88,33 @@ type kubeletMountsList struct {
 }
 
 func (o *mountsListOptions) run(ctx context.Context) error {
-	api, err := o.talos.connect(ctx)
+	api, err := cluster.DialTalos(ctx, o.talos)
 	if err != nil {
 		return err
 	}
 	defer api.Close()
-	c, err := o.connect(o.cluster)
+	c, err := o.connect()
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	s, err := c.observe(ctx, observe.Request{Blind: true, Every: true})
+	defer c.Close()
+	s, kubelets, err := c.ListMounts(ctx, api)
 	if err != nil {
-		return err
-	}
-	if err := c.leaveOutUnnamed(s); err != nil {
 		return err
 	}
 	list := kubeletMountsList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "KubeletMountsList"}}
-	for i, k := range c.kubelets(ctx, s, api, s.HostDirs) {
+	for i, k := range kubelets {
 		list.Items = append(list.Items, kubeletMountsOf(k, s.HostDirs(s.Nodes[i])))
 	}
 	for _, n := range list.Items {
 		if n.Warning != "" {
-			fmt.Fprintf(o.ErrOut, "%s %s: %s\n", o.Colour.Style(o.ErrOut).Warning("warning:"), n.Metadata.Name, n.Warning)
+			o.warn(fmt.Sprintf("%s: %s", n.Metadata.Name, n.Warning))
 		}
 	}
 	if err := o.printer.Print(o.Out, list, func() *metav1.Table { return kubeletMountsTable(list.Items) }); err != nil {
 		return err
 	}
 	return errors.Join(notListed(s, list.Items), context.Cause(ctx))
-}
-
-// leaveOutUnnamed leaves out the installations that the command line does not name, where it names any, and the nodes
-// that are theirs alone.
-func (c *cluster) leaveOutUnnamed(s *snapshot.Snapshot) error {
-	namespace, set, all := c.namespace(), c.options.provisioner.DaemonSet, len(s.Others)
-	unnamed := func(i provisioner.Install) bool {
-		return namespace != "" && i.Namespace != namespace || set != "" && i.Name != set
-	}
-	s.Others = slices.DeleteFunc(s.Others, func(o snapshot.Installation) bool { return unnamed(o.Install) })
-	switch {
-	case unnamed(s.Install): // It stands in for one whose classes are not known.
-		return notListed(s, nil)
-	case len(s.Others) == all:
-		return nil
-	}
-	return c.leaveOut(s, s.WantedBy)
 }
 
 // notListed is what is not among what was listed: of nodes, and of installations whose classes are not known.
@@ -168,20 +126,15 @@ func notListed(s *snapshot.Snapshot, items []kubeletMounts) error {
 		}
 	}
 	message := fmt.Sprintf("%d of %d nodes could not be looked at in full", len(parts), len(items))
-	nodes := len(parts)
-	for _, o := range s.Others {
-		if o.Problem != "" {
-			parts = append(parts, failure.Part{Subject: "provisioner " + o.Name(), Err: failure.New(o.Problem, "")})
-		}
-	}
+	unknown := cluster.UnknownInstallations(s)
 	switch {
-	case len(parts) == nodes:
-	case nodes == 0:
+	case len(unknown) == 0:
+	case len(parts) == 0:
 		message = "the directories of not every provisioner are known"
 	default:
 		message += ", and the directories of not every provisioner are known"
 	}
-	return failure.Several(message, parts)
+	return failure.Several(message, append(parts, unknown...))
 }
 
 func kubeletMountsOf(k observe.Kubelet, required []string) kubeletMounts {

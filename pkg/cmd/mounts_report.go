@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -24,7 +25,7 @@ type alike struct {
 
 // group puts nodes together, in their order, by what say says of them; nothing is
 // said of those for which it is empty.
-func group(nodes []nodeMounts, say func(nodeMounts) (text, hint string)) []alike {
+func group(nodes []cluster.NodeMounts, say func(cluster.NodeMounts) (text, hint string)) []alike {
 	var groups []alike
 	for _, n := range nodes {
 		text, hint := say(n)
@@ -41,10 +42,10 @@ func group(nodes []nodeMounts, say func(nodeMounts) (text, hint string)) []alike
 	return groups
 }
 
-// warn prints what people should know before they go on.
-func (o *mountsOptions) warn(nodes []nodeMounts) {
+// warnOf prints what people should know before they go on.
+func (o *mountsOptions) warnOf(nodes []cluster.NodeMounts) {
 	style := o.Colour.Style(o.ErrOut)
-	var all []nodeMounts
+	var all []cluster.NodeMounts
 	for _, n := range nodes {
 		for _, w := range n.Warnings {
 			one := n
@@ -52,19 +53,19 @@ func (o *mountsOptions) warn(nodes []nodeMounts) {
 			all = append(all, one)
 		}
 	}
-	for _, g := range group(all, func(n nodeMounts) (string, string) { return n.Message, "" }) {
+	for _, g := range group(all, func(n cluster.NodeMounts) (string, string) { return n.Message, "" }) {
 		fmt.Fprintf(o.ErrOut, "%s %s: %s\n", style.Warning("warning:"), strings.Join(g.nodes, ", "), g.text)
 	}
 }
 
 // printDiffs shows on stderr what is to be changed, and returns on how many nodes.
-func (o *mountsOptions) printDiffs(nodes []nodeMounts) int {
+func (o *mountsOptions) printDiffs(nodes []cluster.NodeMounts) int {
 	changes := 0
-	for _, g := range group(nodes, func(n nodeMounts) (string, string) {
-		if n.after == nil {
+	for _, g := range group(nodes, func(n cluster.NodeMounts) (string, string) {
+		if n.After == nil {
 			return "", ""
 		}
-		return mounts.Diff(n.before.Active, n.after), ""
+		return mounts.Diff(n.Before.Active, n.After), ""
 	}) {
 		changes += len(g.nodes)
 		fmt.Fprintf(o.ErrOut, "%s:\n", strings.Join(g.nodes, ", "))
@@ -76,8 +77,8 @@ func (o *mountsOptions) printDiffs(nodes []nodeMounts) int {
 }
 
 // printFragments prints what is missing in the nodes' configurations.
-func (o *mountsOptions) printFragments(nodes []nodeMounts) error {
-	groups := group(nodes, func(n nodeMounts) (string, string) {
+func (o *mountsOptions) printFragments(nodes []cluster.NodeMounts) error {
+	groups := group(nodes, func(n cluster.NodeMounts) (string, string) {
 		if n.Action != mounts.ActionPatch {
 			return "", ""
 		}
@@ -103,20 +104,23 @@ func (o *mountsOptions) printFragments(nodes []nodeMounts) error {
 }
 
 // print writes the nodes to stdout.
-func (o *mountsOptions) print(s *snapshot.Snapshot, nodes []nodeMounts) error {
+func (o *mountsOptions) print(s *snapshot.Snapshot, nodes []cluster.NodeMounts) error {
 	list := mountsList{
 		TypeMeta:    metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "NodeMountsList"},
-		Provisioner: s.Install.Namespace + "/" + s.Install.Name, Items: nodes,
+		Provisioner: s.Install.Namespace + "/" + s.Install.Name, Items: make([]nodeMounts, 0, len(nodes)),
+	}
+	for _, n := range nodes {
+		list.Items = append(list.Items, nodeMounts{"NodeMounts", metav1.ObjectMeta{Name: n.Node}, n.Talos, n.Plan, n.Result, n.Detail})
 	}
 	return o.printer.Print(o.Out, list, func() *metav1.Table { return mountsTable(nodes, o.dryRun) })
 }
 
 // mountsTable is one row a node and directory.
-func mountsTable(nodes []nodeMounts, run dryRun) *metav1.Table {
+func mountsTable(nodes []cluster.NodeMounts, run dryRun) *metav1.Table {
 	t := newTable("Node", "Talos", "Directory", "Visible", "Result", "Reason")
 	addWide(t, "Message")
 	for _, n := range nodes {
-		result := cmp.Or(string(n.Result), n.would()+run.suffix())
+		result := cmp.Or(string(n.Result), would(n)+run.suffix())
 		if len(n.Directories) == 0 {
 			addRow(t, n.Node, cmp.Or(n.Talos.String(), "-"), "-", "-", result, string(n.Reason), n.Message)
 		}
@@ -125,7 +129,7 @@ func mountsTable(nodes []nodeMounts, run dryRun) *metav1.Table {
 			if n.Action == mounts.ActionPatch && d.Action == mounts.ActionPatch {
 				reason = d.Reason
 			}
-			if n.leaves(d) {
+			if leaves(n, d) {
 				result, reason = string(mounts.ResultUnchanged), d.Reason
 				if n.Result == "" {
 					result += run.suffix()
@@ -138,7 +142,7 @@ func mountsTable(nodes []nodeMounts, run dryRun) *metav1.Table {
 }
 
 // leaves tells that nothing was to be done for a directory, and that what came of its node left it as it was.
-func (n nodeMounts) leaves(d mounts.Directory) bool {
+func leaves(n cluster.NodeMounts, d mounts.Directory) bool {
 	switch n.Result {
 	case "", mounts.ResultUnchanged, mounts.ResultRefused, mounts.ResultNotDone, mounts.ResultPatched, mounts.ResultStaged:
 		return d.Action == mounts.ActionUnchanged
@@ -147,7 +151,7 @@ func (n nodeMounts) leaves(d mounts.Directory) bool {
 }
 
 // would is what would become of a node.
-func (n nodeMounts) would() string {
+func would(n cluster.NodeMounts) string {
 	switch n.Action {
 	case mounts.ActionUnchanged:
 		return string(mounts.ResultUnchanged)
@@ -163,11 +167,11 @@ func (n nodeMounts) would() string {
 }
 
 // errors says which nodes are not as they should be, those alike together.
-func (o *mountsOptions) errors(nodes []nodeMounts) error {
+func (o *mountsOptions) errors(nodes []cluster.NodeMounts) error {
 	counts := make(map[string]int)
 	bad := 0
-	groups := group(nodes, func(n nodeMounts) (string, string) {
-		word, text, hint := n.trouble()
+	groups := group(nodes, func(n cluster.NodeMounts) (string, string) {
+		word, text, hint := trouble(n)
 		if word != "" {
 			counts[word]++
 			bad++
@@ -190,13 +194,13 @@ func (o *mountsOptions) errors(nodes []nodeMounts) error {
 }
 
 // trouble is why a node is not as it should be: the result's word, the text and a hint.
-func (n nodeMounts) trouble() (word, text, hint string) {
+func trouble(n cluster.NodeMounts) (word, text, hint string) {
 	switch {
 	case n.Action == mounts.ActionRefuse:
 		return string(mounts.ResultRefused), n.Message, withWays(n.Hint, n.Ways)
 	case n.Action == mounts.ActionSkip:
-		if n.err != nil {
-			return string(mounts.ResultUnknown), n.err.Error(), cmp.Or(failure.Hint(n.err), n.Hint)
+		if n.Err != nil {
+			return string(mounts.ResultUnknown), n.Err.Error(), cmp.Or(failure.Hint(n.Err), n.Hint)
 		}
 		return string(mounts.ResultUnknown), n.Message, n.Hint
 	case n.Result == "" || n.Result.Done() || n.Result == mounts.ResultUnchanged:

@@ -4,23 +4,20 @@ package cmd
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 )
 
@@ -46,57 +43,9 @@ func talosconfig(t *testing.T) string {
 	return path
 }
 
-// aNode is a Talos node, and a client for it.
-func aNode(t *testing.T) (*talostest.Node, *talos.Node) {
-	t.Helper()
-	n, path := aTalos(t)
-	config, err := talos.Load(talos.Options{Path: path}, func(string) string { return "" })
-	if err != nil {
-		t.Fatal(err)
-	}
-	api, err := talos.New(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { api.Close() })
-	return n, api.Node(snapshot.Machine{Node: "w-1", Address: "127.0.0.1", MachineID: talostest.MachineID("w-1")})
-}
-
-// A dry run changes nothing, nor does it end a trial that somebody began meanwhile.
-func TestMountsCheck(t *testing.T) {
-	for _, mode := range modes() {
-		n, api := aNode(t)
-		if err := n.Try(t.Context(), append(n.Config(), "# theirs\n"...)); err != nil {
-			t.Fatal(err)
-		}
-		var o mountsOptions
-		o.cluster.run = runOptions{Concurrency: 1, NodeTimeout: time.Minute}
-		o.rollOut.Mode = mode
-		good := nodeMounts{Plan: mounts.Plan{Action: mounts.ActionPatch}, after: append(n.Config(), "# ours\n"...), talos: api}
-		bad := nodeMounts{Plan: mounts.Plan{Action: mounts.ActionPatch}, after: []byte("version: v1alpha1\nnonsense: 1\n"), talos: api}
-		nodes := []nodeMounts{good, bad}
-		o.check(t.Context(), nodes)
-		if nodes[0].Action != mounts.ActionPatch || nodes[1].Action != mounts.ActionRefuse || nodes[1].Reason != mounts.ReasonConfig {
-			t.Errorf("%s: %s and %s: %s", mode, nodes[0].Action, nodes[1].Action, nodes[1].Message)
-		}
-		if !n.RollbackPending() {
-			t.Errorf("%s: the trial was ended", mode)
-		}
-		// Not asked is not refused.
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		nodes = []nodeMounts{good}
-		o.check(ctx, nodes)
-		if word, text, _ := nodes[0].trouble(); word != string(mounts.ResultUnknown) || !strings.Contains(text, "whether Talos takes the configuration is unknown: ") || nodes[0].after != nil {
-			t.Errorf("%s: %s: %s", mode, word, text)
-		}
-	}
-}
-
 func TestMountsTableTellsWhatIsNow(t *testing.T) {
-	_, api := aNode(t)
-	planned := func(restarts bool) nodeMounts {
-		return nodeMounts{talos: api, Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Reason: mounts.ReasonNoEntry, Restarts: restarts, Directories: []mounts.Directory{
+	planned := func(restarts bool) cluster.NodeMounts {
+		return cluster.NodeMounts{Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Reason: mounts.ReasonNoEntry, Restarts: restarts, Directories: []mounts.Directory{
 			{Path: "/dev", Action: mounts.ActionUnchanged, Reason: mounts.ReasonVisible, Visible: disk.Unknown, Message: "is visible"},
 			{Path: "/var/lib/disks", Action: mounts.ActionPatch, Visible: disk.No, Message: "is not visible"},
 		}}}
@@ -104,30 +53,24 @@ func TestMountsTableTellsWhatIsNow(t *testing.T) {
 	for name, c := range map[string]struct {
 		run      dryRun
 		restarts bool
-		outcome  mounts.Outcome
-		visible  disk.Answer
+		came     mounts.Result
 		result   string
 		other    string // That of a directory for which nothing was to be done.
 	}{
-		"patched":          {dryRunNone, true, mounts.Outcome{Result: mounts.ResultPatched}, disk.Yes, "patched", "unchanged visible"},
-		"rolled back":      {dryRunNone, true, mounts.Outcome{Result: mounts.ResultRolledBack, Detail: "x", Hint: "talosctl -n NODE x"}, disk.No, "rolled back", "rolled back no-entry"},
-		"staged":           {dryRunNone, false, mounts.Outcome{Result: mounts.ResultStaged}, disk.No, "staged", "unchanged visible"},
-		"would be patched": {dryRunClient, true, mounts.Outcome{}, disk.No, "patched (dry run)", "unchanged (dry run) visible"},
-		"would be staged":  {dryRunServer, false, mounts.Outcome{}, disk.No, "staged (server dry run)", "unchanged (server dry run) visible"},
+		"patched":          {dryRunNone, true, mounts.ResultPatched, "patched", "unchanged visible"},
+		"rolled back":      {dryRunNone, true, mounts.ResultRolledBack, "rolled back", "rolled back no-entry"},
+		"staged":           {dryRunNone, false, mounts.ResultStaged, "staged", "unchanged visible"},
+		"would be patched": {dryRunClient, true, "", "patched (dry run)", "unchanged (dry run) visible"},
+		"would be staged":  {dryRunServer, false, "", "staged (server dry run)", "unchanged (server dry run) visible"},
 	} {
 		n := planned(c.restarts)
-		if c.run == dryRunNone {
-			n.end(c.outcome)
-		}
-		table := mountsTable([]nodeMounts{n}, c.run)
-		if got := table.Rows[1].Cells; got[3] != string(c.visible) || got[4] != c.result || table.Rows[0].Cells[3] != "unknown" {
+		n.Result = c.came
+		table := mountsTable([]cluster.NodeMounts{n}, c.run)
+		if got := table.Rows[1].Cells; got[3] != string(disk.No) || got[4] != c.result || table.Rows[0].Cells[3] != "unknown" {
 			t.Errorf("%s: %v", name, got)
 		}
 		if got := table.Rows[0].Cells; fmt.Sprint(got[4], " ", got[5]) != c.other {
 			t.Errorf("%s: %v", name, got)
-		}
-		if strings.Contains(n.Hint, "NODE") {
-			t.Errorf("%s: %s", name, n.Hint)
 		}
 	}
 }
@@ -183,8 +126,10 @@ func failed(err error) string {
 
 // No part of a configuration is in what is printed for machines.
 func TestMountsPrintsNoConfiguration(t *testing.T) {
-	n, api := aNode(t)
-	node := nodeMounts{before: mounts.Configs{Active: n.Config()}, after: append(n.Config(), "# ours\n"...), talos: api, Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch}}
+	n, _ := aTalos(t)
+	node := cluster.NodeMounts{
+		Before: mounts.Configs{Active: n.Config()}, After: append(n.Config(), "# ours\n"...), Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch},
+	}
 	var out bytes.Buffer
 	flags := output.NewFlags()
 	flags.Format = "json"
@@ -192,7 +137,8 @@ func TestMountsPrintsNoConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := printer.Print(&out, mountsList{TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "NodeMountsList"}, Items: []nodeMounts{node}}, nil); err != nil || !strings.Contains(out.String(), `"patch"`) {
+	o := mountsOptions{commonOptions: commonOptions{shared: &shared{IOStreams: genericiooptions.IOStreams{Out: &out}}, printer: printer}}
+	if err := o.print(&snapshot.Snapshot{}, []cluster.NodeMounts{node}); err != nil || !strings.Contains(out.String(), `"patch"`) {
 		t.Fatalf("%v: %s", err, out.String())
 	}
 	for line := range strings.Lines(string(n.Config())) {
@@ -205,9 +151,9 @@ func TestMountsPrintsNoConfiguration(t *testing.T) {
 // For git the whole entry is printed, and which one it replaces.
 func TestMountsPrintsReboundEntries(t *testing.T) {
 	var out, errOut bytes.Buffer
-	o := mountsOptions{shared: &shared{IOStreams: genericiooptions.IOStreams{Out: &out, ErrOut: &errOut}}}
+	o := mountsOptions{commonOptions: commonOptions{shared: &shared{IOStreams: genericiooptions.IOStreams{Out: &out, ErrOut: &errOut}}}}
 	entry := mounts.ExtraMount{Destination: "/var/lib/disks", Type: "bind", Source: "/var/lib/disks", Options: []string{"rbind", "rw"}}
-	err := o.printFragments([]nodeMounts{{Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Rebind: []int{2}, Rebound: []mounts.ExtraMount{entry}}}})
+	err := o.printFragments([]cluster.NodeMounts{{Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Rebind: []int{2}, Rebound: []mounts.ExtraMount{entry}}}})
 	if err != nil || out.String() != "# w-1\n"+mounts.Fragment([]mounts.ExtraMount{entry}) {
 		t.Errorf("%v: %s", err, out.String())
 	}

@@ -15,22 +15,15 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// statusFlags are the flags of status.
-type statusFlags struct {
-	run         *runFlags
-	provisioner provisionerFlags
-	talosFlags
-	output *output.Flags
-}
-
 func newStatus(s *shared) *cobra.Command {
-	flags := &statusFlags{run: newRunFlags(), output: output.NewFlags()}
+	flags := newCommonFlags()
+	flags.nodes = nil
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "List every local volume, and where its chain is broken",
@@ -50,28 +43,17 @@ func newStatus(s *shared) *cobra.Command {
 			# With the PersistentVolumes, and what is known of each link that is broken
 			kubectl talosdisk status -o wide`),
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o := &statusOptions{doctorOptions{shared: s, talos: flags.talosFlags.ToOptions()}}
-			var err error
-			if o.cluster.run, err = flags.run.ToOptions(); err != nil {
-				return usage(cmd, err)
-			}
-			if o.printer, err = flags.output.ToPrinter(); err != nil {
-				return usage(cmd, err)
-			}
-			o.cluster.provisioner = flags.provisioner.ToOptions()
-			return o.cluster.run.within(cmd.Context(), o.run)
-		},
+		RunE: runE(flags.run, func([]string) (*statusOptions, error) {
+			common, err := flags.ToOptions(s)
+			return &statusOptions{common}, err
+		}),
 	}
-	flags.run.AddFlags(cmd.Flags())
-	flags.provisioner.AddFlags(cmd.Flags())
-	flags.talosFlags.AddFlags(cmd.Flags())
-	flags.output.AddFlags(cmd.Flags())
+	flags.AddFlags(cmd.Flags())
 	return cmd
 }
 
-// statusOptions are what status needs to run. It sees what doctor sees.
-type statusOptions struct{ doctorOptions }
+// statusOptions are what status needs to run.
+type statusOptions struct{ commonOptions }
 
 // volumeStatus is one chain as status prints it.
 type volumeStatus struct {
@@ -86,15 +68,19 @@ type volumeStatusList struct {
 }
 
 func (o *statusOptions) run(ctx context.Context) error {
-	o.request = observe.DiagnoseRequest{
-		ProvisionerNamespace: cmp.Or(o.cluster.provisioner.Namespace, *o.Kube.Namespace), DaemonSet: o.cluster.provisioner.DaemonSet,
-		Limit: o.cluster.run.Concurrency, Timeout: o.cluster.run.NodeTimeout, Exec: true,
-	}
-	s, err := o.look(ctx)
+	c, err := o.connect()
 	if err != nil {
 		return err
 	}
-	report, err := decided(ctx, func() (doctor.Report, error) { return doctor.Run(s, doctor.Options{}), nil })
+	defer c.Close()
+	if err := c.AskTalos(ctx, o.talos); err != nil {
+		return err
+	}
+	s, err := c.Diagnose(ctx, cluster.Diagnosis{})
+	if err != nil {
+		return err
+	}
+	report, err := cluster.Decided(ctx, func() (doctor.Report, error) { return doctor.Run(s, doctor.Options{}), nil })
 	if err != nil {
 		return err
 	}

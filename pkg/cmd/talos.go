@@ -3,9 +3,6 @@
 package cmd
 
 import (
-	"context"
-	"os"
-
 	"github.com/spf13/pflag"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
@@ -24,19 +21,7 @@ func (f *talosFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.Endpoints, "talos-endpoints", f.Endpoints, "Control-plane nodes whose Talos API is asked, comma-separated. Default: those of the context.")
 }
 
-// ToOptions returns what the flags say; the talosconfig is read by connect.
-func (f *talosFlags) ToOptions() talosOptions {
-	return talosOptions{talos.Options{Path: f.Config, Context: f.Context, Endpoints: f.Endpoints}}
-}
-
-// talosOptions choose a talosconfig and what is used of it.
-type talosOptions struct{ talos.Options }
-
-// connect reads the talosconfig. Nothing is asked of the API yet.
-func (o talosOptions) connect(ctx context.Context) (*talos.Client, error) {
-	config, err := talos.Load(o.Options, os.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	return talos.New(ctx, config)
+// ToOptions returns what the flags say; the talosconfig is read by who connects.
+func (f *talosFlags) ToOptions() talos.Options {
+	return talos.Options{Path: f.Config, Context: f.Context, Endpoints: f.Endpoints}
 }

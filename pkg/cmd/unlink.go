@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,25 +15,22 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // unlinkFlags are the flags of unlink.
 type unlinkFlags struct {
-	clusterFlags
+	commonFlags
 	confirmFlags
 	dryRunFlags
-	output *output.Flags
-	Class  string
-	Wait   bool
+	Class string
+	Wait  bool
 }
 
 func newUnlink(s *shared) *cobra.Command {
-	flags := &unlinkFlags{clusterFlags: newClusterFlags(), output: output.NewFlags(), Wait: true}
+	flags := &unlinkFlags{commonFlags: newCommonFlags(), Wait: true}
+	flags.talos = nil // A link is judged by what the pods see.
 	cmd := &cobra.Command{
 		Use:   "unlink DISK...",
 		Short: "Take links away again, with their PersistentVolumes",
@@ -59,18 +55,11 @@ func newUnlink(s *shared) *cobra.Command {
 			# See first what would happen, on one node
 			kubectl talosdisk unlink 'vd*' --nodes w-1 --dry-run=server`),
 		ValidArgsFunction: s.completeDisks,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			options, err := flags.ToOptions(s, args)
-			if err != nil {
-				return usage(cmd, err)
-			}
-			return options.cluster.run.within(cmd.Context(), options.run)
-		},
+		RunE:              runE(flags.run, func(args []string) (*unlinkOptions, error) { return flags.ToOptions(s, args) }),
 	}
-	flags.clusterFlags.AddFlags(cmd.Flags())
+	flags.commonFlags.AddFlags(cmd.Flags())
 	flags.confirmFlags.AddFlags(cmd.Flags())
 	flags.dryRunFlags.AddFlags(cmd.Flags())
-	flags.output.AddFlags(cmd.Flags())
 	cmd.Flags().StringVar(&flags.Class, "class", flags.Class, "Only links of this class.")
 	cmd.Flags().BoolVar(&flags.Wait, "wait", flags.Wait, "Wait for one look of the provisioner (11 seconds), and see that the volumes do not come back.")
 	completeClass(s, cmd)
@@ -79,9 +68,7 @@ func newUnlink(s *shared) *cobra.Command {
 
 // unlinkOptions are what unlink needs to run.
 type unlinkOptions struct {
-	*shared
-	cluster clusterOptions
-	printer *output.Printer
+	commonOptions
 	request link.UnlinkRequest
 	dryRun  dryRun
 	wait    bool
@@ -90,12 +77,9 @@ type unlinkOptions struct {
 
 // ToOptions checks everything that can be checked without a server.
 func (f *unlinkFlags) ToOptions(s *shared, args []string) (*unlinkOptions, error) {
-	o := &unlinkOptions{shared: s, wait: f.Wait, yes: f.Yes, request: link.UnlinkRequest{Names: args, Class: f.Class}}
+	o := &unlinkOptions{wait: f.Wait, yes: f.Yes, request: link.UnlinkRequest{Names: args, Class: f.Class}}
 	var err error
-	if o.cluster, err = f.clusterFlags.ToOptions(); err != nil {
-		return nil, err
-	}
-	if o.printer, err = f.output.ToPrinter(); err != nil {
+	if o.commonOptions, err = f.commonFlags.ToOptions(s); err != nil {
 		return nil, err
 	}
 	if o.dryRun, err = f.dryRunFlags.ToOptions(); err != nil {
@@ -115,16 +99,12 @@ func (f *unlinkFlags) ToOptions(s *shared, args []string) (*unlinkOptions, error
 }
 
 func (o *unlinkOptions) run(ctx context.Context) error {
-	c, err := o.connect(o.cluster)
+	c, err := o.connect()
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	s, err := o.observe(ctx, c)
-	if err != nil {
-		return err
-	}
-	plan, err := decided(ctx, func() (link.Plan, error) { return link.DecideUnlink(s, o.request) })
+	defer c.Close()
+	s, plan, err := c.PlanUnlink(ctx, o.request, o.dryRun.depth())
 	if err != nil {
 		return err
 	}
@@ -133,43 +113,16 @@ func (o *unlinkOptions) run(ctx context.Context) error {
 		if err := o.confirm(ctx, plan); err != nil {
 			return err
 		}
-		link.Unlink(ctx, &plan, s.Install.Classes, c.pods, c.volumes(s))
-		c.pods.Close()
-		if o.wait && ctx.Err() == nil {
-			c.progress.Show("waiting for one look of the provisioner (%s)", link.DiscoveryPeriod)
-			unsettled = link.Settle(ctx, &plan, s.Install.Classes, c.pods, c.volumes(s), sleep)
-			c.progress.Clear()
-		}
-	}
-	if forget := link.ToForget(plan); o.dryRun == dryRunNone && len(forget) > 0 {
-		o.forget(ctx, c, s.Install.Namespace, forget)
+		unsettled = c.PerformUnlink(ctx, s, &plan, o.wait)
 	}
 	printWarnings(o.shared, plan)
 	if err := o.printer.Print(o.Out, plan, func() *metav1.Table { return unlinkTable(plan, o.dryRun) }); err != nil {
 		return err
 	}
 	if unsettled != nil {
-		fmt.Fprintln(o.ErrOut, "note: whether the volumes stay away was not waited for")
+		o.note("whether the volumes stay away was not waited for")
 	}
 	return interrupted(linkErrors(plan, s, o.dryRun), context.Cause(ctx))
-}
-
-// observe looks at the cluster, after it made sure that everything may be done.
-func (o *unlinkOptions) observe(ctx context.Context, c *cluster) (*snapshot.Snapshot, error) {
-	request := observe.Request{Users: true, Blind: o.dryRun == dryRunClient, StepsFollow: o.dryRun == dryRunNone}
-	if o.dryRun == dryRunClient {
-		return c.observe(ctx, request)
-	}
-	return c.observeToAct(ctx, "unlink", append(c.looking(), throughPods(), anywhere("get", "persistentvolumes"), anywhere("delete", "persistentvolumes")), request)
-}
-
-// forget takes away what was recorded of the volumes' disks.
-func (o *unlinkOptions) forget(ctx context.Context, c *cluster, namespace string, volumes []string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	if err := kube.Forget(ctx, c.client, namespace, volumes); err != nil {
-		o.warn("which disks the volumes were made for is still recorded in ConfigMap %q: %s", namespace+"/"+kube.RecordsName, o.withHint(err))
-	}
 }
 
 // confirm shows what is to be taken away, and asks.
@@ -188,18 +141,6 @@ func (o *unlinkOptions) confirm(ctx context.Context, plan link.Plan) error {
 		fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s will be taken out of class %s: %s -> %s; %s", l.Node, l.Entry, l.Class, l.Path, l.Target, volume)))
 	}
 	return o.confirmed(ctx, "The disks keep their data. Continue?")
-}
-
-// sleep waits, or returns why it could not.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // unlinkTable is one row a link.

@@ -4,6 +4,7 @@ package link
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -408,6 +409,18 @@ func TalosUnread(s *snapshot.Snapshot) []Unread {
 type Unread struct {
 	Nodes []string
 	Why   string
+}
+
+// Where are the nodes by name, the first of them if there are many.
+func (u Unread) Where() string {
+	const most = 5
+	switch n := len(u.Nodes); {
+	case n == 1:
+		return "node " + u.Nodes[0]
+	case n > most:
+		return fmt.Sprintf("nodes %s and %d more", strings.Join(u.Nodes[:most], ", "), n-most)
+	}
+	return "nodes " + strings.Join(u.Nodes, ", ")
 }
 
 // join puts a node to those with the same reason.

@@ -371,3 +371,15 @@ func TestTalosUnread(t *testing.T) {
 		t.Errorf("where it was not asked: %+v", got)
 	}
 }
+
+func TestWhereIsAFewNodes(t *testing.T) {
+	for want, nodes := range map[string][]string{
+		"node a":                         {"a"},
+		"nodes a, b":                     {"a", "b"},
+		"nodes a, b, c, d, e and 2 more": {"a", "b", "c", "d", "e", "f", "g"},
+	} {
+		if got := (Unread{Nodes: nodes}).Where(); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+}

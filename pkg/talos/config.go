@@ -33,6 +33,9 @@ type Options struct {
 	Endpoints []string
 }
 
+// Asked reports whether a person asked for the Talos API, rather than that it is used where it happens to be at hand.
+func (o Options) Asked() bool { return o.Path != "" || o.Context != "" || len(o.Endpoints) > 0 }
+
 // Config is one context of a talosconfig: how to reach a cluster's Talos API, and
 // as whom.
 type Config struct {
