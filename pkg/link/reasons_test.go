@@ -54,31 +54,42 @@ var tested = map[disk.Reason][]string{
 	NotKnown: {"TestDecideUnlink/unknown"},
 }
 
-// rowsOf are the strings in every test function of a directory.
+// rowsOf are the strings in every test function of a directory, and in those that make its table, which are called ...Cases.
 func rowsOf(t *testing.T, dir string) map[string][]string {
 	t.Helper()
 	packages, err := parser.ParseDir(token.NewFileSet(), dir, func(f fs.FileInfo) bool { return strings.HasSuffix(f.Name(), "_test.go") }, 0) //nolint:staticcheck // Files are enough, build tags and all.
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := make(map[string][]string)
+	rows, calls := make(map[string][]string), make(map[string][]string)
 	for _, p := range packages {
 		for _, f := range p.Files {
 			for _, d := range f.Decls {
 				fn, ok := d.(*ast.FuncDecl)
-				if !ok || !strings.HasPrefix(fn.Name.Name, "Test") {
+				if !ok || fn.Recv != nil {
 					continue
 				}
-				rows[fn.Name.Name] = []string{}
+				name := fn.Name.Name
+				rows[name] = []string{}
 				ast.Inspect(fn, func(n ast.Node) bool {
-					if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-						if s, err := strconv.Unquote(lit.Value); err == nil {
-							rows[fn.Name.Name] = append(rows[fn.Name.Name], s)
+					switch n := n.(type) {
+					case *ast.BasicLit:
+						if s, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING {
+							rows[name] = append(rows[name], s)
+						}
+					case *ast.CallExpr:
+						if called, ok := n.Fun.(*ast.Ident); ok && strings.HasSuffix(called.Name, "Cases") {
+							calls[name] = append(calls[name], called.Name)
 						}
 					}
 					return true
 				})
 			}
+		}
+	}
+	for name, called := range calls {
+		for _, c := range called {
+			rows[name] = append(rows[name], rows[c]...)
 		}
 	}
 	return rows

@@ -45,7 +45,13 @@ func told(w *world) *snapshot.Talos {
 	return t
 }
 
-func TestDecideWithTalos(t *testing.T) {
+// talosCase is what is different from a node whose Talos uses no disk but vda.
+type talosCase struct {
+	change func(*world, *snapshot.Talos)
+	want   string // parts of the objections, "; " between; empty: it is linked
+}
+
+func talosCases() map[string]talosCase {
 	volume := func(v snapshot.TalosVolume) func(*world, *snapshot.Talos) {
 		return func(_ *world, told *snapshot.Talos) { *told.Volumes.Value = append(*told.Volumes.Value, v) }
 	}
@@ -60,10 +66,7 @@ func TestDecideWithTalos(t *testing.T) {
 			(*told.Disks.Value)[i].Serial, (*told.Disks.Value)[i].Symlinks = "", nil
 		}
 	}
-	for name, c := range map[string]struct {
-		change func(*world, *snapshot.Talos)
-		want   string // parts of the objections, "; " between; empty: it is linked
-	}{
+	return map[string]talosCase{
 		"nothing speaks against it": {func(*world, *snapshot.Talos) {}, ""},
 		"system-disk":               {func(_ *world, told *snapshot.Talos) { told.System = snapshot.Read("vdb") }, "system-disk: is a disk that the node itself lives on: it is Talos's system disk"},
 		"system-disk by its parts": {func(_ *world, told *snapshot.Talos) {
@@ -160,7 +163,11 @@ func TestDecideWithTalos(t *testing.T) {
 			(*told.Disks.Value)[0].Serial, (*told.Disks.Value)[0].Symlinks = "other", nil
 		}, "system-disk-unknown: "},
 		"system-disk, which the pod could not tell": {func(w *world, told *snapshot.Talos) { unresolved(w, told); told.System = snapshot.Read("vdb") }, "system-disk: "},
-	} {
+	}
+}
+
+func TestDecideWithTalos(t *testing.T) {
+	for name, c := range talosCases() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
 			c.change(w, told(w))

@@ -11,17 +11,20 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-func TestDecideUnlink(t *testing.T) {
+// unlinkCase is what is different from a world in which vdb is linked, and what comes of it.
+type unlinkCase struct {
+	change                     func(*world)
+	action                     Action
+	objections, hint, warnings string
+}
+
+func unlinkCases() map[string]unlinkCase {
 	claim := &snapshot.ClaimRef{Namespace: "ns", Name: "c"}
 	vol := func(change func(*snapshot.Volume)) func(*world) { return func(w *world) { w.volume("vdb", change) } }
 	entry := func(e provisioner.Entry) func(*world) {
 		return func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Entries = []provisioner.Entry{e} }) }
 	}
-	for name, c := range map[string]struct {
-		change                     func(*world)
-		action                     Action
-		objections, hint, warnings string
-	}{
+	return map[string]unlinkCase{
 		"a link":                    {func(*world) {}, Remove, "", "", ""},
 		"a dangling one":            {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/dev/gone"}), Remove, "", "", ""},
 		"not-a-link":                {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Directory}), Refuse, "not-a-link: is a directory, not a link", "", ""},
@@ -53,7 +56,11 @@ func TestDecideUnlink(t *testing.T) {
 		"released":                       {vol(func(v *snapshot.Volume) { v.Phase, v.Claim, v.ReclaimPolicy = "Released", claim, "Retain" }), Refuse, "released: still holds the data of claim ns/c", "wipe the disk, then: kubectl delete pv local-pv-", ""},
 		"unknown":                        {vol(func(v *snapshot.Volume) { v.Phase = "" }), Refuse, `unknown: may be in use: volume`, "kubectl get pv", ""},
 		"unknown phase":                  {vol(func(v *snapshot.Volume) { v.Phase = "Moving" }), Refuse, `has phase "Moving"`, "", ""},
-	} {
+	}
+}
+
+func TestDecideUnlink(t *testing.T) {
+	for name, c := range unlinkCases() {
 		w := newWorld()
 		w.lies("block", "vdb", "/dev/disk/by-id/virtio-vdb", "254:16")
 		c.change(w)
