@@ -29,6 +29,14 @@ func (e *TimeoutError) Error() string {
 // Unwrap returns context.DeadlineExceeded.
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
+// WithTimeout bounds ctx, with a TimeoutError as the cause of its end; 0 is no limit.
+func WithTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, timeout, &TimeoutError{After: timeout})
+}
+
 // Late is why ctx is over. Where that is a TimeoutError that nobody has said more of, it says from whom no answer came.
 func Late(ctx context.Context, from string) error {
 	cause := context.Cause(ctx)

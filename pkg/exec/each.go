@@ -23,7 +23,7 @@ func Each[T, R any](ctx context.Context, items []T, limit int, timeout time.Dura
 	}
 	for i, item := range items {
 		group.Go(func() error {
-			ctx, cancel := WithTimeout(ctx, timeout)
+			ctx, cancel := failure.WithTimeout(ctx, timeout)
 			defer cancel()
 			results[i] = f(ctx, item)
 			return nil
@@ -31,12 +31,4 @@ func Each[T, R any](ctx context.Context, items []T, limit int, timeout time.Dura
 	}
 	_ = group.Wait() // No call returns an error.
 	return results
-}
-
-// WithTimeout bounds ctx, with a failure.TimeoutError as the cause of its end; 0 is no limit.
-func WithTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	if timeout <= 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, timeout, &failure.TimeoutError{After: timeout})
 }

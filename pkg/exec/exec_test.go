@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec/exectest"
 )
 
@@ -212,7 +213,7 @@ func TestHangBeforeItBegins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := failure.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := e.Exec(ctx, target, Command{Argv: []string{"x"}}); err == nil || !strings.HasSuffix(err.Error(), "no answer within 50ms from the Kubernetes API server, or the kubelet behind it; --node-timeout gives it longer") {
 		t.Errorf("error %v", err)

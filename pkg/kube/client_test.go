@@ -16,7 +16,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 )
 
 var _ Client = kubernetes.Interface(nil) // And so its fake is.
@@ -88,7 +87,7 @@ func TestClientSaysWhoIsLate(t *testing.T) {
 			return client.CoreV1().RESTClient().Get().Resource("nodes").Name("w-1").SubResource("proxy").Suffix("stats/summary").Do(ctx).Error()
 		},
 	} {
-		ctx, cancel := exec.WithTimeout(t.Context(), 20*time.Millisecond)
+		ctx, cancel := failure.WithTimeout(t.Context(), 20*time.Millisecond)
 		err := ask(ctx)
 		cancel()
 		if late, ok := errors.AsType[*failure.TimeoutError](err); !ok || late.From != from || !strings.Contains(err.Error(), "--node-timeout") {

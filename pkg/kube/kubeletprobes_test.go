@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
 
 // sight is a whole answer of the script.
@@ -237,7 +237,7 @@ func TestKubeletProbe(t *testing.T) {
 				defer s.mu.Unlock()
 				warned = append(warned, text)
 			}}
-			ctx, cancel := exec.WithTimeout(t.Context(), c.timeout)
+			ctx, cancel := failure.WithTimeout(t.Context(), c.timeout)
 			defer cancel()
 			answer, err := p.Probe(ctx, "w-1", "x:1", []string{"/d"})
 			switch {

@@ -16,7 +16,6 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec/exectest"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 )
 
@@ -35,7 +34,7 @@ func (n *node) serve(s *exectest.Session) error {
 	n.mu.Lock()
 	n.sessions++
 	n.mu.Unlock()
-	if _, err := io.CopyN(io.Discard, s.Stdin, int64(len(link.Script()))); err != nil {
+	if _, err := io.CopyN(io.Discard, s.Stdin, int64(len(nodescript.Script()))); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(s.Stdout, observation+nodescript.Observed); err != nil {
@@ -70,7 +69,7 @@ func podsOf(t *testing.T, n *node) *Pods {
 	}
 }
 
-func results(t *testing.T, a link.Answer) string {
+func results(t *testing.T, a nodescript.Answer) string {
 	t.Helper()
 	records, err := nodescript.Records(a.Out)
 	if err != nil && a.Err == nil {
@@ -90,12 +89,12 @@ func TestStepsGoIntoTheSessionThatLooked(t *testing.T) {
 	if want := observation + nodescript.End; answers[0].Err != nil || answers[0].Out != want {
 		t.Fatalf("Observe = %+v, want %q", answers[0], want)
 	}
-	a := p.Run(t.Context(), []link.Job{{Node: "w", Steps: [][]string{{"a"}, {"b"}}}})[0]
+	a := p.Run(t.Context(), []nodescript.Job{{Node: "w", Steps: []nodescript.Step{{"a"}, {"b"}}}})[0]
 	if got := results(t, a); got != "a created, b created" || n.sessions != 1 {
 		t.Errorf("%q in %d sessions", got, n.sessions)
 	}
 	// Once used, a session is over; the next steps need another.
-	a = p.Run(t.Context(), []link.Job{{Node: "w", Steps: [][]string{{"c"}}}})[0]
+	a = p.Run(t.Context(), []nodescript.Job{{Node: "w", Steps: []nodescript.Step{{"c"}}}})[0]
 	if got := results(t, a); got != "c created" || n.sessions != 2 {
 		t.Errorf("%q in %d sessions", got, n.sessions)
 	}
@@ -120,7 +119,7 @@ func TestASessionThatIsNotUsedIsEnded(t *testing.T) {
 
 func TestACutTellsWhatWasAnswered(t *testing.T) {
 	n := &node{on: func(_ *exectest.Session, step string) bool { return step != "b" }}
-	a := podsOf(t, n).Run(t.Context(), []link.Job{{Node: "w", Steps: [][]string{{"a"}, {"b"}, {"c"}}}})[0]
+	a := podsOf(t, n).Run(t.Context(), []nodescript.Job{{Node: "w", Steps: []nodescript.Step{{"a"}, {"b"}, {"c"}}}})[0]
 	if got := results(t, a); got != "a created" {
 		t.Errorf("answered = %q", got)
 	}
@@ -141,7 +140,7 @@ func TestAnInterruptWaitsForTheStepThatHasBegun(t *testing.T) {
 		}
 		return true
 	}}
-	a := podsOf(t, n).Run(ctx, []link.Job{{Node: "w", Steps: [][]string{{"a"}, {"b"}, {"c"}}}})[0]
+	a := podsOf(t, n).Run(ctx, []nodescript.Job{{Node: "w", Steps: []nodescript.Step{{"a"}, {"b"}, {"c"}}}})[0]
 	if got := strings.Join(n.steps, " "); got != "a b" {
 		t.Errorf("steps told = %q", got)
 	}
@@ -181,7 +180,7 @@ func TestNothingIsToldAfterAnInterrupt(t *testing.T) {
 	n := &node{}
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
-	a := podsOf(t, n).Run(ctx, []link.Job{{Node: "w", Steps: [][]string{{"a"}}}})[0]
+	a := podsOf(t, n).Run(ctx, []nodescript.Job{{Node: "w", Steps: []nodescript.Step{{"a"}}}})[0]
 	if !a.NotStarted || n.sessions != 0 {
 		t.Errorf("answer = %+v after %d sessions", a, n.sessions)
 	}

@@ -20,24 +20,24 @@ import (
 // runner answers in the order of a list, one list of answers for each call, and keeps what it was asked.
 type runner struct {
 	t     *testing.T
-	calls []func(ctx context.Context, jobs []Job) []Answer
-	asked [][]Job
+	calls []func(ctx context.Context, jobs []nodescript.Job) []nodescript.Answer
+	asked [][]nodescript.Job
 }
 
 // Look is a call like Run, with jobs that have no steps.
-func (r *runner) Look(ctx context.Context, nodes []string) []Answer {
-	var jobs []Job
+func (r *runner) Look(ctx context.Context, nodes []string) []nodescript.Answer {
+	var jobs []nodescript.Job
 	for _, n := range nodes {
-		jobs = append(jobs, Job{Node: n})
+		jobs = append(jobs, nodescript.Job{Node: n})
 	}
 	return r.Run(ctx, jobs)
 }
 
-func (r *runner) Run(ctx context.Context, jobs []Job) []Answer {
+func (r *runner) Run(ctx context.Context, jobs []nodescript.Job) []nodescript.Answer {
 	r.asked = append(r.asked, jobs)
 	if len(r.asked) > len(r.calls) {
 		r.t.Errorf("call %d was not expected: %+v", len(r.asked), jobs)
-		return make([]Answer, len(jobs))
+		return make([]nodescript.Answer, len(jobs))
 	}
 	all := r.calls[len(r.asked)-1](ctx, jobs)
 	for i := range all {
@@ -50,16 +50,16 @@ func (r *runner) Run(ctx context.Context, jobs []Job) []Answer {
 }
 
 // words are those of a job's first step.
-func words(j Job) []string {
+func words(j nodescript.Job) nodescript.Step {
 	if len(j.Steps) == 0 {
-		return []string{"none"}
+		return nodescript.Step{"none"}
 	}
 	return j.Steps[0]
 }
 
 // answers gives every job its answer.
-func answers(all ...Answer) func(context.Context, []Job) []Answer {
-	return func(context.Context, []Job) []Answer { return all }
+func answers(all ...nodescript.Answer) func(context.Context, []nodescript.Job) []nodescript.Answer {
+	return func(context.Context, []nodescript.Job) []nodescript.Answer { return all }
 }
 
 // step is what link.sh says of one step.
@@ -68,14 +68,14 @@ func step(entry, result, detail string) string {
 }
 
 // sees is a probe's answer: links in the class directory, NAME -> TARGET NUMBER.
-func sees(linking string, links ...string) Answer {
+func sees(linking string, links ...string) nodescript.Answer {
 	out := "record=start\x1fversion=1\x1flinking=" + linking + "\x1fmountinfo=1 0 1:1 / /mnt/block rw - xfs x rw\x1f\x1e" +
 		"record=dir\x1fclass=block\x1fpath=/mnt/block\x1fexists=yes\x1f\x1e"
 	for _, l := range links {
 		f := strings.Fields(l)
 		out += "record=entry\x1fclass=block\x1fname=" + f[0] + "\x1fkind=link\x1ftarget=" + f[1] + "\x1fdevice=" + f[2] + "\x1f\x1e"
 	}
-	return Answer{Out: out + nodescript.End}
+	return nodescript.Answer{Out: out + nodescript.End}
 }
 
 func made(entry string, minor uint32) Link {
@@ -89,7 +89,7 @@ var classes = []provisioner.Class{blockClass, filesClass}
 func TestApply(t *testing.T) {
 	p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32), made("vdd", 48), made("vde", 64)}}
 	p.Links[1].Action, p.Links[2].Action, p.Links[3].Action = Unchanged, Refuse, Skip
-	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", "created", "") + nodescript.End})}}
+	r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End})}}
 	Apply(t.Context(), p, classes, r)
 	for i, want := range []Result{ResultCreated, ResultUnchanged, ResultRefused, ResultUnknown} {
 		if p.Links[i].Result != want {
@@ -115,7 +115,7 @@ func TestApplyResults(t *testing.T) {
 		"taken": {ResultFailed, "the name was taken meanwhile: why"}, "locked": {ResultFailed, "why"}, "failed": {ResultFailed, "why (failed)"}, "": {ResultFailed, "why ()"},
 	} {
 		p := &Plan{Links: []Link{made("vdb", 16)}}
-		Apply(t.Context(), p, classes, &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", word, "why") + nodescript.End})}})
+		Apply(t.Context(), p, classes, &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{Out: step("vdb", word, "why") + nodescript.End})}})
 		if l := p.Links[0]; l.Result != c.want || c.detail != "" && l.Detail != c.detail {
 			t.Errorf("%q: %s, %q", word, l.Result, l.Detail)
 		}
@@ -125,34 +125,34 @@ func TestApplyResults(t *testing.T) {
 // An answer that did not come whole says nothing of the steps that are missing.
 func TestApplyLooksAgain(t *testing.T) {
 	cut := errors.New("connection lost")
-	bad := Answer{Out: "x"}
+	bad := nodescript.Answer{Out: "x"}
 	const bTarget, cTarget = "vdb /dev/disk/by-id/vdb 254:16", "vdc /dev/disk/by-id/vdc 254:32"
 	for name, c := range map[string]struct {
-		first, second Answer
+		first, second nodescript.Answer
 		b, c          Result
 		detail        string
 	}{
-		"cut after the first, made":         {Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget, cTarget), ResultCreated, ResultCreated, "seen when looking again: connection lost"},
-		"cut after the first, not made":     {Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget), ResultCreated, ResultNotDone, "seen when looking again"},
-		"cut, and still at it":              {Answer{Out: step("vdb", "created", ""), Err: cut}, sees("yes", bTarget), ResultCreated, ResultUnknown, "the node may still be at it"},
-		"cut, whether at it unknown":        {Answer{Out: step("vdb", "created", ""), Err: cut}, sees("unknown", bTarget), ResultCreated, ResultUnknown, "the node may still be at it"},
-		"still at it, made meanwhile":       {Answer{Err: cut}, sees("yes", bTarget, cTarget), ResultCreated, ResultCreated, "seen when looking again"},
-		"cut in a record":                   {Answer{Out: step("vdb", "created", "") + "record=step\x1fentry=vdc\x1fresult=created"}, sees("no", bTarget), ResultCreated, ResultNotDone, "stops in the middle"},
-		"cut, no error":                     {Answer{Out: step("vdb", "created", "")}, sees("no", bTarget, cTarget), ResultCreated, ResultCreated, "no end"},
-		"whole, one step is missing":        {Answer{Out: step("vdb", "created", "") + nodescript.End}, sees("no", bTarget), ResultCreated, ResultNotDone, "the node said nothing of it"},
-		"whole, and an error":               {Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End, Err: cut}, Answer{}, ResultCreated, ResultCreated, ""},
-		"an answer for another step":        {Answer{Out: step("vdx", "created", "") + step("vdc", "created", "") + nodescript.End}, sees("no", cTarget), ResultNotDone, ResultCreated, ""},
-		"another link lies there":           {Answer{Err: cut}, sees("no", "vdb /dev/else 1:1", "vdc /dev/disk/by-id/vdc 254:33"), ResultFailed, ResultFailed, ""},
-		"the second look is not parsed":     {Answer{Err: cut}, bad, ResultUnknown, ResultUnknown, "connection lost; looking again: "},
-		"the second look fails":             {Answer{Err: cut}, Answer{Err: errors.New("no pod")}, ResultUnknown, ResultUnknown, "connection lost; looking again: no pod"},
-		"the second look whole, with error": {Answer{Err: cut}, Answer{Out: sees("no", bTarget, cTarget).Out, Err: cut}, ResultUnknown, ResultUnknown, "looking again: connection lost"},
-		"the directory is not there":        {Answer{Err: cut}, Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1e" + nodescript.End}, ResultUnknown, ResultUnknown, "the class directory could not be read"},
-		"the directory is not read": {Answer{Err: cut}, Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1erecord=dir\x1fclass=block\x1fpath=/x\x1fexists=yes\x1fproblem=EIO\x1f\x1e" + nodescript.End},
+		"cut after the first, made":         {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget, cTarget), ResultCreated, ResultCreated, "seen when looking again: connection lost"},
+		"cut after the first, not made":     {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget), ResultCreated, ResultNotDone, "seen when looking again"},
+		"cut, and still at it":              {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("yes", bTarget), ResultCreated, ResultUnknown, "the node may still be at it"},
+		"cut, whether at it unknown":        {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("unknown", bTarget), ResultCreated, ResultUnknown, "the node may still be at it"},
+		"still at it, made meanwhile":       {nodescript.Answer{Err: cut}, sees("yes", bTarget, cTarget), ResultCreated, ResultCreated, "seen when looking again"},
+		"cut in a record":                   {nodescript.Answer{Out: step("vdb", "created", "") + "record=step\x1fentry=vdc\x1fresult=created"}, sees("no", bTarget), ResultCreated, ResultNotDone, "stops in the middle"},
+		"cut, no error":                     {nodescript.Answer{Out: step("vdb", "created", "")}, sees("no", bTarget, cTarget), ResultCreated, ResultCreated, "no end"},
+		"whole, one step is missing":        {nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End}, sees("no", bTarget), ResultCreated, ResultNotDone, "the node said nothing of it"},
+		"whole, and an error":               {nodescript.Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End, Err: cut}, nodescript.Answer{}, ResultCreated, ResultCreated, ""},
+		"an answer for another step":        {nodescript.Answer{Out: step("vdx", "created", "") + step("vdc", "created", "") + nodescript.End}, sees("no", cTarget), ResultNotDone, ResultCreated, ""},
+		"another link lies there":           {nodescript.Answer{Err: cut}, sees("no", "vdb /dev/else 1:1", "vdc /dev/disk/by-id/vdc 254:33"), ResultFailed, ResultFailed, ""},
+		"the second look is not parsed":     {nodescript.Answer{Err: cut}, bad, ResultUnknown, ResultUnknown, "connection lost; looking again: "},
+		"the second look fails":             {nodescript.Answer{Err: cut}, nodescript.Answer{Err: errors.New("no pod")}, ResultUnknown, ResultUnknown, "connection lost; looking again: no pod"},
+		"the second look whole, with error": {nodescript.Answer{Err: cut}, nodescript.Answer{Out: sees("no", bTarget, cTarget).Out, Err: cut}, ResultUnknown, ResultUnknown, "looking again: connection lost"},
+		"the directory is not there":        {nodescript.Answer{Err: cut}, nodescript.Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1e" + nodescript.End}, ResultUnknown, ResultUnknown, "the class directory could not be read"},
+		"the directory is not read": {nodescript.Answer{Err: cut}, nodescript.Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1erecord=dir\x1fclass=block\x1fpath=/x\x1fexists=yes\x1fproblem=EIO\x1f\x1e" + nodescript.End},
 			ResultUnknown, ResultUnknown, "the class directory could not be read"},
-		"it never began": {Answer{Err: errors.New("forbidden"), NotStarted: true}, Answer{}, ResultFailed, ResultFailed, "forbidden"},
+		"it never began": {nodescript.Answer{Err: errors.New("forbidden"), NotStarted: true}, nodescript.Answer{}, ResultFailed, ResultFailed, "forbidden"},
 	} {
 		p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32)}}
-		r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(c.first), answers(c.second)}}
+		r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(c.first), answers(c.second)}}
 		Apply(t.Context(), p, classes, r)
 		if p.Links[0].Result != c.b || p.Links[1].Result != c.c {
 			t.Errorf("%s: %s and %s, want %s and %s", name, p.Links[0].Result, p.Links[1].Result, c.b, c.c)
@@ -167,8 +167,8 @@ func TestApplyNodesSideBySide(t *testing.T) {
 	p := &Plan{Links: []Link{made("vdb", 16), made("vdb", 16), made("vdc", 32)}}
 	p.Links[1].Node = "w-2"
 	cut := errors.New("cut")
-	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
-		answers(Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End}, Answer{Err: cut}),
+	r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{
+		answers(nodescript.Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End}, nodescript.Answer{Err: cut}),
 		answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16")),
 	}}
 	Apply(t.Context(), p, classes, r)
@@ -186,19 +186,19 @@ func TestApplyInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32)}}
 	p.Links[1].Node = "w-2"
-	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
-		func(context.Context, []Job) []Answer {
+	r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{
+		func(context.Context, []nodescript.Job) []nodescript.Answer {
 			cancel()
-			return []Answer{{Err: context.Canceled}, {Err: context.Canceled, NotStarted: true}}
+			return []nodescript.Answer{{Err: context.Canceled}, {Err: context.Canceled, NotStarted: true}}
 		},
-		func(ctx context.Context, _ []Job) []Answer {
+		func(ctx context.Context, _ []nodescript.Job) []nodescript.Answer {
 			if ctx.Err() != nil {
 				t.Error("the second look is cancelled, too")
 			}
 			if d, ok := ctx.Deadline(); !ok || time.Until(d) > time.Minute {
 				t.Error("the second look has no end")
 			}
-			return []Answer{sees("no", "vdb /dev/disk/by-id/vdb 254:16")}
+			return []nodescript.Answer{sees("no", "vdb /dev/disk/by-id/vdb 254:16")}
 		},
 	}}
 	Apply(ctx, p, classes, r)
@@ -339,11 +339,11 @@ func TestAwaitInterrupted(t *testing.T) {
 func TestUnlink(t *testing.T) {
 	l := made("vdb", 16)
 	l.Action = Remove
-	gone, back := answers(Answer{Out: step("vdb", "removed", "") + nodescript.End}), answers(Answer{Out: step("vdb", "restored", "") + nodescript.End})
+	gone, back := answers(nodescript.Answer{Out: step("vdb", "removed", "") + nodescript.End}), answers(nodescript.Answer{Out: step("vdb", "restored", "") + nodescript.End})
 	get := func(change func(*snapshot.Volume)) func(string) (*snapshot.Volume, error) {
 		return func(string) (*snapshot.Volume, error) { return volumeOfLink(l, change), nil }
 	}
-	type calls = []func(context.Context, []Job) []Answer
+	type calls = []func(context.Context, []nodescript.Job) []nodescript.Answer
 	for name, c := range map[string]struct {
 		calls   calls
 		cluster cluster
@@ -354,26 +354,26 @@ func TestUnlink(t *testing.T) {
 	}{
 		"no volume":         {calls{gone}, cluster{}, ResultUnlinked, "", "none", false},
 		"a free volume":     {calls{gone}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
-		"was gone":          {calls{answers(Answer{Out: step("vdb", "absent", "") + nodescript.End})}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
+		"was gone":          {calls{answers(nodescript.Answer{Out: step("vdb", "absent", "") + nodescript.End})}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
 		"another's volume":  {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Path = "/x" })}, ResultUnlinked, "", "none", false},
 		"another node's":    {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Node = "w-2" })}, ResultUnlinked, "", "none", false},
-		"another link":      {calls{answers(Answer{Out: step("vdb", "changed", "x") + nodescript.End})}, cluster{get: get(nil)}, ResultFailed, "device changed: x", "", false},
+		"another link":      {calls{answers(nodescript.Answer{Out: step("vdb", "changed", "x") + nodescript.End})}, cluster{get: get(nil)}, ResultFailed, "device changed: x", "", false},
 		"bound meanwhile":   {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "is bound to a claim; the link is back", "", false},
 		"claimed meanwhile": {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{Namespace: "n", Name: "c"} })}, ResultRefused, "is for claim n/c; the link is back", "", false},
 		"changed meanwhile": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return fmt.Errorf("x: %w", ErrChanged) }}, ResultRefused, "changed while it was deleted; the link is back", "", true},
 		"not to be read":    {calls{gone, back}, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, ResultFailed, "could not be read: forbidden; the link is back", "", false},
 		"not to be deleted": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return errors.New("forbidden") }}, ResultFailed, "could not be deleted: forbidden; the link is back", "", true},
-		"back by somebody":  {calls{gone, answers(Answer{Out: step("vdb", "unchanged", "") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
-		"not back":          {calls{gone, answers(Answer{Out: step("vdb", "linked", "/x") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultFailed, "the link could not be put back: the disk was linked meanwhile, as /x", "", false},
-		"back, not seen": {calls{gone, answers(Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))},
+		"back by somebody":  {calls{gone, answers(nodescript.Answer{Out: step("vdb", "unchanged", "") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
+		"not back":          {calls{gone, answers(nodescript.Answer{Out: step("vdb", "linked", "/x") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultFailed, "the link could not be put back: the disk was linked meanwhile, as /x", "", false},
+		"back, not seen": {calls{gone, answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))},
 			cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
-		"cut, gone":       {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("no"))}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
-		"cut, there":      {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, ResultNotDone, "cut", "", false},
-		"cut, going on":   {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("yes", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, ResultUnknown, "may still be at it", "", false},
-		"cut, another":    {calls{answers(Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/x 1:1"))}, cluster{get: get(nil)}, ResultFailed, "cut", "", false},
-		"cut, not looked": {calls{answers(Answer{Err: errors.New("cut")}), answers(Answer{Err: errors.New("no pod")})}, cluster{get: get(nil)}, ResultUnknown, "no pod", "", false},
-		"never began":     {calls{answers(Answer{Err: errors.New("no pod"), NotStarted: true})}, cluster{get: get(nil)}, ResultFailed, "no pod", "", false},
-		"locked":          {calls{answers(Answer{Out: step("vdb", "locked", "busy") + nodescript.End})}, cluster{get: get(nil)}, ResultFailed, "busy", "", false},
+		"cut, gone":       {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no"))}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
+		"cut, there":      {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, ResultNotDone, "cut", "", false},
+		"cut, going on":   {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("yes", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, ResultUnknown, "may still be at it", "", false},
+		"cut, another":    {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/x 1:1"))}, cluster{get: get(nil)}, ResultFailed, "cut", "", false},
+		"cut, not looked": {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(nodescript.Answer{Err: errors.New("no pod")})}, cluster{get: get(nil)}, ResultUnknown, "no pod", "", false},
+		"never began":     {calls{answers(nodescript.Answer{Err: errors.New("no pod"), NotStarted: true})}, cluster{get: get(nil)}, ResultFailed, "no pod", "", false},
+		"locked":          {calls{answers(nodescript.Answer{Out: step("vdb", "locked", "busy") + nodescript.End})}, cluster{get: get(nil)}, ResultFailed, "busy", "", false},
 	} {
 		p := &Plan{Links: []Link{l, l, l}}
 		p.Links[1].Action, p.Links[2].Action = Refuse, Skip
@@ -400,13 +400,13 @@ func TestUnlinkInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &Plan{Links: []Link{made("vdb", 16)}}
 	p.Links[0].Action = Remove
-	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
-		answers(Answer{Out: step("vdb", "removed", "") + nodescript.End}),
-		func(ctx context.Context, jobs []Job) []Answer {
+	r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{
+		answers(nodescript.Answer{Out: step("vdb", "removed", "") + nodescript.End}),
+		func(ctx context.Context, jobs []nodescript.Job) []nodescript.Answer {
 			if ctx.Err() != nil || words(jobs[0])[0] != "restore" {
 				t.Errorf("%v, %q", ctx.Err(), words(jobs[0]))
 			}
-			return []Answer{{Out: step("vdb", "restored", "") + nodescript.End}}
+			return []nodescript.Answer{{Out: step("vdb", "restored", "") + nodescript.End}}
 		},
 	}}
 	Unlink(ctx, p, classes, r, &cluster{get: func(string) (*snapshot.Volume, error) { cancel(); return nil, context.Canceled }})
@@ -438,7 +438,7 @@ func TestSettle(t *testing.T) {
 		p := &Plan{Links: []Link{l, l}}
 		p.Links[0].Result, p.Links[1].Result = c.before, ResultFailed
 		cl, waited := c.cluster, false
-		r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{answers(Answer{Out: step("vdb", "restored", "") + nodescript.End})}}
+		r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{Out: step("vdb", "restored", "") + nodescript.End})}}
 		err := Settle(t.Context(), p, nil, r, &cl, func(_ context.Context, d time.Duration) error {
 			waited = d > DiscoveryPeriod
 			return nil

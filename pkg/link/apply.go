@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
@@ -19,28 +18,9 @@ import (
 type Runner interface {
 	// Run performs the steps of jobs, in the order of each. Answers come in the
 	// order of the jobs; Out has a record for every step that was answered.
-	Run(ctx context.Context, jobs []Job) []Answer
-	// Look asks nodes what they see; Out is for nodescript.Parse.
-	Look(ctx context.Context, nodes []string) []Answer
-}
-
-// Job is what is to be done on one node.
-type Job struct {
-	Node string
-	// Steps are verbs of link.sh with their words.
-	Steps [][]string
-}
-
-// Answer is what a node said.
-type Answer struct {
-	// Out is what it said, also if it was cut short.
-	Out string
-	// Err is nil only if all of Out was seen.
-	Err error
-	// NotStarted is set where it is certain that no step was begun.
-	NotStarted bool
-	// Begun is how many steps the node was told; the others were certainly not begun.
-	Begun int
+	Run(ctx context.Context, jobs []nodescript.Job) []nodescript.Answer
+	// Look asks nodes what they see.
+	Look(ctx context.Context, nodes []string) []nodescript.Answer
 }
 
 // lookAgain bounds the second look at a node whose answer was cut, also when
@@ -64,8 +44,8 @@ func Apply(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner) 
 			l.Result = ResultUnknown
 		}
 	}
-	act(ctx, todo, r, func(l *Link) []string {
-		return []string{"link", l.Disk, l.Device.String(), l.Fingerprint, dirOf(*l, classes), l.Entry, l.Target}
+	act(ctx, todo, r, func(l *Link) nodescript.Step {
+		return nodescript.LinkStep(l.Disk, l.Device, l.Fingerprint, dirOf(*l, classes), l.Entry, l.Target)
 	}, linked)
 }
 
@@ -92,17 +72,23 @@ func dirOf(l Link, classes []provisioner.Class) string {
 // second tells from a second look at a node what became of a link.
 type second func(l *Link, e provisioner.Entry, exists bool) Result
 
-// act performs one step for each link, all steps of a node in one exec. Where
-// the end of a step was not seen, the node is looked at again.
-func act(ctx context.Context, links []*Link, r Runner, step func(*Link) []string, seen second) {
+// act performs one step for each link, all steps of a node in one session. Where the end of a step was not seen, the node is
+// looked at again.
+func act(ctx context.Context, links []*Link, r Runner, step func(*Link) nodescript.Step, seen second) {
+	links = slices.DeleteFunc(slices.Clone(links), func(l *Link) bool {
+		if step(l).Sendable() {
+			return false
+		}
+		l.Result, l.Detail = ResultFailed, "there is a line break in its name or target"
+		return true
+	})
 	if len(links) == 0 {
 		return
 	}
-	links = slices.DeleteFunc(slices.Clone(links), unspeakable)
 	byNode, order := group(links)
-	jobs := make([]Job, 0, len(order))
+	jobs := make([]nodescript.Job, 0, len(order))
 	for _, node := range order {
-		job := Job{Node: node}
+		job := nodescript.Job{Node: node}
 		for _, l := range byNode[node] {
 			job.Steps = append(job.Steps, step(l))
 		}
@@ -110,19 +96,9 @@ func act(ctx context.Context, links []*Link, r Runner, step func(*Link) []string
 	}
 	var unclear []*Link
 	for i, answer := range r.Run(ctx, jobs) {
-		unclear = append(unclear, settle(byNode[jobs[i].Node], answer, ctx.Err() != nil)...)
+		unclear = append(unclear, settle(byNode[jobs[i].Node], jobs[i].Steps, answer, ctx.Err() != nil)...)
 	}
 	look(ctx, unclear, r, seen)
-}
-
-// unspeakable fails a link with a line break in a name, which only a name that
-// somebody else gave an entry can have: the words of a step are lines.
-func unspeakable(l *Link) bool {
-	if !strings.ContainsAny(l.Entry+l.Target, "\n\r") {
-		return false
-	}
-	l.Result, l.Detail = ResultFailed, "there is a line break in its name or target"
-	return true
 }
 
 func group(links []*Link) (byNode map[string][]*Link, order []string) {
@@ -136,22 +112,16 @@ func group(links []*Link) (byNode map[string][]*Link, order []string) {
 	return byNode, order
 }
 
-// settle writes down what a node said of its steps, and returns the links of
-// which it said nothing, and which may have been performed all the same.
-func settle(links []*Link, a Answer, cancelled bool) (unclear []*Link) {
-	records, err := nodescript.Records(a.Out)
-	if a.Err != nil {
-		err = a.Err
-	}
+// settle writes down what a node said of its steps, one for each link, and returns the links of which it said nothing, and which may
+// have been performed all the same.
+func settle(links []*Link, steps []nodescript.Step, a nodescript.Answer, cancelled bool) (unclear []*Link) {
+	answers, err := a.Steps(steps)
 	for i, l := range links {
-		if i < len(records) && records[i].Kind == "step" && records[i].Get("entry") == l.Entry {
-			said(l, records[i].Get("result"), records[i].Get("detail"))
+		if answers[i].Answered {
+			record(l, answers[i])
 			continue
 		}
-		l.Detail = "the node said nothing of it"
-		if err != nil {
-			l.Detail = err.Error()
-		}
+		l.Detail = err.Error()
 		switch {
 		case cancelled && (a.NotStarted || i >= a.Begun):
 			l.Result, l.Detail = ResultNotDone, "the run ended before it began"
@@ -169,26 +139,25 @@ func settle(links []*Link, a Answer, cancelled bool) (unclear []*Link) {
 	return unclear
 }
 
-// said translates the words of link.sh.
-func said(l *Link, result, detail string) {
-	l.Detail = detail
-	switch result {
-	case "created", "restored":
+// record writes into a link what the node said of its step.
+func record(l *Link, a nodescript.StepAnswer) {
+	l.Result, l.Detail = ResultFailed, a.Detail
+	switch a.Outcome {
+	case nodescript.StepCreated, nodescript.StepRestored:
 		l.Result = ResultCreated
-	case "unchanged":
+	case nodescript.StepUnchanged:
 		l.Result = ResultUnchanged
-	case "removed", "absent":
+	case nodescript.StepRemoved, nodescript.StepAbsent:
 		l.Result = ResultUnlinked
-	case "changed":
-		l.Result, l.Detail = ResultFailed, "device changed: "+detail
-	case "linked":
-		l.Result, l.Detail = ResultFailed, "the disk was linked meanwhile, as "+detail
-	case "taken":
-		l.Result, l.Detail = ResultFailed, "the name was taken meanwhile: "+detail
-	case "locked":
-		l.Result = ResultFailed
+	case nodescript.StepChanged:
+		l.Detail = "device changed: " + a.Detail
+	case nodescript.StepLinked:
+		l.Detail = "the disk was linked meanwhile, as " + a.Detail
+	case nodescript.StepTaken:
+		l.Detail = "the name was taken meanwhile: " + a.Detail
+	case nodescript.StepLocked:
 	default:
-		l.Result, l.Detail = ResultFailed, fmt.Sprintf("%s (%s)", detail, result)
+		l.Detail = fmt.Sprintf("%s (%s)", a.Detail, a.Outcome)
 	}
 }
 
@@ -201,10 +170,7 @@ func look(ctx context.Context, links []*Link, r Runner, seen second) {
 	defer cancel()
 	byNode, order := group(links)
 	for i, answer := range r.Look(ctx, order) {
-		view, err := nodescript.Parse(answer.Out)
-		if answer.Err != nil {
-			err = answer.Err
-		}
+		view, err := answer.View()
 		for _, l := range byNode[order[i]] {
 			if err != nil {
 				l.Detail = fmt.Sprintf("%s; looking again: %s", l.Detail, err)

@@ -4,7 +4,6 @@ package link
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -33,7 +32,7 @@ func TestClaims(t *testing.T) {
 				t.Fatal(err)
 			}
 			change(w)
-			if asked := VolumePaths(&w.Snapshot)["w-1"]; !slices.Equal(asked, []string{path}) {
+			if asked := nodescript.VolumePaths(&w.Snapshot)["w-1"]; !slices.Equal(asked, []string{path}) {
 				t.Errorf("asked for %q, want %q", asked, path)
 			}
 			w.view.VolumePaths = map[string]disk.Number{path: n}
@@ -100,27 +99,6 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// Whoever may create volumes chooses their paths.
-func TestVolumePathsAreBounded(t *testing.T) {
-	w := newWorld()
-	for i := range maxVolumes + 10 {
-		w.volume("x", func(v *snapshot.Volume) { v.Path = fmt.Sprintf("/dev/disk/by-label/%d", i) })
-	}
-	for _, path := range []string{"/dev/a\nb", "/dev/a\x1eb", "/dev/" + strings.Repeat("x", maxPath), "/elsewhere/x", "/var/lib/disks/block/x", "/devices/x", ""} {
-		w.volume("x", func(v *snapshot.Volume) { v.Path = path })
-	}
-	w.volume("x", func(v *snapshot.Volume) { v.Path, v.Node = "/dev/other", "w-2" })
-	got := VolumePaths(&w.Snapshot)
-	if len(got) != 1 || len(got["w-1"]) != maxVolumes {
-		t.Fatalf("%d nodes, %d paths", len(got), len(got["w-1"]))
-	}
-	for _, path := range got["w-1"] {
-		if !strings.HasPrefix(path, "/dev/disk/by-label/") {
-			t.Errorf("%q", path)
-		}
-	}
-}
-
 func TestALUNIsLinkedOnOneNode(t *testing.T) {
 	for wwid, refused := range map[string]bool{"naa.5000": true, "eui.01": true, "uuid.01": true, "t10.ATA": false, "": false} {
 		w := newWorld()
@@ -165,8 +143,8 @@ func TestStepsThatWereNotBegunAreNotDone(t *testing.T) {
 	for i := range p.Links {
 		p.Links[i].Action = Create
 	}
-	r := &runner{t: t, calls: []func(context.Context, []Job) []Answer{
-		answers(Answer{Out: step("vdb", "created", "") + nodescript.End, Err: context.Canceled, Begun: 2}),
+	r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{
+		answers(nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End, Err: context.Canceled, Begun: 2}),
 		answers(sees("no", "vdc /dev/disk/by-id/vdc 254:32")),
 	}}
 	Apply(t.Context(), p, classes, r)

@@ -68,7 +68,7 @@ func NewDevices(s *snapshot.Snapshot) *Devices {
 	}
 	for i, v := range s.Volumes {
 		x.byPath[v.Path] = append(x.byPath[v.Path], i)
-		if !entryOf(s, v) {
+		if !s.InClassDirectory(v) {
 			x.byNode[v.Node] = append(x.byNode[v.Node], i)
 		}
 		if v.Identity != nil {

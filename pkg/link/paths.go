@@ -6,59 +6,12 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
-
-// Bounds of what is asked of one node, which whoever may create volumes can choose.
-const (
-	maxVolumes = 2000 // By far more than a node has disks.
-	maxPath    = 4096 // bytes: PATH_MAX.
-)
-
-// VolumePaths are, by node, the paths of the cluster's local volumes there, as the
-// provisioner's pod has them: of any class and provisioner, but those that lie directly in
-// a class directory of an installation, which a pod of its own lists. A path that no mount shows is not
-// among them.
-func VolumePaths(s *snapshot.Snapshot) map[string][]string {
-	all := make(map[string][]string)
-	for _, n := range s.Nodes {
-		var paths []string
-		for _, v := range s.Volumes {
-			if v.Node != n.Name && v.Node != "" || entryOf(s, v) {
-				continue
-			}
-			if at, ok := s.Install.PathOf(v.Path); ok && len(at) <= maxPath && !strings.ContainsFunc(at, control) {
-				paths = append(paths, at)
-			}
-		}
-		slices.Sort(paths)
-		if paths = slices.Compact(paths); len(paths) > maxVolumes {
-			paths = paths[:maxVolumes]
-		}
-		if len(paths) > 0 {
-			all[n.Name] = paths
-		}
-	}
-	return all
-}
-
-// control reports whether a character would end a line or a record of the node's script.
-func control(r rune) bool { return r < ' ' || r == 0x7f }
-
-// entryOf reports whether a volume's path lies directly in a class directory of an
-// installation. What could not be read of such a directory is an objection of its own.
-func entryOf(s *snapshot.Snapshot, v snapshot.Volume) bool {
-	dir := path.Dir(path.Clean(v.Path))
-	in := func(i provisioner.Install) bool {
-		return slices.ContainsFunc(i.Classes, func(c provisioner.Class) bool { return dir == path.Clean(c.HostDir) })
-	}
-	return in(s.Install) || slices.ContainsFunc(s.Others, func(o snapshot.Installation) bool { return in(o.Install) })
-}
 
 // pathSeen reports whether the pod looked where the path of a volume leads.
 func pathSeen(install provisioner.Install, view snapshot.PodView, v snapshot.Volume) bool {

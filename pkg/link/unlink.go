@@ -16,6 +16,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -234,7 +235,7 @@ func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 			l.Result = ResultUnknown
 		}
 	}
-	act(ctx, todo, r, func(l *Link) []string { return []string{"unlink", dirOf(*l, classes), l.Entry, l.Target} }, unlinked)
+	act(ctx, todo, r, func(l *Link) nodescript.Step { return nodescript.UnlinkStep(dirOf(*l, classes), l.Entry, l.Target) }, unlinked)
 	var back []*Link
 	why := make(map[*Link]kept)
 	for _, l := range todo {
@@ -257,7 +258,7 @@ func putBack(ctx context.Context, back []*Link, why map[*Link]kept, classes []pr
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*lookAgain)
 	defer cancel()
-	act(ctx, back, r, func(l *Link) []string { return []string{"restore", dirOf(*l, classes), l.Entry, l.Target} }, linked)
+	act(ctx, back, r, func(l *Link) nodescript.Step { return nodescript.RestoreStep(dirOf(*l, classes), l.Entry, l.Target) }, linked)
 	for _, l := range back {
 		switch l.Result {
 		case ResultCreated, ResultUnchanged:

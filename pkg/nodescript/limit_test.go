@@ -12,11 +12,11 @@ import (
 
 // answer is one of a node with records of its own.
 func answer(records ...string) string {
-	return "record=start" + fieldEnd + "version=1" + fieldEnd + RecordEnd + strings.Join(records, "") + End
+	return "record=start" + fieldEnd + "version=1" + fieldEnd + recordEnd + strings.Join(records, "") + End
 }
 
 func diskRecord(name string, more ...string) string {
-	return "record=disk" + fieldEnd + strings.Join(append([]string{"name=" + name, "number=8:0", "size=8"}, more...), fieldEnd) + fieldEnd + RecordEnd
+	return "record=disk" + fieldEnd + strings.Join(append([]string{"name=" + name, "number=8:0", "size=8"}, more...), fieldEnd) + fieldEnd + recordEnd
 }
 
 func many(n int, record func(i int) string) string {
@@ -33,13 +33,13 @@ func TestAnswersOfHostileSizes(t *testing.T) {
 	for name, tt := range map[string]struct{ out, why string }{
 		"3000 disks":   {answer(many(3000, numbered)), "more than 2048"},
 		"120000 disks": {answer(many(120000, numbered)), "more than 16384 records"},
-		"entries": {answer("record=dir"+fieldEnd+"class=a"+fieldEnd+"path=/a"+fieldEnd+RecordEnd, many(9000, func(i int) string {
-			return fmt.Sprintf("record=entry%sclass=a%sname=e%d%s%s", fieldEnd, fieldEnd, i, fieldEnd, RecordEnd)
+		"entries": {answer("record=dir"+fieldEnd+"class=a"+fieldEnd+"path=/a"+fieldEnd+recordEnd, many(9000, func(i int) string {
+			return fmt.Sprintf("record=entry%sclass=a%sname=e%d%s%s", fieldEnd, fieldEnd, i, fieldEnd, recordEnd)
 		})), "more than 8192 entries"},
 		"partitions":      {answer(diskRecord("sda", strings.Split(strings.Repeat("part=sda1 ", 1500), " ")[:1500]...)), "more than 1024"},
 		"fields":          {answer(diskRecord("sda", strings.Split(strings.Repeat("part=sda1 ", 3000), " ")[:3000]...)), "more than 2048 fields"},
 		"a long value":    {answer(diskRecord("sda", "serial="+strings.Repeat("x", 70000))), "more than 65536"},
-		"names of a disk": {answer("record=names"+fieldEnd+"names="+many(1500, func(i int) string { return fmt.Sprintf("8:0 /dev/disk/by-id/n%d\n", i) })+fieldEnd+RecordEnd, diskRecord("sda")), "more than 1024"},
+		"names of a disk": {answer("record=names"+fieldEnd+"names="+many(1500, func(i int) string { return fmt.Sprintf("8:0 /dev/disk/by-id/n%d\n", i) })+fieldEnd+recordEnd, diskRecord("sda")), "more than 1024"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			view, err := Parse(tt.out)
@@ -67,7 +67,7 @@ func TestNamesOutsideTheirGrammar(t *testing.T) {
 		"a holder":            diskRecord("sda", "holders=$(me)"),
 		"a partition":         diskRecord("sda", "part=sda1 x"),
 		"sysfs":               diskRecord("sda", "sysfs=/sys/block/sd`a`"),
-		"a bidirectional one": "record=names" + fieldEnd + "names=8:0 /dev/disk/by-id/wwn-\u202e0\n" + fieldEnd + RecordEnd + diskRecord("sda"),
+		"a bidirectional one": "record=names" + fieldEnd + "names=8:0 /dev/disk/by-id/wwn-\u202e0\n" + fieldEnd + recordEnd + diskRecord("sda"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if view, err := Parse(answer(record)); err == nil || len(view.Disks) > 0 {

@@ -193,7 +193,10 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestArgs(t *testing.T) {
-	got := Args([]provisioner.Class{{Name: "a", MountDir: "/mnt/a b", HostDir: "/h"}, {Name: "c", MountDir: "/mnt/c"}}, []string{"vd*", "/dev/disk/by-id/x"}, 3)
+	got := Look{
+		Classes: []provisioner.Class{{Name: "a", MountDir: "/mnt/a b", HostDir: "/h"}, {Name: "c", MountDir: "/mnt/c"}},
+		Closely: []string{"vd*", "/dev/disk/by-id/x"}, Volumes: []string{"/v1", "/v2", "/v3"},
+	}.args()
 	if want := []string{"3", "a", "/mnt/a b", "c", "/mnt/c", "--", "vd*", "/dev/disk/by-id/x"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -58,12 +58,12 @@ const (
 
 const (
 	fieldEnd = "\x1f"
-	// RecordEnd ends every record, and is nowhere else.
-	RecordEnd = "\x1e"
+	// recordEnd ends every record, and is nowhere else.
+	recordEnd = "\x1e"
 	// Observed is what follows all that a node says of itself.
-	Observed = "record=observed" + fieldEnd + RecordEnd
+	Observed = "record=observed" + fieldEnd + recordEnd
 	// End is what a whole answer ends with.
-	End = "record=end" + fieldEnd + RecordEnd
+	End = "record=end" + fieldEnd + recordEnd
 )
 
 // Records reads the output of a node script. Every whole record is returned; the
@@ -74,7 +74,7 @@ func Records(out string) ([]Record, error) {
 		if len(records) > maxRecords {
 			return records, fmt.Errorf("the node's answer has more than %d records", maxRecords)
 		}
-		text, rest, whole := strings.Cut(out, RecordEnd)
+		text, rest, whole := strings.Cut(out, recordEnd)
 		if !whole {
 			if strings.TrimSpace(text) != "" {
 				return records, fmt.Errorf("the node's answer stops in the middle: %q", shorten(text))

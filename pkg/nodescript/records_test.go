@@ -25,7 +25,7 @@ func raw(t testing.TB, text string) string {
 		}
 		if line[0] != ' ' && line[0] != '\t' {
 			if open {
-				b.WriteString(RecordEnd)
+				b.WriteString(recordEnd)
 			}
 			open = true
 			b.WriteString("record=" + trimmed + fieldEnd)
@@ -43,7 +43,7 @@ func raw(t testing.TB, text string) string {
 		b.WriteString(key + "=" + value + fieldEnd)
 	}
 	if open {
-		b.WriteString(RecordEnd)
+		b.WriteString(recordEnd)
 	}
 	return b.String()
 }
@@ -52,7 +52,7 @@ func raw(t testing.TB, text string) string {
 func readable(t testing.TB, out string) string {
 	t.Helper()
 	var b strings.Builder
-	for _, r := range strings.Split(strings.TrimSuffix(out, RecordEnd), RecordEnd) {
+	for _, r := range strings.Split(strings.TrimSuffix(out, recordEnd), recordEnd) {
 		for i, f := range strings.Split(strings.TrimSuffix(r, fieldEnd), fieldEnd) {
 			key, value, _ := strings.Cut(f, "=")
 			quoted := strconv.Quote(value)
@@ -84,7 +84,7 @@ func TestRecords(t *testing.T) {
 		t.Errorf("nothing but an end: %v", err)
 	}
 	// What comes after the end is none of it.
-	if got, err := Records(End + "record=more" + fieldEnd + RecordEnd); err != nil || len(got) != 0 {
+	if got, err := Records(End + "record=more" + fieldEnd + recordEnd); err != nil || len(got) != 0 {
 		t.Errorf("after the end: %+v, %v", got, err)
 	}
 }

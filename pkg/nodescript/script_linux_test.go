@@ -36,9 +36,9 @@ func eachShell(t *testing.T, test func(t *testing.T, shell string)) {
 
 // argv looks, and says so at its end.
 func argv(classes []provisioner.Class, closely []string) []string {
-	// What follows Observed is of package link; here the answer just ends.
-	whole := strings.Replace(Script(), "begin observed\n", "begin end\n", 1)
-	return append([]string{"/bin/sh", "-c", whole, "talosdisk"}, Args(classes, closely, 0)...)
+	// No steps follow; the answer just ends.
+	whole := strings.Replace(observeScript(), "begin observed\n", "begin end\n", 1)
+	return append([]string{"/bin/sh", "-c", whole, "talosdisk"}, Look{Classes: classes, Closely: closely}.args()...)
 }
 
 func look(t *testing.T, n *nodetest.Node, shell string, classes []provisioner.Class, closely ...string) snapshot.PodView {

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -63,7 +63,7 @@ func (c *Collector) LookCloser(ctx context.Context, s *snapshot.Snapshot, nodes,
 	every := *s
 	every.Nodes = slices.Concat(s.Nodes, s.Beside)
 	pods := &kube.Pods{Executor: c.Pods.Executor, Limit: c.Pods.Limit, Timeout: c.Pods.Timeout}
-	pods.Targets, pods.Classes, pods.Volumes = kube.Targets(&every), s.Install.Classes, link.VolumePaths(&every)
+	pods.Targets, pods.Classes, pods.Volumes = kube.Targets(&every), s.Install.Classes, nodescript.VolumePaths(&every)
 	views := make(map[string]snapshot.Section[snapshot.PodView])
 	for i, answer := range pods.Observe(ctx, nodes, closely, false, nil) {
 		views[nodes[i]] = viewOf(nodes[i], answer)

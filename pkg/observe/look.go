@@ -12,10 +12,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
@@ -30,7 +31,7 @@ func (d *diagnosis) look(ctx context.Context) {
 		}
 	}
 	if d.Pods != nil {
-		d.Pods.Targets, d.Pods.Classes, d.Pods.Volumes = kube.Targets(d.s), d.s.Install.Classes, link.VolumePaths(d.s)
+		d.Pods.Targets, d.Pods.Classes, d.Pods.Volumes = kube.Targets(d.s), d.s.Install.Classes, nodescript.VolumePaths(d.s)
 	}
 	d.looks = d.otherLooks()
 	var step func()
@@ -76,7 +77,7 @@ func (d *diagnosis) lookAt(ctx context.Context, n *snapshot.Node) {
 	was := *n // What is filled in beside does not matter to the others.
 	within := func(f func(context.Context)) func() {
 		return func() {
-			ctx, cancel := exec.WithTimeout(ctx, d.request.Timeout)
+			ctx, cancel := failure.WithTimeout(ctx, d.request.Timeout)
 			defer cancel()
 			f(ctx)
 		}

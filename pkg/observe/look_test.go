@@ -21,8 +21,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
@@ -198,11 +198,11 @@ func TestExecThatIsForbiddenIsSaid(t *testing.T) {
 
 func TestKubeletWithoutPods(t *testing.T) {
 	gone := apierrors.NewGenericServerResponse(404, "get", schema.GroupResource{Resource: "pods/exec"}, "prov-x", "unknown", 0, true)
-	view := viewOf("w-1", link.Answer{Err: gone, NotStarted: true})
+	view := viewOf("w-1", nodescript.Answer{Err: gone, NotStarted: true})
 	if view.Value != nil || view.Kind != snapshot.KindStarting || !strings.Contains(view.Problem, "the kubelet on w-1 does not know its pods yet") {
 		t.Errorf("%+v", view)
 	}
-	if view := viewOf("w-1", link.Answer{Err: errors.New("forbidden")}); view.Kind != "" || view.Problem != "forbidden" {
+	if view := viewOf("w-1", nodescript.Answer{Err: errors.New("forbidden")}); view.Kind != "" || view.Problem != "forbidden" {
 		t.Errorf("%+v", view)
 	}
 }

@@ -23,7 +23,6 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -57,7 +56,7 @@ type Request struct {
 	Selector labels.Selector
 	// Namespace and DaemonSet of the provisioner; empty: to be found.
 	Namespace, DaemonSet string
-	// Closely are the disks to read and open, as nodescript.Args takes them.
+	// Closely are the disks to read and open, as nodescript.Look takes them.
 	Closely []string
 	// StepsFollow tells that the nodes will be asked to do something.
 	StepsFollow bool
@@ -231,7 +230,7 @@ func (c *Collector) askPods(ctx context.Context, s *snapshot.Snapshot, r Request
 	if c.Progress != nil {
 		done = c.Progress(len(names))
 	}
-	c.Pods.Targets, c.Pods.Classes, c.Pods.Volumes = kube.Targets(s), s.Install.Classes, link.VolumePaths(s)
+	c.Pods.Targets, c.Pods.Classes, c.Pods.Volumes = kube.Targets(s), s.Install.Classes, nodescript.VolumePaths(s)
 	for i, answer := range c.Pods.Observe(ctx, names, r.Closely, r.StepsFollow, done) {
 		if answer.NotStarted && apierrors.IsForbidden(answer.Err) {
 			return answer.Err
@@ -241,14 +240,11 @@ func (c *Collector) askPods(ctx context.Context, s *snapshot.Snapshot, r Request
 	return nil
 }
 
-func viewOf(node string, a link.Answer) snapshot.Section[snapshot.PodView] {
+func viewOf(node string, a nodescript.Answer) snapshot.Section[snapshot.PodView] {
 	if exec.PodUnknown(a.Err) {
 		return snapshot.Starting[snapshot.PodView](node)
 	}
-	if a.Err != nil {
-		return snapshot.Unread[snapshot.PodView](a.Err.Error())
-	}
-	view, err := nodescript.Parse(a.Out)
+	view, err := a.View()
 	if err != nil {
 		return snapshot.Unread[snapshot.PodView](err.Error())
 	}

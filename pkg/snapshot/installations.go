@@ -4,6 +4,7 @@ package snapshot
 
 import (
 	"maps"
+	"path"
 	"slices"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -114,4 +115,14 @@ func (s *Snapshot) NodeByName(name string) (Node, bool) {
 		return s.Nodes[i], true
 	}
 	return Node{}, false
+}
+
+// InClassDirectory reports whether a volume's path lies directly in a class directory of an installation. What could not be
+// read of such a directory is an objection of its own.
+func (s *Snapshot) InClassDirectory(v Volume) bool {
+	dir := path.Dir(path.Clean(v.Path))
+	of := func(i provisioner.Install) bool {
+		return slices.ContainsFunc(i.Classes, func(c provisioner.Class) bool { return dir == path.Clean(c.HostDir) })
+	}
+	return of(s.Install) || slices.ContainsFunc(s.Others, func(o Installation) bool { return of(o.Install) })
 }

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package link
+package nodescript
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript/nodetest"
 )
 
 // What was decided on is looked at again when it is acted on.
 func TestScriptLooksAgain(t *testing.T) {
-	eachShell(t, func(t *testing.T, b *bench) {
+	eachBench(t, func(t *testing.T, b *bench) {
 		const fingerprint = "changed: what the node says of /dev/vdb is no longer what was decided on"
 		d := b.Disk("vdb", gib)
 		again := func(what string, seen disk.Disk, want string) {
 			t.Helper()
-			b.expect(what, b.do(b.link(seen, b.dirs[0], "vdb", "/dev/vdb")...), want)
+			b.expect(what, b.do(b.link(seen, b.dirs[0], "vdb", "/dev/vdb")), want)
 		}
 		seen := b.seen("vdb")
 		if o := seen.Objections(); len(o) != 1 || o[0].Reason != disk.Loop {
@@ -40,13 +39,13 @@ func TestScriptLooksAgain(t *testing.T) {
 		} {
 			for _, dir := range b.dirs {
 				b.Do(change[0], dir)
-				got := b.do(b.link(seen, dir, "vdb", "/dev/vdb")...)
+				got := b.do(b.link(seen, dir, "vdb", "/dev/vdb"))
 				if len(got) != 1 || !strings.HasPrefix(got[0], "failed: "+dir+change[1]) {
 					t.Errorf("%s: %q", what, got)
 				}
 				if change[0] == `umount "$1"` {
-					b.expect("unlink in it", b.do("unlink", dir, "vdb", "/dev/vdb"), "failed: "+dir)
-					b.expect("restore in it", b.do("restore", dir, "vdb", "/dev/vdb"), "failed: "+dir)
+					b.expect("unlink in it", b.do(UnlinkStep(dir, "vdb", "/dev/vdb")), "failed: "+dir)
+					b.expect("restore in it", b.do(RestoreStep(dir, "vdb", "/dev/vdb")), "failed: "+dir)
 					b.Do(`mount --bind "$1" "$1"`, dir)
 				} else {
 					b.Do(`umount "$1"`, dir)
@@ -62,16 +61,17 @@ func TestScriptLooksAgain(t *testing.T) {
 
 // Where the paths of volumes lead is asked of the node, whatever they are called.
 func TestScriptVolumePaths(t *testing.T) {
-	eachShell(t, func(t *testing.T, b *bench) {
+	eachBench(t, func(t *testing.T, b *bench) {
 		vdb := b.Disk("vdb", gib)
 		vdb.Link("by-id/virtio-b")
 		b.Do(`mkdir /dev/disk/by-label "/dev/x y"; ln -s ../../vdb '/dev/disk/by-label/a b*'; ln -s /dev/disk/by-id/virtio-b "$1/chain"; ln -s /dev/nothing "$1/dangling"`, b.dirs[0])
 		volumes := []string{"/dev/disk/by-label/a b*", "/dev/./vdb", b.dirs[0] + "/chain", b.dirs[0] + "/dangling", "/dev/x y", "/dev/none", "$(reboot)", "-n", `\`}
-		out, err := b.Output(b.shell, Argv(nil, []string{"vdb"}, volumes, false), nodetest.Input{First: Stdin(volumes), After: nodescript.Observed, Then: "end\n"})
+		asked := Look{Closely: []string{"vdb"}, Volumes: volumes}
+		out, err := b.Output(b.shell, asked.Argv(), nodetest.Input{First: asked.Input(), After: Observed, Then: "end\n"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		view, err := nodescript.Parse(strings.Replace(out, nodescript.Observed, "", 1))
+		view, err := Parse(strings.Replace(out, Observed, "", 1))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package kube
+package nodescript
 
 import (
 	"context"
@@ -11,10 +11,24 @@ import (
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 )
+
+// Executor runs commands in the provisioner's container of one node.
+type Executor interface {
+	// Exec returns when the command has ended, or ctx is done and its connection is gone. It writes no more then.
+	Exec(ctx context.Context, c Command) error
+}
+
+// Command is one run of the script.
+type Command struct {
+	Argv   []string
+	Stdin  io.Reader
+	Stdout io.Writer
+	// Limit is how much output is taken, in bytes; more is an error.
+	Limit int64
+	// End is what a whole output ends with. Without it a command did not end well, whatever its connection says.
+	End string
+}
 
 // maxAnswer in bytes: what a node with a thousand disks would say, many times over.
 const maxAnswer = 16 << 20
@@ -23,31 +37,34 @@ const maxAnswer = 16 << 20
 // interrupted, so that what became of it is known.
 const grace = 5 * time.Second
 
-// session is the node script running in one pod: it says what it sees, then
-// performs the steps that it is told, one at a time.
-type session struct {
+// closeTimeout is how long a session that is not needed may take to end.
+const closeTimeout = 2 * time.Second
+
+// Session is the script running in one pod: it says what it sees, then performs the steps that it is given, one at a time.
+type Session struct {
 	stdin   *io.PipeWriter
 	out     transcript
 	timeout time.Duration
 	cancel  context.CancelCauseFunc
-	// exited is closed when the exec is over; err is then how it ended.
+	// exited is closed when the command is over; err is then how it ended.
 	exited chan struct{}
 	err    error
 }
 
-// start runs the node script, which is the beginning of input. The session outlives ctx, whose end only ends the
-// waiting: a step in flight is waited for.
-func start(ctx context.Context, executor *exec.Executor, target exec.Target, argv []string, input string, timeout time.Duration) *session {
+// Start runs the script. The session outlives ctx, whose end only ends the waiting: a step in flight is waited for. Each step,
+// and the end, may take as long as timeout (0: no limit).
+func Start(ctx context.Context, executor Executor, look Look, timeout time.Duration) *Session {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stdin, w := io.Pipe()
-	s := &session{stdin: w, timeout: timeout, cancel: cancel, exited: make(chan struct{})}
+	s := &Session{stdin: w, timeout: timeout, cancel: cancel, exited: make(chan struct{})}
 	s.out.grown = make(chan struct{})
 	go func() {
-		s.err = executor.Exec(ctx, target, exec.Command{
-			Argv:   argv,
-			Stdin:  io.MultiReader(strings.NewReader(input), stdin),
-			Stdout: exec.Limit(&s.out, maxAnswer),
-			End:    nodescript.End,
+		s.err = executor.Exec(ctx, Command{
+			Argv:   look.Argv(),
+			Stdin:  io.MultiReader(strings.NewReader(look.Input()), stdin),
+			Stdout: &s.out,
+			Limit:  maxAnswer,
+			End:    End,
 		})
 		// Whoever still writes must not wait for a reader that is gone.
 		stdin.CloseWithError(errors.New("the session is over"))
@@ -56,56 +73,52 @@ func start(ctx context.Context, executor *exec.Executor, target exec.Target, arg
 	return s
 }
 
-// observed waits until the node has said all that it sees, and returns that as
-// the text of a whole answer.
-func (s *session) observed(ctx context.Context) (string, error) {
-	at, err := s.wait(ctx, func(out string) int { return past(out, nodescript.Observed) })
+// Observe waits until the node has said all that it sees, and returns that as the text of a whole answer.
+func (s *Session) Observe(ctx context.Context) (string, error) {
+	at, err := s.wait(ctx, func(out string) int { return past(out, Observed) })
 	if err != nil {
 		err = s.abandon(err)
 		return s.out.text(), err
 	}
-	return s.out.text()[:at-len(nodescript.Observed)] + nodescript.End, nil
+	return s.out.text()[:at-len(Observed)] + End, nil
 }
 
-// perform tells the node one step after the other, each when the one before has
-// been answered, and ends the session. The answer has a record for each step that
-// was answered.
-func (s *session) perform(ctx context.Context, steps [][]string) link.Answer {
+// Perform gives the node one step after the other, each when the one before has been answered, and ends the session. The answer
+// has a record for each step that was answered.
+func (s *Session) Perform(ctx context.Context, steps []Step) Answer {
 	begin := len(s.out.text())
 	for i, step := range steps {
 		if err := context.Cause(ctx); err != nil {
 			// Nothing runs in the session now; it must not be left waiting.
-			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-			defer cancel()
-			_ = s.end(late)
-			return link.Answer{Out: s.out.text()[begin:], Err: err, NotStarted: i == 0, Begun: i}
+			_ = s.Close(context.WithoutCancel(ctx))
+			return Answer{Out: s.out.text()[begin:], Err: err, NotStarted: i == 0, Begun: i}
 		}
 		if err := s.step(ctx, step, begin, i+1); err != nil {
 			err = s.abandon(err)
-			return link.Answer{Out: s.out.text()[begin:], Err: err, Begun: i + 1}
+			return Answer{Out: s.out.text()[begin:], Err: err, Begun: i + 1}
 		}
 	}
-	err := s.end(ctx)
-	return link.Answer{Out: s.out.text()[begin:], Err: err, Begun: len(steps)}
+	err := s.End(ctx)
+	return Answer{Out: s.out.text()[begin:], Err: err, Begun: len(steps)}
 }
 
 // step sends one step and waits for the n-th record since begin. If ctx ends
 // meanwhile, the step gets its grace.
-func (s *session) step(ctx context.Context, words []string, begin, n int) error {
-	ctx, cancel := exec.WithTimeout(ctx, s.timeout)
+func (s *Session) step(ctx context.Context, step Step, begin, n int) error {
+	ctx, cancel := failure.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if _, err := io.WriteString(s.stdin, strings.Join(words, "\n")+"\n"); err != nil {
+	if _, err := io.WriteString(s.stdin, step.lines()); err != nil {
 		<-s.exited
 		return s.ended()
 	}
 	answered := func(out string) int {
-		if strings.Count(out[begin:], nodescript.RecordEnd) >= n {
+		if strings.Count(out[begin:], recordEnd) >= n {
 			return len(out)
 		}
 		return -1
 	}
 	_, err := s.wait(ctx, answered)
-	if err == nil || s.over() {
+	if err == nil || s.Over() {
 		return err
 	}
 	late, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
@@ -116,9 +129,16 @@ func (s *session) step(ctx context.Context, words []string, begin, n int) error 
 	return err
 }
 
-// end tells the script that nothing follows, and waits until it has ended.
-func (s *session) end(ctx context.Context) error {
-	ctx, cancel := exec.WithTimeout(ctx, s.timeout)
+// Close ends a session in which nothing runs, so that no script is left waiting on the node.
+func (s *Session) Close(ctx context.Context) error {
+	ctx, cancel := failure.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	return s.End(ctx)
+}
+
+// End tells the script that nothing follows, and waits until it has ended.
+func (s *Session) End(ctx context.Context) error {
+	ctx, cancel := failure.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	// A session that is over already says so below.
 	_, _ = io.WriteString(s.stdin, "end\n")
@@ -132,7 +152,7 @@ func (s *session) end(ctx context.Context) error {
 }
 
 // abandon cuts the session and waits until it is gone. The exec knows more of the cause: who did not answer.
-func (s *session) abandon(cause error) error {
+func (s *Session) abandon(cause error) error {
 	s.cancel(cause)
 	_ = s.stdin.CloseWithError(cause)
 	<-s.exited
@@ -143,8 +163,8 @@ func (s *session) abandon(cause error) error {
 	return cause
 }
 
-// over tells whether the exec has ended.
-func (s *session) over() bool {
+// Over reports whether the command has ended.
+func (s *Session) Over() bool {
 	select {
 	case <-s.exited:
 		return true
@@ -154,7 +174,7 @@ func (s *session) over() bool {
 }
 
 // ended is how a session ended that should not have.
-func (s *session) ended() error {
+func (s *Session) ended() error {
 	if s.err == nil {
 		return errors.New("the node's script ended early")
 	}
@@ -162,7 +182,7 @@ func (s *session) ended() error {
 }
 
 // wait waits until the output satisfies found, which returns a position or -1.
-func (s *session) wait(ctx context.Context, found func(string) int) (int, error) {
+func (s *Session) wait(ctx context.Context, found func(string) int) (int, error) {
 	for {
 		out, grown := s.out.read()
 		if at := found(out); at >= 0 {
