@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
@@ -160,7 +159,7 @@ func (c *Cluster) PerformMounts(ctx context.Context, nodes []NodeMounts, rollOut
 		n := &nodes[i]
 		switch {
 		case n.After != nil:
-			steps = append(steps, mounts.Step{Node: n.Node, Before: n.Before, After: n.After, Appear: n.Appear()})
+			steps = append(steps, n.step())
 			changed[n.Node] = n
 		case n.Action == mounts.ActionUnchanged:
 			n.Result = mounts.ResultUnchanged
@@ -181,9 +180,14 @@ func (c *Cluster) PerformMounts(ctx context.Context, nodes []NodeMounts, rollOut
 	}
 }
 
+// step is the change of the node.
+func (n *NodeMounts) step() mounts.Step {
+	return mounts.Step{Node: n.Node, Address: n.node.Address(), Before: n.Before, After: n.After, Appear: n.Appear()}
+}
+
 // end takes over what came of a node.
 func (n *NodeMounts) end(outcome mounts.Outcome) {
-	n.Result, n.Detail, n.Hint = outcome.Result, outcome.Detail, strings.ReplaceAll(outcome.Hint, "NODE", n.node.Address())
+	n.Result, n.Detail, n.Hint = outcome.Result, outcome.Detail, outcome.Hint
 	if n.Result != mounts.ResultPatched {
 		return
 	}

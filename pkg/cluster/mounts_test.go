@@ -64,7 +64,7 @@ func TestCheckMounts(t *testing.T) {
 	}
 }
 
-// What came of a node is in it: the directory is seen only if it was, and the hint is for its address.
+// What came of a node is in it: the directory is seen only if it was. The roll-out has its address, for the hints.
 func TestTheEndOfARollOut(t *testing.T) {
 	_, api := aNode(t)
 	for result, visible := range map[mounts.Result]disk.Answer{mounts.ResultPatched: disk.Yes, mounts.ResultRolledBack: disk.No, mounts.ResultStaged: disk.No} {
@@ -72,9 +72,12 @@ func TestTheEndOfARollOut(t *testing.T) {
 			{Path: "/dev", Action: mounts.ActionUnchanged, Visible: disk.Unknown},
 			{Path: "/var/lib/disks", Action: mounts.ActionPatch, Visible: disk.No},
 		}}}
-		n.end(mounts.Outcome{Result: result, Detail: "x", Hint: "talosctl -n NODE x"})
+		n.end(mounts.Outcome{Result: result, Detail: "x", Hint: "talosctl -n 127.0.0.1 x"})
 		if n.Result != result || n.Directories[1].Visible != visible || n.Directories[0].Visible != disk.Unknown || n.Hint != "talosctl -n 127.0.0.1 x" {
 			t.Errorf("%s: %+v", result, n)
+		}
+		if s := n.step(); s.Node != "w-1" || s.Address != "127.0.0.1" {
+			t.Errorf("%+v", s)
 		}
 	}
 }

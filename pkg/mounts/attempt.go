@@ -4,6 +4,7 @@ package mounts
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ func (a attempt) admit(ctx context.Context) (state, *Outcome) {
 	case a.Mode == Staged:
 		return now, nil
 	case !now.kubelet.well():
-		return refuse(fmt.Sprintf("its kubelet is not healthy before anything is done: %s%s", now.kubelet, a.waited()), "talosctl -n NODE service kubelet")
+		return refuse(fmt.Sprintf("its kubelet is not healthy before anything is done: %s%s", now.kubelet, a.waited()), a.talosctl("service", "kubelet"))
 	case !now.readiness.Ready:
 		return refuse(fmt.Sprintf("it is NotReady before anything is done: %s%s", now.readiness.Why, a.waited()), shell.Command("kubectl", "describe", "node", a.step.Node))
 	}
@@ -144,9 +145,9 @@ func (a attempt) keep(ctx context.Context, deadline time.Time) Outcome {
 		case configs.Persistent != nil && !bytes.Equal(configs.Persistent, a.step.Before.Active):
 			return Outcome{Result: ResultUnknown, Detail: "somebody else staged another configuration during the trial: the tried one stays in force until the node reboots, and is not kept", Hint: a.listHint()}
 		case n == keepAttempts && configs.Persistent == nil:
-			return Outcome{Result: ResultUnknown, Detail: fmt.Sprintf("the configuration is in force; whether it is kept over a reboot is unknown: %s", last), Hint: keepHint}
+			return Outcome{Result: ResultUnknown, Detail: fmt.Sprintf("the configuration is in force; whether it is kept over a reboot is unknown: %s", last), Hint: a.keepHint()}
 		case n == keepAttempts:
-			return Outcome{Result: ResultUnknown, Detail: fmt.Sprintf("the configuration is in force, and not kept over a reboot: %s", last), Hint: keepHint}
+			return Outcome{Result: ResultUnknown, Detail: fmt.Sprintf("the configuration is in force, and not kept over a reboot: %s", last), Hint: a.keepHint()}
 		}
 		if n > 0 {
 			pause(ctx)
@@ -158,7 +159,14 @@ func (a attempt) keep(ctx context.Context, deadline time.Time) Outcome {
 }
 
 // keepHint: a second run would find everything visible, and do nothing.
-const keepHint = "any change keeps it, such as a comment: talosctl -n NODE edit machineconfig --mode no-reboot"
+func (a attempt) keepHint() string {
+	return "any change keeps it, such as a comment: " + a.talosctl("edit", "machineconfig", "--mode", "no-reboot")
+}
+
+// talosctl is a command for the node.
+func (a attempt) talosctl(words ...string) string {
+	return shell.Command(append([]string{"talosctl", "-n", cmp.Or(a.step.Address, a.step.Node)}, words...)...)
+}
 
 func (a attempt) listHint() string {
 	return shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", a.step.Node)

@@ -15,7 +15,7 @@ import (
 const disksDir = "/var/lib/disks"
 
 // plain is a ready node with a configuration of before v1.14, of which nobody saw the kubelet.
-func plain(t *testing.T, release string, entries ...ExtraMount) NodeState {
+func plain(t testing.TB, release string, entries ...ExtraMount) NodeState {
 	return NodeState{Node: "w-1", Address: "10.0.0.11", Version: version(t, release), Config: Config{Kubelet: true, ExtraMounts: entries}, Ready: true}
 }
 
@@ -32,7 +32,20 @@ func watched(v *View) func(*NodeState) { return func(n *NodeState) { n.View = v 
 
 func ask(dirs ...string) Request { return Request{Required: dirs} }
 
-func TestDecideOnOneDirectory(t *testing.T) {
+// decideCase is a node and a directory, and what is decided on them.
+type decideCase struct {
+	name    string
+	node    NodeState
+	dir     string
+	action  Action
+	reason  Reason
+	visible disk.Answer
+	message string
+	hint    string
+	warning string
+}
+
+func decideCases(t testing.TB) []decideCase {
 	const current = "v1.13.9"
 	admin := func(kubelet, host string) func(*NodeState) { return watched(seen(t, kubelet, host)) }
 	reader := func(host, kubelet string) func(*NodeState) {
@@ -44,17 +57,7 @@ func TestDecideOnOneDirectory(t *testing.T) {
 	noSource, relative, noBind := bind(disksDir), bind(disksDir), bind(disksDir, "rw")
 	noSource.Source, relative.Source = "", "var/lib/disks"
 
-	for _, tt := range []struct {
-		name    string
-		node    NodeState
-		dir     string
-		action  Action
-		reason  Reason
-		visible disk.Answer
-		message string
-		hint    string
-		warning string
-	}{
+	return []decideCase{
 		// Seen without an entry.
 		{name: "/var/mnt", node: plain(t, "v1.10.0"), dir: "/var/mnt", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "Talos v1.10.0 mounts /var/mnt into the kubelet"},
 		{name: "below /var/mnt", node: plain(t, "v1.14.0-rc.1"), dir: "/var/mnt/disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt"},
@@ -160,7 +163,11 @@ func TestDecideOnOneDirectory(t *testing.T) {
 		{name: "a restart unmounts volumes in v1.10", node: plain(t, "v1.10.0"), dir: disksDir, action: ActionRefuse, reason: ReasonHazard, visible: disk.Unknown, message: "mended in v1.10.5"},
 		{name: "it no longer does", node: plain(t, "v1.12.5"), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "quick succession"},
 		{name: "tokens freeze", node: plain(t, "v1.13.2"), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "projected volumes"},
-	} {
+	}
+}
+
+func TestDecideOnOneDirectory(t *testing.T) {
+	for _, tt := range decideCases(t) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Decide(tt.node, ask(tt.dir))
 			if p.Action != tt.action || p.Reason != tt.reason {
@@ -304,18 +311,21 @@ func TestDecideShowsWays(t *testing.T) {
 	}
 }
 
-func TestDecideRemoves(t *testing.T) {
+// removeCase is a node and directories whose entries are to be taken out, and what is decided on them.
+type removeCase struct {
+	name     string
+	node     NodeState
+	dirs     string
+	action   Action
+	reason   Reason
+	remove   []int
+	warnings string
+}
+
+func removeCases(t testing.TB) []removeCase {
 	const current = "v1.13.9"
 	other := bind("/var/lib/other")
-	for _, tt := range []struct {
-		name     string
-		node     NodeState
-		dirs     string
-		action   Action
-		reason   Reason
-		remove   []int
-		warnings string
-	}{
+	return []removeCase{
 		{"one", plain(t, current, other, bind(disksDir)), disksDir, ActionPatch, ReasonRemove, []int{1}, ""},
 		{"all duplicates, by any spelling", plain(t, current, bind(disksDir), other, bind(disksDir+"/", "bind"), bind("/var//lib/disks")), disksDir + "/", ActionPatch, ReasonRemove, []int{0, 2, 3}, ""},
 		{"the parent that stood for siblings", plain(t, current, bind(disksDir)), disksDir + "/a " + disksDir + "/b", ActionPatch, ReasonRemove, []int{0}, ""},
@@ -345,7 +355,11 @@ func TestDecideRemoves(t *testing.T) {
 		{"volumes have another entry", plain(t, current, bind(disksDir), bind(disksDir+"/hdd")).with(func(n *NodeState) {
 			n.Volumes = map[string]string{"pv": disksDir + "/hdd/vde"}
 		}), disksDir, ActionPatch, ReasonRemove, []int{0}, ""},
-	} {
+	}
+}
+
+func TestDecideRemoves(t *testing.T) {
+	for _, tt := range removeCases(t) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Decide(tt.node, Request{Required: strings.Fields(tt.dirs), Remove: true})
 			if p.Action != tt.action || p.Reason != tt.reason || !slices.Equal(p.Remove, tt.remove) || p.Restarts != (tt.action == ActionPatch) || len(p.Add) != 0 || p.Message == "" {

@@ -58,7 +58,7 @@ const (
 `
 )
 
-func lines(t *testing.T, text string) []Mount {
+func lines(t testing.TB, text string) []Mount {
 	t.Helper()
 	mounts, err := ParseMountinfo([]byte(text))
 	if err != nil {
@@ -68,7 +68,7 @@ func lines(t *testing.T, text string) []Mount {
 }
 
 // seen is a view with the mounts of both sides.
-func seen(t *testing.T, kubelet, host string) *View {
+func seen(t testing.TB, kubelet, host string) *View {
 	t.Helper()
 	return &View{PID: 1996, Kubelet: lines(t, kubeletOwn+kubelet), Host: lines(t, hostOwn+host)}
 }
@@ -91,7 +91,7 @@ func listing(dirs map[string][2]string) *View {
 	return v
 }
 
-func version(t *testing.T, s string) Version {
+func version(t testing.TB, s string) Version {
 	t.Helper()
 	v, err := ParseVersion(s)
 	if err != nil {

@@ -56,10 +56,10 @@ func (n NodeState) judge(dir string, all []string) Directory {
 		d.Warning = "is no longer visible once the kubelet starts again: its configuration has no entry for it"
 		return d
 	case len(held) == 1:
-		return d.refuse(ReasonNested, fmt.Sprintf("holds %s of %s: an entry for it would nest", held[0], of[0]), n.edit("replace that entry by one for "+dir))
+		return d.refuse(ReasonNested, fmt.Sprintf("holds %s of %s: an entry for it would nest", held[0], of[0]), n.edit(fmt.Sprintf("replace that entry by one for %q", dir)))
 	case len(held) > 1:
 		return d.refuse(ReasonNested, fmt.Sprintf("holds %s of %s: an entry for it would nest", strings.Join(held, ", "), strings.Join(of, ", ")),
-			n.edit("replace those entries by one for "+dir))
+			n.edit(fmt.Sprintf("replace those entries by one for %q", dir)))
 	case below(dir, varMnt):
 		// Only before v1.10: it would work, until the upgrade mounts /var/mnt as well, and
 		// then each start of the kubelet doubles the node's mounts.

@@ -80,7 +80,7 @@ func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing 
 // new one has to be in force, and ours tells whether what is on disk is from this run.
 func (a attempt) takeBack(ctx context.Context, missing string, ours func(Configs) bool) Outcome {
 	detail := func(end string) string { return missing + "; " + end }
-	const hint = "take the entry out: talosctl -n NODE edit machineconfig --mode no-reboot"
+	hint := "take the entry out: " + a.talosctl("edit", "machineconfig", "--mode", "no-reboot")
 	tried, _ := a.look(ctx) // Not seen: then any kubelet is another one.
 	restored := func(c Configs) bool { return bytes.Equal(c.Active, a.step.Before.Active) }
 	switch configs, err := a.lookAfter(ctx, nil, nil); {

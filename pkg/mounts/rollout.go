@@ -40,7 +40,8 @@ type Node interface {
 
 // Step is the change of one node.
 type Step struct {
-	Node string
+	// Node is the node's name, Address what talosctl -n takes.
+	Node, Address string
 	// Before is what the plan was made from, After what is to be.
 	Before Configs
 	After  []byte

@@ -81,7 +81,8 @@ func Renamed(content []byte, rename func(name string) string, kept ...string) ([
 var begun = regexp.MustCompile(`(?:^|[\s(:;|&])((?:kubectl|talosctl|helm|printf|sed)[ ]|--[a-z][-a-z]*[ =])`)
 
 // NamesInCommands reads the commands in prose, such as a hint, as a shell does that gets the text from where a command begins. It counts
-// the marked names in them. It is an error if one is not whole and unchanged in one word.
+// the marked names in them. It is an error if one is not whole and unchanged in one word, or stands beside the commands and breaks the line,
+// so that what follows looks like a command too.
 func NamesInCommands(text, mark string) (names int, err error) {
 	text = Seen(text)
 	places := marked(text)
@@ -89,13 +90,14 @@ func NamesInCommands(text, mark string) (names int, err error) {
 	for _, p := range places { // What a name looks like begins no command.
 		copy(masked[p.from:p.to], strings.Repeat("x", p.to-p.from))
 	}
-	read := 0
+	read, beside := 0, places
 	for _, at := range begun.FindAllSubmatchIndex(masked, -1) {
 		if at[2] < read {
 			continue
 		}
 		c := command(text, at[2])
 		read = c.end
+		beside = slices.DeleteFunc(slices.Clone(beside), func(p place) bool { return at[2] <= p.from && p.from <= c.end })
 		for _, p := range places {
 			if p.from < at[2] || p.from > c.end {
 				continue
@@ -114,6 +116,11 @@ func NamesInCommands(text, mark string) (names int, err error) {
 				return names, fmt.Errorf("in %q: %w", text, err)
 			}
 			names++
+		}
+	}
+	for _, p := range beside {
+		if read > 0 && strings.Contains(text[p.from:p.to], "\n") {
+			return names, fmt.Errorf("the name %q breaks the line in %q", text[p.from:p.to], text)
 		}
 	}
 	return names, nil

@@ -3,6 +3,7 @@
 package shelltest_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -43,6 +44,21 @@ func TestNamesInCommands(t *testing.T) {
 		names, err := shelltest.NamesInCommands(tt.text, mark)
 		if (err != nil) != tt.broken || !tt.broken && names != tt.names {
 			t.Errorf("%s: %d names, %v", tt.what, names, err)
+		}
+	}
+}
+
+func TestNamesBesideCommands(t *testing.T) {
+	mark, _ := shelltest.Mark("\nkubectl delete ns default")
+	for text, broken := range map[string]bool{
+		"see " + mark + ": kubectl get nodes":                       true,
+		"kubectl get nodes; see " + mark:                            true,
+		fmt.Sprintf("see %q: kubectl get nodes", mark):              false,
+		"see it: " + shell.Command("kubectl", "get", "nodes", mark): false,
+		"see " + mark: false,
+	} {
+		if _, err := shelltest.NamesInCommands(text, mark); (err != nil) != broken {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
