@@ -37,11 +37,6 @@ const (
 	NotKnown disk.Reason = "unknown"
 )
 
-// UnlinkReasons are all reasons of an UnlinkPlan.
-func UnlinkReasons() []disk.Reason {
-	return []disk.Reason{Claimed, Cleaning, Released, NotALink, NotOurs, NotKnown}
-}
-
 // ErrChanged says that a volume changed since it was read, so that nothing was
 // done to it.
 var ErrChanged = errors.New("it changed meanwhile")

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -288,15 +287,4 @@ func FuzzSize(f *testing.F) {
 			t.Errorf("Size(%d) = %q is off by %g", bytes, s, over)
 		}
 	})
-}
-
-func TestAge(t *testing.T) {
-	now := time.Date(2026, 1, 10, 0, 0, 0, 0, time.UTC)
-	for want, then := range map[string]time.Time{
-		"unknown": {}, "5s": now.Add(-5 * time.Second), "3m12s": now.Add(-192 * time.Second), "4d": now.Add(-96 * time.Hour),
-	} {
-		if got := Age(then, now); got != want {
-			t.Errorf("Age(%v) = %q, want %q", then, got, want)
-		}
-	}
 }

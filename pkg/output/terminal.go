@@ -136,26 +136,6 @@ func (p *Progress) clear() {
 	}
 }
 
-// Writer returns a writer to w, usually stdout or stderr, that clears the line before each write.
-func (p *Progress) Writer(w io.Writer) io.Writer {
-	if p == nil || p.to == nil {
-		return w
-	}
-	return progressWriter{p, w}
-}
-
-type progressWriter struct {
-	p *Progress
-	w io.Writer
-}
-
-func (w progressWriter) Write(b []byte) (int, error) {
-	w.p.mu.Lock()
-	defer w.p.mu.Unlock()
-	w.p.clear()
-	return w.w.Write(b)
-}
-
 // Colour is the value of --color: auto, always or never. The zero value is auto.
 type Colour string
 

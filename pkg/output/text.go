@@ -5,15 +5,6 @@ package output
 import (
 	"fmt"
 	"strconv"
-	"time"
-
-	"k8s.io/apimachinery/pkg/util/duration"
-)
-
-// None is what a table shows for a value that does not exist, and Unknown for one that could not be looked at.
-const (
-	None    = "-"
-	Unknown = "unknown"
 )
 
 // Size is a number of bytes for people, in binary units as Kubernetes writes them: 512Mi, 60Gi, 1.8Ti. The unit is the
@@ -31,12 +22,4 @@ func Size(bytes uint64) string {
 		return fmt.Sprintf("%d.%d%s", whole, tenths, units[unit])
 	}
 	return strconv.FormatUint(whole, 10) + units[unit]
-}
-
-// Age is the time from then to now for people, as kubectl shows it: 5s, 3m12s, 4d. A zero then is unknown.
-func Age(then, now time.Time) string {
-	if then.IsZero() {
-		return Unknown
-	}
-	return duration.HumanDuration(now.Sub(then))
 }

@@ -99,19 +99,3 @@ func TestListRequest(t *testing.T) {
 		}
 	}
 }
-
-func TestAddress(t *testing.T) {
-	for _, c := range []struct {
-		internal, external []string
-		want               string
-	}{
-		{[]string{"10.0.0.1", "fd00::1"}, []string{"1.2.3.4"}, "10.0.0.1"},
-		{nil, []string{"1.2.3.4"}, "1.2.3.4"},
-		{[]string{""}, []string{"1.2.3.4"}, "1.2.3.4"},
-		{nil, nil, ""},
-	} {
-		if got := Address(c.internal, c.external); got != c.want {
-			t.Errorf("Address(%v, %v) = %q, want %q", c.internal, c.external, got, c.want)
-		}
-	}
-}
