@@ -146,6 +146,7 @@ var leaves = map[string][]string{
 	"internal/failure": nil,
 	"internal/shell":   nil,
 	"internal/version": nil,
+	"pkg/change":       nil,
 	"pkg/disk":         {"internal/failure"},
 	"pkg/exec":         {"internal/failure"},
 	"pkg/output":       {"internal/failure"},

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
@@ -207,11 +208,11 @@ func (o *linkOptions) run(ctx context.Context) error {
 
 // confirm shows what is to be made, and what is accepted for it, and asks.
 func (o *linkOptions) confirm(ctx context.Context, plan link.Plan) error {
-	if o.yes || !slices.ContainsFunc(plan.Links, func(l link.Link) bool { return l.Action == link.Create }) {
+	if o.yes || !slices.ContainsFunc(plan.Links, func(l link.Link) bool { return l.Action == change.Create }) {
 		return nil
 	}
 	for _, l := range plan.Links {
-		if l.Action != link.Create {
+		if l.Action != change.Create {
 			continue
 		}
 		fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s (%s) will be linked into class %s: %s -> %s", l.Node, l.Disk, output.Size(l.Size), l.Class, l.Path, l.Target)))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
@@ -45,8 +46,8 @@ func linkTable(p link.Plan, run dryRun) *metav1.Table {
 	for _, l := range p.Links {
 		target, volume, size, identity := "-", "-", "-", "-"
 		// Only what is there, or would be.
-		if run == dryRunClient || l.Result == link.ResultCreated || l.Result == link.ResultUnchanged ||
-			run == dryRunServer && (l.Action == link.Create || l.Action == link.Unchanged) {
+		if run == dryRunClient || l.Result == change.Created || l.Result == change.Unchanged ||
+			run == dryRunServer && (l.Action == change.Create || l.Action == change.Keep) {
 			target, volume = cmp.Or(l.Target, "-"), cmp.Or(l.Volume, "-")
 		}
 		if l.Size > 0 {
@@ -63,11 +64,7 @@ func resultOf(l link.Link, run dryRun) string {
 	if run == dryRunNone {
 		return string(l.Result)
 	}
-	would := map[link.Action]link.Result{
-		link.Create: link.ResultCreated, link.Unchanged: link.ResultUnchanged, link.Refuse: link.ResultRefused,
-		link.Remove: link.ResultUnlinked, link.Skip: link.ResultUnknown,
-	}
-	return string(would[l.Action]) + run.suffix()
+	return string(l.Action.Would()) + run.suffix()
 }
 
 // suffix is kubectl's.
@@ -96,18 +93,18 @@ func linkErrors(p link.Plan, s *snapshot.Snapshot, run dryRun) error {
 		switch {
 		case l.Refused():
 			add(l, "refused", hints(l.Objections), messages(l.Objections))
-		case l.Action == link.Skip && run == dryRunClient:
+		case l.Action == change.Skip && run == dryRunClient:
 			// Nobody asked for the nodes to be looked at.
-		case l.Action == link.Skip:
+		case l.Action == change.Skip:
 			add(l, "unknown", "", l.Detail)
 		case run != dryRunNone:
-		case l.Result == link.ResultRefused:
+		case l.Result == change.Refused:
 			add(l, "refused", "", l.Detail)
-		case l.Result == link.ResultFailed, l.Result == link.ResultUnknown, l.Result == link.ResultNotDone:
+		case l.Result == change.Failed, l.Result == change.Unknown, l.Result == change.NotDone:
 			add(l, string(l.Result), "", cmp.Or(l.Detail, "no reason given"))
 		case l.VolumeState == link.VolumeAwaited:
 			add(l, "without its volume", provisionerLog(s, l.Node), l.Detail)
-		case l.Result == link.ResultUnlinked && l.Detail != "":
+		case l.Result == change.Unlinked && l.Detail != "":
 			add(l, "unlinked with trouble", "", l.Detail)
 		}
 	}

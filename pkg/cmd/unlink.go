@@ -14,6 +14,7 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
@@ -127,11 +128,11 @@ func (o *unlinkOptions) run(ctx context.Context) error {
 
 // confirm shows what is to be taken away, and asks.
 func (o *unlinkOptions) confirm(ctx context.Context, plan link.Plan) error {
-	if o.yes || !slices.ContainsFunc(plan.Links, func(l link.Link) bool { return l.Action == link.Remove }) {
+	if o.yes || !slices.ContainsFunc(plan.Links, func(l link.Link) bool { return l.Action == change.Remove }) {
 		return nil
 	}
 	for _, l := range plan.Links {
-		if l.Action != link.Remove {
+		if l.Action != change.Remove {
 			continue
 		}
 		volume := "it has no PersistentVolume"

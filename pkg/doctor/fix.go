@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
@@ -196,7 +197,7 @@ func unlinked(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusal str
 		return s, err.Error()
 	case len(plan.Links) != 1:
 		return s, fmt.Sprintf("%q is the name of %d links", d.entry, len(plan.Links))
-	case plan.Links[0].Action != link.Remove:
+	case plan.Links[0].Action != change.Remove:
 		return s, refusalOf(plan.Links[0])
 	}
 	s.Volumes = slices.DeleteFunc(slices.Clone(s.Volumes), func(v snapshot.Volume) bool { return v.Name == plan.Links[0].Volume })
@@ -265,7 +266,7 @@ func refusedLink(s snapshot.Snapshot, d deed) string {
 		return err.Error()
 	case len(plan.Links) != 1:
 		return fmt.Sprintf("%q is the name of %d disks", d.disk, len(plan.Links))
-	case plan.Links[0].Action != link.Create:
+	case plan.Links[0].Action != change.Create:
 		return refusalOf(plan.Links[0])
 	}
 	return ""

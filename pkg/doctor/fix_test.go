@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
@@ -107,7 +108,7 @@ func (a printed) accepted(s *snapshot.Snapshot) (after *snapshot.Snapshot, refus
 		}
 		after := *s
 		for _, l := range plan.Links {
-			if l.Action != link.Remove {
+			if l.Action != change.Remove {
 				return s, refusalOf(l)
 			}
 			after.Volumes = slices.DeleteFunc(slices.Clone(after.Volumes), func(v snapshot.Volume) bool { return v.Name == l.Volume })
@@ -134,7 +135,7 @@ func (a printed) accepted(s *snapshot.Snapshot) (after *snapshot.Snapshot, refus
 			return s, err.Error()
 		}
 		for _, l := range plan.Links {
-			if l.Action != link.Create {
+			if l.Action != change.Create {
 				return s, refusalOf(l)
 			}
 		}

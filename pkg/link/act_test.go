@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -88,10 +89,10 @@ var classes = []provisioner.Class{blockClass, filesClass}
 
 func TestApply(t *testing.T) {
 	p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32), made("vdd", 48), made("vde", 64)}}
-	p.Links[1].Action, p.Links[2].Action, p.Links[3].Action = Unchanged, Refuse, Skip
+	p.Links[1].Action, p.Links[2].Action, p.Links[3].Action = change.Keep, change.Refuse, change.Skip
 	r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End})}}
 	Apply(t.Context(), p, classes, r)
-	for i, want := range []Result{ResultCreated, ResultUnchanged, ResultRefused, ResultUnknown} {
+	for i, want := range []change.Result{change.Created, change.Unchanged, change.Refused, change.Unknown} {
 		if p.Links[i].Result != want {
 			t.Errorf("link %d: %s, want %s", i, p.Links[i].Result, want)
 		}
@@ -101,18 +102,18 @@ func TestApply(t *testing.T) {
 		t.Errorf("steps %q", words(job))
 	}
 	none := &Plan{Links: []Link{made("x", 1)}}
-	none.Links[0].Action = Refuse
+	none.Links[0].Action = change.Refuse
 	Apply(t.Context(), none, classes, &runner{t: t}) // nothing is run
 }
 
 func TestApplyResults(t *testing.T) {
 	for word, c := range map[string]struct {
-		want   Result
+		want   change.Result
 		detail string
 	}{
-		"created": {ResultCreated, ""}, "unchanged": {ResultUnchanged, ""},
-		"changed": {ResultFailed, "device changed: why"}, "linked": {ResultFailed, "the disk was linked meanwhile, as why"},
-		"taken": {ResultFailed, "the name was taken meanwhile: why"}, "locked": {ResultFailed, "why"}, "failed": {ResultFailed, "why (failed)"}, "": {ResultFailed, "why ()"},
+		"created": {change.Created, ""}, "unchanged": {change.Unchanged, ""},
+		"changed": {change.Failed, "device changed: why"}, "linked": {change.Failed, "the disk was linked meanwhile, as why"},
+		"taken": {change.Failed, "the name was taken meanwhile: why"}, "locked": {change.Failed, "why"}, "failed": {change.Failed, "why (failed)"}, "": {change.Failed, "why ()"},
 	} {
 		p := &Plan{Links: []Link{made("vdb", 16)}}
 		Apply(t.Context(), p, classes, &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{Out: step("vdb", word, "why") + nodescript.End})}})
@@ -129,27 +130,27 @@ func TestApplyLooksAgain(t *testing.T) {
 	const bTarget, cTarget = "vdb /dev/disk/by-id/vdb 254:16", "vdc /dev/disk/by-id/vdc 254:32"
 	for name, c := range map[string]struct {
 		first, second nodescript.Answer
-		b, c          Result
+		b, c          change.Result
 		detail        string
 	}{
-		"cut after the first, made":         {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget, cTarget), ResultCreated, ResultCreated, "seen when looking again: connection lost"},
-		"cut after the first, not made":     {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget), ResultCreated, ResultNotDone, "seen when looking again"},
-		"cut, and still at it":              {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("yes", bTarget), ResultCreated, ResultUnknown, "the node may still be at it"},
-		"cut, whether at it unknown":        {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("unknown", bTarget), ResultCreated, ResultUnknown, "the node may still be at it"},
-		"still at it, made meanwhile":       {nodescript.Answer{Err: cut}, sees("yes", bTarget, cTarget), ResultCreated, ResultCreated, "seen when looking again"},
-		"cut in a record":                   {nodescript.Answer{Out: step("vdb", "created", "") + "record=step\x1fentry=vdc\x1fresult=created"}, sees("no", bTarget), ResultCreated, ResultNotDone, "stops in the middle"},
-		"cut, no error":                     {nodescript.Answer{Out: step("vdb", "created", "")}, sees("no", bTarget, cTarget), ResultCreated, ResultCreated, "no end"},
-		"whole, one step is missing":        {nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End}, sees("no", bTarget), ResultCreated, ResultNotDone, "the node said nothing of it"},
-		"whole, and an error":               {nodescript.Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End, Err: cut}, nodescript.Answer{}, ResultCreated, ResultCreated, ""},
-		"an answer for another step":        {nodescript.Answer{Out: step("vdx", "created", "") + step("vdc", "created", "") + nodescript.End}, sees("no", cTarget), ResultNotDone, ResultCreated, ""},
-		"another link lies there":           {nodescript.Answer{Err: cut}, sees("no", "vdb /dev/else 1:1", "vdc /dev/disk/by-id/vdc 254:33"), ResultFailed, ResultFailed, ""},
-		"the second look is not parsed":     {nodescript.Answer{Err: cut}, bad, ResultUnknown, ResultUnknown, "connection lost; looking again: "},
-		"the second look fails":             {nodescript.Answer{Err: cut}, nodescript.Answer{Err: errors.New("no pod")}, ResultUnknown, ResultUnknown, "connection lost; looking again: no pod"},
-		"the second look whole, with error": {nodescript.Answer{Err: cut}, nodescript.Answer{Out: sees("no", bTarget, cTarget).Out, Err: cut}, ResultUnknown, ResultUnknown, "looking again: connection lost"},
-		"the directory is not there":        {nodescript.Answer{Err: cut}, nodescript.Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1e" + nodescript.End}, ResultUnknown, ResultUnknown, "the class directory could not be read"},
+		"cut after the first, made":         {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget, cTarget), change.Created, change.Created, "seen when looking again: connection lost"},
+		"cut after the first, not made":     {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget), change.Created, change.NotDone, "seen when looking again"},
+		"cut, and still at it":              {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("yes", bTarget), change.Created, change.Unknown, "the node may still be at it"},
+		"cut, whether at it unknown":        {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("unknown", bTarget), change.Created, change.Unknown, "the node may still be at it"},
+		"still at it, made meanwhile":       {nodescript.Answer{Err: cut}, sees("yes", bTarget, cTarget), change.Created, change.Created, "seen when looking again"},
+		"cut in a record":                   {nodescript.Answer{Out: step("vdb", "created", "") + "record=step\x1fentry=vdc\x1fresult=created"}, sees("no", bTarget), change.Created, change.NotDone, "stops in the middle"},
+		"cut, no error":                     {nodescript.Answer{Out: step("vdb", "created", "")}, sees("no", bTarget, cTarget), change.Created, change.Created, "no end"},
+		"whole, one step is missing":        {nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End}, sees("no", bTarget), change.Created, change.NotDone, "the node said nothing of it"},
+		"whole, and an error":               {nodescript.Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End, Err: cut}, nodescript.Answer{}, change.Created, change.Created, ""},
+		"an answer for another step":        {nodescript.Answer{Out: step("vdx", "created", "") + step("vdc", "created", "") + nodescript.End}, sees("no", cTarget), change.NotDone, change.Created, ""},
+		"another link lies there":           {nodescript.Answer{Err: cut}, sees("no", "vdb /dev/else 1:1", "vdc /dev/disk/by-id/vdc 254:33"), change.Failed, change.Failed, ""},
+		"the second look is not parsed":     {nodescript.Answer{Err: cut}, bad, change.Unknown, change.Unknown, "connection lost; looking again: "},
+		"the second look fails":             {nodescript.Answer{Err: cut}, nodescript.Answer{Err: errors.New("no pod")}, change.Unknown, change.Unknown, "connection lost; looking again: no pod"},
+		"the second look whole, with error": {nodescript.Answer{Err: cut}, nodescript.Answer{Out: sees("no", bTarget, cTarget).Out, Err: cut}, change.Unknown, change.Unknown, "looking again: connection lost"},
+		"the directory is not there":        {nodescript.Answer{Err: cut}, nodescript.Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1e" + nodescript.End}, change.Unknown, change.Unknown, "the class directory could not be read"},
 		"the directory is not read": {nodescript.Answer{Err: cut}, nodescript.Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1erecord=dir\x1fclass=block\x1fpath=/x\x1fexists=yes\x1fproblem=EIO\x1f\x1e" + nodescript.End},
-			ResultUnknown, ResultUnknown, "the class directory could not be read"},
-		"it never began": {nodescript.Answer{Err: errors.New("forbidden"), NotStarted: true}, nodescript.Answer{}, ResultFailed, ResultFailed, "forbidden"},
+			change.Unknown, change.Unknown, "the class directory could not be read"},
+		"it never began": {nodescript.Answer{Err: errors.New("forbidden"), NotStarted: true}, nodescript.Answer{}, change.Failed, change.Failed, "forbidden"},
 	} {
 		p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32)}}
 		r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(c.first), answers(c.second)}}
@@ -176,7 +177,7 @@ func TestApplyNodesSideBySide(t *testing.T) {
 		t.Errorf("asked %d, %d nodes", len(r.asked[0]), len(r.asked[1]))
 	}
 	for i, l := range p.Links {
-		if l.Result != ResultCreated {
+		if l.Result != change.Created {
 			t.Errorf("link %d: %s, %s", i, l.Result, l.Detail)
 		}
 	}
@@ -202,7 +203,7 @@ func TestApplyInterrupted(t *testing.T) {
 		},
 	}}
 	Apply(ctx, p, classes, r)
-	if p.Links[0].Result != ResultCreated || p.Links[1].Result != ResultNotDone || p.Links[1].Detail != "the run ended before it began" {
+	if p.Links[0].Result != change.Created || p.Links[1].Result != change.NotDone || p.Links[1].Detail != "the run ended before it began" {
 		t.Errorf("%s, %s (%s)", p.Links[0].Result, p.Links[1].Result, p.Links[1].Detail)
 	}
 }
@@ -293,7 +294,7 @@ func TestAwait(t *testing.T) {
 		"somebody else's too": {cluster{feed: []snapshot.Volume{{Name: "x"}, vol(nil)}}, "Available", "", true, ""},
 	} {
 		p := &Plan{Links: []Link{l, l, l}}
-		p.Links[0].Result, p.Links[1].Result, p.Links[2].Result = ResultCreated, ResultRefused, ResultUnknown
+		p.Links[0].Result, p.Links[1].Result, p.Links[2].Result = change.Created, change.Refused, change.Unknown
 		cl := c.cluster
 		Await(t.Context(), p, &cl, func() {})
 		got := p.Links[0]
@@ -308,7 +309,7 @@ func TestAwait(t *testing.T) {
 		}
 	}
 	p := &Plan{Links: []Link{l}}
-	p.Links[0].Result = ResultUnchanged
+	p.Links[0].Result = change.Unchanged
 	Await(t.Context(), p, &cluster{feed: []snapshot.Volume{vol(nil)}}, func() {})
 	if p.Links[0].VolumeState != "Available" {
 		t.Errorf("a link that was there: %+v", p.Links[0])
@@ -327,7 +328,7 @@ func TestAwaitInterrupted(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		p := &Plan{Links: []Link{{Volume: "local-pv-1", Result: ResultCreated}}}
+		p := &Plan{Links: []Link{{Volume: "local-pv-1", Result: change.Created}}}
 		begun := false
 		Await(ctx, p, &c.cluster, func() { begun = true })
 		if p.Links[0].Detail != c.detail || begun != c.begun {
@@ -338,7 +339,7 @@ func TestAwaitInterrupted(t *testing.T) {
 
 func TestUnlink(t *testing.T) {
 	l := made("vdb", 16)
-	l.Action = Remove
+	l.Action = change.Remove
 	gone, back := answers(nodescript.Answer{Out: step("vdb", "removed", "") + nodescript.End}), answers(nodescript.Answer{Out: step("vdb", "restored", "") + nodescript.End})
 	get := func(change func(*snapshot.Volume)) func(string) (*snapshot.Volume, error) {
 		return func(string) (*snapshot.Volume, error) { return volumeOfLink(l, change), nil }
@@ -347,36 +348,36 @@ func TestUnlink(t *testing.T) {
 	for name, c := range map[string]struct {
 		calls   calls
 		cluster cluster
-		want    Result
+		want    change.Result
 		detail  string
 		state   string
 		deleted bool
 	}{
-		"no volume":         {calls{gone}, cluster{}, ResultUnlinked, "", "none", false},
-		"a free volume":     {calls{gone}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
-		"was gone":          {calls{answers(nodescript.Answer{Out: step("vdb", "absent", "") + nodescript.End})}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
-		"another's volume":  {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Path = "/x" })}, ResultUnlinked, "", "none", false},
-		"another node's":    {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Node = "w-2" })}, ResultUnlinked, "", "none", false},
-		"another link":      {calls{answers(nodescript.Answer{Out: step("vdb", "changed", "x") + nodescript.End})}, cluster{get: get(nil)}, ResultFailed, "device changed: x", "", false},
-		"bound meanwhile":   {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "is bound to a claim; the link is back", "", false},
-		"claimed meanwhile": {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{Namespace: "n", Name: "c"} })}, ResultRefused, "is for claim n/c; the link is back", "", false},
-		"changed meanwhile": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return fmt.Errorf("x: %w", ErrChanged) }}, ResultRefused, "changed while it was deleted; the link is back", "", true},
-		"not to be read":    {calls{gone, back}, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, ResultFailed, "could not be read: forbidden; the link is back", "", false},
-		"not to be deleted": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return errors.New("forbidden") }}, ResultFailed, "could not be deleted: forbidden; the link is back", "", true},
-		"back by somebody":  {calls{gone, answers(nodescript.Answer{Out: step("vdb", "unchanged", "") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
-		"not back":          {calls{gone, answers(nodescript.Answer{Out: step("vdb", "linked", "/x") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultFailed, "the link could not be put back: the disk was linked meanwhile, as /x", "", false},
+		"no volume":         {calls{gone}, cluster{}, change.Unlinked, "", "none", false},
+		"a free volume":     {calls{gone}, cluster{get: get(nil)}, change.Unlinked, "", "deleted", true},
+		"was gone":          {calls{answers(nodescript.Answer{Out: step("vdb", "absent", "") + nodescript.End})}, cluster{get: get(nil)}, change.Unlinked, "", "deleted", true},
+		"another's volume":  {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Path = "/x" })}, change.Unlinked, "", "none", false},
+		"another node's":    {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Node = "w-2" })}, change.Unlinked, "", "none", false},
+		"another link":      {calls{answers(nodescript.Answer{Out: step("vdb", "changed", "x") + nodescript.End})}, cluster{get: get(nil)}, change.Failed, "device changed: x", "", false},
+		"bound meanwhile":   {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Refused, "is bound to a claim; the link is back", "", false},
+		"claimed meanwhile": {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{Namespace: "n", Name: "c"} })}, change.Refused, "is for claim n/c; the link is back", "", false},
+		"changed meanwhile": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return fmt.Errorf("x: %w", ErrChanged) }}, change.Refused, "changed while it was deleted; the link is back", "", true},
+		"not to be read":    {calls{gone, back}, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, change.Failed, "could not be read: forbidden; the link is back", "", false},
+		"not to be deleted": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return errors.New("forbidden") }}, change.Failed, "could not be deleted: forbidden; the link is back", "", true},
+		"back by somebody":  {calls{gone, answers(nodescript.Answer{Out: step("vdb", "unchanged", "") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Refused, "the link is back", "", false},
+		"not back":          {calls{gone, answers(nodescript.Answer{Out: step("vdb", "linked", "/x") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Failed, "the link could not be put back: the disk was linked meanwhile, as /x", "", false},
 		"back, not seen": {calls{gone, answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))},
-			cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultRefused, "the link is back", "", false},
-		"cut, gone":       {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no"))}, cluster{get: get(nil)}, ResultUnlinked, "", "deleted", true},
-		"cut, there":      {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, ResultNotDone, "cut", "", false},
-		"cut, going on":   {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("yes", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, ResultUnknown, "may still be at it", "", false},
-		"cut, another":    {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/x 1:1"))}, cluster{get: get(nil)}, ResultFailed, "cut", "", false},
-		"cut, not looked": {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(nodescript.Answer{Err: errors.New("no pod")})}, cluster{get: get(nil)}, ResultUnknown, "no pod", "", false},
-		"never began":     {calls{answers(nodescript.Answer{Err: errors.New("no pod"), NotStarted: true})}, cluster{get: get(nil)}, ResultFailed, "no pod", "", false},
-		"locked":          {calls{answers(nodescript.Answer{Out: step("vdb", "locked", "busy") + nodescript.End})}, cluster{get: get(nil)}, ResultFailed, "busy", "", false},
+			cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Refused, "the link is back", "", false},
+		"cut, gone":       {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no"))}, cluster{get: get(nil)}, change.Unlinked, "", "deleted", true},
+		"cut, there":      {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, change.NotDone, "cut", "", false},
+		"cut, going on":   {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("yes", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, change.Unknown, "may still be at it", "", false},
+		"cut, another":    {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/x 1:1"))}, cluster{get: get(nil)}, change.Failed, "cut", "", false},
+		"cut, not looked": {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(nodescript.Answer{Err: errors.New("no pod")})}, cluster{get: get(nil)}, change.Unknown, "no pod", "", false},
+		"never began":     {calls{answers(nodescript.Answer{Err: errors.New("no pod"), NotStarted: true})}, cluster{get: get(nil)}, change.Failed, "no pod", "", false},
+		"locked":          {calls{answers(nodescript.Answer{Out: step("vdb", "locked", "busy") + nodescript.End})}, cluster{get: get(nil)}, change.Failed, "busy", "", false},
 	} {
 		p := &Plan{Links: []Link{l, l, l}}
-		p.Links[1].Action, p.Links[2].Action = Refuse, Skip
+		p.Links[1].Action, p.Links[2].Action = change.Refuse, change.Skip
 		r, cl := &runner{t: t, calls: c.calls}, c.cluster
 		Unlink(t.Context(), p, classes, r, &cl)
 		got := p.Links[0]
@@ -389,7 +390,7 @@ func TestUnlink(t *testing.T) {
 		if want := []string{"unlink", "/mnt/block", "vdb", "/dev/disk/by-id/vdb"}; !slices.Equal(words(r.asked[0][0]), want) {
 			t.Errorf("%s: steps %q", name, words(r.asked[0][0]))
 		}
-		if p.Links[1].Result != ResultRefused || p.Links[2].Result != ResultUnknown {
+		if p.Links[1].Result != change.Refused || p.Links[2].Result != change.Unknown {
 			t.Errorf("%s: refused is %s, skipped is %s", name, p.Links[1].Result, p.Links[2].Result)
 		}
 	}
@@ -399,7 +400,7 @@ func TestUnlink(t *testing.T) {
 func TestUnlinkInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &Plan{Links: []Link{made("vdb", 16)}}
-	p.Links[0].Action = Remove
+	p.Links[0].Action = change.Remove
 	r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{
 		answers(nodescript.Answer{Out: step("vdb", "removed", "") + nodescript.End}),
 		func(ctx context.Context, jobs []nodescript.Job) []nodescript.Answer {
@@ -410,7 +411,7 @@ func TestUnlinkInterrupted(t *testing.T) {
 		},
 	}}
 	Unlink(ctx, p, classes, r, &cluster{get: func(string) (*snapshot.Volume, error) { cancel(); return nil, context.Canceled }})
-	if l := p.Links[0]; l.Result != ResultFailed || !strings.HasSuffix(l.Detail, "; the link is back") {
+	if l := p.Links[0]; l.Result != change.Failed || !strings.HasSuffix(l.Detail, "; the link is back") {
 		t.Errorf("%s, %s", l.Result, l.Detail)
 	}
 }
@@ -421,22 +422,22 @@ func TestSettle(t *testing.T) {
 		return func(string) (*snapshot.Volume, error) { return volumeOfLink(l, change), nil }
 	}
 	for name, c := range map[string]struct {
-		before  Result
+		before  change.Result
 		cluster cluster
-		want    Result
+		want    change.Result
 		detail  string
 		deleted bool
 		waits   bool
 	}{
-		"nothing was unlinked": {ResultRefused, cluster{get: get(nil)}, ResultRefused, "", false, false},
-		"it stays away":        {ResultUnlinked, cluster{}, ResultUnlinked, "", false, true},
-		"it came back":         {ResultUnlinked, cluster{get: get(nil)}, ResultUnlinked, "", true, true},
-		"it is going":          {ResultUnlinked, cluster{get: get(func(v *snapshot.Volume) { v.Deleting = true })}, ResultUnlinked, "", false, true},
-		"came back, bound":     {ResultUnlinked, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, ResultFailed, "the volume came back: ", false, true},
-		"not to be read":       {ResultUnlinked, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, ResultUnlinked, "came back is unknown: forbidden", false, true},
+		"nothing was unlinked": {change.Refused, cluster{get: get(nil)}, change.Refused, "", false, false},
+		"it stays away":        {change.Unlinked, cluster{}, change.Unlinked, "", false, true},
+		"it came back":         {change.Unlinked, cluster{get: get(nil)}, change.Unlinked, "", true, true},
+		"it is going":          {change.Unlinked, cluster{get: get(func(v *snapshot.Volume) { v.Deleting = true })}, change.Unlinked, "", false, true},
+		"came back, bound":     {change.Unlinked, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Failed, "the volume came back: ", false, true},
+		"not to be read":       {change.Unlinked, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, change.Unlinked, "came back is unknown: forbidden", false, true},
 	} {
 		p := &Plan{Links: []Link{l, l}}
-		p.Links[0].Result, p.Links[1].Result = c.before, ResultFailed
+		p.Links[0].Result, p.Links[1].Result = c.before, change.Failed
 		cl, waited := c.cluster, false
 		r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{Out: step("vdb", "restored", "") + nodescript.End})}}
 		err := Settle(t.Context(), p, nil, r, &cl, func(_ context.Context, d time.Duration) error {
@@ -451,7 +452,7 @@ func TestSettle(t *testing.T) {
 		}
 	}
 	p := &Plan{Links: []Link{l}}
-	p.Links[0].Result = ResultUnlinked
+	p.Links[0].Result = change.Unlinked
 	if err := Settle(t.Context(), p, nil, &runner{t: t}, &cluster{}, func(context.Context, time.Duration) error { return context.Canceled }); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -27,37 +28,39 @@ type Runner interface {
 // the run itself was cancelled.
 const lookAgain = 5 * time.Second
 
+// begin gives every link the result that it has until something is done, and returns those for which the action is planned.
+func begin(p *Plan, action change.Action) []*Link {
+	var todo []*Link
+	for i := range p.Links {
+		l := &p.Links[i]
+		if l.Action != action {
+			l.Result = l.Action.Would()
+			continue
+		}
+		l.Result = change.NotDone
+		todo = append(todo, l)
+	}
+	return todo
+}
+
 // Apply makes the links that the plan means to create, and writes into every
 // link what became of it.
 func Apply(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner) {
-	var todo []*Link
-	for i := range p.Links {
-		switch l := &p.Links[i]; l.Action {
-		case Create:
-			l.Result = ResultNotDone
-			todo = append(todo, l)
-		case Unchanged:
-			l.Result = ResultUnchanged
-		case Refuse:
-			l.Result = ResultRefused
-		case Skip:
-			l.Result = ResultUnknown
-		}
-	}
+	todo := begin(p, change.Create)
 	act(ctx, todo, r, func(l *Link) nodescript.Step {
 		return nodescript.LinkStep(l.Disk, l.Device, l.Fingerprint, dirOf(*l, classes), l.Entry, l.Target)
 	}, linked)
 }
 
 // linked tells from a second look whether a link was made.
-func linked(l *Link, e provisioner.Entry, exists bool) Result {
+func linked(l *Link, e provisioner.Entry, exists bool) change.Result {
 	switch {
 	case exists && e.Target == l.Target && (e.Device == l.Device.String() || l.Device == disk.Number{}):
-		return ResultCreated
+		return change.Created
 	case exists:
-		return ResultFailed
+		return change.Failed
 	}
-	return ResultNotDone
+	return change.NotDone
 }
 
 func dirOf(l Link, classes []provisioner.Class) string {
@@ -70,7 +73,7 @@ func dirOf(l Link, classes []provisioner.Class) string {
 }
 
 // second tells from a second look at a node what became of a link.
-type second func(l *Link, e provisioner.Entry, exists bool) Result
+type second func(l *Link, e provisioner.Entry, exists bool) change.Result
 
 // act performs one step for each link, all steps of a node in one session. Where the end of a step was not seen, the node is
 // looked at again.
@@ -79,7 +82,7 @@ func act(ctx context.Context, links []*Link, r Runner, step func(*Link) nodescri
 		if step(l).Sendable() {
 			return false
 		}
-		l.Result, l.Detail = ResultFailed, "there is a line break in its name or target"
+		l.Result, l.Detail = change.Failed, "there is a line break in its name or target"
 		return true
 	})
 	if len(links) == 0 {
@@ -124,16 +127,16 @@ func settle(links []*Link, steps []nodescript.Step, a nodescript.Answer, cancell
 		l.Detail = err.Error()
 		switch {
 		case cancelled && (a.NotStarted || i >= a.Begun):
-			l.Result, l.Detail = ResultNotDone, "the run ended before it began"
+			l.Result, l.Detail = change.NotDone, "the run ended before it began"
 			continue
 		case a.NotStarted:
-			l.Result = ResultFailed
+			l.Result = change.Failed
 			continue
 		case i >= a.Begun:
-			l.Result, l.Detail = ResultNotDone, "not begun: "+l.Detail
+			l.Result, l.Detail = change.NotDone, "not begun: "+l.Detail
 			continue
 		}
-		l.Result = ResultUnknown
+		l.Result = change.Unknown
 		unclear = append(unclear, l)
 	}
 	return unclear
@@ -141,14 +144,14 @@ func settle(links []*Link, steps []nodescript.Step, a nodescript.Answer, cancell
 
 // record writes into a link what the node said of its step.
 func record(l *Link, a nodescript.StepAnswer) {
-	l.Result, l.Detail = ResultFailed, a.Detail
+	l.Result, l.Detail = change.Failed, a.Detail
 	switch a.Outcome {
 	case nodescript.StepCreated, nodescript.StepRestored:
-		l.Result = ResultCreated
+		l.Result = change.Created
 	case nodescript.StepUnchanged:
-		l.Result = ResultUnchanged
+		l.Result = change.Unchanged
 	case nodescript.StepRemoved, nodescript.StepAbsent:
-		l.Result = ResultUnlinked
+		l.Result = change.Unlinked
 	case nodescript.StepChanged:
 		l.Detail = "device changed: " + a.Detail
 	case nodescript.StepLinked:
@@ -183,7 +186,7 @@ func look(ctx context.Context, links []*Link, r Runner, seen second) {
 				continue
 			}
 			result := seen(l, entry, exists)
-			if result == ResultNotDone && view.Linking != disk.No {
+			if result == change.NotDone && view.Linking != disk.No {
 				// A command whose caller is gone goes on.
 				l.Detail += "; looking again: not yet, and the node may still be at it"
 				continue

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -39,7 +40,7 @@ func Await(ctx context.Context, p *Plan, volumes Volumes, begun func()) {
 	var names []string
 	for i := range p.Links {
 		l := &p.Links[i]
-		if l.Result == ResultCreated || l.Result == ResultUnchanged {
+		if l.Result == change.Created || l.Result == change.Unchanged {
 			l.VolumeState = VolumeAwaited
 			waiting[l.Volume] = l
 			names = append(names, l.Volume)
@@ -63,8 +64,8 @@ func Await(ctx context.Context, p *Plan, volumes Volumes, begun func()) {
 		}
 		l.Detail, l.VolumeState = "", v.Phase
 		switch {
-		case v.Identity != nil, l.Result == ResultUnchanged && l.recorded:
-		case l.Result == ResultUnchanged && (v.Phase != "Available" || v.Claim != nil):
+		case v.Identity != nil, l.Result == change.Unchanged && l.recorded:
+		case l.Result == change.Unchanged && (v.Phase != "Available" || v.Claim != nil):
 			// Whose data lies there now is not known; today's disk may not be the one.
 			l.Warnings = append(l.Warnings, fmt.Sprintf("which disk volume %s (%s) was made for was never recorded, and is not now, while it is claimed", v.Name, v.Phase))
 		default:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -42,10 +43,10 @@ func TestNodesThatWereNotChosen(t *testing.T) {
 			t.Errorf("%s: disks of a node that was not chosen", name)
 		}
 		l.Node = "w-2"
-		l.Action, l.Fingerprint = Create, "f"
+		l.Action, l.Fingerprint = change.Create, "f"
 		p.Links = []Link{l}
 		again, err := DecideAgain(&w.Snapshot, p)
-		if err != nil || again.Links[0].Action != Skip {
+		if err != nil || again.Links[0].Action != change.Skip {
 			t.Errorf("%s: a plan for a node that was not chosen: %+v, %v", name, again.Links, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -230,14 +231,14 @@ func (x *Devices) compareNodes(links []Link) {
 			}
 		}
 	}
-	actions := make([]Action, len(links))
+	actions := make([]change.Action, len(links))
 	for i, l := range links {
 		actions[i] = l.Action
 	}
 	for i := range links {
 		l := &links[i]
 		d, at := x.linked(*l)
-		if at == nil || actions[i] != Create && actions[i] != Unchanged {
+		if at == nil || actions[i] != change.Create && actions[i] != change.Keep {
 			continue
 		}
 		var maybe []string
@@ -262,14 +263,14 @@ func (x *Devices) compareNodes(links []Link) {
 			use, unknown := x.useOf(other.at)
 			asked, is := planned[other.at.device][other.at.disk.Name]
 			switch {
-			case actions[i] == Unchanged && (use != "" || is && actions[asked] == Unchanged):
+			case actions[i] == change.Keep && (use != "" || is && actions[asked] == change.Keep):
 				l.Warnings = append(l.Warnings, same+": two volumes share it")
-			case actions[i] == Unchanged:
+			case actions[i] == change.Keep:
 			case use != "":
 				l.object(disk.AlreadyLinked, "link it on one node only", "%s, which %s", same, use)
-			case is && (actions[asked] == Unchanged || actions[asked] == Create && asked < i):
+			case is && (actions[asked] == change.Keep || actions[asked] == change.Create && asked < i):
 				l.object(disk.AlreadyLinked, "link it on one node: "+shell.Command("--nodes", n.Name), "%s", same)
-			case is && actions[asked] == Refuse:
+			case is && actions[asked] == change.Refuse:
 				l.object(disk.AlreadyLinked, "see first why it is refused there, then link it on one node only", "%s, where it is refused", same)
 			case unknown != "":
 				l.object(disk.NotChecked, shell.Command("kubectl", "talosdisk", "disks", "--nodes", n.Name), "%s, and whether it is in use there could not be found out: %s", same, unknown)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -107,7 +108,7 @@ func TestALUNIsLinkedOnOneNode(t *testing.T) {
 		second.Name, second.UID = "w-2", "u2"
 		w.Nodes = append(w.Nodes, second)
 		p := w.plan(t)
-		if p.Links[0].Action != Create || p.Links[1].Refused() != refused {
+		if p.Links[0].Action != change.Create || p.Links[1].Refused() != refused {
 			t.Errorf("%q: %s, %s (%s)", wwid, p.Links[0].Action, p.Links[1].Action, says(p.Links[1].Objections))
 		}
 	}
@@ -116,15 +117,15 @@ func TestALUNIsLinkedOnOneNode(t *testing.T) {
 // Which disk a claimed volume was made for is not guessed from the disk of today.
 func TestAClaimedVolumeIsNotGivenAnIdentity(t *testing.T) {
 	for name, c := range map[string]struct {
-		result Result
+		result change.Result
 		change func(*snapshot.Volume)
 		want   bool
 	}{
-		"a link just made":       {ResultCreated, nil, true},
-		"an old link, unclaimed": {ResultUnchanged, nil, true},
-		"an old link, bound":     {ResultUnchanged, func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", &snapshot.ClaimRef{} }, false},
-		"an old link, reserved":  {ResultUnchanged, func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{} }, false},
-		"an old link, released":  {ResultUnchanged, func(v *snapshot.Volume) { v.Phase = "Released" }, false},
+		"a link just made":       {change.Created, nil, true},
+		"an old link, unclaimed": {change.Unchanged, nil, true},
+		"an old link, bound":     {change.Unchanged, func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", &snapshot.ClaimRef{} }, false},
+		"an old link, reserved":  {change.Unchanged, func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{} }, false},
+		"an old link, released":  {change.Unchanged, func(v *snapshot.Volume) { v.Phase = "Released" }, false},
 	} {
 		l := made("vdb", 16)
 		l.Result = c.result
@@ -141,15 +142,15 @@ func TestAClaimedVolumeIsNotGivenAnIdentity(t *testing.T) {
 func TestStepsThatWereNotBegunAreNotDone(t *testing.T) {
 	p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32), made("vdd", 48)}}
 	for i := range p.Links {
-		p.Links[i].Action = Create
+		p.Links[i].Action = change.Create
 	}
 	r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{
 		answers(nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End, Err: context.Canceled, Begun: 2}),
 		answers(sees("no", "vdc /dev/disk/by-id/vdc 254:32")),
 	}}
 	Apply(t.Context(), p, classes, r)
-	got := []Result{p.Links[0].Result, p.Links[1].Result, p.Links[2].Result}
-	if got[0] != ResultCreated || got[1] != ResultCreated || got[2] != ResultNotDone {
+	got := []change.Result{p.Links[0].Result, p.Links[1].Result, p.Links[2].Result}
+	if got[0] != change.Created || got[1] != change.Created || got[2] != change.NotDone {
 		t.Errorf("%q", got)
 	}
 }
@@ -162,7 +163,7 @@ func TestAPlanWithAnUnknownActionIsNone(t *testing.T) {
 		t.Errorf("Check = %v", err)
 	}
 	p = w.plan(t)
-	p.Links[0].Action, p.Links[0].Result, p.Links[0].VolumeState = Refuse, ResultCreated, "Bound"
+	p.Links[0].Action, p.Links[0].Result, p.Links[0].VolumeState = change.Refuse, change.Created, "Bound"
 	now, err := DecideAgain(&w.Snapshot, p)
 	if err != nil || now.Links[0].Result != "" || now.Links[0].VolumeState != "" {
 		t.Errorf("what the file says happened is taken over: %+v, %v", now.Links, err)

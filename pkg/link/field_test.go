@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -40,7 +41,7 @@ func decideField(t *testing.T, name string, r Request) Link {
 // while the volume is there.
 func TestFieldLeftoverLVM(t *testing.T) {
 	l := decideField(t, "leftover-lvm", Request{Disks: []disk.Arg{{Name: "vdb"}}, Accept: []Acceptance{{Reason: disk.HasSignature}}})
-	if l.Action != Refuse || says(l.Objections) != "in-use: is held by dm-0" {
+	if l.Action != change.Refuse || says(l.Objections) != "in-use: is held by dm-0" {
 		t.Errorf("%s: %s", l.Action, says(l.Objections))
 	}
 	hint := l.Objections[0].Hint
@@ -111,7 +112,7 @@ func TestFieldClassBelowDev(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := p.Links[0]; l.Action != Refuse || !strings.Contains(says(l.Objections), "class-directory: cannot be linked: /var/lib/disks/block is on a tmpfs, so that its links are gone at each reboot") {
+	if l := p.Links[0]; l.Action != change.Refuse || !strings.Contains(says(l.Objections), "class-directory: cannot be linked: /var/lib/disks/block is on a tmpfs, so that its links are gone at each reboot") {
 		t.Errorf("%s: %s", l.Action, says(l.Objections))
 	}
 }
@@ -119,11 +120,11 @@ func TestFieldClassBelowDev(t *testing.T) {
 // The disk of a virtual machine in which Talos runs (talos#14092) has a system's partitions.
 func TestFieldGuestTalos(t *testing.T) {
 	l := decideField(t, "guest-talos", Request{Disks: []disk.Arg{{Name: "vdf"}}})
-	if want := "partitions: has 1 partition: vdf1, another system's by their names (vdf1 is EPHEMERAL)"; l.Action != Refuse || says(l.Objections) != want {
+	if want := "partitions: has 1 partition: vdf1, another system's by their names (vdf1 is EPHEMERAL)"; l.Action != change.Refuse || says(l.Objections) != want {
 		t.Errorf("%s: %s", l.Action, says(l.Objections))
 	}
 	l = decideField(t, "guest-talos", Request{Disks: []disk.Arg{{Name: "vdf"}}, Accept: []Acceptance{{Reason: disk.HasPartitions}}})
-	if l.Action != Create {
+	if l.Action != change.Create {
 		t.Errorf("accepted: %s: %s", l.Action, says(l.Objections))
 	}
 	l = decideField(t, "guest-talos", Request{Disks: []disk.Arg{{Name: "sda"}}})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -86,7 +87,7 @@ func TestLinkBesideAnotherInstallation(t *testing.T) {
 		w := newWorld()
 		w.second(c.change)
 		l := w.plan(t).Links[0]
-		if got := says(l.Objections); got != c.want || (l.Action == Create) != (c.want == "") {
+		if got := says(l.Objections); got != c.want || (l.Action == change.Create) != (c.want == "") {
 			t.Errorf("%s: %s\ngot  %s\nwant %s", name, l.Action, got, c.want)
 		}
 		for _, u := range Inventory(&w.Snapshot) {
@@ -182,7 +183,7 @@ func TestLinkBesideAVolumeThatLeadsNobodyKnowsWhere(t *testing.T) {
 				return text == "whether it is the disk of volume pv-x (Bound) could not be found out: nobody knows where /srv/x leads"
 			})
 			refused := says(l.Objections) == "volume-exists: may be the disk of volume pv-x (Bound): where /srv/x leads could not be found out, nor whether another provisioner made it (user may not list daemonsets)"
-			if warned != c.want || refused != (c.want && unlisted) || (l.Action == Create) == refused {
+			if warned != c.want || refused != (c.want && unlisted) || (l.Action == change.Create) == refused {
 				t.Errorf("%s, unlisted %v: %s %q %q", name, unlisted, l.Action, says(l.Objections), l.Warnings)
 			}
 		}

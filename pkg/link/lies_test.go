@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -88,10 +89,10 @@ func TestDisksBesideRawVolumes(t *testing.T) {
 	w.req.Accept = []Acceptance{{Reason: disk.HasPartitions}}
 	w.req.Disks = []disk.Arg{{Name: "vdb"}, {Name: "vdc"}}
 	p := w.plan(t)
-	if l := p.Links[0]; l.Action != Create || len(l.Objections) > 0 {
+	if l := p.Links[0]; l.Action != change.Create || len(l.Objections) > 0 {
 		t.Errorf("a disk with names of udev's alone: %s %s", l.Action, says(l.Objections))
 	}
-	if l := p.Links[1]; l.Action != Refuse || says(l.Objections) != "partition-linked: has partition vdc1, which is published already, as /dev/disk/by-partlabel/r-one" {
+	if l := p.Links[1]; l.Action != change.Refuse || says(l.Objections) != "partition-linked: has partition vdc1, which is published already, as /dev/disk/by-partlabel/r-one" {
 		t.Errorf("a disk with a raw volume: %s %s", l.Action, says(l.Objections))
 	}
 }
@@ -105,7 +106,7 @@ func TestALinkThatNamePatternLeavesOut(t *testing.T) {
 	if u := Inventory(&w.Snapshot)[1]; !slices.Equal(u.Links, []string{"/var/lib/disks/block/old"}) {
 		t.Errorf("%+v", u)
 	}
-	if l := w.plan(t).Links[0]; l.Action != Refuse || !strings.Contains(says(l.Objections), "already-linked") {
+	if l := w.plan(t).Links[0]; l.Action != change.Refuse || !strings.Contains(says(l.Objections), "already-linked") {
 		t.Errorf("%s %s", l.Action, says(l.Objections))
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -110,7 +111,7 @@ func (x *Devices) decideNode(node snapshot.Node, r Request, class provisioner.Cl
 			if arg.Glob == "" {
 				l = newLink(node, class, arg.String(), entryName(r, arg, disk.Disk{Name: arg.Name}))
 			}
-			l.Action, l.Detail = Skip, node.View.Why()
+			l.Action, l.Detail = change.Skip, node.View.Why()
 			links = append(links, l)
 		}
 		return links
@@ -157,7 +158,7 @@ func newPlanned(set *disk.Set) *planned {
 func (p *planned) add(l *Link) {
 	d, known := p.set.ByNumber(l.Device.String())
 	name := [2]string{l.Class, l.Entry}
-	if l.Action == Create {
+	if l.Action == change.Create {
 		first, is := p.overlaps.First(d, nil)
 		same, taken := p.named[name]
 		switch {
@@ -167,7 +168,7 @@ func (p *planned) add(l *Link) {
 			l.object(disk.NameTaken, "", "cannot be linked as %s: %s is asked for under that name", l.Entry, p.links[same].Disk)
 		}
 	}
-	if l.Action != Create && l.Action != Unchanged {
+	if l.Action != change.Create && l.Action != change.Keep {
 		return
 	}
 	if known {
@@ -205,7 +206,7 @@ func resolve(arg disk.Arg, view snapshot.PodView, set *disk.Set) []disk.Disk {
 }
 
 func newLink(node snapshot.Node, class provisioner.Class, name, entry string) Link {
-	l := Link{Kind: "Link", Metadata: Metadata{Name: node.Name + "/" + name}, Node: node.Name, NodeUID: node.UID, Disk: name, Class: class.Name, Entry: entry, Action: Create}
+	l := Link{Kind: "Link", Metadata: Metadata{Name: node.Name + "/" + name}, Node: node.Name, NodeUID: node.UID, Disk: name, Class: class.Name, Entry: entry, Action: change.Create}
 	if entry != "" {
 		l.Path, l.HostPath = class.EntryPath(entry), class.VolumePath(entry)
 		l.Volume = provisioner.PVName(entry, node.Name, class.Name)
@@ -214,7 +215,7 @@ func newLink(node snapshot.Node, class provisioner.Class, name, entry string) Li
 }
 
 func (l *Link) object(r disk.Reason, hint, format string, args ...any) {
-	l.Action = Refuse
+	l.Action = change.Refuse
 	l.Objections = append(l.Objections, disk.Objection{Reason: r, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
@@ -275,14 +276,14 @@ func (j judge) disk(l *Link, d disk.Disk) {
 		if o.Reason == disk.HasPartitions {
 			o.Message += j.anotherSystem(d)
 		}
-		l.Action = Refuse
+		l.Action = change.Refuse
 		l.Objections = append(l.Objections, o)
 	}
 }
 
 // present judges a link that leads to the disk already.
 func (j judge) present(l *Link, d disk.Disk, entry provisioner.Entry, volumes []snapshot.Volume) {
-	l.Action, l.Target = Unchanged, entry.Target
+	l.Action, l.Target = change.Keep, entry.Target
 	switch why := j.set.Doubt(d, entry.Target); {
 	case why != "":
 		l.Warnings = append(l.Warnings, fmt.Sprintf("the link holds %s, which may be another disk after a reboot: %s", entry.Target, why))
@@ -483,7 +484,7 @@ func orNode(n snapshot.Node) string {
 
 // Accepting tells whether the plan makes links that something speaks against.
 func (p Plan) Accepting() bool {
-	return slices.ContainsFunc(p.Links, func(l Link) bool { return l.Action == Create && len(l.Accepted) > 0 })
+	return slices.ContainsFunc(p.Links, func(l Link) bool { return l.Action == change.Create && len(l.Accepted) > 0 })
 }
 
 // Closely are the disks of a request as the probe takes them: patterns and paths.

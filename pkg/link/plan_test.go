@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -122,7 +123,7 @@ func TestDecideCreates(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 	l := p.Links[0]
-	if l.Action != Create || len(l.Objections)+len(l.Accepted)+len(l.Warnings) != 0 || l.Node != "w-1" || l.NodeUID != "u1" || l.Disk != "vdb" || l.Class != "block" || l.Entry != "vdb" ||
+	if l.Action != change.Create || len(l.Objections)+len(l.Accepted)+len(l.Warnings) != 0 || l.Node != "w-1" || l.NodeUID != "u1" || l.Disk != "vdb" || l.Class != "block" || l.Entry != "vdb" ||
 		l.Path != "/mnt/block/vdb" || l.HostPath != "/var/lib/disks/block/vdb" || l.Target != "/dev/disk/by-id/virtio-vdb" || l.Volume != provisioner.PVName("vdb", "w-1", "block") ||
 		l.Size != 60<<30 || l.Device.String() != "254:16" || l.Identity.Serial != "serial-vdb" || l.Fingerprint != "f-vdb" || l.Metadata.Name != "w-1/vdb" || l.Refused() {
 		t.Errorf("%+v", l)
@@ -135,7 +136,7 @@ func TestDecideCreates(t *testing.T) {
 // decideCase is what is different from a world in which vdb is linked without a word, and what comes of it.
 type decideCase struct {
 	change []func(*world)
-	action Action
+	action change.Action
 	// objections, accepted and warnings: parts that must be there, "; " between; empty: none are.
 	objections, accepted, warnings string
 	hint                           string
@@ -173,89 +174,89 @@ func decideCases() map[string]decideCase {
 	same := func(w *world) *disk.ID { id := w.disk("vdb").Identity(); return &id }
 
 	return map[string]decideCase{
-		"by path":        {change: []func(*world){ask(disk.Arg{Path: bdisk})}, action: Create},
-		"by pattern":     {change: []func(*world){ask(disk.Arg{Glob: "vd[b]"})}, action: Create},
-		"not-found":      {change: []func(*world){ask(disk.Arg{Name: "vdx"})}, action: Refuse, objections: "not-found: does not exist on this node", hint: "kubectl talosdisk disks --nodes w-1"},
-		"not-found path": {change: []func(*world){ask(disk.Arg{Path: "/dev/disk/by-id/x"})}, action: Refuse, objections: "not-found: does not exist"},
-		"partition":      {change: []func(*world){ask(disk.Arg{Name: "vda1"})}, action: Refuse, objections: "system-disk: ; partition: is a partition of vda"},
-		"system-disk": {change: []func(*world){ask(disk.Arg{Name: "vda"}), accept("partitions", "signature")}, action: Refuse,
+		"by path":        {change: []func(*world){ask(disk.Arg{Path: bdisk})}, action: change.Create},
+		"by pattern":     {change: []func(*world){ask(disk.Arg{Glob: "vd[b]"})}, action: change.Create},
+		"not-found":      {change: []func(*world){ask(disk.Arg{Name: "vdx"})}, action: change.Refuse, objections: "not-found: does not exist on this node", hint: "kubectl talosdisk disks --nodes w-1"},
+		"not-found path": {change: []func(*world){ask(disk.Arg{Path: "/dev/disk/by-id/x"})}, action: change.Refuse, objections: "not-found: does not exist"},
+		"partition":      {change: []func(*world){ask(disk.Arg{Name: "vda1"})}, action: change.Refuse, objections: "system-disk: ; partition: is a partition of vda"},
+		"system-disk": {change: []func(*world){ask(disk.Arg{Name: "vda"}), accept("partitions", "signature")}, action: change.Refuse,
 			objections: "system-disk: is a disk that the node itself lives on: it holds /mnt/block; in-use: ", accepted: "partitions"},
 		"system-disk by partition name": {change: []func(*world){func(w *world) { w.view.Beneath = nil; w.disk("vda").Content.Busy = disk.No }, ask(disk.Arg{Name: "vda"}), accept("partitions")},
-			action: Refuse, objections: "system-disk: is a disk that the node itself lives on: it has a partition named EPHEMERAL", accepted: "partitions"},
-		"system-disk by another path": {change: []func(*world){func(w *world) { w.paths("vda", "vdb") }}, action: Refuse, objections: "system-disk: is a disk that the node itself lives on: it is another path to vda; in-use: is in use by another path to it, vda"},
-		"system-disk-unknown": {change: []func(*world){func(w *world) { w.view.BeneathProblem = "0:51" }, accept("partitions")}, action: Refuse,
+			action: change.Refuse, objections: "system-disk: is a disk that the node itself lives on: it has a partition named EPHEMERAL", accepted: "partitions"},
+		"system-disk by another path": {change: []func(*world){func(w *world) { w.paths("vda", "vdb") }}, action: change.Refuse, objections: "system-disk: is a disk that the node itself lives on: it is another path to vda; in-use: is in use by another path to it, vda"},
+		"system-disk-unknown": {change: []func(*world){func(w *world) { w.view.BeneathProblem = "0:51" }, accept("partitions")}, action: change.Refuse,
 			objections: "system-disk-unknown: may be the system disk, which cannot be told: 0:51"},
-		"in-use mounted": {change: []func(*world){content(disk.Content{Signed: disk.No, Busy: disk.Yes, BusyDetail: "it is mounted"})}, action: Refuse, objections: "in-use: is in use: it is mounted"},
-		"in-use held":    {change: []func(*world){func(w *world) { w.disk("vdb").Holders = []string{"dm-0"} }}, action: Refuse, objections: "in-use: is held by dm-0"},
-		"read-only":      {change: []func(*world){func(w *world) { w.disk("vdb").ReadOnly = true }}, action: Refuse, objections: "read-only: is read-only"},
-		"cdrom":          {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindCDROM }}, action: Refuse, objections: "cdrom: is a CD-ROM drive"},
-		"not-checked":    {change: []func(*world){func(w *world) { w.disk("vdb").Content = nil }}, action: Refuse, objections: "not-checked: may be in use; not-checked: may hold data"},
-		"not-checked content": {change: []func(*world){content(disk.Content{Signed: disk.Unknown, SignedError: "EIO", Busy: disk.No})}, action: Refuse,
+		"in-use mounted": {change: []func(*world){content(disk.Content{Signed: disk.No, Busy: disk.Yes, BusyDetail: "it is mounted"})}, action: change.Refuse, objections: "in-use: is in use: it is mounted"},
+		"in-use held":    {change: []func(*world){func(w *world) { w.disk("vdb").Holders = []string{"dm-0"} }}, action: change.Refuse, objections: "in-use: is held by dm-0"},
+		"read-only":      {change: []func(*world){func(w *world) { w.disk("vdb").ReadOnly = true }}, action: change.Refuse, objections: "read-only: is read-only"},
+		"cdrom":          {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindCDROM }}, action: change.Refuse, objections: "cdrom: is a CD-ROM drive"},
+		"not-checked":    {change: []func(*world){func(w *world) { w.disk("vdb").Content = nil }}, action: change.Refuse, objections: "not-checked: may be in use; not-checked: may hold data"},
+		"not-checked content": {change: []func(*world){content(disk.Content{Signed: disk.Unknown, SignedError: "EIO", Busy: disk.No})}, action: change.Refuse,
 			objections: "not-checked: may hold data, which could not be found out: EIO"},
 
-		"already-linked elsewhere":  {change: []func(*world){func(w *world) { w.lies("files", "x", "/dev/vdb", "254:16") }}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x"},
-		"already-linked other name": {change: []func(*world){func(w *world) { w.lies("block", "x", "/dev/vdb", "254:16") }}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
+		"already-linked elsewhere":  {change: []func(*world){func(w *world) { w.lies("files", "x", "/dev/vdb", "254:16") }}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x"},
+		"already-linked other name": {change: []func(*world){func(w *world) { w.lies("block", "x", "/dev/vdb", "254:16") }}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
 		"already-linked as a node": {change: []func(*world){func(w *world) {
 			w.dir("block", func(d *snapshot.Dir) {
 				d.Entries = []provisioner.Entry{{Name: "n", Kind: provisioner.BlockNode, Device: "254:16"}}
 			})
-		}}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/n"},
+		}}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/n"},
 		"already-linked other path": {change: []func(*world){func(w *world) {
 			w.paths("vdb", "vdc")
 			w.lies("block", "x", "/dev/vdc", "254:32")
-		}}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
+		}}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
 		"partition-linked": {change: []func(*world){func(w *world) {
 			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "vdb1", Number: disk.Number{Major: 254, Minor: 17}, Kind: disk.KindPartition, Parent: "vdb"})
 			w.lies("files", "x", "/dev/vdb1", "254:17")
-		}}, action: Refuse, objections: "partition-linked: has partition vdb1, which is published already, as /var/lib/disks/files/x"},
+		}}, action: change.Refuse, objections: "partition-linked: has partition vdb1, which is published already, as /var/lib/disks/files/x"},
 		"in-use by another path": {change: []func(*world){func(w *world) {
 			w.paths("vdb", "vdc")
 			w.disk("vdc").Holders = []string{"dm-0"}
-		}}, action: Refuse, objections: "in-use: is in use by another path to it, vdc"},
+		}}, action: change.Refuse, objections: "in-use: is in use by another path to it, vdc"},
 		"under a loop device by another path": {change: []func(*world){func(w *world) {
 			w.paths("vdb", "vdc")
 			w.disk("vdc").Under = []string{"loop3"}
-		}}, action: Refuse, objections: "in-use: is in use by another path to it, vdc"},
+		}}, action: change.Refuse, objections: "in-use: is in use by another path to it, vdc"},
 		"a path that has not seen the LUN grow": {change: []func(*world){func(w *world) {
 			w.paths("vdb", "vdc")
 			w.disk("vdb").WWID, w.disk("vdc").WWID, w.disk("vdc").Size = "naa.5000c500a1b2c3d4", "naa.5000c500a1b2c3d4", 70<<30
-		}}, action: Create, warnings: "has the WWID of vdc, and another size: if that is one LUN"},
+		}}, action: change.Create, warnings: "has the WWID of vdc, and another size: if that is one LUN"},
 		"the disk of another volume, grown": {change: []func(*world){func(w *world) {
 			id := *same(w)
 			id.Size /= 2
 			w.volume("other", func(v *snapshot.Volume) { v.Identity, v.Phase = &id, "Bound" })
-		}}, action: Create, warnings: "has the serial serial-vdb of the disk that volume local-pv-c3541d11 (Bound) was made for, and another size"},
+		}}, action: change.Create, warnings: "has the serial serial-vdb of the disk that volume local-pv-c3541d11 (Bound) was made for, and another size"},
 		"a volume of a zone that nobody sees": {change: []func(*world){func(w *world) {
 			w.volume("other", func(v *snapshot.Volume) { v.Node, v.Path = "", "/srv/block/y" })
-		}}, action: Create, warnings: "whether it is the disk of volume local-pv-c3541d11 (Available) could not be found out"},
+		}}, action: change.Create, warnings: "whether it is the disk of volume local-pv-c3541d11 (Available) could not be found out"},
 		"remote beneath a map": {change: []func(*world){func(w *world) {
 			w.disk("vdb").Kind, w.disk("vdb").Slaves, w.disk("vdc").Transport = disk.KindMapper, []string{"vdc"}, "fc"
-		}}, action: Refuse, objections: "remote: lies on vdc, which is a Fibre Channel disk", hint: "--accept remote=w-1/vdb"},
+		}}, action: change.Refuse, objections: "remote: lies on vdc, which is a Fibre Channel disk", hint: "--accept remote=w-1/vdb"},
 		"volatile beneath an array": {change: []func(*world){func(w *world) {
 			w.disk("vdb").Kind, w.disk("vdb").Slaves, w.disk("vdc").Kernel = disk.KindRAID, []string{"zram0"}, "zram0"
-		}}, action: Refuse, objections: "volatile: lies on vdc, which is compressed memory (zram)"},
+		}}, action: change.Refuse, objections: "volatile: lies on vdc, which is compressed memory (zram)"},
 		"remote beneath an array of a map, accepted": {change: []func(*world){func(w *world) {
 			w.disk("vdb").Kind, w.disk("vdb").Slaves, w.disk("vdc").Kernel = disk.KindRAID, []string{"rbd0"}, "rbd0"
-		}, accept("remote")}, action: Create, accepted: "remote: lies on vdc, which is a Ceph RBD image"},
+		}, accept("remote")}, action: change.Create, accepted: "remote: lies on vdc, which is a Ceph RBD image"},
 		"already-linked below": {change: []func(*world){func(w *world) {
 			m := whole("dm-0", 0)
 			m.Number, m.Kind, m.Slaves = disk.Number{Major: 253}, disk.KindMapper, []string{"vdb"}
 			w.view.Disks = append(w.view.Disks, m)
 			w.lies("block", "x", "/dev/vdb", "254:16")
-		}, ask(disk.Arg{Name: "dm-0"})}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
-		"another disk of the same wwid-less kind": {change: []func(*world){func(w *world) { w.lies("block", "vdc", "/dev/vdc", "254:32") }}, action: Create},
+		}, ask(disk.Arg{Name: "dm-0"})}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
+		"another disk of the same wwid-less kind": {change: []func(*world){func(w *world) { w.lies("block", "vdc", "/dev/vdc", "254:32") }}, action: change.Create},
 
-		"name-taken by a disk":      {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdc", "254:32") }}, action: Refuse, objections: "name-taken: cannot be linked as vdb: the link of that name leads to vdc"},
-		"name-taken by a dangling":  {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/old", "") }}, action: Refuse, objections: "name-taken: cannot be linked as vdb: the link of that name holds /dev/old, which leads nowhere"},
-		"name-taken by an unlisted": {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/odd", "9:9") }}, action: Refuse, objections: "name-taken: cannot be linked as vdb: the link of that name holds /dev/odd"},
+		"name-taken by a disk":      {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdc", "254:32") }}, action: change.Refuse, objections: "name-taken: cannot be linked as vdb: the link of that name leads to vdc"},
+		"name-taken by a dangling":  {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/old", "") }}, action: change.Refuse, objections: "name-taken: cannot be linked as vdb: the link of that name holds /dev/old, which leads nowhere"},
+		"name-taken by an unlisted": {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/odd", "9:9") }}, action: change.Refuse, objections: "name-taken: cannot be linked as vdb: the link of that name holds /dev/odd"},
 		"name-taken by a directory": {change: []func(*world){func(w *world) {
 			w.dir("block", func(d *snapshot.Dir) {
 				d.Entries = []provisioner.Entry{{Name: "vdb", Kind: provisioner.Directory}}
 			})
-		}}, action: Refuse, objections: "name-taken: cannot be linked as vdb: a directory of that name lies in the class directory"},
-		"name of another class is free": {change: []func(*world){func(w *world) { w.lies("files", "vdb", "/dev/vdc", "254:32") }}, action: Create},
+		}}, action: change.Refuse, objections: "name-taken: cannot be linked as vdb: a directory of that name lies in the class directory"},
+		"name of another class is free": {change: []func(*world){func(w *world) { w.lies("files", "vdb", "/dev/vdc", "254:32") }}, action: change.Create},
 
-		"volume-exists unrecorded": {change: []func(*world){func(w *world) { w.volume("vdb", nil) }}, action: Refuse,
+		"volume-exists unrecorded": {change: []func(*world){func(w *world) { w.volume("vdb", nil) }}, action: change.Refuse,
 			objections: "volume-exists: cannot be linked as vdb: volume local-pv-"},
 		"volume-exists other disk": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) {
@@ -263,113 +264,113 @@ func decideCases() map[string]decideCase {
 				v.Claim = &snapshot.ClaimRef{Namespace: "ns", Name: "c"}
 				v.Phase = "Bound"
 			})
-		}}, action: Refuse, objections: "Bound, claim ns/c) exists for /var/lib/disks/block/vdb without its link, and it was made for a disk with serial other"},
+		}}, action: change.Refuse, objections: "Bound, claim ns/c) exists for /var/lib/disks/block/vdb without its link, and it was made for a disk with serial other"},
 		"volume-exists nothing known": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{ByPath: []string{"pci-vdb"}, Size: 60 << 30} })
-		}}, action: Refuse, objections: "volume-exists: "},
-		"volume of this disk": {change: []func(*world){func(w *world) { w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w) }) }}, action: Create,
+		}}, action: change.Refuse, objections: "volume-exists: "},
+		"volume of this disk": {change: []func(*world){func(w *world) { w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w) }) }}, action: change.Create,
 			warnings: "exists and was made for this disk: its link is made again"},
 		"volume of this disk, bound": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w); v.Phase = "Bound" })
-		}}, action: Create, warnings: "exists and was made for this disk"},
+		}}, action: change.Create, warnings: "exists and was made for this disk"},
 		"volume of this disk, being cleaned": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w); v.Phase = "Released" })
-		}}, action: Refuse, objections: "volume-exists: "},
+		}}, action: change.Refuse, objections: "volume-exists: "},
 		"volume of this disk, going": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w); v.Deleting = true })
-		}}, action: Refuse, objections: "volume-exists: "},
+		}}, action: change.Refuse, objections: "volume-exists: "},
 		"volume of that path under another name": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Name = "by-hand"; v.Identity = same(w) })
-		}}, action: Refuse, objections: "volume-exists: cannot be linked as vdb: volume by-hand"},
+		}}, action: change.Refuse, objections: "volume-exists: cannot be linked as vdb: volume by-hand"},
 		"volume of that path, node unknown": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Name = "by-hand"; v.Node = "" })
-		}}, action: Refuse, objections: "volume-exists: cannot be linked as vdb: volume by-hand"},
+		}}, action: change.Refuse, objections: "volume-exists: cannot be linked as vdb: volume by-hand"},
 		"volume of that path on another node": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Name = "x"; v.Node = "w-2" })
-		}}, action: Create},
+		}}, action: change.Create},
 		"volume of that name elsewhere": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Path = "/else"; v.Node = "w-2"; v.Identity = same(w) })
-		}}, action: Refuse, objections: "volume-exists: "},
+		}}, action: change.Refuse, objections: "volume-exists: "},
 		"volume of this disk under another name": {change: []func(*world){func(w *world) {
 			w.volume("old", func(v *snapshot.Volume) { v.Identity = same(w); v.Phase = "Released" })
-		}}, action: Refuse, objections: "volume-exists: is the disk that volume local-pv-"},
+		}}, action: change.Refuse, objections: "volume-exists: is the disk that volume local-pv-"},
 		"volume of this disk on another node": {change: []func(*world){func(w *world) {
 			w.volume("old", func(v *snapshot.Volume) { v.Identity = same(w); v.Node = "w-2" })
-		}}, action: Create},
-		"a taken name before its volume": {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdc", "254:32"); w.volume("vdb", nil) }}, action: Refuse,
+		}}, action: change.Create},
+		"a taken name before its volume": {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdc", "254:32"); w.volume("vdb", nil) }}, action: change.Refuse,
 			objections: "name-taken: cannot be linked as vdb: the link of that name leads to vdc"},
 
-		"no-stable-name": {change: []func(*world){func(w *world) { w.req.Target = disk.TargetByID; w.disk("vdb").ByID = nil }}, action: Refuse,
+		"no-stable-name": {change: []func(*world){func(w *world) { w.req.Target = disk.TargetByID; w.disk("vdb").ByID = nil }}, action: change.Refuse,
 			objections: "no-stable-name: has no name in /dev/disk/by-id", hint: "--target auto"},
-		"no stable name, by itself": {change: []func(*world){func(w *world) { w.disk("vdb").ByID, w.disk("vdb").ByPath = nil, nil }}, action: Create, warnings: "has neither a by-id nor a by-path name"},
-		"other-class": {change: []func(*world){func(w *world) { w.Install.Classes[1].HostDir = blockClass.HostDir }}, action: Refuse,
+		"no stable name, by itself": {change: []func(*world){func(w *world) { w.disk("vdb").ByID, w.disk("vdb").ByPath = nil, nil }}, action: change.Create, warnings: "has neither a by-id nor a by-path name"},
+		"other-class": {change: []func(*world){func(w *world) { w.Install.Classes[1].HostDir = blockClass.HostDir }}, action: change.Refuse,
 			objections: "other-class: would be published by class files (Filesystem) too", hint: "kubectl -n storage edit configmap lvp-config"},
 		"other-class that leaves it out": {change: []func(*world){func(w *world) {
 			w.Install.Classes[1].HostDir, w.Install.Classes[1].NamePattern = blockClass.HostDir, "r-*"
-		}}, action: Create},
+		}}, action: change.Create},
 
-		"class-directory missing": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { *d = snapshot.Dir{} }) }}, action: Refuse,
+		"class-directory missing": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { *d = snapshot.Dir{} }) }}, action: change.Refuse,
 			objections: "class-directory: cannot be linked: the pod has no directory /mnt/block", hint: "kubectl -n storage rollout restart daemonset lvp"},
-		"class-directory not seen":   {change: []func(*world){func(w *world) { delete(w.view.Dirs, "block") }}, action: Refuse, objections: "class-directory: cannot be linked: the pod has no directory"},
-		"class-directory of the pod": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.MountPoint = false }) }}, action: Refuse, objections: "class-directory: cannot be linked: /mnt/block in the pod is not the node's directory"},
-		"class-directory unread":     {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Problem = "EIO" }) }}, action: Refuse, objections: "class-directory: cannot be linked: /mnt/block could not be read (EIO)"},
-		"class-directory read-only":  {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Writable = false }) }}, action: Refuse, objections: "class-directory: cannot be linked: /mnt/block cannot be written to"},
-		"class-directory of another": {change: []func(*world){func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Problem = "EIO" }) }}, action: Refuse, objections: "class-directory: may be linked already: the directory of class files could not be read (EIO)"},
+		"class-directory not seen":   {change: []func(*world){func(w *world) { delete(w.view.Dirs, "block") }}, action: change.Refuse, objections: "class-directory: cannot be linked: the pod has no directory"},
+		"class-directory of the pod": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.MountPoint = false }) }}, action: change.Refuse, objections: "class-directory: cannot be linked: /mnt/block in the pod is not the node's directory"},
+		"class-directory unread":     {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Problem = "EIO" }) }}, action: change.Refuse, objections: "class-directory: cannot be linked: /mnt/block could not be read (EIO)"},
+		"class-directory read-only":  {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Writable = false }) }}, action: change.Refuse, objections: "class-directory: cannot be linked: /mnt/block cannot be written to"},
+		"class-directory of another": {change: []func(*world){func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Problem = "EIO" }) }}, action: change.Refuse, objections: "class-directory: may be linked already: the directory of class files could not be read (EIO)"},
 
-		"signature": {change: []func(*world){xfs}, action: Refuse, objections: `signature: has an xfs filesystem labelled "data"`,
+		"signature": {change: []func(*world){xfs}, action: change.Refuse, objections: `signature: has an xfs filesystem labelled "data"`,
 			hint: "wipe it if its data is not needed (talosctl -n 10.0.0.11 wipe disk vdb), or link it as it is with --accept signature=w-1/vdb"},
-		"signature accepted":           {change: []func(*world){xfs, accept("signature")}, action: Create, accepted: "signature: has an xfs"},
-		"signature accepted here":      {change: []func(*world){xfs, accept("signature=w-1/vdb")}, action: Create, accepted: "signature: has an xfs"},
-		"signature accepted elsewhere": {change: []func(*world){xfs, accept("signature=w-2/vdb", "signature=w-1/vdc")}, action: Refuse, objections: "signature: has an xfs"},
-		"another reason accepted":      {change: []func(*world){xfs, accept("partitions", "loop", "too-small", "removable")}, action: Refuse, objections: "signature: has an xfs"},
-		"partitions":                   {change: []func(*world){partitioned}, action: Refuse, objections: "partitions: has 1 partition: vdb1", hint: "--accept partitions=w-1/vdb"},
-		"partitions accepted":          {change: []func(*world){partitioned, accept("partitions")}, action: Create, accepted: "partitions: has 1 partition: vdb1"},
-		"removable":                    {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }}, action: Refuse, objections: "removable: is removable", hint: "link it all the same with --accept removable=w-1/vdb"},
-		"removable accepted":           {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }, accept("removable")}, action: Create, accepted: "removable: is removable"},
-		"too-small":                    {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }}, action: Refuse, objections: "too-small: is smaller than 1Gi"},
-		"too-small accepted":           {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }, accept("too-small")}, action: Create, accepted: "too-small: is smaller"},
-		"loop":                         {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }}, action: Refuse, objections: "loop: is a loop device"},
-		"loop accepted":                {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }, accept("loop=w-1/vdb")}, action: Create, accepted: "loop: is a loop device"},
-		"data":                         {change: []func(*world){filled}, action: Refuse, objections: "data: has data that no signature tells of, in its first MiB", hint: "wipe disk vdb"},
-		"data accepted":                {change: []func(*world){filled, accept("data=w-1/vdb")}, action: Create, accepted: "data: has data"},
-		"data, and not read":           {change: []func(*world){content(disk.Content{Signed: disk.No, Unsigned: disk.Unknown, Busy: disk.No}), accept("data")}, action: Refuse, objections: "not-checked: may hold data"},
+		"signature accepted":           {change: []func(*world){xfs, accept("signature")}, action: change.Create, accepted: "signature: has an xfs"},
+		"signature accepted here":      {change: []func(*world){xfs, accept("signature=w-1/vdb")}, action: change.Create, accepted: "signature: has an xfs"},
+		"signature accepted elsewhere": {change: []func(*world){xfs, accept("signature=w-2/vdb", "signature=w-1/vdc")}, action: change.Refuse, objections: "signature: has an xfs"},
+		"another reason accepted":      {change: []func(*world){xfs, accept("partitions", "loop", "too-small", "removable")}, action: change.Refuse, objections: "signature: has an xfs"},
+		"partitions":                   {change: []func(*world){partitioned}, action: change.Refuse, objections: "partitions: has 1 partition: vdb1", hint: "--accept partitions=w-1/vdb"},
+		"partitions accepted":          {change: []func(*world){partitioned, accept("partitions")}, action: change.Create, accepted: "partitions: has 1 partition: vdb1"},
+		"removable":                    {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }}, action: change.Refuse, objections: "removable: is removable", hint: "link it all the same with --accept removable=w-1/vdb"},
+		"removable accepted":           {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }, accept("removable")}, action: change.Create, accepted: "removable: is removable"},
+		"too-small":                    {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }}, action: change.Refuse, objections: "too-small: is smaller than 1Gi"},
+		"too-small accepted":           {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }, accept("too-small")}, action: change.Create, accepted: "too-small: is smaller"},
+		"loop":                         {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }}, action: change.Refuse, objections: "loop: is a loop device"},
+		"loop accepted":                {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }, accept("loop=w-1/vdb")}, action: change.Create, accepted: "loop: is a loop device"},
+		"data":                         {change: []func(*world){filled}, action: change.Refuse, objections: "data: has data that no signature tells of, in its first MiB", hint: "wipe disk vdb"},
+		"data accepted":                {change: []func(*world){filled, accept("data=w-1/vdb")}, action: change.Create, accepted: "data: has data"},
+		"data, and not read":           {change: []func(*world){content(disk.Content{Signed: disk.No, Unsigned: disk.Unknown, Busy: disk.No}), accept("data")}, action: change.Refuse, objections: "not-checked: may hold data"},
 		"data beside a signature": {change: []func(*world){content(disk.Content{Signed: disk.Yes, Signature: disk.Signature{Type: "xfs", Usage: "filesystem"}, Busy: disk.No, Unsigned: disk.Yes, Format: "an SPDK blobstore"}), accept("signature")},
-			action: Refuse, objections: "data: has an SPDK blobstore", accepted: "signature: has an xfs"},
-		"remote":           {change: []func(*world){func(w *world) { w.disk("vdb").Transport = "iscsi" }}, action: Refuse, objections: "remote: is an iSCSI disk: other machines may use it too", hint: "--accept remote=w-1/vdb"},
-		"remote accepted":  {change: []func(*world){func(w *world) { w.disk("vdb").Transport = "nvme-tcp" }, accept("remote")}, action: Create, accepted: "remote: is an NVMe-oF namespace (tcp)"},
-		"remote by name":   {change: []func(*world){func(w *world) { w.disk("vdb").Kernel = "rbd0" }}, action: Refuse, objections: "remote: is a Ceph RBD image"},
-		"virtual":          {change: []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zd16", true }}, action: Refuse, objections: "virtual: is a ZFS volume", hint: "--accept virtual=w-1/vdb"},
-		"virtual accepted": {change: []func(*world){func(w *world) { w.disk("vdb").Virtual = true }, accept("virtual")}, action: Create, accepted: "virtual: is no hardware"},
-		"volatile": {change: []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zram0", true }, accept("virtual", "remote")}, action: Refuse,
+			action: change.Refuse, objections: "data: has an SPDK blobstore", accepted: "signature: has an xfs"},
+		"remote":           {change: []func(*world){func(w *world) { w.disk("vdb").Transport = "iscsi" }}, action: change.Refuse, objections: "remote: is an iSCSI disk: other machines may use it too", hint: "--accept remote=w-1/vdb"},
+		"remote accepted":  {change: []func(*world){func(w *world) { w.disk("vdb").Transport = "nvme-tcp" }, accept("remote")}, action: change.Create, accepted: "remote: is an NVMe-oF namespace (tcp)"},
+		"remote by name":   {change: []func(*world){func(w *world) { w.disk("vdb").Kernel = "rbd0" }}, action: change.Refuse, objections: "remote: is a Ceph RBD image"},
+		"virtual":          {change: []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zd16", true }}, action: change.Refuse, objections: "virtual: is a ZFS volume", hint: "--accept virtual=w-1/vdb"},
+		"virtual accepted": {change: []func(*world){func(w *world) { w.disk("vdb").Virtual = true }, accept("virtual")}, action: change.Create, accepted: "virtual: is no hardware"},
+		"volatile": {change: []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zram0", true }, accept("virtual", "remote")}, action: change.Refuse,
 			objections: "volatile: is compressed memory (zram)"},
-		"in-use under a loop device": {change: []func(*world){under("/mnt/x"), accept("data", "loop")}, action: Refuse, objections: "in-use: is in use: under /dev/loop7"},
-		"in-use under a kubelet's loop device": {change: []func(*world){under("/var/lib/kubelet/plugins/kubernetes.io~local-volume/volumeDevices/local-pv-1/uid")}, action: Refuse, objections: "in-use: is in use: under /dev/loop7",
+		"in-use under a loop device": {change: []func(*world){under("/mnt/x"), accept("data", "loop")}, action: change.Refuse, objections: "in-use: is in use: under /dev/loop7"},
+		"in-use under a kubelet's loop device": {change: []func(*world){under("/var/lib/kubelet/plugins/kubernetes.io~local-volume/volumeDevices/local-pv-1/uid")}, action: change.Refuse, objections: "in-use: is in use: under /dev/loop7",
 			hint: "kubectl get pv local-pv-1"},
 		"not-checked under a loop device": {change: []func(*world){func(w *world) {
 			w.disk("vdb").MaybeUnder = []string{"loop7"}
 			w.Nodes[0].Pod = snapshot.Read(snapshot.Pod{Name: "lvp-1"})
-		}}, action: Refuse, objections: "not-checked: may be in use, under /dev/loop7",
+		}}, action: change.Refuse, objections: "not-checked: may be in use, under /dev/loop7",
 			hint: "kubectl -n storage exec lvp-1 -c"},
 		"already-linked under a loop device": {change: []func(*world){func(w *world) {
 			under("")(w)
 			w.lies("files", "x", bdisk, "254:16")
 			w.req.Disks = []disk.Arg{{Name: "loop7"}}
-		}, accept("loop")}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x", accepted: "loop: is a loop device", warnings: "has neither"},
+		}, accept("loop")}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x", accepted: "loop: is a loop device", warnings: "has neither"},
 		"already-linked as a loop device": {change: []func(*world){func(w *world) {
 			under("")(w)
 			w.lies("files", "x", "/dev/loop7", "7:7")
-		}}, action: Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x; in-use: is in use: under /dev/loop7"},
+		}}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x; in-use: is in use: under /dev/loop7"},
 		"unchanged under a kubelet's loop device": {change: []func(*world){func(w *world) {
 			under("/var/lib/kubelet/plugins/kubernetes.io~local-volume/volumeDevices/local-pv-1/uid")(w)
 			filled(w)
 			w.lies("block", "vdb", bdisk, "254:16")
-		}}, action: Unchanged},
-		"class-directory in memory": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Filesystem = "tmpfs" }) }}, action: Refuse,
+		}}, action: change.Keep},
+		"class-directory in memory": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Filesystem = "tmpfs" }) }}, action: change.Refuse,
 			objections: "class-directory: cannot be linked: /var/lib/disks/block is on a tmpfs, so that its links are gone at each reboot"},
-		"class-directory elsewhere in memory": {change: []func(*world){func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Filesystem = "devtmpfs" }) }}, action: Create},
-		"accepting does not hide other":       {change: []func(*world){xfs, partitioned, accept("signature")}, action: Refuse, objections: "partitions: has 1", accepted: "signature: has an xfs"},
+		"class-directory elsewhere in memory": {change: []func(*world){func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Filesystem = "devtmpfs" }) }}, action: change.Create},
+		"accepting does not hide other":       {change: []func(*world){xfs, partitioned, accept("signature")}, action: change.Refuse, objections: "partitions: has 1", accepted: "signature: has an xfs"},
 
-		"unchanged": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16") }}, action: Unchanged},
+		"unchanged": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16") }}, action: change.Keep},
 		"unchanged before every question": {change: []func(*world){xfs, partitioned, func(w *world) {
 			d := w.disk("vdb")
 			d.ReadOnly, d.Removable, d.Size, d.Content.Busy, d.Holders = true, true, 1, disk.Yes, []string{"dm-0"}
@@ -380,30 +381,30 @@ func decideCases() map[string]decideCase {
 			w.Install.Classes[1].HostDir = blockClass.HostDir
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase = "Released" })
 			w.req.Target = disk.TargetByPath
-		}}, action: Unchanged},
-		"unchanged, not looked at": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.disk("vdb").Content = nil }}, action: Unchanged},
-		"unchanged, by a name that moves": {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdb", "254:16") }}, action: Unchanged,
+		}}, action: change.Keep},
+		"unchanged, not looked at": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.disk("vdb").Content = nil }}, action: change.Keep},
+		"unchanged, by a name that moves": {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdb", "254:16") }}, action: change.Keep,
 			warnings: "the link holds /dev/vdb, which may be another disk after a reboot"},
-		"unchanged, and linked twice": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.lies("files", "x", bdisk, "254:16") }}, action: Unchanged,
+		"unchanged, and linked twice": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.lies("files", "x", bdisk, "254:16") }}, action: change.Keep,
 			warnings: "the disk is linked as /var/lib/disks/files/x too: two volumes share it"},
 		"unchanged, its volume's disk": {change: []func(*world){func(w *world) {
 			w.lies("block", "vdb", bdisk, "254:16")
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w) })
-		}}, action: Unchanged},
-		"unchanged, unrecorded": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.volume("vdb", nil) }}, action: Unchanged},
+		}}, action: change.Keep},
+		"unchanged, unrecorded": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.volume("vdb", nil) }}, action: change.Keep},
 		"unchanged, nothing identifies it": {change: []func(*world){func(w *world) {
 			w.lies("block", "vdb", bdisk, "254:16")
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{Size: 60 << 30} })
-		}}, action: Unchanged, warnings: "is unknown: nothing identifies it"},
+		}}, action: change.Keep, warnings: "is unknown: nothing identifies it"},
 		"identity-changed, by its size alone": {change: []func(*world){func(w *world) {
 			w.disk("vdb").Serial, w.disk("vdb").ByID = "", nil
 			w.lies("block", "vdb", bdisk, "254:16")
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{Size: 20 << 30, ByPath: []string{"pci-vdb"}} })
-		}}, action: Refuse, objections: "now slot pci-vdb with 64424509440 bytes and not 21474836480, then slot pci-vdb"},
+		}}, action: change.Refuse, objections: "now slot pci-vdb with 64424509440 bytes and not 21474836480, then slot pci-vdb"},
 		"identity-changed": {change: []func(*world){func(w *world) {
 			w.lies("block", "vdb", bdisk, "254:16")
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{Serial: "old"} })
-		}}, action: Refuse, objections: "identity-changed: is another disk than the one that volume local-pv-"},
+		}}, action: change.Refuse, objections: "identity-changed: is another disk than the one that volume local-pv-"},
 	}
 }
 
@@ -442,7 +443,7 @@ func TestDecide(t *testing.T) {
 			if c.hint != "" && (len(l.Objections) == 0 || !strings.Contains(l.Objections[0].Hint, c.hint)) {
 				t.Errorf("the hint of %+v is not %q", l.Objections, c.hint)
 			}
-			if p.Accepting() != (c.accepted != "" && c.action == Create) {
+			if p.Accepting() != (c.accepted != "" && c.action == change.Create) {
 				t.Errorf("Accepting is %v", p.Accepting())
 			}
 			for _, o := range l.Accepted {
@@ -501,7 +502,7 @@ func TestDecideSeveral(t *testing.T) {
 	}
 	w := newWorld()
 	w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("the pod is gone")
-	if l := w.plan(t).Links[0]; l.Detail != "the pod is gone" || l.Action != Skip || l.Fingerprint != "" {
+	if l := w.plan(t).Links[0]; l.Detail != "the pod is gone" || l.Action != change.Skip || l.Fingerprint != "" {
 		t.Errorf("not looked at: %+v", l)
 	}
 }

@@ -3,6 +3,7 @@
 package link
 
 import (
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -19,8 +20,8 @@ func ToRecord(s *snapshot.Snapshot, p *Plan) map[string]snapshot.Record {
 		switch {
 		case l.Volume == "" || l.Identity.Size == 0 && !l.Identity.Known():
 			continue
-		case l.Result == ResultCreated:
-		case l.Result != ResultUnchanged || l.recorded:
+		case l.Result == change.Created:
+		case l.Result != change.Unchanged || l.recorded:
 			continue
 		case there && v.Identity != nil:
 			r.Identity = *v.Identity
@@ -36,7 +37,7 @@ func ToRecord(s *snapshot.Snapshot, p *Plan) map[string]snapshot.Record {
 func ToForget(p Plan) []string {
 	var volumes []string
 	for _, l := range p.Links {
-		if l.Result == ResultUnlinked && l.Volume != "" {
+		if l.Result == change.Unlinked && l.Volume != "" {
 			volumes = append(volumes, l.Volume)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -14,20 +15,20 @@ func TestToRecord(t *testing.T) {
 	today, own := disk.ID{Serial: "today", Size: 1}, disk.ID{Serial: "own", Size: 1}
 	claim := &snapshot.ClaimRef{Namespace: "default", Name: "data"}
 	for name, c := range map[string]struct {
-		result Result
+		result change.Result
 		volume *snapshot.Volume
 		serial string // empty: not recorded
 	}{
-		"made":                           {ResultCreated, nil, "today"},
-		"made, with a record of before":  {ResultCreated, &snapshot.Volume{Recorded: true, Identity: &own, Phase: "Available"}, "today"},
-		"there, without a volume":        {ResultUnchanged, nil, "today"},
-		"there, and free":                {ResultUnchanged, &snapshot.Volume{Phase: "Available"}, "today"},
-		"there, and claimed":             {ResultUnchanged, &snapshot.Volume{Phase: "Bound", Claim: claim}, ""},
-		"there, and reserved":            {ResultUnchanged, &snapshot.Volume{Phase: "Available", Claim: claim}, ""},
-		"the volume tells it, claimed":   {ResultUnchanged, &snapshot.Volume{Phase: "Bound", Claim: claim, Identity: &own}, "own"},
-		"recorded before":                {ResultUnchanged, &snapshot.Volume{Phase: "Available", Identity: &own, Recorded: true}, ""},
-		"failed":                         {ResultFailed, nil, ""},
-		"whether it was made is unknown": {ResultUnknown, nil, ""},
+		"made":                           {change.Created, nil, "today"},
+		"made, with a record of before":  {change.Created, &snapshot.Volume{Recorded: true, Identity: &own, Phase: "Available"}, "today"},
+		"there, without a volume":        {change.Unchanged, nil, "today"},
+		"there, and free":                {change.Unchanged, &snapshot.Volume{Phase: "Available"}, "today"},
+		"there, and claimed":             {change.Unchanged, &snapshot.Volume{Phase: "Bound", Claim: claim}, ""},
+		"there, and reserved":            {change.Unchanged, &snapshot.Volume{Phase: "Available", Claim: claim}, ""},
+		"the volume tells it, claimed":   {change.Unchanged, &snapshot.Volume{Phase: "Bound", Claim: claim, Identity: &own}, "own"},
+		"recorded before":                {change.Unchanged, &snapshot.Volume{Phase: "Available", Identity: &own, Recorded: true}, ""},
+		"failed":                         {change.Failed, nil, ""},
+		"whether it was made is unknown": {change.Unknown, nil, ""},
 	} {
 		s := &snapshot.Snapshot{}
 		if c.volume != nil {
@@ -43,7 +44,7 @@ func TestToRecord(t *testing.T) {
 }
 
 func TestToForget(t *testing.T) {
-	p := Plan{Links: []Link{{Volume: "a", Result: ResultUnlinked}, {Volume: "b", Result: ResultRefused}, {Volume: "c", Result: ResultUnknown}, {Result: ResultUnlinked}}}
+	p := Plan{Links: []Link{{Volume: "a", Result: change.Unlinked}, {Volume: "b", Result: change.Refused}, {Volume: "c", Result: change.Unknown}, {Result: change.Unlinked}}}
 	if got := ToForget(p); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("got %q", got)
 	}

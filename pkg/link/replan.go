@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -23,8 +24,8 @@ func (p Plan) Check() error {
 	}
 	for i, l := range p.Links {
 		switch l.Action {
-		case Create, Unchanged:
-		case Refuse, Skip:
+		case change.Create, change.Keep:
+		case change.Refuse, change.Skip:
 			continue
 		default:
 			return failure.New(fmt.Sprintf("link %d of the plan has the action %q, which is none", i+1, l.Action), "")
@@ -35,7 +36,7 @@ func (p Plan) Check() error {
 		if err := disk.CheckEntry(l.Entry); err != nil {
 			return failure.New(fmt.Sprintf("link %d of the plan: %s", i+1, err), "")
 		}
-		if l.Node == "" || l.Class == "" || l.Fingerprint == "" && l.Action == Create {
+		if l.Node == "" || l.Class == "" || l.Fingerprint == "" && l.Action == change.Create {
 			return failure.New(fmt.Sprintf("link %d of the plan has no node, class or fingerprint", i+1), "")
 		}
 	}
@@ -46,7 +47,7 @@ func (p Plan) Check() error {
 func (p Plan) Disks() []string {
 	var names []string
 	for _, l := range p.Links {
-		if (l.Action == Create || l.Action == Unchanged) && !slices.Contains(names, l.Disk) {
+		if (l.Action == change.Create || l.Action == change.Keep) && !slices.Contains(names, l.Disk) {
 			names = append(names, l.Disk)
 		}
 	}
@@ -87,7 +88,7 @@ func DecideAgain(s *snapshot.Snapshot, earlier Plan) (Plan, error) {
 	for _, then := range earlier.Links {
 		// What became of an earlier run of it is nothing that this one has seen.
 		then.Result, then.VolumeState = "", ""
-		if then.Action != Create && then.Action != Unchanged {
+		if then.Action != change.Create && then.Action != change.Keep {
 			p.Links = append(p.Links, then)
 			continue
 		}
@@ -112,7 +113,7 @@ func (x *Devices) decideOne(then Link) (Link, error) {
 	}
 	node, there := x.chosen.NodeByName(then.Node)
 	if !there {
-		then.Action, then.Detail = Skip, "the node is not in the cluster, or not among the chosen ones"
+		then.Action, then.Detail = change.Skip, "the node is not in the cluster, or not among the chosen ones"
 		return then, nil
 	}
 	r := Request{Disks: []disk.Arg{arg}, Class: then.Class, As: then.Entry}
@@ -127,13 +128,13 @@ func (x *Devices) decideOne(then Link) (Link, error) {
 		return Link{}, err
 	}
 	now := x.decideNode(node, r, class)[0]
-	if now.Action != Create {
+	if now.Action != change.Create {
 		return now, nil
 	}
 	switch {
 	case then.NodeUID != node.UID:
 		now.object(disk.DeviceChanged, "", "is on another node of that name than the plan was made for")
-	case then.Action == Unchanged:
+	case then.Action == change.Keep:
 		now.object(disk.DeviceChanged, "make a new plan", "was linked when the plan was made, and is not now")
 	case then.Fingerprint != now.Fingerprint:
 		now.object(disk.DeviceChanged, "make a new plan", "has changed since the plan was made")

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -28,8 +29,8 @@ func TestPlanCheck(t *testing.T) {
 		"no node":                          {func(p *Plan) { p.Links[0].Node = "" }, "no node, class or fingerprint"},
 		"no class":                         {func(p *Plan) { p.Links[0].Class = "" }, "no node, class or fingerprint"},
 		"no fingerprint":                   {func(p *Plan) { p.Links[0].Fingerprint = "" }, "no node, class or fingerprint"},
-		"unchanged needs none":             {func(p *Plan) { p.Links[0].Action, p.Links[0].Fingerprint = Unchanged, "" }, ""},
-		"what is refused is not looked at": {func(p *Plan) { p.Links[0] = Link{Action: Refuse} }, ""},
+		"unchanged needs none":             {func(p *Plan) { p.Links[0].Action, p.Links[0].Fingerprint = change.Keep, "" }, ""},
+		"what is refused is not looked at": {func(p *Plan) { p.Links[0] = Link{Action: change.Refuse} }, ""},
 	} {
 		w := newWorld()
 		p := w.plan(t)
@@ -50,32 +51,32 @@ func TestDecideAgain(t *testing.T) {
 		// now changes the world after the plan was made, file what is written down.
 		now    func(*world)
 		file   func(*Plan)
-		action Action
+		action change.Action
 		want   string
 	}{
-		"nothing changed":         {nil, nil, Create, ""},
-		"device-changed: content": {func(w *world) { w.disk("vdb").Fingerprint = "g" }, nil, Refuse, "device-changed: has changed since the plan was made"},
-		"device-changed: unseen":  {func(w *world) { w.disk("vdb").Fingerprint = "" }, nil, Refuse, "device-changed: has changed since the plan was made"},
-		"device-changed: node":    {func(w *world) { w.Nodes[0].UID = "u2" }, nil, Refuse, "device-changed: is on another node of that name"},
-		"device-changed: no UID":  {nil, func(p *Plan) { p.Links[0].NodeUID = "" }, Refuse, "device-changed: is on another node of that name"},
-		"device-changed: target":  {nil, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-id/virtio-vdc" }, Refuse, "device-changed: is no longer where /dev/disk/by-id/virtio-vdc leads"},
-		"device-changed: path":    {func(w *world) { w.view.Paths["/dev/disk/by-uuid/x"] = disk.Number{Major: 254, Minor: 32} }, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-uuid/x" }, Refuse, "device-changed: is no longer where"},
-		"device-changed: gone":    {func(w *world) { w.disk("vdb").ByPath = nil }, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-path/pci-vdb" }, Refuse, "device-changed: is no longer where"},
-		"its own choice, by path": {nil, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-path/pci-vdb" }, Create, ""},
-		"its own choice, by id":   {func(w *world) { w.disk("vdb").ByID = []string{"virtio-vdb", "ata-1"} }, nil, Create, ""},
-		"its own choice, by name": {nil, func(p *Plan) { p.Links[0].Target = "/dev/vdb" }, Create, ""},
-		"its own choice, known":   {func(w *world) { w.view.Paths["/dev/disk/by-uuid/x"] = disk.Number{Major: 254, Minor: 16} }, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-uuid/x" }, Create, ""},
-		"linked meanwhile":        {func(w *world) { w.lies("block", "vdb", bdisk, "254:16") }, nil, Unchanged, ""},
-		"linked elsewhere":        {func(w *world) { w.lies("files", "x", bdisk, "254:16") }, nil, Refuse, "already-linked: "},
-		"gone":                    {func(w *world) { w.view.Disks = w.view.Disks[:2] }, nil, Refuse, "not-found: "},
-		"was linked":              {nil, func(p *Plan) { p.Links[0].Action = Unchanged }, Refuse, "device-changed: was linked when the plan was made, and is not now"},
-		"was refused":             {nil, func(p *Plan) { p.Links[0].object(disk.InUse, "", "was busy") }, Refuse, "in-use: was busy"},
-		"was skipped":             {nil, func(p *Plan) { p.Links[0].Action = Skip }, Skip, ""},
-		"node not looked at":      {func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("x") }, nil, Skip, ""},
-		"node gone":               {func(w *world) { w.Nodes = nil }, nil, Skip, ""},
-		"accepted then":           {func(w *world) { w.disk("vdb").Removable = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Removable}} }, Create, ""},
-		"not accepted then":       {func(w *world) { w.disk("vdb").Removable = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Loop}} }, Refuse, "removable: "},
-		"accepted what cannot be": {func(w *world) { w.disk("vdb").ReadOnly = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.ReadOnly}} }, Refuse, "read-only: "},
+		"nothing changed":         {nil, nil, change.Create, ""},
+		"device-changed: content": {func(w *world) { w.disk("vdb").Fingerprint = "g" }, nil, change.Refuse, "device-changed: has changed since the plan was made"},
+		"device-changed: unseen":  {func(w *world) { w.disk("vdb").Fingerprint = "" }, nil, change.Refuse, "device-changed: has changed since the plan was made"},
+		"device-changed: node":    {func(w *world) { w.Nodes[0].UID = "u2" }, nil, change.Refuse, "device-changed: is on another node of that name"},
+		"device-changed: no UID":  {nil, func(p *Plan) { p.Links[0].NodeUID = "" }, change.Refuse, "device-changed: is on another node of that name"},
+		"device-changed: target":  {nil, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-id/virtio-vdc" }, change.Refuse, "device-changed: is no longer where /dev/disk/by-id/virtio-vdc leads"},
+		"device-changed: path":    {func(w *world) { w.view.Paths["/dev/disk/by-uuid/x"] = disk.Number{Major: 254, Minor: 32} }, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-uuid/x" }, change.Refuse, "device-changed: is no longer where"},
+		"device-changed: gone":    {func(w *world) { w.disk("vdb").ByPath = nil }, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-path/pci-vdb" }, change.Refuse, "device-changed: is no longer where"},
+		"its own choice, by path": {nil, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-path/pci-vdb" }, change.Create, ""},
+		"its own choice, by id":   {func(w *world) { w.disk("vdb").ByID = []string{"virtio-vdb", "ata-1"} }, nil, change.Create, ""},
+		"its own choice, by name": {nil, func(p *Plan) { p.Links[0].Target = "/dev/vdb" }, change.Create, ""},
+		"its own choice, known":   {func(w *world) { w.view.Paths["/dev/disk/by-uuid/x"] = disk.Number{Major: 254, Minor: 16} }, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-uuid/x" }, change.Create, ""},
+		"linked meanwhile":        {func(w *world) { w.lies("block", "vdb", bdisk, "254:16") }, nil, change.Keep, ""},
+		"linked elsewhere":        {func(w *world) { w.lies("files", "x", bdisk, "254:16") }, nil, change.Refuse, "already-linked: "},
+		"gone":                    {func(w *world) { w.view.Disks = w.view.Disks[:2] }, nil, change.Refuse, "not-found: "},
+		"was linked":              {nil, func(p *Plan) { p.Links[0].Action = change.Keep }, change.Refuse, "device-changed: was linked when the plan was made, and is not now"},
+		"was refused":             {nil, func(p *Plan) { p.Links[0].object(disk.InUse, "", "was busy") }, change.Refuse, "in-use: was busy"},
+		"was skipped":             {nil, func(p *Plan) { p.Links[0].Action = change.Skip }, change.Skip, ""},
+		"node not looked at":      {func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("x") }, nil, change.Skip, ""},
+		"node gone":               {func(w *world) { w.Nodes = nil }, nil, change.Skip, ""},
+		"accepted then":           {func(w *world) { w.disk("vdb").Removable = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Removable}} }, change.Create, ""},
+		"not accepted then":       {func(w *world) { w.disk("vdb").Removable = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Loop}} }, change.Refuse, "removable: "},
+		"accepted what cannot be": {func(w *world) { w.disk("vdb").ReadOnly = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.ReadOnly}} }, change.Refuse, "read-only: "},
 	} {
 		w := newWorld()
 		p := w.plan(t)
@@ -95,10 +96,10 @@ func TestDecideAgain(t *testing.T) {
 		if l.Action != c.action || !strings.Contains(says(l.Objections), c.want) || (c.want == "") != (len(l.Objections) == 0) {
 			t.Errorf("%s: %s, %s", name, l.Action, says(l.Objections))
 		}
-		if l.Action == Create && l.Target != target {
+		if l.Action == change.Create && l.Target != target {
 			t.Errorf("%s: target %q, and the plan had %q", name, l.Target, target)
 		}
-		if l.Action == Skip && name != "was skipped" && l.Detail == "" {
+		if l.Action == change.Skip && name != "was skipped" && l.Detail == "" {
 			t.Errorf("%s: no reason", name)
 		}
 	}
@@ -118,7 +119,7 @@ func TestDecideAgainAltogether(t *testing.T) {
 	p.Links[1] = p.Links[0]
 	p.Links[1].Entry = "again"
 	now, err := DecideAgain(&w.Snapshot, p)
-	if err != nil || now.Links[0].Action != Create || !strings.Contains(says(now.Links[1].Objections), "already-linked: is asked for twice, as vdb and as again") {
+	if err != nil || now.Links[0].Action != change.Create || !strings.Contains(says(now.Links[1].Objections), "already-linked: is asked for twice, as vdb and as again") {
 		t.Errorf("%v, %+v", err, now.Links)
 	}
 	p = w.plan(t)
@@ -128,7 +129,7 @@ func TestDecideAgainAltogether(t *testing.T) {
 		t.Errorf("%v, %+v", err, now.Links)
 	}
 	p = w.plan(t)
-	p.Links[1].Action, p.Links[1].Disk = Refuse, "vdb"
+	p.Links[1].Action, p.Links[1].Disk = change.Refuse, "vdb"
 	if got := p.Disks(); !slices.Equal(got, []string{"vdb"}) {
 		t.Errorf("disks %v", got)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -176,7 +177,7 @@ func TestDecideWithTalos(t *testing.T) {
 			}
 			l := w.plan(t).Links[0]
 			got := says(l.Objections)
-			if (l.Action == Create) != (c.want == "") || l.Action != Create && l.Action != Refuse {
+			if (l.Action == change.Create) != (c.want == "") || l.Action != change.Create && l.Action != change.Refuse {
 				t.Errorf("action %s", l.Action)
 			}
 			for part := range strings.SplitSeq(c.want, "; ") {
@@ -192,7 +193,7 @@ func TestDecideWithTalos(t *testing.T) {
 	w := newWorld()
 	told(w).System = snapshot.Read("vdb")
 	w.lies("block", "vdb", "/dev/disk/by-id/virtio-vdb", "254:16")
-	if l := w.plan(t).Links[0]; l.Action != Unchanged {
+	if l := w.plan(t).Links[0]; l.Action != change.Keep {
 		t.Errorf("a link that is there already: %s %s", l.Action, says(l.Objections))
 	}
 }

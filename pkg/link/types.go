@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 )
 
@@ -34,32 +35,6 @@ type Plan struct {
 	Provisioner string `json:"provisioner"`
 	Links       []Link `json:"items"`
 }
-
-// Action is what a plan means to do.
-type Action string
-
-// The actions.
-const (
-	Create    Action = "create"
-	Unchanged Action = "unchanged"
-	Refuse    Action = "refuse"
-	// Skip: the node could not be looked at, so nothing is planned there.
-	Skip Action = "skip"
-)
-
-// Result is what became of a link.
-type Result string
-
-// The results. An action whose end was not seen is ResultUnknown.
-const (
-	ResultCreated   Result = "created"
-	ResultUnchanged Result = "unchanged"
-	ResultRefused   Result = "refused"
-	ResultFailed    Result = "failed"
-	ResultUnknown   Result = "unknown"
-	ResultNotDone   Result = "not done"
-	ResultUnlinked  Result = "unlinked"
-)
 
 // Metadata names a link for -o name and for people's tools.
 type Metadata struct {
@@ -96,12 +71,12 @@ type Link struct {
 	Identity    disk.ID     `json:"identity,omitzero"`
 	Fingerprint string      `json:"fingerprint,omitempty"`
 
-	Action     Action           `json:"action"`
+	Action     change.Action    `json:"action"`
 	Objections []disk.Objection `json:"objections,omitempty"`
 	Accepted   []disk.Objection `json:"accepted,omitempty"`
 	Warnings   []string         `json:"warnings,omitempty"`
 
-	Result Result `json:"result,omitempty"`
+	Result change.Result `json:"result,omitempty"`
 	// Detail is why a link failed or is unknown.
 	Detail string `json:"detail,omitempty"`
 	// VolumeState is what is known of the volume once it was waited for.
@@ -112,4 +87,4 @@ type Link struct {
 }
 
 // Refused tells whether the plan refuses the link.
-func (l Link) Refused() bool { return l.Action == Refuse }
+func (l Link) Refused() bool { return l.Action == change.Refuse }

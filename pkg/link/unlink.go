@@ -15,6 +15,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -23,9 +24,6 @@ import (
 
 // UnlinkKind is the kind of a plan that takes links away.
 const UnlinkKind = "UnlinkPlan"
-
-// Remove is the action of taking a link away.
-const Remove Action = "remove"
 
 // Reasons that a link is not taken away.
 const (
@@ -67,7 +65,7 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 		if node.View.Value == nil {
 			for _, name := range r.Names {
 				l := newLink(node, classes[0], name, "")
-				l.Action, l.Detail = Skip, node.View.Why()
+				l.Action, l.Detail = change.Skip, node.View.Why()
 				p.Links = append(p.Links, l)
 			}
 			continue
@@ -78,7 +76,7 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 			if why := unread(dir); why != "" {
 				for _, name := range r.Names {
 					l := newLink(node, class, name, "")
-					l.Action, l.Detail = Skip, fmt.Sprintf("the directory of class %s: %s", class.Name, why)
+					l.Action, l.Detail = change.Skip, fmt.Sprintf("the directory of class %s: %s", class.Name, why)
 					p.Links = append(p.Links, l)
 					matched[name] = true
 				}
@@ -139,7 +137,7 @@ func classNames(classes []provisioner.Class) string {
 func (x *Devices) decideUnlink(node snapshot.Node, class provisioner.Class, e provisioner.Entry) Link {
 	s, set := x.s, x.Set(node.Name)
 	l := newLink(node, class, e.Name, e.Name)
-	l.Action, l.Target = Remove, e.Target
+	l.Action, l.Target = change.Remove, e.Target
 	if d, ok := set.ByNumber(e.Device); ok {
 		l.Disk, l.Size, l.Device, l.Identity = d.Name, d.Size, d.Number, set.Identity(d)
 	}
@@ -218,23 +216,12 @@ func podNames(namespace string, names []string) string {
 // Unlink takes away the links that the plan means to remove, then their
 // volumes. A volume that was bound meanwhile gets its link back.
 func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner, volumes Volumes) {
-	var todo []*Link
-	for i := range p.Links {
-		switch l := &p.Links[i]; l.Action {
-		case Remove:
-			l.Result = ResultNotDone
-			todo = append(todo, l)
-		case Refuse:
-			l.Result = ResultRefused
-		default:
-			l.Result = ResultUnknown
-		}
-	}
+	todo := begin(p, change.Remove)
 	act(ctx, todo, r, func(l *Link) nodescript.Step { return nodescript.UnlinkStep(dirOf(*l, classes), l.Entry, l.Target) }, unlinked)
 	var back []*Link
 	why := make(map[*Link]kept)
 	for _, l := range todo {
-		if l.Result != ResultUnlinked {
+		if l.Result != change.Unlinked {
 			continue
 		}
 		if keep := dropVolume(ctx, l, volumes); keep.why != "" {
@@ -256,31 +243,31 @@ func putBack(ctx context.Context, back []*Link, why map[*Link]kept, classes []pr
 	act(ctx, back, r, func(l *Link) nodescript.Step { return nodescript.RestoreStep(dirOf(*l, classes), l.Entry, l.Target) }, linked)
 	for _, l := range back {
 		switch l.Result {
-		case ResultCreated, ResultUnchanged:
+		case change.Created, change.Unchanged:
 			l.Result, l.Detail = why[l].result, why[l].why+"; the link is back"
-		case ResultUnknown:
+		case change.Unknown:
 			l.Detail = fmt.Sprintf("%s; whether the link is back is unknown: %s", why[l].why, l.Detail)
 		default:
-			l.Result, l.Detail = ResultFailed, fmt.Sprintf("%s; the link could not be put back: %s", why[l].why, l.Detail)
+			l.Result, l.Detail = change.Failed, fmt.Sprintf("%s; the link could not be put back: %s", why[l].why, l.Detail)
 		}
 	}
 }
 
 // unlinked tells from a second look whether a link was taken away.
-func unlinked(l *Link, e provisioner.Entry, exists bool) Result {
+func unlinked(l *Link, e provisioner.Entry, exists bool) change.Result {
 	switch {
 	case !exists:
-		return ResultUnlinked
+		return change.Unlinked
 	case e.Target == l.Target:
-		return ResultNotDone
+		return change.NotDone
 	}
-	return ResultFailed
+	return change.Failed
 }
 
 // kept is a volume that is still there, so that its link must be, too.
 type kept struct {
 	// result of the unlinking.
-	result Result
+	result change.Result
 	// why is empty if no volume is left.
 	why string
 }
@@ -291,19 +278,19 @@ func dropVolume(ctx context.Context, l *Link, volumes Volumes) kept {
 	v, err := volumes.Get(ctx, l.Volume)
 	switch {
 	case err != nil:
-		return kept{ResultFailed, fmt.Sprintf("volume %s could not be read: %s", l.Volume, err)}
+		return kept{change.Failed, fmt.Sprintf("volume %s could not be read: %s", l.Volume, err)}
 	case v == nil || v.Path != l.HostPath || v.Node != l.Node:
 		l.VolumeState = "none"
 		return kept{}
 	}
 	if o, bad := keeps(&snapshot.Snapshot{}, *v); bad {
-		return kept{ResultRefused, o.Message}
+		return kept{change.Refused, o.Message}
 	}
 	switch err := volumes.Delete(ctx, *v); {
 	case errors.Is(err, ErrChanged):
-		return kept{ResultRefused, fmt.Sprintf("volume %s changed while it was deleted", v.Name)}
+		return kept{change.Refused, fmt.Sprintf("volume %s changed while it was deleted", v.Name)}
 	case err != nil:
-		return kept{ResultFailed, fmt.Sprintf("volume %s could not be deleted: %s", v.Name, err)}
+		return kept{change.Failed, fmt.Sprintf("volume %s could not be deleted: %s", v.Name, err)}
 	}
 	l.VolumeState = "deleted"
 	return kept{}
@@ -319,7 +306,7 @@ const DiscoveryPeriod = 10 * time.Second
 func Settle(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner, volumes Volumes, wait func(context.Context, time.Duration) error) error {
 	gone := false
 	for _, l := range p.Links {
-		gone = gone || l.Result == ResultUnlinked
+		gone = gone || l.Result == change.Unlinked
 	}
 	if !gone {
 		return nil
@@ -331,7 +318,7 @@ func Settle(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 	why := make(map[*Link]kept)
 	for i := range p.Links {
 		l := &p.Links[i]
-		if l.Result != ResultUnlinked {
+		if l.Result != change.Unlinked {
 			continue
 		}
 		v, err := volumes.Get(ctx, l.Volume)
@@ -340,7 +327,7 @@ func Settle(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner,
 			l.Detail = fmt.Sprintf("whether volume %s came back is unknown: %s", l.Volume, err)
 		case v != nil && !v.Deleting:
 			if keep := dropVolume(ctx, l, volumes); keep.why != "" {
-				why[l] = kept{ResultFailed, "the volume came back: " + keep.why}
+				why[l] = kept{change.Failed, "the volume came back: " + keep.why}
 				back = append(back, l)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -14,7 +15,7 @@ import (
 // unlinkCase is what is different from a world in which vdb is linked, and what comes of it.
 type unlinkCase struct {
 	change                     func(*world)
-	action                     Action
+	action                     change.Action
 	objections, hint, warnings string
 }
 
@@ -25,37 +26,37 @@ func unlinkCases() map[string]unlinkCase {
 		return func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Entries = []provisioner.Entry{e} }) }
 	}
 	return map[string]unlinkCase{
-		"a link":                    {func(*world) {}, Remove, "", "", ""},
-		"a dangling one":            {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/dev/gone"}), Remove, "", "", ""},
-		"not-a-link":                {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Directory}), Refuse, "not-a-link: is a directory, not a link", "", ""},
-		"not-a-disk-link":           {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/var/x"}), Refuse, "not-a-disk-link: holds /var/x, which is not below /dev", "", ""},
-		"not-a-disk-link, relative": {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "../dev/vdb"}), Refuse, "not-a-disk-link: ", "", ""},
-		"a free volume":             {vol(nil), Remove, "", "", ""},
-		"a pending one":             {vol(func(v *snapshot.Volume) { v.Phase = "Pending" }), Remove, "", "", ""},
-		"claimed: reserved":         {vol(func(v *snapshot.Volume) { v.Claim = claim }), Refuse, "claimed: is reserved: volume local-pv-", "", ""},
-		"claimed: bound":            {vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim }), Refuse, "is bound to claim ns/c (which pods use it is unknown: it was not looked at)", "kubectl -n ns delete pvc c", ""},
+		"a link":                    {func(*world) {}, change.Remove, "", "", ""},
+		"a dangling one":            {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/dev/gone"}), change.Remove, "", "", ""},
+		"not-a-link":                {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Directory}), change.Refuse, "not-a-link: is a directory, not a link", "", ""},
+		"not-a-disk-link":           {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/var/x"}), change.Refuse, "not-a-disk-link: holds /var/x, which is not below /dev", "", ""},
+		"not-a-disk-link, relative": {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "../dev/vdb"}), change.Refuse, "not-a-disk-link: ", "", ""},
+		"a free volume":             {vol(nil), change.Remove, "", "", ""},
+		"a pending one":             {vol(func(v *snapshot.Volume) { v.Phase = "Pending" }), change.Remove, "", "", ""},
+		"claimed: reserved":         {vol(func(v *snapshot.Volume) { v.Claim = claim }), change.Refuse, "claimed: is reserved: volume local-pv-", "", ""},
+		"claimed: bound":            {vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim }), change.Refuse, "is bound to claim ns/c (which pods use it is unknown: it was not looked at)", "kubectl -n ns delete pvc c", ""},
 		"claimed: bound, users unknown": {func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
 			w.Users.Problem = "forbidden"
-		}, Refuse, "(which pods use it is unknown: forbidden)", "", ""},
+		}, change.Refuse, "(which pods use it is unknown: forbidden)", "", ""},
 		"claimed: bound, with users": {func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
 			w.Users = snapshot.Read(map[snapshot.ClaimRef][]string{*claim: {"p", "q"}})
-		}, Refuse, "is bound to claim ns/c, used by pod ns/p, pod ns/q", "", ""},
+		}, change.Refuse, "is bound to claim ns/c, used by pod ns/p, pod ns/q", "", ""},
 		"claimed: bound, without users": {func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
 			w.Users = snapshot.Read(map[snapshot.ClaimRef][]string{})
-		}, Refuse, "is bound to claim ns/c", "", ""},
-		"claimed: bound, to whom":        {vol(func(v *snapshot.Volume) { v.Phase = "Bound" }), Refuse, "claimed: is in use: volume", "", ""},
-		"claimed: by path":               {vol(func(v *snapshot.Volume) { v.Name, v.Phase = "by-hand", "Bound" }), Refuse, "claimed: is in use: volume by-hand is bound", "", "volume by-hand is not the provisioner's"},
-		"claimed: by path, node unknown": {vol(func(v *snapshot.Volume) { v.Name, v.Phase, v.Node = "by-hand", "Bound", "" }), Refuse, "claimed: is in use: volume by-hand", "", "by-hand"},
-		"by path, free":                  {vol(func(v *snapshot.Volume) { v.Name = "by-hand" }), Remove, "", "", "volume by-hand is not the provisioner's, and stays without its link"},
-		"by path, another node":          {vol(func(v *snapshot.Volume) { v.Name, v.Node, v.Phase = "by-hand", "w-2", "Bound" }), Remove, "", "", ""},
-		"cleaning":                       {vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Released", claim }), Refuse, "cleaning: is being cleaned: volume", "-w", ""},
-		"cleaning failed":                {vol(func(v *snapshot.Volume) { v.Phase = "Failed" }), Refuse, "cleaning: is being cleaned", "", ""},
-		"released":                       {vol(func(v *snapshot.Volume) { v.Phase, v.Claim, v.ReclaimPolicy = "Released", claim, "Retain" }), Refuse, "released: still holds the data of claim ns/c", "wipe the disk, then: kubectl delete pv local-pv-", ""},
-		"unknown":                        {vol(func(v *snapshot.Volume) { v.Phase = "" }), Refuse, `unknown: may be in use: volume`, "kubectl get pv", ""},
-		"unknown phase":                  {vol(func(v *snapshot.Volume) { v.Phase = "Moving" }), Refuse, `has phase "Moving"`, "", ""},
+		}, change.Refuse, "is bound to claim ns/c", "", ""},
+		"claimed: bound, to whom":        {vol(func(v *snapshot.Volume) { v.Phase = "Bound" }), change.Refuse, "claimed: is in use: volume", "", ""},
+		"claimed: by path":               {vol(func(v *snapshot.Volume) { v.Name, v.Phase = "by-hand", "Bound" }), change.Refuse, "claimed: is in use: volume by-hand is bound", "", "volume by-hand is not the provisioner's"},
+		"claimed: by path, node unknown": {vol(func(v *snapshot.Volume) { v.Name, v.Phase, v.Node = "by-hand", "Bound", "" }), change.Refuse, "claimed: is in use: volume by-hand", "", "by-hand"},
+		"by path, free":                  {vol(func(v *snapshot.Volume) { v.Name = "by-hand" }), change.Remove, "", "", "volume by-hand is not the provisioner's, and stays without its link"},
+		"by path, another node":          {vol(func(v *snapshot.Volume) { v.Name, v.Node, v.Phase = "by-hand", "w-2", "Bound" }), change.Remove, "", "", ""},
+		"cleaning":                       {vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Released", claim }), change.Refuse, "cleaning: is being cleaned: volume", "-w", ""},
+		"cleaning failed":                {vol(func(v *snapshot.Volume) { v.Phase = "Failed" }), change.Refuse, "cleaning: is being cleaned", "", ""},
+		"released":                       {vol(func(v *snapshot.Volume) { v.Phase, v.Claim, v.ReclaimPolicy = "Released", claim, "Retain" }), change.Refuse, "released: still holds the data of claim ns/c", "wipe the disk, then: kubectl delete pv local-pv-", ""},
+		"unknown":                        {vol(func(v *snapshot.Volume) { v.Phase = "" }), change.Refuse, `unknown: may be in use: volume`, "kubectl get pv", ""},
+		"unknown phase":                  {vol(func(v *snapshot.Volume) { v.Phase = "Moving" }), change.Refuse, `has phase "Moving"`, "", ""},
 	}
 }
 
@@ -116,7 +117,7 @@ func TestDecideUnlinkChooses(t *testing.T) {
 		var rows []string
 		for _, l := range p.Links {
 			rows = append(rows, fmt.Sprintf("%s %s %s %s", l.Node, l.Class, l.Entry, l.Action))
-			if l.Action == Skip && l.Detail == "" {
+			if l.Action == change.Skip && l.Detail == "" {
 				t.Errorf("%s: skipped without a reason", name)
 			}
 		}
