@@ -80,6 +80,10 @@ var only = map[string][]string{
 	module + "pkg/exec":                        {"pkg/cluster", "pkg/kube", "pkg/observe"},
 	"k8s.io/cli-runtime/pkg/genericclioptions": {"pkg/cmd", "pkg/output"},
 	"k8s.io/client-go/plugin/pkg/client/auth":  {"cmd"},
+	"k8s.io/apimachinery/pkg/util/version":     {"pkg/talosrelease", "pkg/doctor"}, // The doctor compares the provisioner's.
+	"github.com/blang/semver":                  nil,
+	"github.com/Masterminds/semver":            nil,
+	"golang.org/x/mod":                         nil,
 }
 
 func TestOnlyOneRoomKnows(t *testing.T) {
@@ -118,7 +122,7 @@ func TestThePluginDoesWithout(t *testing.T) {
 }
 
 // pure are the rooms that decide. They must not be able to do anything.
-var pure = []string{"pkg/disk", "pkg/nodescript", "pkg/kubeletprobe", "pkg/provisioner", "pkg/snapshot", "pkg/link", "pkg/mounts", "pkg/doctor"}
+var pure = []string{"pkg/disk", "pkg/nodescript", "pkg/kubeletprobe", "pkg/provisioner", "pkg/snapshot", "pkg/link", "pkg/mounts", "pkg/talosrelease", "pkg/doctor"}
 
 // clients are what can reach a cluster, a node or a terminal.
 var clients = []string{
@@ -147,6 +151,7 @@ var leaves = map[string][]string{
 	"internal/shell":   nil,
 	"internal/version": nil,
 	"pkg/change":       nil,
+	"pkg/talosrelease": nil,
 	"pkg/disk":         {"internal/failure"},
 	"pkg/exec":         {"internal/failure"},
 	"pkg/output":       {"internal/failure"},

@@ -15,11 +15,12 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // NodeMounts is what is planned for the kubelet of one node, and what came of it.
 type NodeMounts struct {
-	Talos mounts.Version
+	Talos talosrelease.Release
 	mounts.Plan
 	Result mounts.Result
 	Detail string

@@ -20,6 +20,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 func newMountsList(s *shared) *cobra.Command {
@@ -56,10 +57,10 @@ type mountsListOptions struct{ commonOptions }
 
 // kubeletMounts is what mounts list prints of one node.
 type kubeletMounts struct {
-	Kind     string            `json:"kind,omitempty"`
-	Metadata metav1.ObjectMeta `json:"metadata"`
-	Talos    mounts.Version    `json:"talos"`
-	Paths    []kubeletMount    `json:"paths"`
+	Kind     string               `json:"kind,omitempty"`
+	Metadata metav1.ObjectMeta    `json:"metadata"`
+	Talos    talosrelease.Release `json:"talos"`
+	Paths    []kubeletMount       `json:"paths"`
 	// Findings are what is wrong.
 	Findings []mounts.Finding `json:"findings,omitempty"`
 	// Warning: what is in force may not stay so.

@@ -10,13 +10,14 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // nodeMounts is what mounts prints of one node.
 type nodeMounts struct {
-	Kind     string            `json:"kind,omitempty"`
-	Metadata metav1.ObjectMeta `json:"metadata"`
-	Talos    mounts.Version    `json:"talos"`
+	Kind     string               `json:"kind,omitempty"`
+	Metadata metav1.ObjectMeta    `json:"metadata"`
+	Talos    talosrelease.Release `json:"talos"`
 	mounts.Plan
 	Result mounts.Result `json:"result,omitempty"`
 	Detail string        `json:"detail,omitempty"`

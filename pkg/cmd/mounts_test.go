@@ -19,6 +19,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // aTalos is a Talos node, and the path of a talosconfig for it.
@@ -77,7 +78,7 @@ func TestMountsTableTellsWhatIsNow(t *testing.T) {
 
 // A kubelet that nobody saw is a node that could not be looked at in full.
 func TestMountsListTellsWhatWasNotSeen(t *testing.T) {
-	version, err := mounts.ParseVersion("v1.13.9")
+	version, err := talosrelease.Parse("v1.13.9")
 	if err != nil {
 		t.Fatal(err)
 	}

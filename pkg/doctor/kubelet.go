@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // kubeletChecks are those of what the kubelet sees. Package mounts judges; here its
@@ -177,7 +177,7 @@ func edit(n *snapshot.Node, what string) Step {
 }
 
 // restartKubelet are the steps that put in force what is configured already.
-func restartKubelet(n *snapshot.Node, v mounts.Version) []Step {
+func restartKubelet(n *snapshot.Node, v talosrelease.Release) []Step {
 	steps := []Step{{Text: "restart the kubelet; pods go on:", Command: shell.Command("talosctl", "-n", address(n), "service", "kubelet", "restart")}}
 	if hazard := v.RestartHazard(); hazard != "" {
 		steps = append([]Step{{Text: "upgrade Talos first: " + hazard}}, steps...)

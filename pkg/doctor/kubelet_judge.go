@@ -13,6 +13,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // kubeletJudge looks at one node.
@@ -526,7 +527,7 @@ func (j *kubeletJudge) hazard() {
 			f.Severity = Warning
 			f.Because = "what mends the kubelet's view restarts it, and " + f.Because
 		}
-	case staleTokens(v):
+	case v.Has(talosrelease.StaleTokens):
 		f.Summary = fmt.Sprintf("on %s pods that run get no new tokens after a restart of the kubelet", allNodes)
 		f.Because = "Talos v1.13.0 to v1.13.2 cut what the kubelet mounts off from running pods (siderolabs/talos#13352, mended in v1.13.3): start such pods again"
 	default:
@@ -534,13 +535,6 @@ func (j *kubeletJudge) hazard() {
 	}
 	f.Fix = []Step{{Text: "upgrade Talos before anything restarts the kubelet; see which release runs:", Command: shell.Command("talosctl", "-n", address(j.node), "version")}}
 	j.report.findings = append(j.report.findings, f)
-}
-
-// staleTokens tells the releases whose kubelet's mounts do not reach running pods after a restart.
-func staleTokens(v mounts.Version) bool {
-	first, err1 := mounts.ParseVersion("v1.13.0-alpha.0")
-	mended, err2 := mounts.ParseVersion("v1.13.3")
-	return err1 == nil && err2 == nil && !v.Less(first) && v.Less(mended)
 }
 
 // readOnlyRoot are entries whose source Talos cannot make. It makes a missing one at each

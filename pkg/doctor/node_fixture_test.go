@@ -14,6 +14,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // Lines that Talos v1.14.0-rc.1 answered for the node of the article, its kubelet and
@@ -60,9 +61,9 @@ func mountinfo(t testing.TB, text string) []mounts.Mount {
 	return list
 }
 
-func talosVersion(t testing.TB, tag string) mounts.Version {
+func talosVersion(t testing.TB, tag string) talosrelease.Release {
 	t.Helper()
-	v, err := mounts.ParseVersion(tag)
+	v, err := talosrelease.Parse(tag)
 	if err != nil {
 		t.Fatal(err)
 	}

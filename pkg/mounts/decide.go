@@ -11,6 +11,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // Decide plans what is to happen to one node so that its kubelet sees the required
@@ -22,7 +23,7 @@ func Decide(n NodeState, r Request) Plan {
 		if !n.Version.Known() {
 			return p.end(ActionSkip, ReasonVersionUnknown, err.Error(), "")
 		}
-		return p.end(ActionRefuse, ReasonVersion, err.Error(), fmt.Sprintf("upgrade Talos to v1.%d or later", oldestMinor))
+		return p.end(ActionRefuse, ReasonVersion, err.Error(), "upgrade Talos to "+talosrelease.Oldest+" or later")
 	}
 	p.warn(n.Version.Newer())
 	dirs, err := cleanDirs(r.Required)
@@ -231,7 +232,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 		refused = p.end(ActionRefuse, ReasonHazard, hazard, "upgrade Talos, or restart it all the same with --accept "+string(ReasonHazard))
 	default:
 		p.warn(hazard)
-		for _, caution := range n.Version.restartCautions() {
+		for _, caution := range n.Version.RestartCautions() {
 			p.warn(caution)
 		}
 		n.unshown(p)
@@ -243,7 +244,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 
 // unshown warns that a staged configuration cannot be seen.
 func (n NodeState) unshown(p *Plan) {
-	if !n.Version.ShowsPersistent() {
+	if !n.Version.Has(talosrelease.StoredConfig) {
 		p.warn("Talos before v1.10 does not show a staged configuration: if there is one, it is lost")
 	}
 }

@@ -81,7 +81,7 @@ func (n NodeState) usedBy(p *Plan, lost []string, why string) *Plan {
 // loses tells whether dir is seen through the entries that go, and through nothing else.
 func (n NodeState) loses(dir string, gone []string, left []ExtraMount) bool {
 	at := func(destination string) bool { return below(dir, destination) }
-	if _, talos := n.Version.covering(dir); talos || !slices.ContainsFunc(gone, at) {
+	if _, talos := n.Version.DefaultMountAbove(dir); talos || !slices.ContainsFunc(gone, at) {
 		return false
 	}
 	return !slices.ContainsFunc(left, func(m ExtraMount) bool { return m.fault() == "" && at(m.destination()) })

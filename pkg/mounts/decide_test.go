@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 const disksDir = "/var/lib/disks"
@@ -222,7 +223,7 @@ func TestDecideOnSeveral(t *testing.T) {
 		{"nothing", plain(t, current), "", ActionUnchanged, ReasonNothing, ""},
 		{"relative", plain(t, current), disksDir + " disks", ActionRefuse, ReasonDirectory, ""},
 		{"too old", plain(t, "v1.5.5"), disksDir, ActionRefuse, ReasonVersion, ""},
-		{"of unknown version", plain(t, current).with(func(n *NodeState) { n.Version = Version{} }), disksDir, ActionSkip, ReasonVersionUnknown, ""},
+		{"of unknown version", plain(t, current).with(func(n *NodeState) { n.Version = talosrelease.Release{} }), disksDir, ActionSkip, ReasonVersionUnknown, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Decide(tt.node, ask(strings.Fields(tt.dirs)...))

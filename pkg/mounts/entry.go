@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path"
 	"slices"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // fault is why Talos starts no kubelet with an entry, as in "has no destination"; empty if it
@@ -95,13 +97,13 @@ type conflict struct {
 }
 
 // conflicts finds them. Entries at fault have no place, and are left out.
-func conflicts(v Version, entries []ExtraMount) []conflict {
+func conflicts(v talosrelease.Release, entries []ExtraMount) []conflict {
 	var found []conflict
 	for i, m := range entries {
 		if m.fault() != "" {
 			continue
 		}
-		if d, ok := v.covering(m.destination()); ok {
+		if d, ok := v.DefaultMountAbove(m.destination()); ok {
 			found = append(found, conflict{upper: i, lower: -1, byTalos: d.Destination, same: d.Destination == m.destination(), leaks: propagation(d.Options) == "shared"})
 		}
 		twice := false

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // Lines that Talos v1.14.0-rc.1 answered for the kubelet of a node, without those for
@@ -91,9 +92,9 @@ func listing(dirs map[string][2]string) *View {
 	return v
 }
 
-func version(t testing.TB, s string) Version {
+func version(t testing.TB, s string) talosrelease.Release {
 	t.Helper()
-	v, err := ParseVersion(s)
+	v, err := talosrelease.Parse(s)
 	if err != nil {
 		t.Fatal(err)
 	}

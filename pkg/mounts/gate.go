@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // Readiness is the node's Ready condition.
@@ -43,8 +44,8 @@ func (c Configs) Pending() bool {
 // booted, and none applied to stay: only a trial changes the configuration in force
 // alone, which has version 1 from the boot on (Talos v1.10 to v1.14, controllers/config/acquire.go).
 // Whether Talos has taken it back does not show.
-func (c Configs) Tried(v Version) bool {
-	return v.ShowsPersistent() && c.Persistent == nil && c.Version != "" && c.Version != "1"
+func (c Configs) Tried(v talosrelease.Release) bool {
+	return v.Has(talosrelease.StoredConfig) && c.Persistent == nil && c.Version != "" && c.Version != "1"
 }
 
 // well tells a kubelet that runs and is healthy.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // judge decides on one clean directory of all of the classes'. ActionPatch means that it needs an entry, or with
@@ -17,10 +18,10 @@ import (
 func (n NodeState) judge(dir string, all []string) Directory {
 	s := n.See(dir)
 	d := Directory{Path: dir, Visible: s.Visible}
-	if talos, ok := n.Version.covering(dir); ok {
+	if talos, ok := n.Version.DefaultMountAbove(dir); ok {
 		return n.byTalos(d, s, talos)
 	}
-	if talos, ok := n.Version.inside(dir); ok {
+	if talos, ok := n.Version.DefaultMountBelow(dir); ok {
 		return d.refuse(ReasonHoldsTalos, fmt.Sprintf("holds %s, which Talos mounts into the kubelet itself: a mount of the whole would nest", talos.Destination), "give the provisioner a directory of its own, such as /var/lib/disks")
 	}
 	if !below(dir, "/var") {
@@ -96,7 +97,7 @@ func (n NodeState) serving(dir string) []int {
 }
 
 // byTalos decides on a directory in what Talos mounts into every kubelet.
-func (n NodeState) byTalos(d Directory, s Sighting, talos DefaultMount) Directory {
+func (n NodeState) byTalos(d Directory, s Sighting, talos talosrelease.DefaultMount) Directory {
 	if s.Visible == disk.No {
 		return d.refuse(ReasonHidden, fmt.Sprintf("lies in %s, which Talos mounts into the kubelet, and is not visible all the same: %s", talos.Destination, s.Why), n.restartHint())
 	}

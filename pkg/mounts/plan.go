@@ -2,14 +2,17 @@
 
 package mounts
 
-import "github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+import (
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
+)
 
 // NodeState is what is known of one node when its mounts are decided on.
 type NodeState struct {
 	// Node is the node's name, Address what talosctl -n takes.
-	Node    string  `json:"node"`
-	Address string  `json:"address,omitempty"`
-	Version Version `json:"version"`
+	Node    string               `json:"node"`
+	Address string               `json:"address,omitempty"`
+	Version talosrelease.Release `json:"version"`
 	// Config is what the configuration in force says of the kubelet. ConfigProblem
 	// tells why it could not be read (only os:admin may), and Config counts for nothing.
 	Config        Config `json:"config,omitzero"`

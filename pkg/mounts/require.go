@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // Require is what a kubelet must see so that all of hostDirs can be seen: cleaned and
@@ -17,7 +18,7 @@ import (
 // itself on that version (as /var and /var/lib do).
 //
 // It is an error if one is empty or relative.
-func Require(v Version, hostDirs []string) ([]string, error) {
+func Require(v talosrelease.Release, hostDirs []string) ([]string, error) {
 	dirs, err := cleanDirs(hostDirs)
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func cleanDirs(hostDirs []string) ([]string, error) {
 // join drops what lies in another one and makes siblings their parent. taken are
 // the destinations that the kubelet's configuration has already: a parent of one
 // of them would nest.
-func join(v Version, dirs, taken []string) []string {
+func join(v talosrelease.Release, dirs, taken []string) []string {
 	for {
 		dirs = outer(dirs)
 		parent, ok := parentOfSeveral(v, dirs, taken)
@@ -63,15 +64,15 @@ func outer(dirs []string) []string {
 }
 
 // parentOfSeveral is a directory that can stand for two or more of its children.
-func parentOfSeveral(v Version, dirs, taken []string) (string, bool) {
+func parentOfSeveral(v talosrelease.Release, dirs, taken []string) (string, bool) {
 	children := make(map[string]int, len(dirs))
 	for _, dir := range dirs {
 		parent := path.Dir(dir)
 		if children[parent]++; children[parent] < 2 || parent == dir {
 			continue
 		}
-		_, covered := v.covering(parent)
-		_, holds := v.inside(parent)
+		_, covered := v.DefaultMountAbove(parent)
+		_, holds := v.DefaultMountBelow(parent)
 		nests := slices.ContainsFunc(taken, func(t string) bool { return below(t, parent) })
 		switch {
 		case covered, holds, nests, !below(parent, "/var"), below(parent, varMnt):

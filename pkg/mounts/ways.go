@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // Way is how disks become local volumes without an extraMount.
@@ -39,10 +41,10 @@ func (w Way) String() string {
 // waysWithout are the ways that a version has, for a directory that cannot be
 // mounted. Seen on Talos v1.14.0-rc.1 with pods on each kind of volume; the
 // documents' versions are from pkg/machinery/config/types/block.
-func waysWithout(v Version, dir string) []Way {
+func waysWithout(v talosrelease.Release, dir string) []Way {
 	var ways []Way
 	name := volumeName(dir)
-	if v.since(12, 0) { // volumeType directory.
+	if v.Has(talosrelease.VolumeTypes) {
 		ways = append(ways, Way{
 			Title:     "for links to whole disks (kubectl talosdisk link), a directory that the kubelet sees:",
 			Documents: "---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: " + name + "\nvolumeType: directory\n",
@@ -53,7 +55,7 @@ func waysWithout(v Version, dir string) []Way {
 	const serial = "one document for each disk, each with a number of its own; its SERIAL: kubectl talosdisk disks -o wide"
 	const foreign = "; without namePattern the volumes of others would be published, and emptied"
 	name = name[:min(len(name), longestVolumeName-len("-999"))]
-	if v.since(11, 0) {
+	if v.Has(talosrelease.RawVolumes) {
 		ways = append(ways, Way{
 			Title:     "for block volumes without links, a raw volume on each disk:",
 			Documents: "---\napiVersion: v1alpha1\nkind: RawVolumeConfig\nname: " + name + "-1\n" + provisioning,
@@ -61,7 +63,7 @@ func waysWithout(v Version, dir string) []Way {
 			Note:      serial + foreign + ", the system's own partitions among them",
 		})
 	}
-	if v.SeesVarMnt() {
+	if v.Has(talosrelease.UserVolumes) {
 		ways = append(ways, Way{
 			Title:     "for file systems, a user volume on each disk:",
 			Documents: "---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: " + name + "-1\n" + provisioning,

@@ -12,6 +12,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kubeletprobe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // KubeletProber looks through a kubelet's eyes without its node's Talos API.
@@ -78,7 +79,7 @@ func (d *diagnosis) stateOf(volumes []snapshot.Volume, n snapshot.Node, told sna
 		return *told.Value
 	}
 	state := newState(volumes, n)
-	state.Version, _ = mounts.ParseVersion(n.OSImage) // One that is not understood is not known.
+	state.Version, _ = talosrelease.Parse(n.OSImage) // One that is not understood is not known.
 	state.ConfigProblem = cmp.Or(d.s.NoTalos, told.Why())
 	return state
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // TalosNode is what is asked of one node's Talos API to find out about its kubelet.
@@ -79,7 +80,7 @@ func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, 
 	if err != nil {
 		return fail(err)
 	}
-	if k.State.Version, err = mounts.ParseVersion(tag); err != nil {
+	if k.State.Version, err = talosrelease.Parse(tag); err != nil {
 		return fail(err)
 	}
 	k.Configs, err = talos.Configs(ctx)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // filled sets every field of a value to something that is not its zero value, so that a
@@ -71,8 +72,8 @@ func fillText(at any) bool {
 		*at = time.Date(2026, 11, 23, 2, 51, 0, 0, time.UTC)
 	case *metav1.Time:
 		*at = metav1.NewTime(time.Date(2026, 11, 23, 2, 51, 0, 0, time.UTC).Local())
-	case *mounts.Version:
-		*at, _ = mounts.ParseVersion("v1.14.0")
+	case *talosrelease.Release:
+		*at, _ = talosrelease.Parse("v1.14.0")
 	default:
 		return false
 	}
@@ -166,7 +167,7 @@ func TestNothingInASnapshotCanHoldASecret(t *testing.T) {
 			t.Errorf("%s is an object of Kubernetes: %s", path, typ)
 		case strings.HasPrefix(typ.PkgPath(), "k8s.io/") && !plain[typ]:
 			t.Errorf("%s is a %s, which nobody has looked at", path, typ)
-		case typ == reflect.TypeFor[time.Time](), typ == reflect.TypeFor[metav1.Time](), typ == reflect.TypeFor[mounts.Version]():
+		case typ == reflect.TypeFor[time.Time](), typ == reflect.TypeFor[metav1.Time](), typ == reflect.TypeFor[talosrelease.Release]():
 			return
 		}
 		switch typ.Kind() {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 const configNoun = "the machine configuration"
@@ -20,7 +21,7 @@ const configNoun = "the machine configuration"
 // Configs are the node's machine configurations, byte for byte as they were
 // applied. It needs os:admin.
 func (n *Node) Configs(ctx context.Context) (mounts.Configs, error) {
-	machineConfig := kind{namespaceConfig, "MachineConfigs.config.talos.dev", admin, configNoun}
+	machineConfig := kind{namespaceConfig, talosrelease.MachineConfigs, admin, configNoun}
 	var active, persistent configpb.MachineConfigSpec
 	version, err := n.get(ctx, machineConfig, "v1alpha1", &active)
 	if err != nil {

@@ -17,20 +17,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
-// The types of the resources that tell of block devices (Talos v1.13,
-// pkg/machinery/resources/block), and the first release that has them.
-const (
-	typeDisk             = "Disks.block.talos.dev"             // v1.8
-	typeSystemDisk       = "SystemDisks.block.talos.dev"       // v1.8
-	typeDiscoveredVolume = "DiscoveredVolumes.block.talos.dev" // v1.7
-	typeVolumeStatus     = "VolumeStatuses.block.talos.dev"    // v1.8
-	typeMountStatus      = "MountStatuses.block.talos.dev"     // v1.10
-	typeSymlink          = "BlockSymlinks.block.talos.dev"     // v1.10
-)
-
-// blockKind is one of them. os:reader may read them all.
+// blockKind is a type of the resources that tell of block devices. os:reader may read them all.
 func blockKind(name string) kind { return kind{namespace: namespaceRuntime, name: name, role: reader} }
 
 // Inventory is what a node tells of its block devices. Each part says for itself why it could not be read; an error
@@ -79,7 +69,7 @@ func section[T any](v T, err error) snapshot.Section[T] {
 
 func (n *Node) disks(ctx context.Context) (snapshot.Section[[]snapshot.TalosDisk], error) {
 	disks := []snapshot.TalosDisk{}
-	err := list(ctx, n, blockKind(typeDisk), func(id string, s *block.DiskSpec) {
+	err := list(ctx, n, blockKind(talosrelease.Disks), func(id string, s *block.DiskSpec) {
 		disks = append(disks, snapshot.TalosDisk{
 			Name: id, Size: s.GetSize(), ReadOnly: s.GetReadonly(), CDROM: s.GetCdrom(), Rotational: s.GetRotational(), Transport: s.GetTransport(),
 			Model: s.GetModel(), Serial: strings.TrimSpace(s.GetSerial()), WWID: words(s.GetWwid()),
@@ -91,7 +81,7 @@ func (n *Node) disks(ctx context.Context) (snapshot.Section[[]snapshot.TalosDisk
 
 func (n *Node) systemDisk(ctx context.Context) (snapshot.Section[string], error) {
 	var s block.SystemDiskSpec
-	_, err := n.get(ctx, blockKind(typeSystemDisk), "system-disk", &s)
+	_, err := n.get(ctx, blockKind(talosrelease.SystemDisks), "system-disk", &s)
 	if errors.Is(err, ErrNotFound) || err == nil && s.GetDiskId() == "" {
 		return snapshot.Unread[string](noSystemDisk), err
 	}
@@ -103,7 +93,7 @@ const noSystemDisk = "Talos names no system disk"
 
 func (n *Node) discovered(ctx context.Context) snapshot.Section[[]snapshot.TalosDevice] {
 	devices := []snapshot.TalosDevice{}
-	err := list(ctx, n, blockKind(typeDiscoveredVolume), func(id string, s *block.DiscoveredVolumeSpec) {
+	err := list(ctx, n, blockKind(talosrelease.DiscoveredVolumes), func(id string, s *block.DiscoveredVolumeSpec) {
 		devices = append(devices, snapshot.TalosDevice{
 			Name: id, Parent: s.GetParent(), Content: s.GetName(), Label: s.GetLabel(), PartitionLabel: s.GetPartitionLabel(), Size: s.GetSize(),
 		})
@@ -113,7 +103,7 @@ func (n *Node) discovered(ctx context.Context) snapshot.Section[[]snapshot.Talos
 
 func (n *Node) volumes(ctx context.Context) snapshot.Section[[]snapshot.TalosVolume] {
 	volumes := []snapshot.TalosVolume{}
-	err := list(ctx, n, blockKind(typeVolumeStatus), func(id string, s *block.VolumeStatusSpec) {
+	err := list(ctx, n, blockKind(talosrelease.VolumeStatuses), func(id string, s *block.VolumeStatusSpec) {
 		v := snapshot.TalosVolume{
 			ID: id, Type: lower("VOLUME_TYPE_", s.GetType()), Phase: lower("VOLUME_PHASE_", s.GetPhase()),
 			Location: s.GetLocation(), MountLocation: s.GetMountLocation(), ParentLocation: s.GetParentLocation(),
@@ -129,7 +119,7 @@ func (n *Node) volumes(ctx context.Context) snapshot.Section[[]snapshot.TalosVol
 
 func (n *Node) blockMounts(ctx context.Context) snapshot.Section[[]snapshot.TalosMount] {
 	mounts := []snapshot.TalosMount{}
-	err := list(ctx, n, blockKind(typeMountStatus), func(_ string, s *block.MountStatusSpec) {
+	err := list(ctx, n, blockKind(talosrelease.MountStatuses), func(_ string, s *block.MountStatusSpec) {
 		if s.GetSource() != "" { // Directories and overlays have none.
 			mounts = append(mounts, snapshot.TalosMount{
 				Source: s.GetSource(), Target: s.GetTarget(), Volume: s.GetSpec().GetVolumeId(), ReadOnly: s.GetReadOnly(),
@@ -144,7 +134,7 @@ func (n *Node) blockMounts(ctx context.Context) snapshot.Section[[]snapshot.Talo
 
 func (n *Node) links(ctx context.Context) snapshot.Section[map[string][]string] {
 	links := make(map[string][]string)
-	err := list(ctx, n, blockKind(typeSymlink), func(id string, s *block.SymlinkSpec) { links[id] = s.GetPaths() })
+	err := list(ctx, n, blockKind(talosrelease.BlockSymlinks), func(id string, s *block.SymlinkSpec) { links[id] = s.GetPaths() })
 	return section(links, err)
 }
 

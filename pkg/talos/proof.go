@@ -16,6 +16,7 @@ import (
 	k8spb "github.com/siderolabs/talos/pkg/machinery/api/resource/definitions/k8s"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // Verify fails unless the node that answers at the address is the machine on which the
@@ -24,7 +25,7 @@ import (
 // of the same name. Nothing may be changed on a node, and nothing that it says counts, before.
 func (n *Node) Verify(ctx context.Context) error {
 	var spec k8spb.NodenameSpec
-	nodename := kind{namespaceKubernetes, "Nodenames.kubernetes.talos.dev", reader, "the node's name in Kubernetes"}
+	nodename := kind{namespaceKubernetes, talosrelease.Nodenames, reader, "the node's name in Kubernetes"}
 	if _, err := n.get(ctx, nodename, "nodename", &spec); err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func bareID(id string) string {
 // internal/app/machined/pkg/adapters/cluster/identity.go). The file itself is for os:admin.
 func (n *Node) machineID(ctx context.Context) (string, error) {
 	var spec clusterpb.IdentitySpec
-	identity := kind{namespaceCluster, "Identities.cluster.talos.dev", reader, "the node's identity"}
+	identity := kind{namespaceCluster, talosrelease.Identities, reader, "the node's identity"}
 	if _, err := n.get(ctx, identity, "local", &spec); err != nil {
 		return "", err
 	}
@@ -123,7 +124,7 @@ func (n *Node) machineID(ctx context.Context) (string, error) {
 // systemUUID is that of the node's SMBIOS (Talos v1.2), "" where it has none.
 func (n *Node) systemUUID(ctx context.Context) (string, error) {
 	var spec hardwarepb.SystemInformationSpec
-	information := kind{namespaceHardware, "SystemInformations.hardware.talos.dev", reader, "the system's UUID"}
+	information := kind{namespaceHardware, talosrelease.SystemInformations, reader, "the system's UUID"}
 	if _, err := n.get(ctx, information, "systeminformation", &spec); err != nil && !errors.Is(err, ErrNotFound) {
 		return "", err
 	}

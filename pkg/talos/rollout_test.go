@@ -19,6 +19,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // rolled is a node in a roll-out; Kubernetes hears of every kubelet process.
@@ -155,7 +156,7 @@ func TestRollOut(t *testing.T) {
 func TestTried(t *testing.T) {
 	n := start(t, talostest.Options{Profile: talostest.V114})
 	node, ctx := asAdmin(t, n), deadline(t)
-	release, err := mounts.ParseVersion(string(talostest.V114))
+	release, err := talosrelease.Parse(string(talostest.V114))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +226,7 @@ func TestRollOutRebinds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Version, err = mounts.ParseVersion(tag); err != nil {
+		if s.Version, err = talosrelease.Parse(tag); err != nil {
 			t.Fatal(err)
 		}
 		return s, configs

@@ -14,6 +14,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // What selectors may cost in all: a node's configuration is a stranger's, and an expression can loop.
@@ -34,7 +35,7 @@ func (n *Node) Select(ctx context.Context, selectors []mounts.Selector) ([]snaps
 		return nil, fail(ErrAnswer, fmt.Sprintf("%s has %d volumes with a selector, more than %d", configNoun, len(selectors), maxSelectors), "", "")
 	}
 	disks := make(map[string]*block.DiskSpec)
-	if err := list(ctx, n, blockKind(typeDisk), func(id string, s *block.DiskSpec) { disks[id] = s }); err != nil {
+	if err := list(ctx, n, blockKind(talosrelease.Disks), func(id string, s *block.DiskSpec) { disks[id] = s }); err != nil {
 		return nil, err
 	}
 	system, err := n.systemDisk(ctx)

@@ -11,6 +11,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // machineAPI is the MachineService of whichever node a call is for. What is not
@@ -64,8 +66,7 @@ func (machineAPI) Processes(ctx context.Context, _ *emptypb.Empty) (*machine.Pro
 			Pid: int32(p.PID), Ppid: int32(p.Parent), State: "S", Threads: 1,
 			Command: p.Command, Executable: p.Executable, Args: p.Args,
 		}
-		// The label is there since v1.8.
-		if n.options.Profile.from(8, 0) {
+		if n.options.Profile.has(talosrelease.ProcessLabels) {
 			info.Label = p.Label
 		}
 		list.Processes = append(list.Processes, info)

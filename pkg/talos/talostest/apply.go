@@ -11,6 +11,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // tryTimeout is constants.ConfigTryTimeout.
@@ -28,7 +30,7 @@ const (
 // then refused too.
 func (machineAPI) ApplyConfiguration(ctx context.Context, req *machine.ApplyConfigurationRequest) (*machine.ApplyConfigurationResponse, error) {
 	n := callOf(ctx).node
-	if n.options.Profile.from(14, 0) {
+	if n.options.Profile.has(talosrelease.RefusesConcurrentApply) {
 		if !n.configs.applying.TryLock() {
 			return nil, status.Error(codes.FailedPrecondition, "another apply configuration is already in progress")
 		}
@@ -56,7 +58,7 @@ func (c *configs) apply(ctx context.Context, req *machine.ApplyConfigurationRequ
 		c.drop()
 	}
 	profile := c.node.options.Profile
-	if mode == machine.ApplyConfigurationRequest_REBOOT && !profile.reboots() {
+	if mode == machine.ApplyConfigurationRequest_REBOOT && profile.has(talosrelease.NeverReboots) {
 		return nil, status.Error(codes.Unimplemented, "the REBOOT mode is not supported, please use AUTO or NO_REBOOT modes instead")
 	}
 	if err := check(profile, req.GetData()); err != nil {
@@ -84,7 +86,7 @@ func (c *configs) apply(ctx context.Context, req *machine.ApplyConfigurationRequ
 // effective is what AUTO comes to, and what the answer says of it.
 func (c *configs) effective(mode machine.ApplyConfigurationRequest_Mode, data []byte) (machine.ApplyConfigurationRequest_Mode, string, error) {
 	why := ""
-	if c.node.options.Profile.reboots() {
+	if !c.node.options.Profile.has(talosrelease.NeverReboots) {
 		var err error
 		if why, err = needsReboot(c.active, data); err != nil {
 			return mode, "", err

@@ -12,37 +12,18 @@ import (
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
-// since is the v1 minor that first knew a document.
-func since(kind string) (minor uint, known bool) {
-	for _, group := range []struct {
-		minor uint
-		kinds []string
-	}{
-		{5, []string{"SideroLinkConfig", "EventSinkConfig", "KmsgLogConfig", "NetworkDefaultActionConfig", "NetworkRuleConfig"}},
-		{7, []string{"ExtensionServiceConfig", "TrustedRootsConfig", "WatchdogTimerConfig"}},
-		{8, []string{"VolumeConfig"}},
-		{9, []string{"KubespanEndpointsConfig", "PCIDriverRebindConfig"}},
-		{10, []string{"UserVolumeConfig", "EthernetConfig"}},
-		{11, []string{"RawVolumeConfig", "ExistingVolumeConfig", "SwapVolumeConfig", "ZswapConfig"}},
-		{12, []string{"HostnameConfig", "ResolverConfig", "TimeSyncConfig", "RegistryMirrorConfig", "RegistryAuthConfig", "RegistryTLSConfig", "LinkConfig", "OOMConfig"}},
-		{13, []string{"ExternalVolumeConfig", "EnvironmentConfig"}},
-		{14, []string{
-			"KubeletConfig", "DiscoveryIdentityConfig", "DiscoveryServiceConfig", "UnattendedInstallConfig", "FilesystemTrimConfig",
-			"FilesystemScrubConfig", "SecurityProfileConfig", "KubeClusterConfig", "KubeNodeConfig", "KubeNetworkConfig",
-			"KubeAPIServerCAConfig", "KubePrismConfig", "KubeTalosAPIAccessConfig", "UdevRulesConfig", "LVMVolumeGroupConfig",
-			"LVMLogicalVolumeConfig", "RAIDArrayConfig",
-		}},
-	} {
-		if slices.Contains(group.kinds, kind) {
-			return group.minor, true
-		}
-	}
-	return 0, false
+// loadable reports whether machinery v1.13 can load a kind of document: V113 has it, or this program does not know it and leaves
+// it to machinery to say so.
+func loadable(kind string) bool {
+	has, known := V113.release().HasDocument(kind)
+	return has || !known
 }
 
-// grown tells whether v1.14 gave a document fields that machinery v1.13 refuses.
+// grown reports whether v1.14 gave a document fields that machinery v1.13 refuses.
 func grown(kind string) bool {
 	return slices.Contains([]string{"ResolverConfig", "VolumeConfig", "UserVolumeConfig", "ExistingVolumeConfig", "HostnameConfig"}, kind)
 }
@@ -61,29 +42,29 @@ func check(profile Profile, data []byte) error {
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	var loadable bytes.Buffer
+	var older bytes.Buffer
 	for _, d := range all {
-		minor, known := since(d.kind)
+		has, known := profile.release().HasDocument(d.kind)
 		switch {
 		case d.kind == "":
-		case known && !profile.from(minor, 0):
+		case known && !has:
 			return refuse(d, fmt.Sprintf("%q %q: not registered", d.kind, d.version))
-		case minor == 14:
+		case !loadable(d.kind):
 			if err := check14(d); err != nil {
 				return err
 			}
 			continue
-		case profile.from(14, 0) && grown(d.kind):
+		case profile.has(talosrelease.KubernetesDocuments) && grown(d.kind):
 			continue
 		}
 		if err := loads(d); err != nil {
 			return err
 		}
-		fmt.Fprintf(&loadable, "---\n%s", d.text)
+		fmt.Fprintf(&older, "---\n%s", d.text)
 	}
 	main := find(all, "")
 	if main == nil {
-		if profile.from(11, 0) {
+		if profile.has(talosrelease.RefusesFragments) {
 			return status.Error(codes.InvalidArgument, "the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?")
 		}
 		return status.Error(codes.InvalidArgument, "new config is not v1alpha1")
@@ -95,7 +76,7 @@ func check(profile Profile, data []byte) error {
 		// Half of what machinery wants is in documents that it does not know.
 		return nil
 	}
-	config, err := configloader.NewFromBytes(loadable.Bytes())
+	config, err := configloader.NewFromBytes(older.Bytes())
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/config/generate"
 	"github.com/siderolabs/talos/pkg/machinery/config/machine"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // endpoint is the control plane's in generated configurations.
@@ -28,7 +30,7 @@ const kubernetesVersion = "1.29.0"
 // upgraded cluster has.
 func (c *Cluster) Config(profile Profile, worker, native bool) ([]byte, error) {
 	contract := string(profile)
-	if profile.from(14, 0) {
+	if profile.has(talosrelease.KubernetesDocuments) {
 		contract = string(V113)
 	}
 	version, err := config.ParseContractFromVersion(contract)

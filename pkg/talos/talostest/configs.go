@@ -11,6 +11,8 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/resources/config"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // configs are a node's machine configurations.
@@ -83,7 +85,7 @@ func (c *configs) activate(ctx context.Context, data []byte) error {
 // persist writes a configuration for the next boot; the lock is held.
 func (c *configs) persist(ctx context.Context, data []byte) error {
 	c.disk, c.applied = bytes.Clone(data), true
-	if !c.node.options.Profile.persists() {
+	if !c.node.options.Profile.has(talosrelease.StoredConfig) {
 		return nil
 	}
 	return c.publish(ctx, config.PersistentID, c.disk)

@@ -8,10 +8,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siderolabs/talos/pkg/machinery/resources/block"
+	"github.com/siderolabs/talos/pkg/machinery/resources/cluster"
+	"github.com/siderolabs/talos/pkg/machinery/resources/config"
+	"github.com/siderolabs/talos/pkg/machinery/resources/hardware"
+	"github.com/siderolabs/talos/pkg/machinery/resources/k8s"
+	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // kubeletMounts reads them as the plugin does.
@@ -151,6 +158,21 @@ func TestDisksOfEveryRelease(t *testing.T) {
 		}
 		if !slices.Equal(lines, want) {
 			t.Errorf("%s has\n%s", profile, strings.Join(lines, "\n"))
+		}
+	}
+}
+
+func TestResourcesHaveTheirNames(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		talosrelease.Disks: block.DiskType, talosrelease.SystemDisks: block.SystemDiskType, talosrelease.DiscoveredVolumes: block.DiscoveredVolumeType,
+		talosrelease.VolumeStatuses: block.VolumeStatusType, talosrelease.VolumeConfigs: block.VolumeConfigType, talosrelease.MountStatuses: block.MountStatusType,
+		talosrelease.BlockSymlinks: block.SymlinkType, talosrelease.MachineConfigs: config.MachineConfigType, talosrelease.KubeletSpecs: k8s.KubeletSpecType,
+		talosrelease.Nodenames: k8s.NodenameType, talosrelease.Identities: cluster.IdentityType, talosrelease.SystemInformations: hardware.SystemInformationType,
+		talosrelease.Diagnostics: runtime.DiagnosticType,
+	} {
+		if name != want {
+			t.Errorf("%s is called %s in Talos", name, want)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 const (
@@ -188,7 +189,7 @@ func (k *kubelet) start(ctx context.Context, spec kubeletSpec) {
 // seen is a PID as the service's events count it: with workload isolation that is
 // inside the sandbox, where nobody else sees it.
 func (k *kubelet) seen(pid int) int {
-	if k.node.options.Profile.isolates() && k.node.options.Native {
+	if k.node.options.Profile.has(talosrelease.IsolatesWorkloads) && k.node.options.Native {
 		return pid%1000 + 1
 	}
 	return pid

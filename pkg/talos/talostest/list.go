@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // chunk is the size of a piece of a file in bytes.
@@ -142,13 +144,12 @@ func (w walk) wanted(info fs.FileInfo) bool {
 	return slices.Contains(w.types, kind)
 }
 
-// read sends a regular file as MachineService.Read does. A missing file is NotFound
-// since v1.9, Unknown before.
+// read sends a regular file as MachineService.Read does.
 func (f files) read(profile Profile, name string, stream grpc.ServerStreamingServer[common.Data]) error {
 	at, err := f.resolve(name, true)
 	if err != nil {
 		failed := &fs.PathError{Op: "stat", Path: name, Err: err}
-		if errors.Is(err, fs.ErrNotExist) && profile.from(9, 0) {
+		if errors.Is(err, fs.ErrNotExist) && profile.has(talosrelease.MissingFileIsNotFound) {
 			return status.Error(codes.NotFound, failed.Error())
 		}
 		return failed

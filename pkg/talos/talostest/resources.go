@@ -25,6 +25,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // initState makes what the node knows before it has a configuration.
@@ -55,9 +57,9 @@ func (n *Node) Rename(ctx context.Context, name string) error {
 // access are Talos's rules (internal/app/resources/access.go): a type that the
 // release does not have is PermissionDenied, not NotFound.
 func access(profile Profile) state.FilteringRule {
-	sensitive := profile.sensitive()
+	release := profile.release()
 	return func(ctx context.Context, a state.Access) error {
-		secret, known := sensitive[a.ResourceType]
+		known, secret := release.Resource(a.ResourceType)
 		if !known {
 			return status.Errorf(codes.PermissionDenied, "resource type %q is not supported", a.ResourceType)
 		}
@@ -118,12 +120,11 @@ type machineConfig struct {
 	spec configSpec
 }
 
-// newMachineConfig makes the resource. Releases from v1.12 on say by an annotation
-// that its YAML form is one string.
+// newMachineConfig makes the resource.
 func newMachineConfig(id resource.ID, data []byte, profile Profile) *machineConfig {
 	r := &machineConfig{
 		md:   resource.NewMetadata(config.NamespaceName, config.MachineConfigType, id, resource.VersionUndefined),
-		spec: configSpec{data: bytes.Clone(data), text: profile.from(12, 0)},
+		spec: configSpec{data: bytes.Clone(data), text: profile.has(talosrelease.ConfigAsText)},
 	}
 	if r.spec.text {
 		r.md.Annotations().Set("talos.dev/yaml-spec", "1")

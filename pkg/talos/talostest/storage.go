@@ -10,6 +10,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/api/storage"
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // storageAPI is the StorageService of whichever node a call is for.
@@ -38,7 +40,7 @@ func (storageAPI) Disks(ctx context.Context, _ *emptypb.Empty) (*storage.DisksRe
 			Type: diskType(spec), BusPath: spec.BusPath, Subsystem: spec.SubSystem, Readonly: spec.Readonly,
 			SystemDisk: r.Metadata().ID() == system,
 		}
-		if n.options.Profile.from(8, 0) {
+		if n.options.Profile.has(talosrelease.DiskIdentities) {
 			d.Wwid, d.Uuid = spec.WWID, spec.UUID
 		}
 		list.Disks = append(list.Disks, d)

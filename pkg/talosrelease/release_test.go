@@ -1,64 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package talosrelease
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 )
 
-func TestParseVersion(t *testing.T) {
+func TestParse(t *testing.T) {
 	for in, want := range map[string]string{
 		"v1.13.2": "v1.13.2", "1.6.0": "v1.6.0", "v1.14.0-rc.1": "v1.14.0-rc.1", "Talos (v1.14.0)": "v1.14.0", "Talos (v1.15.0-alpha.0-12-gabcdef)": "v1.15.0-alpha.0-12-gabcdef",
 		"": "", "v1.14": "", "Talos": "", "Ubuntu 24.04 LTS": "", "Talos ()": "",
 	} {
-		v, err := ParseVersion(in)
-		if v.String() != want || (err != nil) != (want == "") || v.Known() != (want != "") {
-			t.Errorf("%q: got %q, %v, want %q", in, v, err, want)
+		r, err := Parse(in)
+		if r.String() != want || (err != nil) != (want == "") || r.Known() != (want != "") {
+			t.Errorf("%q: got %q, %v, want %q", in, r, err, want)
 		}
 	}
 }
 
-func TestVersionInJSON(t *testing.T) {
+func TestReleaseInJSON(t *testing.T) {
 	for _, s := range []string{`"v1.14.0-rc.1"`, `""`} {
-		var v Version
-		if err := json.Unmarshal([]byte(s), &v); err != nil {
+		var r Release
+		if err := json.Unmarshal([]byte(s), &r); err != nil {
 			t.Fatal(err)
 		}
-		if b, err := json.Marshal(v); err != nil || string(b) != s {
+		if b, err := json.Marshal(r); err != nil || string(b) != s {
 			t.Errorf("got %s, %v, want %s", b, err, s)
 		}
 	}
-	var v Version
-	if err := json.Unmarshal([]byte(`"one"`), &v); err == nil {
-		t.Errorf("took %q", v)
+	var r Release
+	if err := json.Unmarshal([]byte(`"one"`), &r); err == nil {
+		t.Errorf("took %q", r)
 	}
 }
 
-func TestVersionOrder(t *testing.T) {
-	want := []string{"", "v1.6.0", "v1.9.10", "v1.10.0", "v1.14.0-alpha.1", "v1.14.0-rc.1", "v1.14.0"}
-	var versions []Version
-	for _, s := range want {
-		if s == "" {
-			versions = append(versions, Version{})
-			continue
-		}
-		versions = append(versions, version(t, s))
-	}
-	for i, a := range versions {
-		for j, b := range versions {
-			if a.Less(b) != (i < j) {
-				t.Errorf("%q before %q: %v", a, b, a.Less(b))
-			}
-		}
-	}
-}
-
-func TestVersionFacts(t *testing.T) {
+func TestFacts(t *testing.T) {
 	for _, tt := range []struct {
-		version                    string
+		release                    string
 		supported, newer           bool
 		varMnt, persistent, hazard bool
 		cautions                   int
@@ -83,27 +63,27 @@ func TestVersionFacts(t *testing.T) {
 		{"v1.15.0-alpha.1", true, true, true, true, false, 0},
 		{"v2.0.0", true, true, true, true, false, 0},
 	} {
-		v := version(t, tt.version)
-		if err := v.Supported(); (err == nil) != tt.supported {
-			t.Errorf("%s: supported: %v", v, err)
+		r := release(t, tt.release)
+		if err := r.Supported(); (err == nil) != tt.supported {
+			t.Errorf("%s: supported: %v", r, err)
 		}
-		if got := v.Newer(); (got != "") != tt.newer {
-			t.Errorf("%s: newer: %q", v, got)
+		if got := r.Newer(); (got != "") != tt.newer {
+			t.Errorf("%s: newer: %q", r, got)
 		}
-		if got := v.RestartHazard(); (got != "") != tt.hazard {
-			t.Errorf("%s: hazard: %q", v, got)
+		if got := r.RestartHazard(); (got != "") != tt.hazard {
+			t.Errorf("%s: hazard: %q", r, got)
 		}
-		if got := v.restartCautions(); len(got) != tt.cautions {
-			t.Errorf("%s: cautions: %q", v, got)
+		if got := r.RestartCautions(); len(got) != tt.cautions {
+			t.Errorf("%s: cautions: %q", r, got)
 		}
-		if v.SeesVarMnt() != tt.varMnt || v.ShowsPersistent() != tt.persistent {
-			t.Errorf("%s: /var/mnt %v, persistent %v", v, v.SeesVarMnt(), v.ShowsPersistent())
+		if r.Has(UserVolumes) != tt.varMnt || r.Has(StoredConfig) != tt.persistent {
+			t.Errorf("%s: /var/mnt %v, persistent %v", r, r.Has(UserVolumes), r.Has(StoredConfig))
 		}
-		if _, ok := v.covering("/var/mnt/data"); ok != tt.varMnt {
-			t.Errorf("%s: the table of mounts and SeesVarMnt differ", v)
+		if _, ok := r.DefaultMountAbove("/var/mnt/data"); ok != tt.varMnt {
+			t.Errorf("%s: the table of mounts and UserVolumes differ", r)
 		}
 	}
-	if err := (Version{}).Supported(); err == nil {
+	if err := (Release{}).Supported(); err == nil {
 		t.Error("a version that is not known is supported")
 	}
 }
@@ -128,7 +108,7 @@ func TestDefaultMounts(t *testing.T) {
 	} {
 		for i, s := range all {
 			got := ""
-			for _, m := range version(t, s).DefaultMounts() {
+			for _, m := range release(t, s).DefaultMounts() {
 				if m.Destination == destination {
 					got += strings.Join(m.Options, ",")
 				}
@@ -140,19 +120,65 @@ func TestDefaultMounts(t *testing.T) {
 	}
 }
 
-// What a node of v1.14 has must be what the table says that it has.
-func TestDefaultMountsAreTheRecordedOnes(t *testing.T) {
-	recorded := lines(t, kubeletOwn)
-	for _, m := range version(t, "v1.14.0-rc.1").DefaultMounts() {
-		i := slices.IndexFunc(recorded, func(r Mount) bool { return r.Point == m.Destination && r.Propagation() != "private" })
-		if i < 0 {
-			continue // The recording is shortened.
+func TestTheTableIsWhole(t *testing.T) {
+	for f := UserVolumes; f <= MissingFileIsNotFound; f++ {
+		if fact, ok := facts[f]; !ok || len(fact.when) == 0 || fact.source == "" {
+			t.Errorf("fact %d: %+v", f, fact)
 		}
-		if got, want := recorded[i].Propagation(), propagation(m.Options); got != want {
-			t.Errorf("%s: recorded %s, table %s", m.Destination, got, want)
-		}
-		if got, want := recorded[i].ReadOnly(), slices.Contains(m.Options, "ro"); got != want {
-			t.Errorf("%s: recorded read-only %v, table %v", m.Destination, got, want)
+		if (Release{}).Has(f) {
+			t.Errorf("fact %d holds on a release that is not known", f)
 		}
 	}
+}
+
+func TestResource(t *testing.T) {
+	for _, tt := range []struct {
+		release, name  string
+		has, adminOnly bool
+	}{
+		{release: "v1.6.0", name: MachineConfigs, has: true, adminOnly: true},
+		{release: "v1.6.0", name: Nodenames, has: true},
+		{release: "v1.7.7", name: Disks},
+		{release: "v1.8.0", name: Disks, has: true},
+		{release: "v1.8.0", name: VolumeConfigs, has: true, adminOnly: true},
+		{release: "v1.9.5", name: BlockSymlinks},
+		{release: "v1.10.0", name: BlockSymlinks, has: true},
+		{release: "v1.12.8", name: KubeletSpecs, has: true},
+		{release: "v1.12.9", name: KubeletSpecs, has: true, adminOnly: true},
+		{release: "v1.13.3", name: KubeletSpecs, has: true},
+		{release: "v1.13.4", name: KubeletSpecs, has: true, adminOnly: true},
+		{release: "v1.14.0-rc.1", name: KubeletSpecs, has: true, adminOnly: true},
+		{release: "v1.14.0", name: "Others.talos.dev"},
+	} {
+		has, adminOnly := release(t, tt.release).Resource(tt.name)
+		if has != tt.has || adminOnly != tt.adminOnly {
+			t.Errorf("%s, %s: there %v, for os:admin only %v", tt.release, tt.name, has, adminOnly)
+		}
+	}
+}
+
+func TestHasDocument(t *testing.T) {
+	for _, tt := range []struct {
+		release, kind string
+		has, known    bool
+	}{
+		{release: "v1.9.5", kind: "UserVolumeConfig", known: true},
+		{release: "v1.10.0", kind: "UserVolumeConfig", has: true, known: true},
+		{release: "v1.13.9", kind: "KubeletConfig", known: true},
+		{release: "v1.14.0-rc.1", kind: "KubeletConfig", has: true, known: true},
+		{release: "v1.14.0", kind: "NoSuchConfig"},
+	} {
+		if has, known := release(t, tt.release).HasDocument(tt.kind); has != tt.has || known != tt.known {
+			t.Errorf("%s, %s: there %v, known %v", tt.release, tt.kind, has, known)
+		}
+	}
+}
+
+func release(t *testing.T, s string) Release {
+	t.Helper()
+	r, err := Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talosrelease
+
+// Fact is something that holds on some releases and not on others: Release.Has asks for it.
+type Fact int
+
+// The facts. The table has their releases and sources.
+const (
+	_ Fact = iota
+	// UserVolumes: the document UserVolumeConfig, whose volumes are mounted below /var/mnt, where the kubelet sees them
+	// without an extraMount.
+	UserVolumes
+	// RawVolumes: the document RawVolumeConfig, a partition without a file system.
+	RawVolumes
+	// VolumeTypes: a user volume can be a directory or a whole disk, not only a partition.
+	VolumeTypes
+	// StoredConfig: the configuration on a node's disk can be read beside the one in force, as the resource "persistent".
+	// Without it a staged configuration cannot be seen.
+	StoredConfig
+	// StaleTokens: after a kubelet restart, what the kubelet mounts no longer reaches running pods.
+	StaleTokens
+	// KubernetesDocuments: new clusters get their Kubernetes settings as documents, KubeletConfig among them, which machinery v1.13
+	// cannot load.
+	KubernetesDocuments
+	// RefusesFragments: a configuration without a v1alpha1 document is refused with a hint to patch.
+	RefusesFragments
+	// ConfigAsText: the configuration's resource says by an annotation that its YAML form is one string.
+	ConfigAsText
+	// NeverReboots: a configuration is put in force without a reboot, and none can ask for one.
+	NeverReboots
+	// RefusesConcurrentApply: a configuration that comes while another one is being applied is refused. Before, it waits.
+	RefusesConcurrentApply
+	// IsolatesWorkloads: new clusters run the kubelet in a PID namespace of its own, so that the service's events count
+	// its process differently from the node.
+	IsolatesWorkloads
+	// ProcessLabels: the list of processes has their SELinux labels.
+	ProcessLabels
+	// DiskIdentities: the storage service's list of disks has WWIDs and UUIDs.
+	DiskIdentities
+	// MissingFileIsNotFound: reading a file that is not there ends in the code NotFound. Before, in Unknown.
+	MissingFileIsNotFound
+)
+
+// facts is the table.
+var facts = map[Fact]struct {
+	when   []span
+	source string
+}{
+	UserVolumes:            {from(10), "commit 664fa3697; pkg/machinery/config/types/block"},
+	RawVolumes:             {from(11), "pkg/machinery/config/types/block"},
+	VolumeTypes:            {from(12), "pkg/machinery/config/types/block"},
+	StoredConfig:           {from(10), `resource MachineConfig "persistent"`},
+	StaleTokens:            {[]span{{number{13, 0}, number{13, 3}}}, "siderolabs/talos#13352, fixed by commit 0edabd29c"},
+	KubernetesDocuments:    {from(14), "pkg/machinery/config/types/k8s"},
+	RefusesFragments:       {from(11), "v1alpha1_server.go, ApplyConfiguration"},
+	ConfigAsText:           {from(12), "annotation talos.dev/yaml-spec; cmd/talosctl/cmd/talos/patch.go"},
+	NeverReboots:           {from(14), "v1alpha1_server.go, ApplyConfiguration; until then v1alpha1_runtime.go, CanApplyImmediate"},
+	RefusesConcurrentApply: {from(14), "v1alpha1_server.go, ApplyConfiguration"},
+	IsolatesWorkloads:      {from(14), "document SecurityProfileConfig, workloadIsolation"},
+	ProcessLabels:          {from(8), "api/machine/machine.proto, ProcessInfo"},
+	DiskIdentities:         {from(8), "StorageService, Disks"},
+	MissingFileIsNotFound:  {from(9), "MachineService, Read"},
+}
+
+// documents are the v1 minors that first had the kinds of documents, from pkg/machinery/config/types.
+var documents = map[uint][]string{
+	5:  {"SideroLinkConfig", "EventSinkConfig", "KmsgLogConfig", "NetworkDefaultActionConfig", "NetworkRuleConfig"},
+	7:  {"ExtensionServiceConfig", "TrustedRootsConfig", "WatchdogTimerConfig"},
+	8:  {"VolumeConfig"},
+	9:  {"KubespanEndpointsConfig", "PCIDriverRebindConfig"},
+	10: {"UserVolumeConfig", "EthernetConfig"},
+	11: {"RawVolumeConfig", "ExistingVolumeConfig", "SwapVolumeConfig", "ZswapConfig"},
+	12: {"HostnameConfig", "ResolverConfig", "TimeSyncConfig", "RegistryMirrorConfig", "RegistryAuthConfig", "RegistryTLSConfig", "LinkConfig", "OOMConfig"},
+	13: {"ExternalVolumeConfig", "EnvironmentConfig"},
+	14: {
+		"KubeletConfig", "DiscoveryIdentityConfig", "DiscoveryServiceConfig", "UnattendedInstallConfig", "FilesystemTrimConfig",
+		"FilesystemScrubConfig", "SecurityProfileConfig", "KubeClusterConfig", "KubeNodeConfig", "KubeNetworkConfig",
+		"KubeAPIServerCAConfig", "KubePrismConfig", "KubeTalosAPIAccessConfig", "UdevRulesConfig", "LVMVolumeGroupConfig",
+		"LVMLogicalVolumeConfig", "RAIDArrayConfig",
+	},
+}
+
+// HasDocument reports whether the release has a kind of document, and whether this package knows the kind.
+func (r Release) HasDocument(kind string) (has, known bool) {
+	minor, known := firstWith(kind)
+	return known && r.since(minor, 0), known
+}
+
+func firstWith(kind string) (minor uint, known bool) {
+	for minor, kinds := range documents {
+		for _, k := range kinds {
+			if k == kind {
+				return minor, true
+			}
+		}
+	}
+	return 0, false
+}
