@@ -145,6 +145,30 @@ func TestRoomsThatDecideReachNothing(t *testing.T) {
 	}
 }
 
+// apart are rooms that must not import others: who observes does not know what is decided.
+var apart = map[string][]string{
+	"pkg/observe": {"pkg/cluster", "pkg/doctor", "pkg/layout", "pkg/link", "pkg/rollout"},
+}
+
+func TestRoomsThatAreApart(t *testing.T) {
+	seen := 0
+	for _, p := range packages(t) {
+		others, listed := apart[p.room()]
+		if !listed {
+			continue
+		}
+		seen++
+		for _, i := range p.Imports {
+			if slices.ContainsFunc(others, func(other string) bool { return in(i, module+other) }) {
+				t.Errorf("%s imports %s", p.room(), i)
+			}
+		}
+	}
+	if seen != len(apart) {
+		t.Errorf("%d of the rooms exist, want %d", seen, len(apart))
+	}
+}
+
 // leaves import nothing of this module but what is listed.
 var leaves = map[string][]string{
 	"internal/failure": nil,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -25,6 +26,7 @@ func (c *Cluster) Diagnose(ctx context.Context, d Diagnosis) (*snapshot.Snapshot
 	r := d.Request
 	r.ProvisionerNamespace, r.DaemonSet = c.options.Namespace, c.options.DaemonSet
 	r.Limit, r.Timeout, r.Exec = c.options.Concurrency, c.options.NodeTimeout, true
+	r.Events, r.LogLine = doctor.EventReasons(), doctor.LogTells
 	if c.talos != nil {
 		r.Kubelet = func(m snapshot.Machine) observe.TalosNode { return c.talos.Node(m) }
 	}

@@ -221,25 +221,5 @@ func duration(d time.Duration) string {
 // oneLine makes a message one line of a bearable length.
 func oneLine(message string) string {
 	const longest = 400
-	return Shorten(strings.Join(strings.Fields(message), " "), longest)
-}
-
-// gap stands for what Shorten has left out.
-const gap = " … "
-
-// Shorten leaves out the middle of a text that has more characters than most: what it is about is at its head, and the cause, the
-// larger part of what is kept, at its end.
-func Shorten(text string, most int) string {
-	runes := []rune(text)
-	if len(runes) <= most {
-		return text
-	}
-	kept := max(0, most-len([]rune(gap)))
-	head := kept / 3
-	return string(runes[:head]) + gap + string(runes[len(runes)-(kept-head):])
-}
-
-// shortened tells a text of which something was left out; older snapshots have texts without their end.
-func shortened(text string) bool {
-	return strings.Contains(text, gap) || strings.HasSuffix(text, "…")
+	return snapshot.Shorten(strings.Join(strings.Fields(message), " "), longest)
 }

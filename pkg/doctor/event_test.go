@@ -158,12 +158,12 @@ func TestShorten(t *testing.T) {
 	const cause = "/dev/vdf is apparently in use by the system; will not make a filesystem here!"
 	for name, text := range map[string]string{"ascii": paths, "other": strings.Repeat("é", 900), "blanks": strings.Repeat("a ", 900)} {
 		got := oneLine("local: failed to mount device /dev/vdf at " + text + " output:(" + cause + "\n)")
-		if !strings.HasPrefix(got, "local: failed to mount device /dev/vdf at ") || !strings.HasSuffix(got, cause+" )") || len([]rune(got)) != 400 || !shortened(got) {
+		if !strings.HasPrefix(got, "local: failed to mount device /dev/vdf at ") || !strings.HasSuffix(got, cause+" )") || len([]rune(got)) != 400 || !snapshot.Shortened(got) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
 	for _, text := range []string{"", "short", strings.Repeat("é", 400)} {
-		if got := oneLine(text); got != text || shortened(got) {
+		if got := oneLine(text); got != text || snapshot.Shortened(got) {
 			t.Errorf("%q became %q", text, got)
 		}
 	}

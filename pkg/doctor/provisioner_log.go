@@ -169,7 +169,7 @@ func (c complaint) over(lines []string, all []complaint) bool {
 	}
 	newer := -1
 	for _, other := range all {
-		if other.at <= c.at || !other.look || other.class != c.class || shortened(other.line) {
+		if other.at <= c.at || !other.look || other.class != c.class || snapshot.Shortened(other.line) {
 			continue
 		}
 		if other.path == c.path {

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -67,7 +68,7 @@ func TestLinesThatTellOfCleaningAreKept(t *testing.T) {
 		`I1130 10:00:00.000003       1 cache.go:1] Updated pv "local-pv-x" to cache`,
 		`I1130 10:00:00.000004       1 discovery.go:420] Created PV "local-pv-y" for volume at "/p/y"`,
 	}, "\n")
-	if got := errorLines(log); len(got) != 4 || strings.Contains(strings.Join(got, "\n"), "cache.go") {
+	if got := errorLines(log, doctor.LogTells); len(got) != 4 || strings.Contains(strings.Join(got, "\n"), "cache.go") {
 		t.Errorf("%q", got)
 	}
 }

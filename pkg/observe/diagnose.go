@@ -53,6 +53,11 @@ type DiagnoseRequest struct {
 	// KubeletProbe, if set, looks through the eyes of the kubelets of which Talos does not tell
 	// what they see. It makes something in the cluster for that, and takes it away.
 	KubeletProbe KubeletProber
+	// Events are the reasons of the events that are kept. Others may say what has no place in a file that people send around: the
+	// answer of a pod's failed probe, for one.
+	Events []string
+	// LogLine, if set, reports whether a line of a provisioner's log is kept that is neither a warning nor an error.
+	LogLine func(string) bool
 	// Limit is how many nodes are looked at, and how many requests are made, at once; 0
 	// is no limit. Timeout is each look's own; 0 is none.
 	Limit   int

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -128,6 +129,7 @@ func event(kind, space, name, uid, reason string) *corev1.Event {
 
 func diagnose(t *testing.T, s *apiServer, r DiagnoseRequest) *snapshot.Snapshot {
 	t.Helper()
+	r.Events, r.LogLine = doctor.EventReasons(), doctor.LogTells
 	got, err := (&Collector{Client: s.client(t)}).Diagnose(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -30,19 +29,12 @@ var kinds = map[string]string{
 // starting is the reason of a kubelet's event about its own start.
 const starting = "Starting"
 
-// kept tells whether an event is of use: a diagnosis reads it, or it tells when a kubelet
-// started. Others may say what has no place in a file that people send around: the answer
-// of a pod's failed probe, for one.
-func kept(reason string) bool {
-	return reason == starting || slices.Contains(doctor.EventReasons(), reason)
-}
-
-// eventOf projects an event; false if it is of no use to a diagnosis, or about something
+// eventOf projects an event; false if it has none of the reasons and does not tell when a kubelet started, or is about something
 // that no snapshot has.
 // An event of events.k8s.io looks here as if its old fields were not set.
-func eventOf(e *corev1.Event) (snapshot.Event, bool) {
+func eventOf(e *corev1.Event, reasons []string) (snapshot.Event, bool) {
 	kind, ok := kinds[e.InvolvedObject.Kind]
-	if !ok || !kept(e.Reason) {
+	if !ok || e.Reason != starting && !slices.Contains(reasons, e.Reason) {
 		return snapshot.Event{}, false
 	}
 	event := snapshot.Event{
@@ -182,7 +174,7 @@ func (d *diagnosis) listEvents(ctx context.Context, l eventList, f func(snapshot
 	return items(ctx, metav1.ListOptions{FieldSelector: l.selector}, func(o metav1.ListOptions) (runtime.Object, error) {
 		return d.Client.CoreV1().Events(l.namespace).List(ctx, o)
 	}, func(e *corev1.Event) {
-		if event, ok := eventOf(e); ok {
+		if event, ok := eventOf(e, d.request.Events); ok {
 			f(event)
 		}
 	})

@@ -254,10 +254,10 @@ func TestErrorLines(t *testing.T) {
 		"levels":         {"I1123 02:00:00.000002       1 a.go:1] fine\nW1123 02:00:00.000002       1 a.go:1] hm\nF1123 02:00:00.000002       1 a.go:1] dead\n", []string{"W1123 02:00:00.000002       1 a.go:1] hm", "F1123 02:00:00.000002       1 a.go:1] dead"}},
 		"no klog":        {"Error: x\ngoroutine 1 [running]:\nE1123 is a name\n", []string{}},
 		"the same again": {"E1123 02:00:00.000002       1 d.go:1] x\n" + head + "y\nE1123 02:00:10.000002       1 d.go:1] x\n", []string{head + "y", "E1123 02:00:10.000002       1 d.go:1] x"}},
-		"long":           {head + long + ": the cause", []string{doctor.Shorten(head+long+": the cause", logLine)}},
+		"long":           {head + long + ": the cause", []string{snapshot.Shorten(head+long+": the cause", logLine)}},
 		"many":           {strings.Join(many, "\n"), many[5:]},
 	} {
-		got := errorLines(c.log)
+		got := errorLines(c.log, doctor.LogTells)
 		if !slices.Equal(got, c.want) || got == nil {
 			t.Errorf("%s: %q\nwant %q", name, got, c.want)
 		}

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -294,7 +293,7 @@ func (d *diagnosis) readLogsOf(ctx context.Context, of installation, down map[st
 			text, err = kube.Raw(d.Client.CoreV1().Pods(l.pod.Namespace).GetLogs(l.pod.Name, l.options).Do(ctx))
 			return err
 		})
-		l.lines, l.err = errorLines(string(text)), failure.Wrap(err, fmt.Sprintf("the log of pod %q", key(l.pod.Namespace, l.pod.Name)), "")
+		l.lines, l.err = errorLines(string(text), d.request.LogLine), failure.Wrap(err, fmt.Sprintf("the log of pod %q", key(l.pod.Namespace, l.pod.Name)), "")
 		return l
 	})
 	for _, l := range logs {
@@ -331,19 +330,18 @@ func logOptions(container string, pod *corev1.Pod) *corev1.PodLogOptions {
 // line, "]", message (k8s.io/klog, klog.go).
 var klogLine = regexp.MustCompile(`^[EWFI]\d{4} [0-9:.]+ +\d+ [^]]*\] `)
 
-// errorLines are the lines of a log that tell of warnings and errors, and those that a diagnosis
-// reads beside them, in their order; of
+// errorLines are the lines of a log that tell of warnings and errors, and those that are to be kept beside them, in their order; of
 // those that say the same the last one. The provisioner repeats itself every 10 seconds.
-func errorLines(text string) []string {
+func errorLines(text string, keep func(string) bool) []string {
 	kept := []string{}
 	said := make(map[string]bool)
 	for _, line := range slices.Backward(strings.Split(text, "\n")) {
 		head := klogLine.FindString(line)
-		if head == "" || line[0] == 'I' && !doctor.LogTells(line) || said[line[len(head):]] {
+		if head == "" || line[0] == 'I' && (keep == nil || !keep(line)) || said[line[len(head):]] {
 			continue
 		}
 		said[line[len(head):]] = true
-		if kept = append(kept, doctor.Shorten(strings.ToValidUTF8(line, "\uFFFD"), logLine)); len(kept) == logKept {
+		if kept = append(kept, snapshot.Shorten(strings.ToValidUTF8(line, "\uFFFD"), logLine)); len(kept) == logKept {
 			break
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -194,7 +195,7 @@ func TestEventOf(t *testing.T) {
 		// It quotes what the pod answered.
 		"a failed probe": {corev1.Event{InvolvedObject: pod, Reason: "Unhealthy", Message: "HTTP probe failed: token=abc"}, snapshot.Event{}, false},
 	} {
-		if got, ok := eventOf(&c.event); ok != c.ok || !reflect.DeepEqual(got, c.want) {
+		if got, ok := eventOf(&c.event, doctor.EventReasons()); ok != c.ok || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v\nwant %+v", name, got, ok, c.want)
 		}
 	}
