@@ -285,9 +285,33 @@ func talosVolumeFailed(s *Subject) Verdict {
 		if v.Phase != "failed" || !forPods(v) {
 			f.Severity = Warning
 		}
+		s.nothingExists(v, &f)
 		all = append(all, f)
 	}
 	return found(all...)
+}
+
+// nothingExists says why an existing volume is missing, which Talos does not: it makes none, and sizes play no part
+// (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, v1.11 to v1.14).
+func (s *Subject) nothingExists(v snapshot.TalosVolume, f *Finding) {
+	if !strings.HasPrefix(v.ID, "e-") || v.Problem != "" {
+		return
+	}
+	f.Because = "Talos makes no existing volume: it waits for one that the selector of its document matches"
+	if v.Phase == "missing" { // All devices are known.
+		f.Severity = Error
+	}
+	f.Fix[0] = Step{Text: "compare what its document asks for with the volumes that there are:", Command: shell.Command("talosctl", "-n", address(s.Node), "get", "discoveredvolumes")}
+	at := slices.IndexFunc(value(s.Node.Selections), func(selection snapshot.Selection) bool { return selection.ID() == v.ID })
+	if at < 0 {
+		return
+	}
+	switch selection := value(s.Node.Selections)[at]; {
+	case selection.Problem != "":
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: the selector of %s %s: %s", s.Node.Name, selection.Kind, selection.Name, oneLine(selection.Problem)))
+	case len(selection.Volumes) == 0:
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s %s matches no volume, match: %s", s.Node.Name, selection.Kind, selection.Name, oneLine(selection.Match)))
+	}
 }
 
 func sameMountpoint(s *Subject) Verdict {

@@ -113,6 +113,26 @@ func hostCases() []nodeCase {
 		{"something else on the disk", "TD0303", func(w world) {
 			w.talosVolume(snapshot.TalosVolume{ID: "/dev/vdx-1", Phase: "failed", Problem: "filesystem type mismatch: vfat != xfs"})
 		}, OutcomeFinding, []string{"only if its data is not needed", "wipe disk"}},
+		{"an existing volume that nothing is", "TD0303", func(w world) {
+			w.existing("data", `volume.partition_label == "DATA"`)
+			w.talosVolume(snapshot.TalosVolume{ID: "e-data", Type: "partition", Phase: "missing"})
+		}, OutcomeFinding, []string{`error[TD0303]: Talos volume "e-data" on w-4 is missing`, "makes no existing volume", "w-4: ExistingVolumeConfig data matches no volume, match: volume.partition_label", "path: /var/mnt/data", "$ talosctl -n 10.0.0.14 get discoveredvolumes"}},
+		{"an existing volume before all devices are known", "TD0303", func(w world) {
+			w.existing("data", `volume.partition_label == "DATA"`)
+			w.talosVolume(snapshot.TalosVolume{ID: "e-data", Type: "partition", Phase: "waiting"})
+		}, OutcomeFinding, []string{"warning[TD0303]", "is waiting", "matches no volume"}},
+		{"an existing volume whose selector is not understood", "TD0303", func(w world) {
+			w.existing("data", `volume.mood == "fine"`).Problem = "undefined field 'mood'"
+			w.talosVolume(snapshot.TalosVolume{ID: "e-data", Type: "partition", Phase: "missing"})
+		}, OutcomeFinding, []string{"error[TD0303]", "undefined field 'mood'"}},
+		{"an existing volume that Talos says more of", "TD0303", func(w world) {
+			w.existing("data", `disk.serial == "A"`, "vdf")
+			w.talosVolume(snapshot.TalosVolume{ID: "e-data", Type: "partition", Phase: "failed", Problem: "filesystem type mismatch"})
+		}, OutcomeFinding, []string{"error[TD0303]", "filesystem type mismatch", "only if its data is not needed"}},
+		{"an existing volume of a configuration that was not read", "TD0303", func(w world) {
+			w.reader()
+			w.talosVolume(snapshot.TalosVolume{ID: "e-data", Type: "partition", Phase: "missing"})
+		}, OutcomeFinding, []string{"error[TD0303]", "makes no existing volume"}},
 		{"ready", "TD0303", func(w world) { w.talosVolume(snapshot.TalosVolume{ID: "u-data", Phase: "ready"}) }, OutcomeOK, nil},
 		{"the system's waits", "TD0303", func(w world) { w.talosVolume(snapshot.TalosVolume{ID: "IMAGECACHE", Phase: "waiting"}) }, OutcomeOK, nil},
 		{"not read", "TD0303", func(w world) { w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer") }, OutcomeUnknown, []string{"no answer"}},

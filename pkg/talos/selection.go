@@ -3,9 +3,9 @@
 package talos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/google/cel-go/cel"
@@ -24,8 +24,8 @@ const (
 	maxCost       = 1_000_000
 )
 
-// Select tells which of the node's disks each selector matches, by the CEL environment in which Talos
-// evaluates it. os:reader may ask.
+// Select tells which of the node's disks each selector matches, of an existing volume which of the volumes that Talos discovered, by the
+// CEL environments in which Talos evaluates them. os:reader may ask.
 func (n *Node) Select(ctx context.Context, selectors []mounts.Selector) ([]snapshot.Selection, error) {
 	selections := []snapshot.Selection{}
 	switch {
@@ -34,13 +34,23 @@ func (n *Node) Select(ctx context.Context, selectors []mounts.Selector) ([]snaps
 	case len(selectors) > maxSelectors:
 		return nil, fail(ErrAnswer, fmt.Sprintf("%s has %d volumes with a selector, more than %d", configNoun, len(selectors), maxSelectors), "", "")
 	}
-	disks := make(map[string]*block.DiskSpec)
-	if err := list(ctx, n, blockKind(talosrelease.Disks), func(id string, s *block.DiskSpec) { disks[id] = s }); err != nil {
+	var from candidates
+	err := list(ctx, n, blockKind(talosrelease.Disks), func(id string, s *block.DiskSpec) { from.disks = append(from.disks, named[block.DiskSpec]{id, s}) })
+	if err != nil {
 		return nil, err
 	}
 	system, err := n.systemDisk(ctx)
 	if err != nil && system.Value == nil && system.Problem != noSystemDisk {
 		return nil, err
+	}
+	from.system = system.Value
+	if slices.ContainsFunc(selectors, mounts.Selector.Existing) {
+		err := list(ctx, n, blockKind(talosrelease.DiscoveredVolumes), func(id string, s *block.DiscoveredVolumeSpec) {
+			from.volumes = append(from.volumes, named[block.DiscoveredVolumeSpec]{id, s})
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	left := uint64(maxCost)
 	for _, s := range selectors {
@@ -48,10 +58,14 @@ func (n *Node) Select(ctx context.Context, selectors []mounts.Selector) ([]snaps
 		matcher, err := newMatcher(s)
 		if err == nil {
 			selection.NamesSystemDisk = matcher.namesSystemDisk
-			selection.Disks, err = matcher.among(ctx, disks, system.Value, &left)
+			if s.Existing() {
+				selection.Volumes, err = matcher.among(ctx, from.ofVolume(), &left)
+			} else {
+				selection.Disks, err = matcher.among(ctx, from.ofDisk(s), &left)
+			}
 		}
 		if err != nil {
-			selection.Disks, selection.Problem = nil, brief(err.Error())
+			selection.Disks, selection.Volumes, selection.Problem = nil, nil, brief(err.Error())
 		}
 		selections = append(selections, selection)
 	}
@@ -61,13 +75,14 @@ func (n *Node) Select(ctx context.Context, selectors []mounts.Selector) ([]snaps
 // matcher is a selector that is ready to be evaluated.
 type matcher struct {
 	program         cel.Program
-	whole           bool
+	existing        bool
 	namesSystemDisk bool
 }
 
 const (
 	variableDisk       = "disk"
 	variableSystemDisk = "system_disk"
+	variableVolume     = "volume"
 )
 
 func newMatcher(s mounts.Selector) (m matcher, err error) {
@@ -75,6 +90,9 @@ func newMatcher(s mounts.Selector) (m matcher, err error) {
 		return m, fmt.Errorf("the expression is longer than %d bytes", maxExpression)
 	}
 	env := celenv.DiskLocator()
+	if s.Existing() {
+		env = celenv.VolumeLocator()
+	}
 	ast, issues := env.Compile(s.Match)
 	if err := issues.Err(); err != nil {
 		return m, err
@@ -85,25 +103,71 @@ func newMatcher(s mounts.Selector) (m matcher, err error) {
 	for _, reference := range ast.NativeRep().ReferenceMap() {
 		m.namesSystemDisk = m.namesSystemDisk || reference.Name == variableSystemDisk
 	}
-	m.whole = s.Whole()
+	m.existing = s.Existing()
 	m.program, err = env.Program(ast, cel.CostLimit(maxCost), cel.InterruptCheckFrequency(1000))
 	return m, err
 }
 
-// among are the names of the disks that match, sorted. What it costs is taken from left.
-func (m matcher) among(ctx context.Context, disks map[string]*block.DiskSpec, system *string, left *uint64) ([]string, error) {
-	var matching []string
-	for _, id := range slices.Sorted(maps.Keys(disks)) {
-		if disks[id].GetReadonly() { // Talos passes them by.
+// named is a resource with its ID.
+type named[T any] struct {
+	id   string
+	spec *T
+}
+
+// candidates are what a selector can match, in the order of their IDs, which is Talos's too.
+type candidates struct {
+	disks   []named[block.DiskSpec]
+	system  *string
+	volumes []named[block.DiscoveredVolumeSpec]
+}
+
+// candidate is one of them, as an expression knows it.
+type candidate struct {
+	id        string
+	variables map[string]any
+}
+
+// ofDisk are the disks that a volume can be made on.
+func (c candidates) ofDisk(s mounts.Selector) []candidate {
+	var all []candidate
+	for _, d := range c.disks {
+		if d.spec.GetReadonly() { // Talos passes them by.
 			continue
 		}
-		variables := map[string]any{variableDisk: disks[id]}
+		variables := map[string]any{variableDisk: d.spec}
 		// For a whole disk the selector is the volume's locator, and that knows the disk alone
 		// (Talos v1.12 to v1.14; siderolabs/talos#13301).
-		if !m.whole && system != nil {
-			variables[variableSystemDisk] = id == *system
+		if !s.Whole() && c.system != nil {
+			variables[variableSystemDisk] = d.id == *c.system
 		}
-		out, details, err := m.program.ContextEval(ctx, variables)
+		all = append(all, candidate{d.id, variables})
+	}
+	return all
+}
+
+// ofVolume are the volumes that can be an existing one: whole disks and partitions, each with the disk that it is on, if Talos has a Disk of
+// it (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, Talos v1.11 to v1.14).
+func (c candidates) ofVolume() []candidate {
+	disks := make(map[string]*block.DiskSpec, len(c.disks))
+	for _, d := range c.disks {
+		disks[d.spec.GetDevPath()] = d.spec
+	}
+	all := make([]candidate, 0, len(c.volumes))
+	for _, v := range c.volumes {
+		variables := map[string]any{variableVolume: v.spec}
+		if d := disks[cmp.Or(v.spec.GetParentDevPath(), v.spec.GetDevPath())]; d != nil {
+			variables[variableDisk] = d
+		}
+		all = append(all, candidate{v.id, variables})
+	}
+	return all
+}
+
+// among are the IDs of those that match, in their order. What it costs is taken from left.
+func (m matcher) among(ctx context.Context, candidates []candidate, left *uint64) ([]string, error) {
+	var matching []string
+	for _, c := range candidates {
+		out, details, err := m.program.ContextEval(ctx, c.variables)
 		if details != nil && details.ActualCost() != nil {
 			spent := *details.ActualCost()
 			if spent >= *left {
@@ -111,11 +175,14 @@ func (m matcher) among(ctx context.Context, disks map[string]*block.DiskSpec, sy
 			}
 			*left -= spent
 		}
-		if err != nil {
-			return nil, fmt.Errorf("it fails on %s: %w", id, err)
+		switch {
+		case err != nil && m.existing && len(matching) > 0:
+			continue // Talos ends at the first that matches.
+		case err != nil:
+			return nil, fmt.Errorf("it fails on %s: %w", c.id, err)
 		}
 		if matches, ok := out.Value().(bool); ok && matches {
-			matching = append(matching, id)
+			matching = append(matching, c.id)
 		}
 	}
 	return matching, nil

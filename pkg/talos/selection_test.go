@@ -3,10 +3,12 @@
 package talos
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
 
+	res "github.com/siderolabs/talos/pkg/machinery/resources/block"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
@@ -85,5 +87,57 @@ func TestSelectIsBounded(t *testing.T) {
 	}
 	if got, err := node.Select(deadline(t), nil); err != nil || got == nil || len(got) != 0 {
 		t.Error(got, err)
+	}
+}
+
+// TestSelectVolumes has existing volumes and swap chosen as Talos chooses: the first among what it discovered, and the disks.
+func TestSelectVolumes(t *testing.T) {
+	n := start(t, talostest.Options{Profile: talostest.V114})
+	discover := func(id string, spec res.DiscoveredVolumeSpec) {
+		v := res.NewDiscoveredVolume(res.NamespaceName, id)
+		*v.TypedSpec() = spec
+		v.TypedSpec().DevPath = "/dev/" + id
+		if spec.Parent != "" {
+			v.TypedSpec().ParentDevPath = "/dev/" + spec.Parent
+		}
+		if err := n.State().Create(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	discover("vdb1", res.DiscoveredVolumeSpec{Type: "partition", Parent: "vdb", Name: "xfs", PartitionLabel: "MY-DATA", PartitionIndex: 1})
+	discover("vdc1", res.DiscoveredVolumeSpec{Type: "partition", Parent: "vdc", Name: "xfs", PartitionLabel: "MY-DATA", PartitionIndex: 1})
+	discover("zram0", res.DiscoveredVolumeSpec{Type: "disk", Name: "xfs", Label: "odd"}) // Of which there is no Disk.
+	node := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}}).Node(machineOf(n.Name(), "127.0.0.1"))
+	for name, c := range map[string]struct {
+		kind, match    string
+		disks, volumes []string
+		problem        string
+	}{
+		"a partition, as in the article":      {match: `volume.partition_index == 1u && disk.serial == "talos-disk-b"`, volumes: []string{"vdb1"}},
+		"by a label that two have":            {match: `volume.partition_label == "MY-DATA"`, volumes: []string{"vdb1", "vdc1"}},
+		"a whole disk":                        {match: `disk.serial == "talos-disk-g"`, volumes: []string{"vdg"}},
+		"a disk and what is on it":            {match: `disk.serial == "talos-disk-b"`, volumes: []string{"vdb", "vdb1"}},
+		"by the size of the disk":             {match: `volume.name == "xfs" && disk.size == 10u * GiB`, volumes: []string{"vdb1", "vdc1"}},
+		"none":                                {match: `volume.partition_label == "OTHER"`},
+		"one without a disk":                  {match: `volume.label == "odd"`, volumes: []string{"zram0"}},
+		"none, with one that has no disk":     {match: `disk.serial == "other"`, problem: "it fails on zram0: no such attribute(s): disk"},
+		"a system disk, which nobody told of": {match: `volume.name == "xfs" && !system_disk`, problem: "undeclared reference to 'system_disk'"},
+		"a field that a volume does not have": {match: `volume.serial == "x"`, problem: "undefined field 'serial'"},
+		"swap":                                {kind: "SwapVolumeConfig", match: `disk.size == 10u * GiB && !system_disk`, disks: []string{"vdb", "vdc"}},
+		"swap of a volume":                    {kind: "SwapVolumeConfig", match: `volume.label == "odd"`, problem: "undeclared reference to 'volume'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := mounts.Selector{Kind: cmp.Or(c.kind, "ExistingVolumeConfig"), Name: "data", Type: "partition", Match: c.match}
+			got, err := node.Select(deadline(t), []mounts.Selector{s})
+			if err != nil || len(got) != 1 {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			if !slices.Equal(got[0].Disks, c.disks) || !slices.Equal(got[0].Volumes, c.volumes) {
+				t.Errorf("%+v", got[0])
+			}
+			if (c.problem == "") != (got[0].Problem == "") || !strings.Contains(got[0].Problem, c.problem) {
+				t.Errorf("problem %q", got[0].Problem)
+			}
+		})
 	}
 }
