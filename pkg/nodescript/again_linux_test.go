@@ -3,6 +3,7 @@
 package nodescript
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,8 +21,12 @@ func TestScriptLooksAgain(t *testing.T) {
 			b.expect(what, b.do(b.link(seen, b.dirs[0], "vdb", "/dev/vdb")), want)
 		}
 		seen := b.seen("vdb")
-		if o := seen.Objections(); len(o) != 1 || o[0].Reason != disk.Loop {
-			t.Errorf("against an empty disk: %v", o)
+		against := seen.Objections()
+		if b.shell == "busybox sh" { // Its own mke2fs, which goes before the real one, cannot tell whether the disk is busy.
+			against = slices.DeleteFunc(against, func(o disk.Objection) bool { return o.Reason == disk.NotChecked })
+		}
+		if len(against) != 1 || against[0].Reason != disk.Loop {
+			t.Errorf("against an empty disk: %v", against)
 		}
 		d.Write(4096, []byte("x"))
 		again("data in the first MiB since then", seen, fingerprint)

@@ -25,12 +25,17 @@ type Look struct {
 // Argv is the command that reads Input and runs the script in it. Its arguments are data. The script reaches the node on standard
 // input, followed by the words of the steps, a line each, so that neither is bounded by what proxies let pass in a URL.
 func (l Look) Argv() []string {
-	const read = `n=$1; shift; script=$(head -c "$n"); eval "$script"`
+	// Only the shell's own read is sure to take no more than its line: head -c of busybox fills a buffer, and what follows the script is
+	// lost in it. A script that was cut on its way does not run.
+	const read = `n=$1 script=; shift
+while [ "$n" -gt 0 ] && IFS= read -r line; do script=$script$line"
+"; n=$((n - 1)); done
+[ "$n" -eq 0 ] && eval "$script"`
 	name := "talosdisk-look"
 	if l.StepsFollow {
 		name = linkName
 	}
-	return append([]string{"/bin/sh", "-c", read, name, strconv.Itoa(len(Script()))}, l.args()...)
+	return append([]string{"/bin/sh", "-c", read, name, strconv.Itoa(strings.Count(Script(), "\n"))}, l.args()...)
 }
 
 // args are the arguments of the script. How many volumes there are is one; their paths follow on standard input.

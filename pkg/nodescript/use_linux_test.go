@@ -42,6 +42,13 @@ func TestScriptSeesLoops(t *testing.T) {
 		view := look(t, n, shell, nil, "vd?")
 		for name, want := range map[string][]string{"vdb": {offset}, "vdc": {kubelet}, "vdd": {over}, "vde": nil, "vdf": nil} {
 			d := named(t, view, name)
+			if shell == "busybox sh" && name == "vdc" && slices.Contains(d.MaybeUnder, kubelet) {
+				// Its own losetup, which goes before the real one, does not tell what lies behind a path that is gone.
+				if said := fmt.Sprint(d.Objections()); !strings.Contains(said, "not-checked may be in use, under") || !strings.Contains(said, kubelet) {
+					t.Errorf("against %s: %s", name, said)
+				}
+				continue
+			}
 			if !slices.Equal(d.Under, want) {
 				t.Errorf("%s is under %v, want %v", name, d.Under, want)
 			}
@@ -51,7 +58,9 @@ func TestScriptSeesLoops(t *testing.T) {
 				t.Errorf("%s may be under %v, want %s and not %s", name, d.MaybeUnder, unseen, file)
 			}
 			said := fmt.Sprint(d.Objections())
-			if want != nil && !strings.Contains(said, "in-use is in use: under /dev/"+want[0]) || want == nil && !strings.Contains(said, "not-checked may be in use, under /dev/"+unseen) {
+			switch {
+			case want != nil && !strings.Contains(said, "in-use is in use: under /dev/"+want[0]),
+				want == nil && (!strings.Contains(said, "not-checked may be in use, under /dev/") || !strings.Contains(said, "/dev/"+unseen)):
 				t.Errorf("against %s: %s", name, said)
 			}
 		}

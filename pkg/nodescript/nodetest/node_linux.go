@@ -129,6 +129,9 @@ func (n *Node) Run(shell string, argv []string) string {
 	return out
 }
 
+// patience is how long a command may take that a test waits for.
+const patience = 2 * time.Minute
+
 // Input is what a command reads: First, and when it has printed After, Then.
 type Input struct{ First, After, Then string }
 
@@ -157,6 +160,7 @@ func (n *Node) Output(shell string, argv []string, in Input) (string, error) {
 		case <-stdout.hears:
 			_, _ = io.WriteString(stdin, in.Then)
 		case <-done:
+		case <-time.After(patience): // It waits for what it will never read. Without standard input it ends, and the test sees by what it said.
 		}
 	}()
 	err = cmd.Wait()
