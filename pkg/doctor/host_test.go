@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -138,10 +139,10 @@ func hostCases() []nodeCase {
 		{"not read", "TD0303", func(w world) { w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer") }, OutcomeUnknown, []string{"no answer"}},
 
 		{"one mountpoint", "TD0304", func(w world) {
-			w.kubelet().Config.MachineDisks = append(w.kubelet().Config.MachineDisks, mounts.MachineDisk{Device: "/dev/vdf", Mountpoint: pathVDE + "/"})
+			w.kubelet().Config.MachineDisks = append(w.kubelet().Config.MachineDisks, machineconfig.MachineDisk{Device: "/dev/vdf", Mountpoint: pathVDE + "/"})
 		}, OutcomeFinding, []string{"mounts 2 partitions", "/dev/vde, /dev/vdf", "pod/nginx-pod"}},
 		{"one below the other", "TD0304", func(w world) {
-			w.kubelet().Config.MachineDisks = append(w.kubelet().Config.MachineDisks, mounts.MachineDisk{Device: "/dev/vdf", Mountpoint: pathVDE + "/f"})
+			w.kubelet().Config.MachineDisks = append(w.kubelet().Config.MachineDisks, machineconfig.MachineDisk{Device: "/dev/vdf", Mountpoint: pathVDE + "/f"})
 		}, OutcomeOK, nil},
 		{"os:reader", "TD0304", world.reader, OutcomeUnknown, []string{"os:admin"}},
 
@@ -165,7 +166,7 @@ func hostCases() []nodeCase {
 		{"a volume, by the configuration alone", "TD0306", func(w world) {
 			w.at("/var/mnt/u-data/x")
 			w.node().Talos = snapshot.Unread[snapshot.Talos]("no answer")
-			w.kubelet().Config.UserVolumes = []mounts.UserVolume{{Name: "data", Type: "partition"}}
+			w.kubelet().Config.UserVolumes = []machineconfig.UserVolume{{Name: "data", Type: "partition"}}
 		}, OutcomeFinding, []string{`path "/var/mnt/u-data/x"`}},
 		{"one that is called so", "TD0306", func(w world) {
 			class(w, "hdd").HostDir = "/var/mnt/u-data"

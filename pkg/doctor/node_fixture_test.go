@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -124,7 +125,7 @@ func well(t testing.TB) world {
 			Node: "w-4", Address: "10.0.0.14", Version: talosVersion(t, "v1.13.9"), Ready: true,
 			Config: mounts.Config{
 				Kubelet: true, ExtraMounts: []mounts.ExtraMount{bindMount("/var/lib/disks", "rbind", "rslave", "rw")},
-				MachineDisks: []mounts.MachineDisk{{Device: "/dev/vde", Mountpoint: pathVDE}},
+				MachineDisks: []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: pathVDE}},
 			},
 			View: &mounts.View{
 				PID: 568, Kubelet: mountinfo(t, kubeletOwn+kubeletSlave), Host: mountinfo(t, hostOwn+hostDisk),

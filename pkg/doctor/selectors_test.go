@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -15,7 +15,7 @@ import (
 // selects has the node's configuration choose disks.
 func (w world) selects(volumeType, name, match string, disks ...string) *snapshot.Selection {
 	return w.chooses(snapshot.Selection{
-		Selector: mounts.Selector{Kind: "UserVolumeConfig", Name: name, Type: volumeType, Match: match}, Disks: disks,
+		VolumeSelector: machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: name, Type: volumeType, Match: match}, Disks: disks,
 		NamesSystemDisk: strings.Contains(match, "system_disk"),
 	})
 }
@@ -23,14 +23,14 @@ func (w world) selects(volumeType, name, match string, disks ...string) *snapsho
 // swap has it choose disks for swap.
 func (w world) swap(name, match string, disks ...string) *snapshot.Selection {
 	return w.chooses(snapshot.Selection{
-		Selector: mounts.Selector{Kind: "SwapVolumeConfig", Name: name, Type: "partition", Match: match}, Disks: disks,
+		VolumeSelector: machineconfig.VolumeSelector{Kind: "SwapVolumeConfig", Name: name, Type: "partition", Match: match}, Disks: disks,
 		NamesSystemDisk: strings.Contains(match, "system_disk"),
 	})
 }
 
 // existing has it choose a volume that is there.
 func (w world) existing(name, match string, volumes ...string) *snapshot.Selection {
-	return w.chooses(snapshot.Selection{Selector: mounts.Selector{Kind: "ExistingVolumeConfig", Name: name, Type: "partition", Match: match}, Volumes: volumes})
+	return w.chooses(snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: name, Type: "partition", Match: match}, Volumes: volumes})
 }
 
 func (w world) chooses(selection snapshot.Selection) *snapshot.Selection {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
@@ -96,8 +97,12 @@ func decideCases(t testing.TB) []decideCase {
 		// talos.md 00.14.
 		{name: "bind masks a disk", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.No, message: "leaves out what is mounted at /var/lib/disks/hdd/vde"},
 		{name: "bind masks a disk at the next start", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(slave, hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.Yes, message: "leaves out"},
-		{name: "bind on a parent of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disksDir + "/hdd/vde"}} }), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.Unknown, message: "/var/lib/disks/hdd/vde"},
-		{name: "bind at the mount point of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) { n.Config.MachineDisks = []MachineDisk{{"/dev/vde", disksDir}} }), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, warning: "whether there are any was not seen"},
+		{name: "bind on a parent of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) {
+			n.Config.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir + "/hdd/vde"}}
+		}), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.Unknown, message: "/var/lib/disks/hdd/vde"},
+		{name: "bind at the mount point of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) {
+			n.Config.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir}}
+		}), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, warning: "whether there are any was not seen"},
 		{name: "bind at the mount point of a disk", node: plain(t, current, bind(disksDir+"/hdd/vde", "bind", "rw")).with(admin(slave, hostDisk)), dir: disksDir + "/hdd/vde", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
 		{name: "bind with no disk below", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, "")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
 		{name: "bind, listed", node: plain(t, current, bind(disksDir, "bind", "rw")).with(reader("hdd", "hdd")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, warning: "whether there are any was not seen"},

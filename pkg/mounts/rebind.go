@@ -8,8 +8,6 @@ import (
 	"path"
 	"slices"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 )
 
@@ -22,56 +20,6 @@ func (m ExtraMount) rebound() ExtraMount {
 		}
 	}
 	return m
-}
-
-// rebinds are the letters that make rbind of bind in entries, of which the first many are counted.
-func (t *text) rebinds(which []int, many int) ([]splice, error) {
-	entries := t.entries()
-	if err := plainEntries(entries, which, many, "changed", "replace bind by rbind there"); err != nil {
-		return nil, err
-	}
-	var letters []splice
-	for _, i := range slices.Compact(slices.Sorted(slices.Values(which))) {
-		_, options := child(entries[i], "options")
-		if options == nil {
-			continue
-		}
-		for _, o := range options.Content {
-			if !isBind(o) {
-				continue
-			}
-			at := t.start(o)
-			if o.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
-				at++
-			}
-			letters = append(letters, splice{at, at, "r"}) // Where it is written otherwise, the comparison afterwards refuses it.
-		}
-	}
-	return letters, nil
-}
-
-func isBind(option *yaml.Node) bool { return option.Kind == yaml.ScalarNode && option.Value == "bind" }
-
-// reboundNode is an entry's node as rebinds leaves it.
-func reboundNode(entry *yaml.Node) *yaml.Node {
-	n := *entry
-	n.Content = slices.Clone(entry.Content)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value != "options" {
-			continue
-		}
-		options := *n.Content[i+1]
-		options.Content = slices.Clone(options.Content)
-		for j, o := range options.Content {
-			if isBind(o) {
-				option := *o
-				option.Value = "rbind"
-				options.Content[j] = &option
-			}
-		}
-		n.Content[i+1] = &options
-	}
-	return &n
 }
 
 // rebindable tells whether an entry can get rbind for bind: nothing may come along with it but what the classes have,

@@ -14,10 +14,10 @@ import "github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 // ExtraMount is one entry of machine.kubelet.extraMounts. Talos v1.6 to v1.14
 // hands it to the container runtime as it is, and checks nothing.
 type ExtraMount struct {
-	Destination string   `json:"destination"`
-	Type        string   `json:"type,omitempty"`
-	Source      string   `json:"source,omitempty"`
-	Options     []string `json:"options,omitempty"`
+	Destination string   `json:"destination"       yaml:"destination"`
+	Type        string   `json:"type,omitempty"    yaml:"type,omitempty"`
+	Source      string   `json:"source,omitempty"  yaml:"source,omitempty"`
+	Options     []string `json:"options,omitempty" yaml:"options,omitempty"`
 }
 
 // Mount is one line of a /proc/PID/mountinfo (proc_pid_mountinfo(5)).

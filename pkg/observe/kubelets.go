@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
@@ -22,7 +23,7 @@ type TalosNode interface {
 	Configs(ctx context.Context) (mounts.Configs, error)
 	View(ctx context.Context, dirs []string) (mounts.View, error)
 	// Select tells which of the node's disks selectors match.
-	Select(ctx context.Context, selectors []mounts.Selector) ([]snapshot.Selection, error)
+	Select(ctx context.Context, selectors []machineconfig.VolumeSelector) ([]snapshot.Selection, error)
 }
 
 // Kubelet is one node's kubelet: what the configuration says of it, and what it sees.
@@ -105,7 +106,7 @@ func (k Kubelet) selections(ctx context.Context, talos TalosNode) snapshot.Secti
 	if k.State.ConfigProblem != "" {
 		return snapshot.Unread[[]snapshot.Selection](k.State.ConfigProblem)
 	}
-	selectors, err := mounts.ReadSelectors(k.Configs.Active)
+	selectors, err := machineconfig.ReadVolumeSelectors(k.Configs.Active)
 	if err != nil {
 		return snapshot.Unread[[]snapshot.Selection](err.Error())
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -49,10 +50,10 @@ func (f fakeTalos) View(_ context.Context, dirs []string) (mounts.View, error) {
 	return mounts.View{PID: 7}, f.view
 }
 
-func (f fakeTalos) Select(_ context.Context, selectors []mounts.Selector) ([]snapshot.Selection, error) {
+func (f fakeTalos) Select(_ context.Context, selectors []machineconfig.VolumeSelector) ([]snapshot.Selection, error) {
 	selections := []snapshot.Selection{}
 	for _, s := range selectors {
-		selections = append(selections, snapshot.Selection{Selector: s, Disks: []string{"vdb"}})
+		selections = append(selections, snapshot.Selection{VolumeSelector: s, Disks: []string{"vdb"}})
 	}
 	return selections, nil
 }

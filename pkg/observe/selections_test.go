@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -23,7 +24,7 @@ func (c choosing) Configs(context.Context) (mounts.Configs, error) {
 	return mounts.Configs{Active: []byte(c.raw), Version: "1"}, c.config
 }
 
-func (c choosing) Select(ctx context.Context, selectors []mounts.Selector) ([]snapshot.Selection, error) {
+func (c choosing) Select(ctx context.Context, selectors []machineconfig.VolumeSelector) ([]snapshot.Selection, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -32,7 +33,7 @@ func (c choosing) Select(ctx context.Context, selectors []mounts.Selector) ([]sn
 
 func TestSelectorsAreRead(t *testing.T) {
 	const raw = "machine: {}\n---\napiVersion: v1alpha1\nkind: RawVolumeConfig\nname: data\nprovisioning: {diskSelector: {match: 'true'}}\n"
-	selected := snapshot.Selection{Selector: mounts.Selector{Kind: "RawVolumeConfig", Name: "data", Type: "partition", Match: "true"}, Disks: []string{"vdb"}}
+	selected := snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "RawVolumeConfig", Name: "data", Type: "partition", Match: "true"}, Disks: []string{"vdb"}}
 	for name, c := range map[string]struct {
 		node *choosing // nil: Talos is not asked
 		want snapshot.Section[[]snapshot.Selection]

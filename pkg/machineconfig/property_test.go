@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package machineconfig
 
 import (
 	"bytes"
@@ -49,10 +49,10 @@ func decode(t *testing.T, raw []byte) (docs []map[string]any, mounts []any) {
 }
 
 // wish is the change that leaves exactly the wanted entries behind the first kept.
-func wish(config Config, wanted []ExtraMount) Change {
-	var c Change
+func wish(config mountsConfig, wanted []extraMount) mountsChange {
+	var c mountsChange
 	for _, m := range wanted {
-		if !slices.ContainsFunc(config.ExtraMounts, func(have ExtraMount) bool { return equalMount(have, m) }) {
+		if !slices.ContainsFunc(config.ExtraMounts, func(have extraMount) bool { return equalMount(have, m) }) {
 			c.Add = append(c.Add, m)
 		}
 	}
@@ -82,14 +82,14 @@ func TestEditAnything(t *testing.T) {
 
 // editing holds what is true of every edit of a configuration.
 func editing(t *testing.T, raw []byte, w *writer) {
-	config, err := ReadConfig(raw)
+	config, err := readMounts(raw)
 	if err != nil {
 		t.Errorf("the generator is wrong: %v", err)
 		return
 	}
 	docs, had := decode(t, raw)
-	wanted := []ExtraMount{disks(), {Destination: "/var/b c: d", Source: "/var/b", Options: []string{"rbind"}}}[:1+w.IntN(2)]
-	added, err := Edit(raw, wish(config, wanted))
+	wanted := []extraMount{disks(), {Destination: "/var/b c: d", Source: "/var/b", Options: []string{"rbind"}}}[:1+w.IntN(2)]
+	added, err := editMounts(raw, wish(config, wanted))
 	if err != nil {
 		t.Errorf("cannot add: %v", err)
 		return
@@ -104,16 +104,16 @@ func editing(t *testing.T, raw []byte, w *writer) {
 	if !insertion(raw, added) && !writtenNull(raw) {
 		t.Errorf("adding changes bytes:\n%s", added)
 	}
-	silent(t, Diff(raw, added))
-	now, err := ReadConfig(added)
+	silent(t, diffMounts(raw, added))
+	now, err := readMounts(added)
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	if again, err := Edit(added, wish(now, wanted)); err != nil || !bytes.Equal(again, added) {
+	if again, err := editMounts(added, wish(now, wanted)); err != nil || !bytes.Equal(again, added) {
 		t.Errorf("the same wish again: %v\n%s", err, again)
 	}
-	restored, err := Edit(added, Change{Remove: numbers(len(had), len(got))})
+	restored, err := editMounts(added, mountsChange{Remove: numbers(len(had), len(got))})
 	if err != nil {
 		t.Errorf("cannot take away what was added: %v\n%s", err, added)
 		return
@@ -128,7 +128,7 @@ func editing(t *testing.T, raw []byte, w *writer) {
 	remove := numbers(0, len(had))
 	w.Shuffle(len(remove), func(i, j int) { remove[i], remove[j] = remove[j], remove[i] })
 	remove = remove[:1+w.IntN(len(remove))]
-	removed, err := Edit(raw, Change{Remove: remove})
+	removed, err := editMounts(raw, mountsChange{Remove: remove})
 	if err != nil {
 		t.Errorf("cannot remove %v: %v", remove, err)
 		return
@@ -146,41 +146,41 @@ func editing(t *testing.T, raw []byte, w *writer) {
 	if !bytes.Contains(removed, []byte("[]")) && !subsequence(removed, raw) {
 		t.Errorf("removing %v adds bytes:\n%s", remove, removed)
 	}
-	silent(t, Diff(raw, removed))
+	silent(t, diffMounts(raw, removed))
 }
 
 // writtenNull tells whether the edit takes the word null away.
 // rebinding holds that bind becomes rbind where it shall, by letters that are put in.
-func rebinding(t *testing.T, raw []byte, config Config) {
+func rebinding(t *testing.T, raw []byte, config mountsConfig) {
 	var rebind []int
 	letters := 0
 	want := slices.Clone(config.ExtraMounts)
 	for i, m := range want {
 		if i%2 == 0 {
-			rebind, want[i] = append(rebind, i), m.rebound()
+			rebind, want[i] = append(rebind, i), rebound(m)
 			letters += len(slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o != "bind" }))
 		}
 	}
-	after, err := Edit(raw, Change{Rebind: rebind})
+	after, err := editMounts(raw, mountsChange{Rebind: rebind})
 	if err != nil {
 		t.Errorf("cannot make rbind of bind: %v", err)
 		return
 	}
-	if now, err := ReadConfig(after); err != nil || !slices.EqualFunc(now.ExtraMounts, want, equalMount) {
+	if now, err := readMounts(after); err != nil || !slices.EqualFunc(now.ExtraMounts, want, equalMount) {
 		t.Errorf("rbind leaves %v, %v:\n%s", now.ExtraMounts, err, after)
 	}
 	if len(after) != len(raw)+letters || !subsequence(raw, after) {
 		t.Errorf("rbind changes other bytes:\n%s", after)
 	}
-	silent(t, Diff(raw, after))
+	silent(t, diffMounts(raw, after))
 }
 
 func writtenNull(raw []byte) bool {
-	t, err := parseText(raw)
+	t, err := Parse(raw)
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc([]*yaml.Node{t.at("machine"), t.at("machine", "kubelet"), t.at("machine", "kubelet", "extraMounts")}, func(n *yaml.Node) bool {
+	return slices.ContainsFunc([]*yaml.Node{t.At("machine"), t.At("machine", "kubelet"), t.At("machine", "kubelet", "extraMounts")}, func(n *yaml.Node) bool {
 		return n != nil && isNull(n) && n.Value != ""
 	})
 }
@@ -219,11 +219,11 @@ func subsequence(short, long []byte) bool {
 // restorable is false where the same bytes are written for different ones: a null is
 // filled as if it had not been there.
 func restorable(raw []byte) bool {
-	t, err := parseText(raw)
+	t, err := Parse(raw)
 	if err != nil {
 		return false
 	}
-	machine, kubelet := t.at("machine"), t.at("machine", "kubelet")
+	machine, kubelet := t.At("machine"), t.At("machine", "kubelet")
 	key, _ := child(machine, "kubelet")
 	mounts, list := child(kubelet, "extraMounts")
 	flow := machine.Style&yaml.FlowStyle != 0
@@ -244,7 +244,7 @@ func TestConvertAnything(t *testing.T) {
 
 // converting holds what is true of every conversion.
 func converting(t *testing.T, raw []byte) {
-	got, err := Convert(raw, Change{Add: []ExtraMount{disks()}})
+	got, err := convertMounts(raw, mountsChange{Add: []extraMount{disks()}})
 	if err != nil {
 		// What is refused is refused in silence about what it says.
 		silent(t, err.Error(), failure.Hint(err))
@@ -254,7 +254,7 @@ func converting(t *testing.T, raw []byte) {
 		}
 		return
 	}
-	silent(t, Diff(raw, got))
+	silent(t, diffMounts(raw, got))
 	before, _ := decode(t, raw)
 	after, mounts := decode(t, got)
 	var document map[string]any
@@ -304,20 +304,20 @@ func FuzzEdit(f *testing.F) {
 	}
 	f.Add([]byte("machine: &a {kubelet: {extraMounts: [*a]}}"), uint8(1))
 	f.Fuzz(func(t *testing.T, raw []byte, n uint8) {
-		change := Change{Add: []ExtraMount{disks()}}
+		change := mountsChange{Add: []extraMount{disks()}}
 		if n%2 == 1 {
-			change = Change{Remove: []int{int(n / 2)}}
+			change = mountsChange{Remove: []int{int(n / 2)}}
 		}
-		for _, edit := range []func([]byte, Change) ([]byte, error){Edit, Convert} {
+		for _, edit := range []func([]byte, mountsChange) ([]byte, error){editMounts, convertMounts} {
 			got, err := edit(raw, change)
 			if err != nil {
 				continue
 			}
-			before, err := ReadConfig(raw)
+			before, err := readMounts(raw)
 			if err != nil {
 				t.Fatalf("%v, and yet it was edited", err)
 			}
-			after, err := ReadConfig(got)
+			after, err := readMounts(got)
 			if err != nil {
 				t.Fatalf("%v after the edit:\n%s", err, got)
 			}
@@ -332,6 +332,6 @@ func FuzzEdit(f *testing.F) {
 				t.Errorf("something else is changed:\n%s", got)
 			}
 		}
-		Diff(raw, append(slices.Clone(raw), "\n# more"...))
+		diffMounts(raw, append(slices.Clone(raw), "\n# more"...))
 	})
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package machineconfig
 
 import (
 	"os"
@@ -38,7 +38,7 @@ func TestConvert(t *testing.T) {
 		for _, newline := range []string{"\n", "\r\n"} {
 			before, after := strings.ReplaceAll(c.before, "\n", newline), strings.ReplaceAll(c.after, "\n", newline)
 			t.Run(name, func(t *testing.T) {
-				got, err := Convert([]byte(before), Change{Add: []ExtraMount{disks()}})
+				got, err := convertMounts([]byte(before), mountsChange{Add: []extraMount{disks()}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -55,7 +55,7 @@ func TestConvertGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Convert(raw, Change{Add: []ExtraMount{disks()}})
+	got, err := convertMounts(raw, mountsChange{Add: []extraMount{disks()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestConvertGenerated(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	config, err := ReadConfig(got)
+	config, err := readMounts(got)
 	if err != nil || config.KubeletDocument || !config.Kubelet || len(config.ExtraMounts) != 1 {
 		t.Errorf("got %+v, %v", config, err)
 	}
@@ -84,7 +84,7 @@ func TestConvertRefuses(t *testing.T) {
 		"credential provider": {"machine:\n  type: worker\n" + document + "---\napiVersion: v1alpha1\nkind: KubeCredentialProviderConfig\nconfiguration: {}\n", `"KubeCredentialProviderConfig"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Convert([]byte(c.raw), Change{Add: []ExtraMount{disks()}})
+			got, err := convertMounts([]byte(c.raw), mountsChange{Add: []extraMount{disks()}})
 			if err == nil {
 				t.Fatalf("got\n%s", got)
 			}
@@ -96,7 +96,7 @@ func TestConvertRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Convert([]byte("machine:\n  type: worker\n"+document), Change{Remove: []int{0}}); err == nil {
+	if _, err := convertMounts([]byte("machine:\n  type: worker\n"+document), mountsChange{Remove: []int{0}}); err == nil {
 		t.Error("an entry is removed of which there is none")
 	}
 }

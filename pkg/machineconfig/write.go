@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package machineconfig
 
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -18,19 +19,19 @@ type style struct {
 	list int
 	// dash is from a dash to what follows it.
 	dash int
-	// options is how much deeper the dashes of options are than their key.
-	options int
+	// inner is how much deeper the dashes of a list in an entry are than its key.
+	inner int
 	// flow writes an entry in brackets.
 	flow bool
 }
 
 // talosStyle is how Talos itself writes.
-func talosStyle() style { return style{step: 4, list: 4, dash: 2, options: 2} }
+func talosStyle() style { return style{step: 4, list: 4, dash: 2, inner: 2} }
 
 // style is taken from the first mapping and the first list that are in a mapping.
-func (t *text) style() style {
+func (t *Text) style() style {
 	s := talosStyle()
-	doc, err := t.v1alpha1()
+	doc, err := t.Main()
 	if err != nil {
 		return s
 	}
@@ -41,7 +42,7 @@ func (t *text) style() style {
 		s.list = list
 	}
 	if s.list == 0 {
-		s.options = 0
+		s.inner = 0
 	}
 	return s
 }
@@ -64,7 +65,7 @@ func deeper(n *yaml.Node, kind yaml.Kind, least int) int {
 }
 
 // keys are the lines of a path of keys with the entries below.
-func (s style) keys(path []string, add []ExtraMount, column int) []string {
+func (s style) keys(path []string, add []any, column int) []string {
 	var lines []string
 	for _, name := range path {
 		lines = append(lines, strings.Repeat(" ", column)+name+":")
@@ -74,55 +75,75 @@ func (s style) keys(path []string, add []ExtraMount, column int) []string {
 }
 
 // entries are the lines of entries whose dashes are in a column.
-func (s style) entries(add []ExtraMount, column int) []string {
+func (s style) entries(add []any, column int) []string {
 	var lines []string
 	dash := strings.Repeat(" ", column) + "-" + strings.Repeat(" ", s.dash-1)
-	inner := strings.Repeat(" ", column+s.dash)
-	for _, m := range add {
-		if s.flow {
-			lines = append(lines, dash+flowEntry(m))
+	for _, value := range add {
+		n, err := node(value)
+		if err != nil || n.Kind != yaml.MappingNode || len(n.Content) == 0 || s.flow {
+			lines = append(lines, dash+flowEntry(value))
 			continue
 		}
-		lines = append(lines, dash+"destination: "+scalar(m.Destination))
-		if m.Type != "" {
-			lines = append(lines, inner+"type: "+scalar(m.Type))
-		}
-		if m.Source != "" {
-			lines = append(lines, inner+"source: "+scalar(m.Source))
-		}
-		if len(m.Options) > 0 {
-			lines = append(lines, inner+"options:")
-		}
-		for _, o := range m.Options {
-			lines = append(lines, inner+strings.Repeat(" ", s.options)+"- "+scalar(o))
+		entry := s.mapping(n, column+s.dash)
+		lines = append(lines, dash+strings.TrimLeft(entry[0], " "))
+		lines = append(lines, entry[1:]...)
+	}
+	return lines
+}
+
+// mapping are the lines of a mapping whose keys are in a column.
+func (s style) mapping(n *yaml.Node, column int) []string {
+	var lines []string
+	indent := strings.Repeat(" ", column)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := indent+scalar(n.Content[i])+":", n.Content[i+1]
+		switch {
+		case value.Kind == yaml.ScalarNode:
+			lines = append(lines, key+" "+scalar(value))
+		case len(value.Content) == 0 || value.Kind == yaml.SequenceNode && slices.ContainsFunc(value.Content, func(item *yaml.Node) bool { return item.Kind != yaml.ScalarNode }):
+			lines = append(lines, key+" "+flowEntry(value))
+		case value.Kind == yaml.SequenceNode:
+			lines = append(lines, key)
+			for _, item := range value.Content {
+				lines = append(lines, indent+strings.Repeat(" ", s.inner)+"- "+scalar(item))
+			}
+		default:
+			lines = append(lines, key)
+			lines = append(lines, s.mapping(value, column+s.step)...)
 		}
 	}
 	return lines
 }
 
-// scalar writes a string on one line so that YAML reads the same string.
-func scalar(s string) string {
-	out, err := yaml.Marshal(s)
+// node is a value as YAML has it.
+func node(value any) (*yaml.Node, error) {
+	var n yaml.Node
+	if err := n.Encode(value); err != nil {
+		return nil, err
+	}
+	return &n, nil
+}
+
+// scalar writes a scalar on one line so that YAML reads the same one.
+func scalar(n *yaml.Node) string {
+	if n.ShortTag() != "!!str" {
+		return n.Value
+	}
+	out, err := yaml.Marshal(n.Value)
 	text := strings.TrimSuffix(string(out), "\n")
 	if err != nil || strings.Contains(text, "\n") {
-		return jsonText(s)
+		return jsonText(n.Value)
 	}
 	return text
 }
 
-// flowEntry writes an entry in brackets.
-func flowEntry(m ExtraMount) string {
-	type entry struct {
-		Destination string   `yaml:"destination"`
-		Type        string   `yaml:"type,omitempty"`
-		Source      string   `yaml:"source,omitempty"`
-		Options     []string `yaml:"options,omitempty"`
-	}
+// flowEntry writes a value in brackets.
+func flowEntry(value any) string {
 	out, err := yaml.Marshal(struct {
-		M entry `yaml:"m,flow"`
-	}{entry(m)})
+		M any `yaml:"m,flow"`
+	}{value})
 	if err != nil {
-		return jsonText(m)
+		return jsonText(value)
 	}
 	return strings.TrimSuffix(strings.TrimPrefix(string(out), "m: "), "\n")
 }
@@ -144,7 +165,7 @@ func isJSON(mapping *yaml.Node) bool {
 }
 
 // flowEntries are entries in brackets, as their neighbours in a mapping are written.
-func flowEntries(neighbours *yaml.Node, add []ExtraMount) string {
+func flowEntries(neighbours *yaml.Node, add []any) string {
 	texts := make([]string, len(add))
 	for i, m := range add {
 		if isJSON(neighbours) {
@@ -157,7 +178,7 @@ func flowEntries(neighbours *yaml.Node, add []ExtraMount) string {
 }
 
 // flowPair is a path of keys with the entries, as one pair of a mapping in brackets.
-func flowPair(neighbours *yaml.Node, path []string, add []ExtraMount) string {
+func flowPair(neighbours *yaml.Node, path []string, add []any) string {
 	key := path[0]
 	if isJSON(neighbours) {
 		key = jsonText(key)
@@ -166,7 +187,7 @@ func flowPair(neighbours *yaml.Node, path []string, add []ExtraMount) string {
 }
 
 // flowValue is the rest of a path of keys with the entries, as a value in brackets.
-func flowValue(neighbours *yaml.Node, path []string, add []ExtraMount) string {
+func flowValue(neighbours *yaml.Node, path []string, add []any) string {
 	if len(path) == 0 {
 		return "[" + flowEntries(neighbours, add) + "]"
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package machineconfig
 
 import (
 	"slices"
@@ -8,42 +8,43 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// edited tells whether a change, and nothing else, lies between two texts: the same
-// documents, the same values everywhere but in machine.kubelet.extraMounts, and there
-// the entries that stay, as they were but for rbind, and then those that were added.
-func edited(before, after *text, c Change) bool {
+// edited reports whether a change, and nothing else, lies between two texts: the same documents, the same values everywhere but
+// in the list, and there the entries that stay, as they were except for what was to be replaced, and then those that were added.
+func (l List) edited(before, after *Text, c Change) bool {
 	if len(before.docs) != len(after.docs) {
 		return false
 	}
-	own, err := before.v1alpha1()
+	own, err := before.Main()
 	if err != nil {
 		return false
 	}
 	for i, doc := range before.docs {
 		if doc == own {
-			if !sameBut(doc, after.docs[i], mountsPath[:]) {
+			if !sameBut(doc, after.docs[i], l.Path) {
 				return false
 			}
 		} else if !same(doc, after.docs[i]) {
 			return false
 		}
 	}
-	return changed(before, after, c)
+	return l.changed(before, after, c)
 }
 
-// changed tells whether the entries are those that a change leaves.
-func changed(before, after *text, c Change) bool {
+// changed reports whether the entries are those that a change leaves.
+func (l List) changed(before, after *Text, c Change) bool {
 	var kept []*yaml.Node
-	for i, entry := range before.entries() {
+	for i, entry := range (editor{before, l}).entries() {
 		if slices.Contains(c.Remove, i) {
 			continue
 		}
-		if slices.Contains(c.Rebind, i) {
-			entry = reboundNode(entry)
+		for _, r := range c.Replace {
+			if r.Entry == i {
+				entry = r.replaced(entry)
+			}
 		}
 		kept = append(kept, entry)
 	}
-	entries := after.entries()
+	entries := (editor{after, l}).entries()
 	if len(entries) != len(kept)+len(c.Add) {
 		return false
 	}
@@ -52,15 +53,18 @@ func changed(before, after *text, c Change) bool {
 			return false
 		}
 	}
-	config, err := after.config()
-	if err != nil || len(config.ExtraMounts) != len(entries) {
+	values, err := l.Read(after)
+	if err != nil || len(values) != len(entries) {
 		return false
 	}
-	return slices.EqualFunc(config.ExtraMounts[len(kept):], c.Add, equalMount)
+	return slices.EqualFunc(values[len(kept):], c.Add, sameValue)
 }
 
-func equalMount(a, b ExtraMount) bool {
-	return a.Destination == b.Destination && a.Type == b.Type && a.Source == b.Source && slices.Equal(a.Options, b.Options)
+// sameValue compares values as they would be written.
+func sameValue(a, b any) bool {
+	x, err1 := node(a)
+	y, err2 := node(b)
+	return err1 == nil && err2 == nil && same(x, y)
 }
 
 // same compares nodes. It does not follow aliases: the anchor is compared where it is.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package machineconfig
 
 import (
 	"fmt"
@@ -28,70 +28,68 @@ func moved(field string) (name string, known bool) {
 // disableManifests is what a KubeletConfig document stands for without saying so.
 const disableManifests = "disableManifestsDirectory"
 
-const freshWays = "use a directory below /var/mnt or /dev, which the kubelet sees without extra mounts"
+// kubeletConfig is the kind of document that Talos v1.14 generates in the place of machine.kubelet.
+const kubeletConfig = "KubeletConfig"
 
-// Convert moves the KubeletConfig document that Talos v1.14 generates into
-// machine.kubelet, where extra mounts are possible, and adds them there. What the
-// document says stays in its own words, with its comments; all other documents keep
-// their bytes. A field that it does not know is refused by its name.
-func Convert(raw []byte, c Change) ([]byte, error) {
-	if err := valid(c.Add); err != nil {
-		return nil, err
-	}
-	t, err := parseText(raw)
+// Convert moves a KubeletConfig document into machine.kubelet, where the list is possible, and adds entries there. What the
+// document says stays in its own words, with its comments; all other documents keep their bytes. A field that it does not know
+// is refused by its name. The list has to be one of machine.kubelet.
+func (l List) Convert(raw []byte, c Change) ([]byte, error) {
+	t, err := Parse(raw)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.editable(); err != nil {
+	e := editor{Text: t, List: l}
+	if err := e.editable(); err != nil {
 		return nil, err
 	}
-	doc, err := t.convertible(c)
+	doc, err := e.convertible(c)
 	if err != nil {
 		return nil, err
 	}
 	body, drop := t.body(doc)
-	for _, splices := range t.takeOver(doc, body, c.Add) {
-		after, err := parseText(t.apply(append(splices, drop)))
-		if err == nil && after.editable() == nil && converted(t, after, doc, c.Add) {
-			return after.raw, nil
+	for _, splices := range e.takeOver(doc, body, c.Add) {
+		text, err := Parse(t.apply(append(splices, drop)))
+		if err == nil && (editor{text, l}).editable() == nil && l.converted(t, text, doc, c.Add) {
+			return text.raw, nil
 		}
 	}
-	return nil, failure.New(`the "KubeletConfig" document is written in a way in which no conversion is safe`, freshWays)
+	return nil, failure.New(`the "KubeletConfig" document is written in a way in which no conversion is safe`, l.Hints.Without)
 }
 
 // convertible is the KubeletConfig document, if it can be moved.
-func (t *text) convertible(c Change) (*yaml.Node, error) {
-	docs := t.kind("KubeletConfig")
+func (t editor) convertible(c Change) (*yaml.Node, error) {
+	docs := t.Documents(kubeletConfig)
 	switch {
 	case len(docs) == 0:
 		return nil, failure.New(`the machine configuration has no "KubeletConfig" document to convert`, "")
 	case len(docs) > 1:
 		return nil, failure.New(fmt.Sprintf(`the machine configuration has several "KubeletConfig" documents (lines %d and %d)`, docs[0].Line, docs[1].Line), "")
-	case !isNull(t.at(mountsPath[:2]...)):
+	case !isNull(t.At(t.Path[:2]...)):
 		return nil, failure.New(`the machine configuration has a "KubeletConfig" document and machine.kubelet, which Talos does not take together`, "")
-	case len(c.Remove) > 0 || len(c.Rebind) > 0:
-		return nil, failure.New(`a "KubeletConfig" document has no extra mounts to remove or change`, "")
-	case len(t.kind("KubeCredentialProviderConfig")) > 0:
-		return nil, failure.New(`the machine configuration has a "KubeCredentialProviderConfig" document, which Talos does not take beside machine.kubelet`, freshWays)
+	case len(c.Remove) > 0 || len(c.Replace) > 0:
+		return nil, failure.New(fmt.Sprintf(`a "KubeletConfig" document has no %ss to remove or change`, t.Item), "")
+	case len(t.Documents("KubeCredentialProviderConfig")) > 0:
+		return nil, failure.New(`the machine configuration has a "KubeCredentialProviderConfig" document, which Talos does not take beside machine.kubelet`, t.Hints.Without)
 	}
 	doc := docs[0]
 	if line := reference(doc); line > 0 {
 		return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has an anchor, an alias or a tag (line %d), and is not converted`, line),
 			"write it out with talosctl edit machineconfig")
 	}
-	machine := t.at(mountsPath[0])
+	machine := t.At(t.Path[0])
 	if isNull(machine) {
 		return nil, failure.New(`the machine configuration has no "machine"`, "")
 	}
 	if doc.Style&yaml.FlowStyle != 0 || machine.Style&yaml.FlowStyle != 0 {
 		return nil, failure.New(`the "KubeletConfig" document or "machine" is written in brackets, and is not converted`,
-			"write it in lines with talosctl edit machineconfig, or "+freshWays)
+			"write it in lines with talosctl edit machineconfig, or "+t.Hints.Without)
 	}
 	for i := 0; i+1 < len(doc.Content); i += 2 {
 		if key := doc.Content[i]; key.Kind != yaml.ScalarNode {
 			return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has a key that is no name (line %d)`, key.Line), "")
 		} else if _, known := moved(key.Value); !known {
-			return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has the field %q, of which it is not known what it is in machine.kubelet`, key.Value), freshWays)
+			return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has the field %q, of which it is not known what it is in machine.kubelet`, key.Value), t.Hints.Without)
 		}
 	}
 	return doc, nil
@@ -99,7 +97,7 @@ func (t *text) convertible(c Change) (*yaml.Node, error) {
 
 // body is the document's lines but for apiVersion and kind, with the names that its
 // fields have in machine.kubelet, and the splice that takes the document out.
-func (t *text) body(doc *yaml.Node) (lines []string, drop splice) {
+func (t *Text) body(doc *yaml.Node) (lines []string, drop splice) {
 	first := doc.Line - 1
 	for first > 0 && !t.isMarker(first) {
 		first--
@@ -153,12 +151,12 @@ func (t *text) body(doc *yaml.Node) (lines []string, drop splice) {
 }
 
 // takeOver are the ways to write a document's lines and entries as machine.kubelet, the best first.
-func (t *text) takeOver(doc *yaml.Node, body []string, add []ExtraMount) [][]splice {
+func (t editor) takeOver(doc *yaml.Node, body []string, add []any) [][]splice {
 	trimmed := body
 	for len(trimmed) > 0 && strings.TrimSpace(trimmed[len(trimmed)-1]) == "" {
 		trimmed = trimmed[:len(trimmed)-1]
 	}
-	machine, style := t.at(mountsPath[0]), t.style()
+	machine, style := t.At(t.Path[0]), t.style()
 	column := machine.Column - 1
 	var ways [][]splice
 	// Blank lines at the end are part of a block scalar that keeps them.
@@ -166,13 +164,13 @@ func (t *text) takeOver(doc *yaml.Node, body []string, add []ExtraMount) [][]spl
 		inner := shift(body, column+style.step-(doc.Column-1))
 		inner = append(inner, strings.Repeat(" ", column+style.step)+disableManifests+": true")
 		if len(add) > 0 {
-			inner = append(inner, style.keys(mountsPath[2:], add, column+style.step)...)
+			inner = append(inner, style.keys(t.Path[2:], add, column+style.step)...)
 		}
-		if key, null := child(machine, mountsPath[1]); key != nil {
+		if key, null := child(machine, t.Path[1]); key != nil {
 			ways = append(ways, t.fillLines(machine, key, null, inner))
 			continue
 		}
-		ways = append(ways, t.addLines(machine, append([]string{strings.Repeat(" ", column) + mountsPath[1] + ":"}, inner...))...)
+		ways = append(ways, t.addLines(machine, append([]string{strings.Repeat(" ", column) + t.Path[1] + ":"}, inner...))...)
 	}
 	return ways
 }
@@ -192,9 +190,9 @@ func shift(lines []string, columns int) []string {
 	return shifted
 }
 
-// converted tells whether a document has become machine.kubelet with entries, and nothing else is changed.
-func converted(before, after *text, doc *yaml.Node, add []ExtraMount) bool {
-	own, err := before.v1alpha1()
+// converted reports whether a document has become machine.kubelet with entries, and nothing else is changed.
+func (l List) converted(before, after *Text, doc *yaml.Node, add []any) bool {
+	own, err := before.Main()
 	if err != nil || len(after.docs) != len(before.docs)-1 {
 		return false
 	}
@@ -204,7 +202,7 @@ func converted(before, after *text, doc *yaml.Node, add []ExtraMount) bool {
 		case d == doc:
 			continue
 		case d == own:
-			if !sameBut(d, after.docs[i], mountsPath[:2]) {
+			if !sameBut(d, after.docs[i], l.Path[:2]) {
 				return false
 			}
 		case !same(d, after.docs[i]):
@@ -212,7 +210,7 @@ func converted(before, after *text, doc *yaml.Node, add []ExtraMount) bool {
 		}
 		i++
 	}
-	kubelet := after.at(mountsPath[:2]...)
+	kubelet := after.At(l.Path[:2]...)
 	if kubelet == nil || kubelet.Kind != yaml.MappingNode {
 		return false
 	}
@@ -230,5 +228,5 @@ func converted(before, after *text, doc *yaml.Node, add []ExtraMount) bool {
 	if len(content) < 2 || content[0].Value != disableManifests || content[1].Value != "true" {
 		return false
 	}
-	return len(content) == 2+2*min(len(add), 1) && changed(before, after, Change{Add: add})
+	return len(content) == 2+2*min(len(add), 1) && l.changed(before, after, Change{Add: add})
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package machineconfig
 
 import (
 	"os"
@@ -30,7 +30,7 @@ func TestDiff(t *testing.T) {
 				"-apiVersion: v1alpha1\n-kind: KubeletConfig\n-image: (moved)\n-config: (moved)\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := Diff([]byte(c.before), []byte(c.after))
+			got := diffMounts([]byte(c.before), []byte(c.after))
 			if got != c.want {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
@@ -46,15 +46,15 @@ func TestDiffGenerated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		edit := Edit
+		edit := editMounts
 		if name == "testdata/generated-1.14.yaml" {
-			edit = Convert
+			edit = convertMounts
 		}
-		after, err := edit(raw, Change{Add: []ExtraMount{disks()}})
+		after, err := edit(raw, mountsChange{Add: []extraMount{disks()}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := Diff(raw, after)
+		got := diffMounts(raw, after)
 		if got == "" {
 			t.Error("nothing is shown")
 		}
@@ -64,7 +64,7 @@ func TestDiffGenerated(t *testing.T) {
 
 func TestFragment(t *testing.T) {
 	want := "machine:\n    kubelet:\n        extraMounts:\n" + block("            ")
-	if got := Fragment([]ExtraMount{disks()}); got != want {
+	if got := fragment([]extraMount{disks()}); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

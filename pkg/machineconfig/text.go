@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+// Package machineconfig is a machine configuration of Talos as bytes: it reads the documents, edits a list in them without
+// touching anything else, compares what came of it, moves settings between documents, and shows differences without
+// secrets.
+//
+// A configuration is edited where its bytes are and read again afterwards; it is never merged or written out of a parsed form, which
+// would lose comments and what this program does not know. The package must not know what an entry is for.
+package machineconfig
 
 import (
 	"bytes"
@@ -17,9 +23,9 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
 
-// text is a machine configuration as bytes, with the nodes that a YAML parser sees in them.
+// Text is a machine configuration as bytes, with the nodes that a YAML parser sees in them.
 // The nodes say where something begins; where it ends is read from the bytes.
-type text struct {
+type Text struct {
 	raw []byte
 	// lines are the offsets at which lines begin, counted as the YAML parser counts.
 	lines []int
@@ -29,9 +35,9 @@ type text struct {
 
 var lineNumber = regexp.MustCompile(`line \d+`)
 
-// parseText reads all documents. Its errors name lines and never what is on them:
+// Parse reads all documents. Its errors name lines and never what is on them:
 // those of the YAML parser can quote names and values.
-func parseText(raw []byte) (t *text, err error) {
+func Parse(raw []byte) (t *Text, err error) {
 	// The parser panics on some input that is no YAML.
 	defer func() {
 		if recover() != nil {
@@ -41,7 +47,7 @@ func parseText(raw []byte) (t *text, err error) {
 	if !utf8.Valid(raw) {
 		return nil, failure.New("the machine configuration is not UTF-8", "")
 	}
-	t = &text{raw: raw, lines: lineStarts(raw)}
+	t = &Text{raw: raw, lines: lineStarts(raw)}
 	for decoder := yaml.NewDecoder(bytes.NewReader(raw)); ; {
 		var doc yaml.Node
 		err := decoder.Decode(&doc)
@@ -56,6 +62,31 @@ func parseText(raw []byte) (t *text, err error) {
 		}
 		t.docs = append(t.docs, doc.Content[0])
 	}
+}
+
+// Bytes are the configuration as it is written.
+func (t *Text) Bytes() []byte { return t.raw }
+
+// Decode reads what is in a node. Its errors name lines, never what is on them.
+func Decode(n *yaml.Node, into any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = failure.New("the machine configuration is not valid YAML", "")
+		}
+	}()
+	if err := n.Decode(into); err != nil {
+		return notTalos(err)
+	}
+	return nil
+}
+
+// notTalos keeps of a decoder's error only the line.
+func notTalos(err error) error {
+	message := "the machine configuration is not one that Talos takes"
+	if line := lineNumber.FindString(err.Error()); line != "" {
+		message = fmt.Sprintf("%s (%s)", message, line)
+	}
+	return failure.New(message, "talosctl validate --mode metal --config FILE tells what is wrong with a file")
 }
 
 // notValid keeps of a YAML error only the line.
@@ -111,12 +142,12 @@ func breakLen(raw []byte, i int) int {
 }
 
 // lineOf is the line, from 0, of an offset.
-func (t *text) lineOf(offset int) int {
+func (t *Text) lineOf(offset int) int {
 	return max(sort.SearchInts(t.lines, offset+1)-1, 0)
 }
 
 // lineEnd is the offset of a line's break, or of the end of the text.
-func (t *text) lineEnd(line int) int {
+func (t *Text) lineEnd(line int) int {
 	end := t.nextLine(line)
 	for n := 3; n > 0; n-- {
 		if at := end - n; at >= t.lines[line] && breakLen(t.raw, at) == n {
@@ -127,7 +158,7 @@ func (t *text) lineEnd(line int) int {
 }
 
 // nextLine is the offset after a line's break.
-func (t *text) nextLine(line int) int {
+func (t *Text) nextLine(line int) int {
 	if line+1 < len(t.lines) {
 		return t.lines[line+1]
 	}
@@ -135,7 +166,7 @@ func (t *text) nextLine(line int) int {
 }
 
 // newline is the break of a line; the last line takes that of the first.
-func (t *text) newline(line int) string {
+func (t *Text) newline(line int) string {
 	for _, l := range []int{line, 0} {
 		if br := string(t.raw[t.lineEnd(l):t.nextLine(l)]); br == "\n" || br == "\r\n" {
 			return br
@@ -145,7 +176,7 @@ func (t *text) newline(line int) string {
 }
 
 // first is the column of a line's first character that is neither blank nor tab, and that character; 0 for an empty line.
-func (t *text) first(line int) (column int, c byte) {
+func (t *Text) first(line int) (column int, c byte) {
 	start, end := t.lines[line], t.lineEnd(line)
 	for i := start; i < end; i++ {
 		if !isBlank(t.raw[i]) {
@@ -156,7 +187,7 @@ func (t *text) first(line int) (column int, c byte) {
 }
 
 // start is the offset of a node's first character, which may be its tag or anchor.
-func (t *text) start(n *yaml.Node) int {
+func (t *Text) start(n *yaml.Node) int {
 	if n.Line < 1 || n.Line > len(t.lines) {
 		return len(t.raw)
 	}
@@ -170,7 +201,7 @@ func (t *text) start(n *yaml.Node) int {
 
 // end is the offset after a node's last character. Indent is the column of the
 // collection that the node is in, -1 for a root; flow tells that this is in brackets.
-func (t *text) end(n *yaml.Node, indent int, flow bool) int {
+func (t *Text) end(n *yaml.Node, indent int, flow bool) int {
 	at := t.start(n)
 	if at >= len(t.raw) {
 		return len(t.raw)
@@ -215,7 +246,7 @@ func isEmpty(n *yaml.Node) bool {
 }
 
 // colon is the offset after the colon that follows a key, or after the key if there is none.
-func (t *text) colon(key *yaml.Node, indent int, flow bool) int {
+func (t *Text) colon(key *yaml.Node, indent int, flow bool) int {
 	end := t.end(key, indent, flow)
 	if at := t.skipSpace(end); at < len(t.raw) && t.raw[at] == ':' {
 		return at + 1
@@ -224,7 +255,7 @@ func (t *text) colon(key *yaml.Node, indent int, flow bool) int {
 }
 
 // skipProperties goes over tags and anchors; properties is where the last one ends.
-func (t *text) skipProperties(at int) (next, properties int) {
+func (t *Text) skipProperties(at int) (next, properties int) {
 	properties = at
 	for at < len(t.raw) && (t.raw[at] == '&' || t.raw[at] == '!') {
 		for at < len(t.raw) && !isBlank(t.raw[at]) && breakLen(t.raw, at) == 0 {
@@ -237,7 +268,7 @@ func (t *text) skipProperties(at int) (next, properties int) {
 }
 
 // skipSpace goes over blanks, line breaks and comments.
-func (t *text) skipSpace(at int) int {
+func (t *Text) skipSpace(at int) int {
 	for at < len(t.raw) {
 		switch n := breakLen(t.raw, at); {
 		case n > 0:
@@ -257,10 +288,10 @@ func (t *text) skipSpace(at int) int {
 type item struct{ dash, end int }
 
 // last is the line of an item's last character.
-func (t *text) last(i item) int { return t.lineOf(max(i.end-1, i.dash)) }
+func (t *Text) last(i item) int { return t.lineOf(max(i.end-1, i.dash)) }
 
 // items are the entries of a block sequence.
-func (t *text) items(n *yaml.Node) []item {
+func (t *Text) items(n *yaml.Node) []item {
 	end := t.start(n)
 	if n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
 		end, _ = t.skipProperties(end)
@@ -282,7 +313,7 @@ func (t *text) items(n *yaml.Node) []item {
 
 // flowEnd is the offset after a flow collection's closing bracket. A pair in a flow
 // sequence, as in [a: b], has none.
-func (t *text) flowEnd(n *yaml.Node, at, indent int) int {
+func (t *Text) flowEnd(n *yaml.Node, at, indent int) int {
 	open := t.raw[at] == '{' || t.raw[at] == '['
 	end := at
 	if open {
@@ -306,7 +337,7 @@ func (t *text) flowEnd(n *yaml.Node, at, indent int) int {
 	return min(end+1, len(t.raw))
 }
 
-func (t *text) scalarEnd(n *yaml.Node, at, indent int, flow bool) int {
+func (t *Text) scalarEnd(n *yaml.Node, at, indent int, flow bool) int {
 	switch {
 	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		return t.blockScalarEnd(at, indent)
@@ -337,7 +368,7 @@ func (t *text) scalarEnd(n *yaml.Node, at, indent int, flow bool) int {
 }
 
 // plainEnd follows an unquoted scalar, which may go on in lines that are indented deeper than its collection.
-func (t *text) plainEnd(at, indent int, flow bool) int {
+func (t *Text) plainEnd(at, indent int, flow bool) int {
 	end := at
 	for line := t.lineOf(at); ; {
 		for i := at; i < t.lineEnd(line); i++ {
@@ -366,7 +397,7 @@ func (t *text) plainEnd(at, indent int, flow bool) int {
 }
 
 // blockScalarEnd is the end of the last line of a literal or folded scalar, of the last blank one if it keeps those.
-func (t *text) blockScalarEnd(at, indent int) int {
+func (t *Text) blockScalarEnd(at, indent int) int {
 	line := t.lineOf(at)
 	own, keep := 0, false
 	// At most two characters follow the first: how deep the text is, and what becomes of its last breaks.
@@ -403,9 +434,9 @@ func (t *text) blockScalarEnd(at, indent int) int {
 }
 
 // isMarker tells a line that begins or ends a document.
-func (t *text) isMarker(line int) bool { return t.isLine(line, "---") || t.isLine(line, "...") }
+func (t *Text) isMarker(line int) bool { return t.isLine(line, "---") || t.isLine(line, "...") }
 
-func (t *text) isLine(line int, marker string) bool {
+func (t *Text) isLine(line int, marker string) bool {
 	start, end := t.lines[line], t.lineEnd(line)
 	if !bytes.HasPrefix(t.raw[start:end], []byte(marker)) {
 		return false
@@ -417,7 +448,7 @@ func (t *text) isLine(line int, marker string) bool {
 // ownedEnd is the last line that belongs to what ends in a line and stands in a
 // column: comments below it that are indented deeper than it, such as settings that
 // were commented out.
-func (t *text) ownedEnd(line, column int) int {
+func (t *Text) ownedEnd(line, column int) int {
 	owned := line
 	for l := line + 1; l < len(t.lines); l++ {
 		at, c := t.first(l)
@@ -434,7 +465,7 @@ func (t *text) ownedEnd(line, column int) int {
 
 // commentsAbove is the first of the comment lines that stand directly above a line
 // and are not indented deeper than a column; the line itself if there are none.
-func (t *text) commentsAbove(line, column int) int {
+func (t *Text) commentsAbove(line, column int) int {
 	for line > 0 {
 		if at, c := t.first(line - 1); c != '#' || at > column {
 			break
@@ -451,7 +482,7 @@ type splice struct {
 }
 
 // apply returns the text with splices, which must not overlap, put in.
-func (t *text) apply(splices []splice) []byte {
+func (t *Text) apply(splices []splice) []byte {
 	splices = slices.Clone(splices)
 	slices.SortStableFunc(splices, func(a, b splice) int { return a.from - b.from })
 	var out bytes.Buffer
@@ -467,7 +498,7 @@ func (t *text) apply(splices []splice) []byte {
 
 // insert puts lines below a line, with its line break. If it is the last and has
 // none, the new last line has none either.
-func (t *text) insert(below int, lines []string) splice {
+func (t *Text) insert(below int, lines []string) splice {
 	nl := t.newline(below)
 	var b bytes.Buffer
 	last := t.lineEnd(below) == t.nextLine(below)
@@ -483,7 +514,7 @@ func (t *text) insert(below int, lines []string) splice {
 }
 
 // cut takes whole lines out.
-func (t *text) cut(first, last int) splice {
+func (t *Text) cut(first, last int) splice {
 	from, to := t.lines[first], t.nextLine(last)
 	if t.lineEnd(last) == to && first > 0 {
 		// The text ends without a line break, and shall do so again.
@@ -511,9 +542,9 @@ func isNull(n *yaml.Node) bool {
 	return n == nil || n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 }
 
-// v1alpha1 is the document that holds machine and cluster: the one without a kind
+// Main is the v1alpha1 document, which holds machine and cluster: the one without a kind
 // (machinery v1.13.9, config/configloader/internal/decoder).
-func (t *text) v1alpha1() (*yaml.Node, error) {
+func (t *Text) Main() (*yaml.Node, error) {
 	var found *yaml.Node
 	for _, doc := range t.docs {
 		switch {
@@ -542,8 +573,8 @@ func (t *text) v1alpha1() (*yaml.Node, error) {
 	return found, nil
 }
 
-// kind returns the documents of a kind.
-func (t *text) kind(kind string) []*yaml.Node {
+// Documents are those of a kind of v1alpha1, in their order.
+func (t *Text) Documents(kind string) []*yaml.Node {
 	var found []*yaml.Node
 	for _, doc := range t.docs {
 		_, k := child(doc, "kind")

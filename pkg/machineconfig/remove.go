@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package machineconfig
 
 import (
 	"fmt"
@@ -12,28 +12,28 @@ import (
 )
 
 // removals are the ways to remove entries, of which the first many are counted, the best first.
-func (t *text) removals(remove []int, many int) ([][]splice, error) {
+func (t editor) removals(remove []int, many int) ([][]splice, error) {
 	remove = slices.Clone(remove)
 	slices.Sort(remove)
 	remove = slices.Compact(remove)
 	entries := t.entries()
-	if err := plainEntries(entries, remove, many, "removed", "remove it there"); err != nil {
+	if err := t.plainEntries(entries, remove, many, "removed", "remove it there"); err != nil {
 		return nil, err
 	}
-	list := t.at(mountsPath[:]...)
-	kubelet := t.at(mountsPath[:2]...)
+	list := t.At(t.Path...)
+	above := t.At(t.Path[:len(t.Path)-1]...)
 	all := len(remove) == len(entries)
 	switch {
-	case list.Style&yaml.FlowStyle != 0 && all && kubelet.Style&yaml.FlowStyle != 0:
-		return [][]splice{t.flowRemovePair(kubelet), t.flowRemove(list, remove)}, nil
+	case list.Style&yaml.FlowStyle != 0 && all && above.Style&yaml.FlowStyle != 0:
+		return [][]splice{t.flowRemovePair(above), t.flowRemove(list, remove)}, nil
 	case list.Style&yaml.FlowStyle != 0:
 		return [][]splice{t.flowRemove(list, remove)}, nil
 	case !all:
 		cuts := t.cutEntries(list, remove)
 		return [][]splice{cuts, t.andBlank(cuts)}, nil
 	}
-	key, _ := child(kubelet, mountsPath[2])
-	colon := t.colon(key, kubelet.Column-1, false)
+	key, _ := child(above, t.Path[len(t.Path)-1])
+	colon := t.colon(key, above.Column-1, false)
 	emptied := append(t.cutEntries(list, remove), splice{colon, colon, " []"})
 	if t.commented(key) {
 		return [][]splice{emptied, t.andBlank(emptied)}, nil
@@ -44,13 +44,13 @@ func (t *text) removals(remove []int, many int) ([][]splice, error) {
 
 // plainEntries refuses to touch entries, of which the first many are counted, that are not there, or of which what they
 // say could be written elsewhere.
-func plainEntries(entries []*yaml.Node, which []int, many int, done, there string) error {
+func (t editor) plainEntries(entries []*yaml.Node, which []int, many int, done, there string) error {
 	for _, i := range which {
 		if i < 0 || i >= many {
-			return failure.New(fmt.Sprintf("there is no extra mount number %d in the machine configuration", i+1), "")
+			return failure.New(fmt.Sprintf("there is no %s number %d in the machine configuration", t.Item, i+1), "")
 		}
 		if line := reference(entries[i]); line > 0 {
-			return failure.New(fmt.Sprintf("the extra mount number %d has an anchor, an alias or a tag (line %d), and is not %s", i+1, line, done),
+			return failure.New(fmt.Sprintf("the %s number %d has an anchor, an alias or a tag (line %d), and is not %s", t.Item, i+1, line, done),
 				"write it out with talosctl edit machineconfig, or "+there)
 		}
 	}
@@ -58,7 +58,7 @@ func plainEntries(entries []*yaml.Node, which []int, many int, done, there strin
 }
 
 // andBlank cuts the blank lines below, too: a scalar above that keeps its line breaks would take them for its own.
-func (t *text) andBlank(cuts []splice) []splice {
+func (t *Text) andBlank(cuts []splice) []splice {
 	wider := slices.Clone(cuts)
 	for i := range wider {
 		for at := wider[i].to; at < len(t.raw) && at == t.lines[t.lineOf(at)]; {
@@ -86,7 +86,7 @@ func reference(n *yaml.Node) int {
 }
 
 // cutEntries takes entries out of a list with dashes, each with the comments above it.
-func (t *text) cutEntries(list *yaml.Node, remove []int) []splice {
+func (t *Text) cutEntries(list *yaml.Node, remove []int) []splice {
 	column, items := list.Column-1, t.items(list)
 	var ranges [][2]int
 	for _, i := range remove {
@@ -108,8 +108,8 @@ func (t *text) cutEntries(list *yaml.Node, remove []int) []splice {
 	return cuts
 }
 
-// commented tells whether somebody wrote something about a key: above it or on its line.
-func (t *text) commented(key *yaml.Node) bool {
+// commented reports whether somebody wrote something about a key: above it or on its line.
+func (t *Text) commented(key *yaml.Node) bool {
 	line := key.Line - 1
 	at := t.colon(key, key.Column-1, false)
 	for at < t.lineEnd(line) && isBlank(t.raw[at]) {
@@ -118,12 +118,15 @@ func (t *text) commented(key *yaml.Node) bool {
 	return at < t.lineEnd(line) && t.raw[at] == '#' || t.commentsAbove(line, key.Column-1) < line
 }
 
-// cutKey takes extraMounts out, with the keys above it that nothing else is below.
-func (t *text) cutKey() splice {
-	parents := []*yaml.Node{t.at(), t.at(mountsPath[:1]...), t.at(mountsPath[:2]...)}
-	level := len(mountsPath) - 1
+// cutKey takes the list's key out, with the keys above it that nothing else is below.
+func (t editor) cutKey() splice {
+	parents := make([]*yaml.Node, len(t.Path))
+	for i := range parents {
+		parents[i] = t.At(t.Path[:i]...)
+	}
+	level := len(t.Path) - 1
 	for ; level > 0; level-- {
-		key, value := child(parents[level-1], mountsPath[level-1])
+		key, value := child(parents[level-1], t.Path[level-1])
 		column := parents[level-1].Column - 1
 		end := t.lineOf(max(t.end(value, column, false)-1, 0))
 		deep := t.ownedEnd(end, value.Column-1)
@@ -132,13 +135,13 @@ func (t *text) cutKey() splice {
 			break
 		}
 	}
-	key, value := child(parents[level], mountsPath[level])
+	key, value := child(parents[level], t.Path[level])
 	column := parents[level].Column - 1
 	return t.cut(key.Line-1, t.ownedEnd(t.lineOf(max(t.end(value, column, false)-1, 0)), column))
 }
 
 // flowRemove takes entries out of a list in brackets, with one comma each.
-func (t *text) flowRemove(list *yaml.Node, remove []int) []splice {
+func (t *Text) flowRemove(list *yaml.Node, remove []int) []splice {
 	ends := make([]int, len(list.Content))
 	at := t.start(list) + 1
 	for i := range list.Content {
@@ -165,28 +168,28 @@ func (t *text) flowRemove(list *yaml.Node, remove []int) []splice {
 	return cuts
 }
 
-// flowRemovePair takes extraMounts out of a mapping in brackets.
-func (t *text) flowRemovePair(kubelet *yaml.Node) []splice {
-	at := t.start(kubelet) + 1
-	for i := 0; i+1 < len(kubelet.Content); i += 2 {
+// flowRemovePair takes the list's key out of a mapping in brackets.
+func (t editor) flowRemovePair(mapping *yaml.Node) []splice {
+	at := t.start(mapping) + 1
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
 		before := at
-		at = t.flowItemEnd(kubelet, i, at)
-		at = t.flowItemEnd(kubelet, i+1, at)
+		at = t.flowItemEnd(mapping, i, at)
+		at = t.flowItemEnd(mapping, i+1, at)
 		switch {
-		case kubelet.Content[i].Value != mountsPath[2]:
+		case mapping.Content[i].Value != t.Path[len(t.Path)-1]:
 		case i > 0:
 			return []splice{{before, at, ""}}
-		case len(kubelet.Content) > 2:
-			return []splice{{t.start(kubelet.Content[0]), t.start(kubelet.Content[2]), ""}}
+		case len(mapping.Content) > 2:
+			return []splice{{t.start(mapping.Content[0]), t.start(mapping.Content[2]), ""}}
 		default:
-			return []splice{{t.start(kubelet.Content[0]), t.skipComma(at), ""}}
+			return []splice{{t.start(mapping.Content[0]), t.skipComma(at), ""}}
 		}
 	}
 	return nil
 }
 
 // skipComma is the offset after a comma that comes next, else the offset itself.
-func (t *text) skipComma(at int) int {
+func (t *Text) skipComma(at int) int {
 	if next := t.skipSpace(at); next < len(t.raw) && t.raw[next] == ',' {
 		return next + 1
 	}

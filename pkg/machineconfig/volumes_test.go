@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package machineconfig
 
 import (
 	"reflect"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestReadSelectors(t *testing.T) {
+func TestReadVolumeSelectors(t *testing.T) {
 	const raw = `apiVersion: v1alpha1
 kind: UserVolumeConfig
 name: ssd-1
@@ -51,14 +51,14 @@ name: swap-1
 provisioning: {diskSelector: {match: "!disk.rotational"}, maxSize: 4GiB}
 encryption: {provider: luks2, keys: [{slot: 0, static: {passphrase: CANARY}}]}
 `
-	want := []Selector{
+	want := []VolumeSelector{
 		{Kind: "UserVolumeConfig", Name: "ssd-1", Type: "partition", Match: `disk.transport == "nvme" && !system_disk`},
 		{Kind: "UserVolumeConfig", Name: "whole", Type: "disk", Match: "disk.size > 1u * TiB"},
 		{Kind: "RawVolumeConfig", Name: "block-1", Type: "partition", Match: `disk.serial == "A"`},
 		{Kind: "SwapVolumeConfig", Name: "swap-1", Type: "partition", Match: "!disk.rotational"},
 		{Kind: "ExistingVolumeConfig", Name: "old-1", Type: "partition", Match: `volume.partition_index == 1u && disk.serial == "B"`},
 	}
-	got, err := ReadSelectors([]byte(raw))
+	got, err := ReadVolumeSelectors([]byte(raw))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -79,7 +79,7 @@ encryption: {provider: luks2, keys: [{slot: 0, static: {passphrase: CANARY}}]}
 		"kind: [", strings.Replace(raw, "diskSelector:\n    match: disk", "diskSelector: CANARY\n# disk", 1),
 		strings.Replace(raw, "volumeSelector:\n    match: volume", "volumeSelector: CANARY\n# volume", 1),
 	} {
-		if got, err := ReadSelectors([]byte(broken)); err == nil || strings.Contains(err.Error(), "CANARY") {
+		if got, err := ReadVolumeSelectors([]byte(broken)); err == nil || strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
