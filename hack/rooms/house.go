@@ -33,7 +33,7 @@ func layers() []layer {
 		{"reach", []string{"pkg/kube", "pkg/talos", "pkg/exec"}},
 		{"decide", []string{"pkg/doctor", "pkg/link"}},
 		{"understand", []string{"pkg/nodescript", "pkg/kubeletprobe"}},
-		{"values", []string{"pkg/snapshot", "pkg/mounts", "pkg/provisioner", "pkg/disk", "pkg/change", "pkg/rights", "pkg/talosrelease", "pkg/machineconfig"}},
+		{"values", []string{"pkg/snapshot", "pkg/mounts", "pkg/provisioner", "pkg/disk", "pkg/change", "pkg/problem", "pkg/rights", "pkg/talosrelease", "pkg/machineconfig"}},
 		{"leaves", []string{"internal/failure", "internal/shell", "internal/version"}},
 	}
 }

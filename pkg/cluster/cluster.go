@@ -15,6 +15,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
@@ -53,7 +54,7 @@ type Cluster struct {
 	pods     *kube.Pods
 	talos    *talos.Client
 	// noTalos is why the Talos API is not asked where it would be, noTalosconfig: for want of a talosconfig.
-	noTalos       string
+	noTalos       problem.Problem
 	noTalosconfig bool
 }
 

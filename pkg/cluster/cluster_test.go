@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
@@ -49,21 +50,21 @@ func TestADecisionEndsWithTheRun(t *testing.T) {
 // Nodes without the provisioner's pod are left out, unless they were named, Talos listed their disks, or there is no provisioner.
 func TestNodesThatAreLeftOut(t *testing.T) {
 	disks := snapshot.Read(snapshot.Talos{Disks: snapshot.Read([]snapshot.TalosDisk{{Name: "vda", Size: 1 << 30}})})
-	silent := snapshot.Unread[snapshot.Talos]("no answer")
+	silent := snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))
 	nodes := []snapshot.Node{
-		{Name: "cp-1", Pod: snapshot.Unread[snapshot.Pod]("a taint"), Talos: disks},
-		{Name: "cp-2", Pod: snapshot.Unread[snapshot.Pod]("a taint"), Talos: silent},
+		{Name: "cp-1", Pod: snapshot.Unread[snapshot.Pod](problem.FromText("a taint")), Talos: disks},
+		{Name: "cp-2", Pod: snapshot.Unread[snapshot.Pod](problem.FromText("a taint")), Talos: silent},
 		{Name: "w-1", Wanted: true, Talos: silent},
 	}
 	for name, c := range map[string]struct {
 		options Options
-		unread  map[string]string
+		unread  map[string]problem.Problem
 		kept    string
 		notes   []string
 	}{
 		"by default":            {kept: "cp-1 w-1", notes: []string{"left out node cp-2: a taint"}},
 		"named":                 {options: Options{Nodes: []string{"*"}}, kept: "cp-1 cp-2 w-1"},
-		"without a provisioner": {unread: map[string]string{snapshot.PartInstall: "none"}, kept: "cp-1 cp-2 w-1"},
+		"without a provisioner": {unread: map[string]problem.Problem{snapshot.PartInstall: problem.FromText("none")}, kept: "cp-1 cp-2 w-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var h heard
@@ -121,7 +122,7 @@ func TestTalosIsOptional(t *testing.T) {
 			if (err != nil) != (c.err != "") || err != nil && (!strings.Contains(err.Error(), c.err) || failure.Hint(err) == "") {
 				t.Errorf("error %v, want %q", err, c.err)
 			}
-			if !strings.Contains(cl.noTalos, c.why) || (cl.noTalos != "") != (c.why != "") || cl.NoTalosconfig() != c.missing || cl.talos != nil {
+			if !strings.Contains(cl.noTalos.Message, c.why) || (cl.noTalos.Message != "") != (c.why != "") || cl.NoTalosconfig() != c.missing || cl.talos != nil {
 				t.Errorf("%+v", &cl)
 			}
 		})

@@ -54,7 +54,7 @@ func (c *Cluster) noteNotProbed(s *snapshot.Snapshot) {
 	switch {
 	case len(looked) == 0:
 		c.reporter.Note("--probe started nothing: no node belongs to what is diagnosed")
-	case !slices.ContainsFunc(looked, func(n snapshot.Node) bool { return n.Probe.Value != nil || n.Probe.Problem != "" }):
+	case !slices.ContainsFunc(looked, func(n snapshot.Node) bool { return n.Probe.Value != nil || !n.Probe.Problem.IsZero() }):
 		c.reporter.Note("--probe started nothing: Talos told what the kubelets see")
 	}
 }

@@ -25,8 +25,8 @@ func (c *Cluster) Observe(ctx context.Context, r observe.Request) (*snapshot.Sna
 	if err != nil {
 		return nil, err
 	}
-	if why := s.Unread[snapshot.PartOthers]; why != "" && !r.Blind {
-		c.reporter.Note("whether there is another provisioner, which may have linked disks, is not known: " + why)
+	if why := s.Unread[snapshot.PartOthers]; !why.IsZero() && !r.Blind {
+		c.reporter.Note("whether there is another provisioner, which may have linked disks, is not known: " + why.Message)
 	}
 	wanted := s.WantedBy
 	if r.Trust { // It acts through the chosen installation's pods alone.
@@ -41,7 +41,7 @@ func (c *Cluster) leaveOut(s *snapshot.Snapshot, wanted func(snapshot.Node) bool
 		return failure.New("the cluster has no nodes", "kubectl get nodes")
 	}
 	// Without a provisioner no node has been left out of it.
-	named := len(c.options.Nodes) > 0 || s.Unread[snapshot.PartInstall] != ""
+	named := len(c.options.Nodes) > 0 || !s.Unread[snapshot.PartInstall].IsZero()
 	kept := s.Nodes[:0]
 	var without []string
 	for _, n := range s.Nodes {
@@ -82,8 +82,8 @@ func (c *Cluster) leaveOutUnnamed(s *snapshot.Snapshot) error {
 func UnknownInstallations(s *snapshot.Snapshot) []failure.Part {
 	var parts []failure.Part
 	for _, o := range s.Others {
-		if o.Problem != "" {
-			parts = append(parts, failure.Part{Subject: "provisioner " + o.Name(), Err: failure.New(o.Problem, "")})
+		if !o.Problem.IsZero() {
+			parts = append(parts, failure.Part{Subject: "provisioner " + o.Name(), Err: failure.New(o.Problem.Message, "")})
 		}
 	}
 	return parts

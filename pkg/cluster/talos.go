@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
 
@@ -29,7 +30,7 @@ func (c *Cluster) AskTalos(ctx context.Context, o talos.Options) error {
 	case o.Asked():
 		return err
 	default:
-		c.noTalos, c.noTalosconfig = err.Error(), errors.Is(err, talos.ErrNotConfigured)
+		c.noTalos, c.noTalosconfig = problem.From(err), errors.Is(err, talos.ErrNotConfigured)
 	}
 	return nil
 }

@@ -177,7 +177,7 @@ func toldByTalosAlone(s *snapshot.Snapshot) []link.Unread {
 		if !s.SeenByTalosAlone(n) {
 			continue
 		}
-		why := n.View.Why()
+		why := n.View.Why().Message
 		if i := slices.IndexFunc(all, func(u link.Unread) bool { return u.Why == why }); i >= 0 {
 			all[i].Nodes = append(all[i].Nodes, n.Name)
 			continue

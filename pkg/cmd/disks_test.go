@@ -14,6 +14,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -67,9 +68,9 @@ func observed() *snapshot.Snapshot {
 			Name: provisioner.PVName("vdd", "w-1", "block"), Path: "/var/lib/disks/block/vdd", Node: "w-1", Phase: "Bound", Claim: &snapshot.ClaimRef{Namespace: "ns", Name: "c"},
 		}},
 		Nodes: []snapshot.Node{
-			{Name: "cp-1", View: snapshot.Unread[snapshot.PodView]("a taint keeps the DaemonSet away"), Talos: snapshot.Read(plane)},
+			{Name: "cp-1", View: snapshot.Unread[snapshot.PodView](problem.FromText("a taint keeps the DaemonSet away")), Talos: snapshot.Read(plane)},
 			{Name: "w-1", Wanted: true, View: snapshot.Read(pods), Talos: snapshot.Read(worker)},
-			{Name: "w-2", Wanted: true, View: snapshot.Read(alone), Talos: snapshot.Unread[snapshot.Talos]("no answer")},
+			{Name: "w-2", Wanted: true, View: snapshot.Read(alone), Talos: snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))},
 		},
 	}
 }
@@ -139,10 +140,10 @@ func disksTo(errOut io.Writer) *disksOptions {
 // TestNodesWithoutAProvisioner: those that Talos did not tell of are an error.
 func TestNodesWithoutAProvisioner(t *testing.T) {
 	var errOut bytes.Buffer
-	why := snapshot.Unread[snapshot.PodView]("there is no provisioner in the cluster")
+	why := snapshot.Unread[snapshot.PodView](problem.FromText("there is no provisioner in the cluster"))
 	talos := snapshot.Read(snapshot.Talos{Disks: snapshot.Read([]snapshot.TalosDisk{{Name: "vda", Size: 1 << 30}})})
 	s := &snapshot.Snapshot{
-		Unread: map[string]string{snapshot.PartInstall: "none"},
+		Unread: map[string]problem.Problem{snapshot.PartInstall: problem.FromText("none")},
 		Nodes:  []snapshot.Node{{Name: "w-1", View: why, Talos: talos}, {Name: "w-2", View: why, Talos: talos}, {Name: "w-3", View: why}},
 	}
 	disksTo(&errOut).warnOf(s, nil)
@@ -167,7 +168,7 @@ func TestNodesThatCouldNotBeLookedAt(t *testing.T) {
 		t.Errorf("%v", parts)
 	}
 	var errOut bytes.Buffer
-	s.NoTalos = "no talosconfig was found"
+	s.NoTalos = problem.FromText("no talosconfig was found")
 	disksTo(&errOut).warnOf(s, nil)
 	want := "note: without the Talos API: no talosconfig was found; disks that Talos uses are told only by what the pods see\n"
 	if !strings.HasSuffix(errOut.String(), want) || strings.Contains(errOut.String(), "warning") {

@@ -21,6 +21,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -160,8 +161,8 @@ func TestDoctorOfNothing(t *testing.T) {
 
 // Volumes that may not be read have no row: status says so.
 func TestStatusUnseen(t *testing.T) {
-	s := &snapshot.Snapshot{Volumes: nil, Unread: map[string]string{
-		snapshot.PartVolumes: `persistentvolumes is forbidden: User "jane" cannot list resource "persistentvolumes" in API group "" at the cluster scope`,
+	s := &snapshot.Snapshot{Volumes: nil, Unread: map[string]problem.Problem{
+		snapshot.PartVolumes: problem.FromText(`persistentvolumes is forbidden: User "jane" cannot list resource "persistentvolumes" in API group "" at the cluster scope`),
 	}}
 	got := withoutRows(doctor.Run(s, doctor.Options{}))
 	if len(got) != 1 || !strings.Contains(got[0], `"jane" lacks rights`) || !strings.Contains(got[0], "forbidden: list persistentvolumes") {
@@ -178,7 +179,7 @@ func TestStatusEnds(t *testing.T) {
 		}
 		return s
 	}
-	forbidden := &snapshot.Snapshot{Unread: map[string]string{snapshot.PartVolumes: "it is forbidden", snapshot.PartInstall: "it is forbidden", snapshot.PartNodes: "it is forbidden"}}
+	forbidden := &snapshot.Snapshot{Unread: map[string]problem.Problem{snapshot.PartVolumes: problem.FromText("it is forbidden"), snapshot.PartInstall: problem.FromText("it is forbidden"), snapshot.PartNodes: problem.FromText("it is forbidden")}}
 	for name, tt := range map[string]struct {
 		s    *snapshot.Snapshot
 		code int
@@ -187,7 +188,7 @@ func TestStatusEnds(t *testing.T) {
 		"something is broken": {load("testdata/unseen.json"), exitFound, ""},
 		"no rights":           {forbidden, exitFound, "No local volumes are known: it is forbidden"},
 		"no provisioner": {&snapshot.Snapshot{Nodes: []snapshot.Node{{Name: "w-1", Ready: true}}, AllVolumes: true, Claims: snapshot.Read([]snapshot.Claim{}), Pods: snapshot.Read([]snapshot.UserPod{}),
-			Unread: map[string]string{snapshot.PartInstall: "no local static provisioner was found"}}, exitFound, "no local static provisioner was found"},
+			Unread: map[string]problem.Problem{snapshot.PartInstall: problem.FromText("no local static provisioner was found")}}, exitFound, "no local static provisioner was found"},
 		"no nodes": {&snapshot.Snapshot{}, exitFound, "the cluster has no nodes"},
 	} {
 		r := doctor.Run(tt.s, doctor.Options{})

@@ -176,8 +176,8 @@ func (s *shared) translateStatus(status apierrors.APIStatus) (cause error, text,
 	text = cause.Error()
 	switch {
 	case apierrors.IsForbidden(cause):
-		if rule, ok := parseForbidden(status.Status().Message); ok {
-			return cause, rule.Message(), rule.Hint()
+		if forbidden, ok := rights.ParseForbidden(status.Status().Message); ok {
+			return cause, forbidden.Refusal().Message(), forbidden.Refusal().Hint()
 		}
 		return cause, text, "ask what you may do with: kubectl auth can-i --list"
 	case apierrors.IsUnauthorized(cause):
@@ -191,19 +191,6 @@ func (s *shared) translateStatus(status apierrors.APIStatus) (cause error, text,
 		return cause, fmt.Sprintf("the Kubernetes API server %q is not available: %s", s.server(), text), "try again"
 	}
 	return cause, text, ""
-}
-
-// The message of the API server's authorizer, kubernetes/pkg apimachinery's NewForbidden around responsewriters.ForbiddenMessage (1.37).
-var forbiddenMessage = regexp.MustCompile(
-	`User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)"| at the cluster scope)?`)
-
-func parseForbidden(message string) (rights.Refusal, bool) {
-	m := forbiddenMessage.FindStringSubmatch(message)
-	if m == nil {
-		return rights.Refusal{}, false
-	}
-	resource, sub, _ := strings.Cut(m[3], "/")
-	return rights.Refusal{User: m[1], Missing: []rights.Right{{Verb: m[2], Resource: resource, Subresource: sub, Group: m[4], Namespace: m[5]}}}, true
 }
 
 func (s *shared) unreachable(request *url.Error) string {

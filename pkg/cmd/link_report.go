@@ -18,6 +18,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/rights"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -32,8 +33,8 @@ func printWarnings(s *shared, p link.Plan) {
 	for _, l := range p.Links {
 		for _, w := range l.Warnings {
 			fmt.Fprintf(s.ErrOut, "%s %s/%s: %s\n", style.Warning("warning:"), l.Node, l.Disk, w)
-			if rule, ok := parseForbidden(w); ok {
-				fmt.Fprintf(s.ErrOut, "  %s %s\n", style.Hint("hint:"), strings.ReplaceAll(rule.Hint(), "\n", "\n        "))
+			if forbidden, ok := rights.ParseForbidden(w); ok {
+				fmt.Fprintf(s.ErrOut, "  %s %s\n", style.Hint("hint:"), strings.ReplaceAll(forbidden.Refusal().Hint(), "\n", "\n        "))
 			}
 		}
 	}
@@ -84,8 +85,8 @@ func linkErrors(p link.Plan, s *snapshot.Snapshot, run dryRun) error {
 	counts := make(map[string]int)
 	add := func(l link.Link, word, hint, text string) {
 		counts[word]++
-		if rule, ok := parseForbidden(text); ok {
-			hint = rule.Hint()
+		if forbidden, ok := rights.ParseForbidden(text); ok {
+			hint = forbidden.Refusal().Hint()
 		}
 		parts = append(parts, failure.Part{Subject: l.Node + "/" + l.Disk, Err: failure.New(text, hint)})
 	}

@@ -141,10 +141,10 @@ func notListed(s *snapshot.Snapshot, items []kubeletMounts) error {
 func kubeletMountsOf(k observe.Kubelet, required []string) kubeletMounts {
 	n := kubeletMounts{
 		Kind: "KubeletMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Version,
-		Warning: k.State.Unkept(), Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem), err: k.Err, unread: k.State.ConfigProblem != "",
+		Warning: k.State.Unkept(), Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem).Message, err: k.Err, unread: !k.State.ConfigProblem.IsZero(),
 	}
-	if n.err == nil && k.State.ViewProblem != "" {
-		n.err = failure.New("what its kubelet sees is unknown: "+k.State.ViewProblem, "try again")
+	if n.err == nil && !k.State.ViewProblem.IsZero() {
+		n.err = failure.New("what its kubelet sees is unknown: "+k.State.ViewProblem.Message, "try again")
 	}
 	see := func(m kubeletMount, dir string) {
 		m.Sighting = k.State.See(dir)

@@ -17,6 +17,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
@@ -89,8 +90,8 @@ func TestMountsListTellsWhatWasNotSeen(t *testing.T) {
 		configured string
 	}{
 		"all seen":         {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.View = &mounts.View{} })}, "", "-"},
-		"no view":          {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ViewProblem = "it broke" })}, "what its kubelet sees is unknown: it broke", "-"},
-		"no configuration": {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ConfigProblem = "no role" }), Err: errors.New("no role")}, "no role", "unknown"},
+		"no view":          {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ViewProblem = problem.FromText("it broke") })}, "what its kubelet sees is unknown: it broke", "-"},
+		"no configuration": {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ConfigProblem = problem.FromText("no role") }), Err: errors.New("no role")}, "no role", "unknown"},
 	} {
 		n := kubeletMountsOf(c.kubelet, []string{"/var/lib/disks"})
 		if got := failed(n.err); got != c.err {

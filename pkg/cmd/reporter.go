@@ -51,7 +51,7 @@ func (s *shared) withHint(err error) string {
 
 // noteNoTalos says what is not known without the Talos API.
 func (s *shared) noteNoTalos(snap *snapshot.Snapshot, what string) {
-	if snap.NoTalos != "" {
+	if !snap.NoTalos.IsZero() {
 		s.note(fmt.Sprintf("without the Talos API: %s; %s", snap.NoTalos, what))
 	}
 }
@@ -88,7 +88,7 @@ func unlookedOthers(s *snapshot.Snapshot) []failure.Part {
 	var parts []failure.Part
 	for _, as := range s.Installations() {
 		name := fmt.Sprintf("provisioner %s/%s", as.Install.Namespace, as.Install.Name)
-		if len(s.Others) > 0 && as.Unread[snapshot.PartInstall] != "" {
+		if len(s.Others) > 0 && !as.Unread[snapshot.PartInstall].IsZero() {
 			parts = append(parts, failure.Part{Subject: name, Err: fmt.Errorf("%s", as.Unread[snapshot.PartInstall])})
 			continue
 		}

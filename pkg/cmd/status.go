@@ -122,7 +122,7 @@ func endStatus(w io.Writer, style output.Style, s *snapshot.Snapshot, report doc
 // noVolumes is what it means that there is no row.
 func noVolumes(s *snapshot.Snapshot) string {
 	for _, part := range []string{snapshot.PartVolumes, snapshot.PartInstall, snapshot.PartNodes} {
-		if why := s.Unread[part]; why != "" {
+		if why := s.Unread[part]; !why.IsZero() {
 			return fmt.Sprintf("No local volumes are known: %s", why)
 		}
 	}

@@ -6,11 +6,12 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/rights"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -27,29 +28,6 @@ func accessChecks() []Check {
 	}
 }
 
-// right is something that a user may not do in Kubernetes.
-type right struct{ user, verb, resource, namespace string }
-
-// forbidden is how the API server refuses (Kubernetes v1.37, apiserver,
-// pkg/endpoints/handlers/responsewriters/errors.go).
-var forbidden = regexp.MustCompile(`User "([^"]*)" cannot (\S+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?`)
-
-// rightsIn are the rights that a problem tells are missing.
-func rightsIn(problem string) []right {
-	var rights []right
-	for _, m := range forbidden.FindAllStringSubmatch(problem, -1) {
-		resource, sub, _ := strings.Cut(m[3], "/")
-		if m[4] != "" {
-			resource += "." + m[4]
-		}
-		if sub != "" {
-			resource += "/" + sub
-		}
-		rights = append(rights, right{user: m[1], verb: m[2], resource: resource, namespace: m[5]})
-	}
-	return rights
-}
-
 // nodeProxy is the kubelet's whole API: who may get it can run commands in every pod
 // (kubernetes.io, "Good practices for Kubernetes RBAC").
 const nodeProxy = "nodes/proxy"
@@ -57,40 +35,50 @@ const nodeProxy = "nodes/proxy"
 // jobs are what --probe makes in kube-system, where nothing keeps a pod from the node.
 const jobs = "jobs.batch"
 
-// String is the right as a sentence goes on.
-func (r right) String() string {
+// rightText is the right as a sentence goes on.
+func rightText(r rights.Right) string {
 	where := "in all namespaces"
-	if r.namespace != "" {
-		where = fmt.Sprintf("in namespace %q", r.namespace)
+	if r.Namespace != "" {
+		where = fmt.Sprintf("in namespace %q", r.Namespace)
 	}
-	return fmt.Sprintf("%s %s %s", r.verb, r.resource, where)
+	return fmt.Sprintf("%s %s %s", r.Verb, r.Qualified(), where)
 }
 
 // codeRights is of rights in Kubernetes that are missing.
 const codeRights Code = "TD0101"
 
+// missingRight is a right, and who lacks it.
+type missingRight struct {
+	user string
+	rights.Right
+}
+
 // rightsMissing gathers what Kubernetes refused from everything that it was asked for.
 func rightsMissing(s *Subject) Verdict {
-	missing := make(map[right]bool)
-	for _, problem := range kubernetesProblems(s.Snapshot) {
-		for _, r := range rightsIn(problem) {
-			missing[r] = true
+	var all []missingRight
+	for _, p := range kubernetesProblems(s.Snapshot) {
+		if p.Forbidden == nil {
+			continue
+		}
+		for _, r := range p.Forbidden.Missing {
+			all = append(all, missingRight{p.Forbidden.User, r})
 		}
 	}
-	if len(missing) == 0 {
+	if len(all) == 0 {
 		return fine()
 	}
-	all := slices.SortedFunc(maps.Keys(missing), func(a, b right) int {
-		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.verb, b.verb), cmp.Compare(a.resource, b.resource), cmp.Compare(a.user, b.user))
+	slices.SortFunc(all, func(a, b missingRight) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Verb, b.Verb), cmp.Compare(a.Qualified(), b.Qualified()), cmp.Compare(a.user, b.user))
 	})
+	all = slices.Compact(all)
 	f := Finding{
 		Summary: fmt.Sprintf("%q lacks rights in Kubernetes that a diagnosis needs", all[0].user),
 		Because: "what it may not read is unknown here, not in order",
 	}
 	for _, r := range all {
-		f.Evidence = append(f.Evidence, "forbidden: "+r.String())
+		f.Evidence = append(f.Evidence, "forbidden: "+rightText(r.Right))
 	}
-	toGive := slices.DeleteFunc(slices.Clone(all), func(r right) bool { return r.resource == nodeProxy })
+	toGive := slices.DeleteFunc(slices.Clone(all), func(r missingRight) bool { return r.Qualified() == nodeProxy })
 	if len(toGive) > 0 {
 		f.Fix = grants(toGive)
 	} else {
@@ -103,7 +91,7 @@ func rightsMissing(s *Subject) Verdict {
 }
 
 // kubernetesProblems are why parts of the snapshot that come from the API server are not there.
-func kubernetesProblems(s *snapshot.Snapshot) []string {
+func kubernetesProblems(s *snapshot.Snapshot) []problem.Problem {
 	problems := slices.Collect(maps.Values(s.Unread))
 	problems = append(problems, s.Users.Problem, s.Claims.Problem, s.Pods.Problem, s.Events.Problem, s.Provisioner.Problem)
 	for _, n := range s.Nodes {
@@ -118,17 +106,17 @@ func kubernetesProblems(s *snapshot.Snapshot) []string {
 
 // grants are the commands with which an administrator gives the rights: a role for each
 // verb and place, since kubectl's roles give every verb on every resource.
-func grants(missing []right) []Step {
+func grants(missing []missingRight) []Step {
 	steps := []Step{{Text: "an administrator can allow it with:"}}
 	type role struct{ user, verb, namespace string }
 	var order []role
 	resources := make(map[role][]string)
 	for _, r := range missing {
-		k := role{r.user, r.verb, r.namespace}
+		k := role{r.user, r.Verb, r.Namespace}
 		if resources[k] == nil {
 			order = append(order, k)
 		}
-		resources[k] = append(resources[k], r.resource)
+		resources[k] = append(resources[k], r.Qualified())
 	}
 	for _, k := range order {
 		name, of, kubectl := "talosdisk-"+k.verb, "clusterrole", []string{"kubectl"}
@@ -157,97 +145,39 @@ func warning(verb string, resources []string) string {
 	return "who has this is root on every node, for a Job there may have any pod: do without --probe, or give it to nobody who may not be that; all that --probe takes is in docs/rbac/doctor-probe.yaml:"
 }
 
-// Kinds of problems with the Talos API, as a section's Kind has them (talos.Kind).
-const (
-	kindNotConfigured = "not configured"
-	kindConfig        = "unusable talosconfig"
-	kindTLS           = "not trusted"
-	kindExpired       = "certificate expired"
-	kindDenied        = "role too weak"
-	kindForwarding    = "no request forwarding"
-	kindOtherNode     = "another node"
-	kindUnproven      = "not proved"
-	kindUnreachable   = "unreachable"
-	// kindOther is none of these: Talos was asked and answered something else.
-	kindOther = ""
-)
-
-// kindOf is the kind of a problem that came as a text only; the texts are package talos's.
-func kindOf(text string) string {
-	for _, k := range []struct {
-		kind  string
-		parts []string
-	}{
-		{kindNotConfigured, []string{"no talosconfig was found"}},
-		{kindConfig, []string{"talosconfig ", " cannot be used"}},
-		{kindConfig, []string{"the Talos API cannot be used"}},
-		{kindExpired, []string{"the client certificate of Talos context", " ended at "}},
-		{kindExpired, []string{"takes the client certificate of", "for expired"}},
-		{kindDenied, []string{"needs the Talos role "}},
-		{kindDenied, []string{"does not know who context"}},
-		{kindForwarding, []string{"is a worker, which forwards no requests"}},
-		{kindOtherNode, []string{"calls itself", "in Kubernetes, not"}},
-		{kindOtherNode, []string{"is another machine than node"}},
-		{kindUnproven, []string{"it is not proved that the node at", "of Kubernetes"}},
-		{kindTLS, []string{"has a certificate of another CA"}},
-		{kindTLS, []string{"certificate is not for the endpoint"}},
-		{kindTLS, []string{"does not accept the client certificate"}},
-		{kindTLS, []string{"the Talos API's certificate at", "is not trusted"}},
-		{kindUnreachable, []string{"no answer from the Talos API at"}},
-		{kindUnreachable, []string{"the Talos API endpoint", "does not reach the node"}},
-		{kindUnreachable, []string{"the connection to the node at", "broke"}},
-		{kindUnreachable, []string{"asking the Talos API at", "deadline exceeded"}},
-		{kindUnreachable, []string{"asking the Talos API at", "no answer within"}},
-	} {
-		if !slices.ContainsFunc(k.parts, func(part string) bool { return !strings.Contains(text, part) }) {
-			return k.kind
+// troubles are why the node's Talos API could not be asked, or not everything; each kind once.
+func troubles(n *snapshot.Node) []problem.Problem {
+	var all []problem.Problem
+	add := func(p problem.Problem) {
+		if !p.IsZero() && !slices.ContainsFunc(all, func(have problem.Problem) bool { return have.Kind == p.Kind }) {
+			all = append(all, p)
 		}
 	}
-	return kindOther
-}
-
-// trouble is why Talos could not be asked, or not everything.
-type trouble struct{ kind, text string }
-
-// troubles are those of one node, each kind once.
-func troubles(n *snapshot.Node) []trouble {
-	var all []trouble
-	add := func(kind, text string) {
-		if text == "" {
-			return
-		}
-		if kind == "" {
-			kind = kindOf(text)
-		}
-		if !slices.ContainsFunc(all, func(t trouble) bool { return t.kind == kind }) {
-			all = append(all, trouble{kind, text})
-		}
-	}
-	add(n.Talos.Kind, n.Talos.Problem)
-	add(n.Kubelet.Kind, n.Kubelet.Problem)
+	add(n.Talos.Problem)
+	add(n.Kubelet.Problem)
 	if state := n.Kubelet.Value; state != nil {
-		add("", state.ConfigProblem)
-		add("", state.ViewProblem)
+		add(state.ConfigProblem)
+		add(state.ViewProblem)
 		if state.View != nil {
-			add("", state.View.MountsProblem)
+			add(state.View.MountsProblem)
 		}
 	}
 	if told := n.Talos.Value; told != nil {
-		add(told.Disks.Kind, told.Disks.Problem)
-		add(told.Volumes.Kind, told.Volumes.Problem)
-		add(told.Mounts.Kind, told.Mounts.Problem)
-		add(told.Devices.Kind, told.Devices.Problem)
+		add(told.Disks.Problem)
+		add(told.Volumes.Problem)
+		add(told.Mounts.Problem)
+		add(told.Devices.Problem)
 	}
-	add(n.Selections.Kind, n.Selections.Problem)
+	add(n.Selections.Problem)
 	return all
 }
 
-// ofKind is a node's trouble of one of the kinds.
-func ofKind(n *snapshot.Node, kinds ...string) (trouble, bool) {
+// ofKind is a node's trouble with the Talos API of one of the kinds.
+func ofKind(n *snapshot.Node, kinds ...problem.Kind) (problem.Problem, bool) {
 	all := troubles(n)
-	i := slices.IndexFunc(all, func(t trouble) bool { return slices.Contains(kinds, t.kind) })
+	i := slices.IndexFunc(all, func(p problem.Problem) bool { return p.Is(kinds...) })
 	if i < 0 {
-		return trouble{}, false
+		return problem.Problem{}, false
 	}
 	return all[i], true
 }
@@ -259,44 +189,37 @@ func asked(n *snapshot.Node) bool {
 }
 
 // runsTalos leaves out the nodes that are known to be of another system.
-func runsTalos(s *Subject) bool { return s.Node.OSImage == "" || isTalos(s.Node) }
-
-// isTalos goes by what the kubelet reports as osImage, "Talos (v1.14.0)" (Talos
-// v1.14, pkg/machinery/constants, OSReleaseTemplate).
-func isTalos(n *snapshot.Node) bool { return strings.HasPrefix(n.OSImage, "Talos (") }
+func runsTalos(s *Subject) bool { return s.Node.OSImage == "" || s.Node.RunsTalos() }
 
 func talosNotConfigured(s *Subject) Verdict {
-	text, kind := s.Snapshot.NoTalos, kindNotConfigured
-	if text != "" && kindOf(text) == kindConfig {
-		kind = kindConfig
-	}
+	why := s.Snapshot.NoTalos
 	for i := range s.Snapshot.Nodes { // They all say the same, as there is one talosconfig.
-		if t, ok := ofKind(&s.Snapshot.Nodes[i], kindNotConfigured, kindConfig); ok && text == "" {
-			text, kind = t.text, t.kind
+		if p, ok := ofKind(&s.Snapshot.Nodes[i], problem.TalosNotConfigured, problem.TalosConfig); ok && why.IsZero() {
+			why = p
 		}
 	}
 	switch {
-	case text == "" && len(s.Snapshot.Nodes) > 0 && !slices.ContainsFunc(s.Snapshot.Nodes, func(n snapshot.Node) bool { return asked(&n) }):
+	case why.IsZero() && len(s.Snapshot.Nodes) > 0 && !slices.ContainsFunc(s.Snapshot.Nodes, func(n snapshot.Node) bool { return asked(&n) }):
 		return unknown("no node's Talos API was asked")
-	case text == "":
+	case why.IsZero():
 		return fine()
 	}
 	f := Finding{
 		Summary:  "the Talos API is not asked, for there is no talosconfig",
 		Because:  "without it the kubelet's mounts, the node's own directories and Talos's volumes are judged by events and by what the provisioner's pods see",
-		Evidence: []string{text},
+		Evidence: []string{why.Message},
 		Fix: []Step{
 			{Text: "have one made, of a role that may only read, by somebody who has one already:", Command: "talosctl config new talosconfig --roles os:reader"},
 			{Command: "kubectl talosdisk doctor --talosconfig talosconfig"},
 		},
 	}
-	probed := func(n snapshot.Node) bool { return n.Probe.Value != nil || n.Probe.Problem != "" }
+	probed := func(n snapshot.Node) bool { return n.Probe.Value != nil || !n.Probe.Problem.IsZero() }
 	if slices.ContainsFunc(s.Snapshot.Nodes, probed) {
 		f.Because = "a Job saw the kubelet's mounts where it could; the configurations and Talos's volumes are unknown without it"
 	} else {
 		f.Fix = append(f.Fix, Step{Text: "or see by a Job on each node what its kubelet sees, which needs no talosconfig:", Command: "kubectl talosdisk doctor --probe"})
 	}
-	if kind == kindConfig {
+	if why.Is(problem.TalosConfig) {
 		f.Severity, f.Summary = Warning, "the Talos API is not asked, for the talosconfig cannot be used"
 		f.Fix = []Step{{Text: "look at its contexts, and choose with --talosconfig and --talos-context:", Command: "talosctl config contexts"}}
 	}
@@ -304,32 +227,32 @@ func talosNotConfigured(s *Subject) Verdict {
 }
 
 func talosOutOfReach(s *Subject) Verdict {
-	t, ok := ofKind(s.Node, kindUnreachable, kindTLS, kindForwarding, kindOtherNode, kindUnproven)
+	t, ok := ofKind(s.Node, problem.TalosUnreachable, problem.NoAnswer, problem.TalosTLS, problem.TalosForwarding, problem.TalosOtherNode, problem.TalosUnproven)
 	switch {
 	case !asked(s.Node) || isBlind(s.Node):
-		return unknown("%s", orElse(s.Snapshot.NoTalos, "its Talos API was not asked"))
+		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
 	case !ok:
 		return fine()
 	}
 	f := Finding{
 		Summary:  "the Talos API cannot be asked about " + allNodes,
 		Because:  "no endpoint of the talosconfig answers, or none reaches the node",
-		Evidence: []string{t.text},
+		Evidence: []string{t.Message},
 		Fix:      []Step{{Text: "see whether the node answers by itself:", Command: shell.Command("talosctl", "-e", address(s.Node), "-n", address(s.Node), "version")}},
 	}
-	switch t.kind {
-	case kindTLS:
+	switch t.Kind {
+	case problem.TalosTLS:
 		f.Because = "one side does not trust the other's certificate: the talosconfig is of another cluster or an old one, or the clocks differ"
 		f.Fix = []Step{{Text: "choose the right one with --talosconfig and --talos-context:", Command: "talosctl config contexts"}}
-	case kindForwarding:
+	case problem.TalosForwarding:
 		f.Because = "the endpoint is a worker, and only control-plane nodes forward requests"
 		f.Fix = []Step{
 			{Text: "find the control-plane nodes, and name them with --talos-endpoints, or for good with talosctl config endpoint:", Command: "kubectl get nodes -l node-role.kubernetes.io/control-plane -o wide"},
 		}
-	case kindOtherNode:
+	case problem.TalosOtherNode:
 		f.Because = "another node than Kubernetes means answers at the address"
 		f.Fix = []Step{{Text: "see whether the talosconfig is of this cluster, comparing with:", Command: "kubectl get nodes -o wide"}}
-	case kindUnproven:
+	case problem.TalosUnproven:
 		f.Because = "nothing that Kubernetes and Talos both tell proves that the machine at the address is the node, so that what it says does not count"
 		f.Fix = []Step{{Text: "see what the kubelet reports of the machine:", Command: shell.Command("kubectl", "get", "node", s.Node.Name, "-o", "jsonpath={.status.nodeInfo}")}}
 	}
@@ -337,36 +260,36 @@ func talosOutOfReach(s *Subject) Verdict {
 }
 
 func talosExpired(s *Subject) Verdict {
-	t, ok := ofKind(s.Node, kindExpired)
+	t, ok := ofKind(s.Node, problem.TalosExpired)
 	switch {
 	case ok:
 		return found(Finding{
 			Summary:  "the client certificate of the talosconfig has ended",
 			Because:  "Talos takes no request by it any more; what only Talos can tell is unknown",
-			Evidence: []string{t.text},
+			Evidence: []string{t.Message},
 			Fix: []Step{
 				{Text: "somebody whose certificate is still good can make a new one:", Command: "talosctl config new talosconfig --roles os:admin"},
 				{Text: "if it has not ended, compare the clocks:", Command: shell.Command("talosctl", "-n", address(s.Node), "time")},
 			},
 		})
 	case !asked(s.Node) || isBlind(s.Node):
-		return unknown("%s", orElse(s.Snapshot.NoTalos, "its Talos API was not asked"))
+		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
 	}
 	return fine()
 }
 
 func talosDenied(s *Subject) Verdict {
-	t, ok := ofKind(s.Node, kindDenied)
+	t, ok := ofKind(s.Node, problem.TalosDenied)
 	switch {
 	case !ok && (!asked(s.Node) || isBlind(s.Node)):
-		return unknown("%s", orElse(s.Snapshot.NoTalos, "its Talos API was not asked"))
+		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
 	case !ok:
 		return fine()
 	}
 	f := Finding{
 		Summary:  "the Talos role is too weak to read everything",
 		Because:  "the machine configuration and the mounts themselves need os:admin; os:reader shows directories and volumes, and so tells less of the kubelet",
-		Evidence: []string{t.text},
+		Evidence: []string{t.Message},
 		Fix:      []Step{{Text: "an administrator can make a talosconfig that may:", Command: "talosctl config new talosconfig --roles os:admin"}},
 	}
 	if s.Node.Talos.Value == nil && (s.Node.Kubelet.Value == nil || s.Node.Probe.Value != nil) {
@@ -378,7 +301,7 @@ func talosDenied(s *Subject) Verdict {
 
 // isBlind tells that there is no talosconfig to ask by, which TD0102 says.
 func isBlind(n *snapshot.Node) bool {
-	_, ok := ofKind(n, kindNotConfigured, kindConfig)
+	_, ok := ofKind(n, problem.TalosNotConfigured, problem.TalosConfig)
 	return ok
 }
 
@@ -386,7 +309,7 @@ func notTalos(s *Subject) Verdict {
 	switch n := s.Node; {
 	case n.OSImage == "":
 		return unknown("its kubelet does not say which system it runs")
-	case !isTalos(n):
+	case !n.RunsTalos():
 		return found(Finding{
 			Summary:  "another system than Talos runs on " + allNodes,
 			Because:  "directories, volumes and the kubelet's mounts are not Talos's there, and are not looked at",

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
@@ -18,7 +19,7 @@ func TestKindsAreTalos(t *testing.T) {
 		talos.ErrExpired: "TD0104", talos.ErrDenied: "TD0105",
 	} {
 		s := &snapshot.Snapshot{Nodes: []snapshot.Node{{Name: "w-4", Ready: true, OSImage: "Talos (v1.13.9)",
-			Talos: snapshot.Section[snapshot.Talos]{Problem: "some text", Kind: string(kind)}}}}
+			Talos: snapshot.Unread[snapshot.Talos](problem.Problem{Kind: problem.Kind(kind), Message: "some text"})}}}
 		r := doctor.Run(s, doctor.Options{Only: []doctor.Code{"TD0102", "TD0103", "TD0104", "TD0105"}})
 		if len(r.Findings) != 1 || r.Findings[0].Code != code {
 			t.Errorf("%s: %+v", kind, r.Findings)

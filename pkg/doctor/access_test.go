@@ -8,6 +8,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -33,7 +34,7 @@ func TestAllIsWell(t *testing.T) {
 // Nothing that was not looked at is in order.
 func TestNothingWasRead(t *testing.T) {
 	s := &snapshot.Snapshot{
-		Unread: map[string]string{"nodes": "x", "install": "x", "volumes": "x", "storageClasses": "x"},
+		Unread: map[string]problem.Problem{"nodes": problem.FromText("x"), "install": problem.FromText("x"), "volumes": problem.FromText("x"), "storageClasses": problem.FromText("x")},
 		Nodes:  []snapshot.Node{{Name: "w-4"}},
 	}
 	r := Run(s, Options{Only: rooms()})
@@ -53,56 +54,59 @@ func accessCases() []nodeCase {
 	const forbiddenNodes = `pods is forbidden: User "jane@example.com" cannot list resource "pods" in API group "" at the cluster scope`
 	return []nodeCase{
 		{"forbidden", "TD0101", func(w world) {
-			w.Pods = snapshot.Unread[[]snapshot.UserPod](forbiddenNodes)
-			w.Unread = map[string]string{"install": `daemonsets.apps is forbidden: User "jane@example.com" cannot list resource "daemonsets" in API group "apps" at the cluster scope`}
-			w.node().View = snapshot.Unread[snapshot.PodView](`pods "prov-x" is forbidden: User "jane@example.com" cannot create resource "pods/exec" in API group "" in the namespace "local-storage"`)
+			w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText(forbiddenNodes))
+			w.Unread = map[string]problem.Problem{"install": problem.FromText(`daemonsets.apps is forbidden: User "jane@example.com" cannot list resource "daemonsets" in API group "apps" at the cluster scope`)}
+			w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText(`pods "prov-x" is forbidden: User "jane@example.com" cannot create resource "pods/exec" in API group "" in the namespace "local-storage"`))
 		}, OutcomeFinding, []string{`warning[TD0101]: "jane@example.com" lacks rights`, "list pods in all namespaces", `create pods/exec in namespace "local-storage"`,
 			"kubectl create clusterrole talosdisk-list --verb=list --resource=daemonsets.apps,pods", "kubectl create clusterrolebinding talosdisk-list --clusterrole=talosdisk-list --user=jane@example.com",
 			"kubectl -n local-storage create role talosdisk-create --verb=create --resource=pods/exec"}},
 		{"forbidden to a service account", "TD0101", func(w world) {
-			w.Claims = snapshot.Unread[[]snapshot.Claim](`persistentvolumeclaims is forbidden: User "system:serviceaccount:ops:doc" cannot list resource "persistentvolumeclaims" in API group "" at the cluster scope`)
+			w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText(`persistentvolumeclaims is forbidden: User "system:serviceaccount:ops:doc" cannot list resource "persistentvolumeclaims" in API group "" at the cluster scope`))
 		}, OutcomeFinding, []string{"--serviceaccount=ops:doc"}},
 		{"several in one problem", "TD0101", func(w world) {
-			w.Events = snapshot.Unread[[]snapshot.Event](`events about "pod/a": events is forbidden: User "jane" cannot list resource "events" in API group "" in the namespace "a"; events about "node/w-4": events is forbidden: User "jane" cannot list resource "events" in API group "" in the namespace "default"`)
+			w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText(`events about "pod/a": events is forbidden: User "jane" cannot list resource "events" in API group "" in the namespace "a"; events about "node/w-4": events is forbidden: User "jane" cannot list resource "events" in API group "" in the namespace "default"`))
 		}, OutcomeFinding, []string{`kubectl -n a create role talosdisk-list --verb=list --resource=events`, `kubectl -n default create role talosdisk-list --verb=list --resource=events`}},
 		{"what would let somebody run commands in every pod", "TD0101", func(w world) {
-			w.node().Stats = snapshot.Unread[[]snapshot.VolumeStat](`nodes "w-4" is forbidden: User "jane" cannot get resource "nodes/proxy" in API group "" at the cluster scope`)
+			w.node().Stats = snapshot.Unread[[]snapshot.VolumeStat](problem.FromText(`nodes "w-4" is forbidden: User "jane" cannot get resource "nodes/proxy" in API group "" at the cluster scope`))
 		}, OutcomeFinding, []string{"info[TD0101]", "forbidden: get nodes/proxy", "do without nodes/proxy"}},
-		{"unread for another reason", "TD0101", func(w world) { w.Pods = snapshot.Unread[[]snapshot.UserPod]("connection refused") }, OutcomeOK, nil},
+		{"unread for another reason", "TD0101", func(w world) { w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText("connection refused")) }, OutcomeOK, nil},
 
-		{"no talosconfig", "TD0102", func(w world) { w.NoTalos = "no talosconfig was found"; w.noTalos("", "no talosconfig was found") }, OutcomeFinding, []string{"info[TD0102]", "--roles os:reader"}},
-		{"unusable talosconfig", "TD0102", func(w world) { w.noTalos(kindConfig, `talosconfig "/x" cannot be used: it has no contexts`) }, OutcomeFinding, []string{"warning[TD0102]", "talosctl config contexts"}},
-		{"out of reach is no lack of a talosconfig", "TD0102", func(w world) { w.noTalos(kindUnreachable, "no answer") }, OutcomeOK, nil},
+		{"no talosconfig", "TD0102", func(w world) {
+			w.NoTalos = problem.FromText("no talosconfig was found")
+			w.noTalos("", "no talosconfig was found")
+		}, OutcomeFinding, []string{"info[TD0102]", "--roles os:reader"}},
+		{"unusable talosconfig", "TD0102", func(w world) { w.noTalos(problem.TalosConfig, `talosconfig "/x" cannot be used: it has no contexts`) }, OutcomeFinding, []string{"warning[TD0102]", "talosctl config contexts"}},
+		{"out of reach is no lack of a talosconfig", "TD0102", func(w world) { w.noTalos(problem.TalosUnreachable, "no answer") }, OutcomeOK, nil},
 		{"not asked", "TD0102", func(w world) { w.noTalos("", "") }, OutcomeUnknown, []string{"no node's Talos API was asked"}},
 
-		{"unreachable", "TD0103", func(w world) { w.noTalos(kindUnreachable, `no answer from the Talos API at "10.0.0.1"`) }, OutcomeFinding, []string{"cannot be asked about w-4", "talosctl -e 10.0.0.14 -n 10.0.0.14 version"}},
+		{"unreachable", "TD0103", func(w world) { w.noTalos(problem.TalosUnreachable, `no answer from the Talos API at "10.0.0.1"`) }, OutcomeFinding, []string{"cannot be asked about w-4", "talosctl -e 10.0.0.14 -n 10.0.0.14 version"}},
 		{"unreachable, by its text", "TD0103", func(w world) {
 			w.noTalos("", `asking the Talos API at "10.0.0.1" for the disks: context deadline exceeded`)
 		}, OutcomeFinding, nil},
 		{"late, by its text", "TD0103", func(w world) {
 			w.noTalos("", `asking the Talos API at "10.0.0.1" for the disks: no answer within 30s from the node; --node-timeout gives it longer`)
 		}, OutcomeFinding, nil},
-		{"a worker as endpoint", "TD0103", func(w world) { w.noTalos(kindForwarding, "x") }, OutcomeFinding, []string{"--talos-endpoints"}},
-		{"another CA", "TD0103", func(w world) { w.noTalos(kindTLS, "x") }, OutcomeFinding, []string{"--talos-context"}},
-		{"another node", "TD0103", func(w world) { w.noTalos(kindOtherNode, "x") }, OutcomeFinding, []string{"kubectl get nodes -o wide"}},
-		{"not proved", "TD0103", func(w world) { w.noTalos(kindUnproven, "x") }, OutcomeFinding, []string{"proves that the machine", "kubectl get node w-4 -o 'jsonpath"}},
+		{"a worker as endpoint", "TD0103", func(w world) { w.noTalos(problem.TalosForwarding, "x") }, OutcomeFinding, []string{"--talos-endpoints"}},
+		{"another CA", "TD0103", func(w world) { w.noTalos(problem.TalosTLS, "x") }, OutcomeFinding, []string{"--talos-context"}},
+		{"another node", "TD0103", func(w world) { w.noTalos(problem.TalosOtherNode, "x") }, OutcomeFinding, []string{"kubectl get nodes -o wide"}},
+		{"not proved", "TD0103", func(w world) { w.noTalos(problem.TalosUnproven, "x") }, OutcomeFinding, []string{"proves that the machine", "kubectl get node w-4 -o 'jsonpath"}},
 		{"another machine, by its text", "TD0103", func(w world) {
 			w.noTalos("", `the node at "10.0.0.14" is another machine than node "w-4" of Kubernetes: its machine ID is 1, and the kubelet reports 2`)
 		}, OutcomeFinding, []string{"another node than Kubernetes means"}},
 		{"a weak role is no lack of reach", "TD0103", world.reader, OutcomeOK, nil},
-		{"no talosconfig", "TD0103", func(w world) { w.noTalos(kindNotConfigured, "no talosconfig was found") }, OutcomeUnknown, nil},
-		{"another system", "TD0103", func(w world) { w.node().OSImage = "Ubuntu 24.04"; w.noTalos(kindUnreachable, "x") }, OutcomeNone, nil},
+		{"no talosconfig", "TD0103", func(w world) { w.noTalos(problem.TalosNotConfigured, "no talosconfig was found") }, OutcomeUnknown, nil},
+		{"another system", "TD0103", func(w world) { w.node().OSImage = "Ubuntu 24.04"; w.noTalos(problem.TalosUnreachable, "x") }, OutcomeNone, nil},
 
-		{"ended", "TD0104", func(w world) { w.noTalos(kindExpired, "ended at 2026-01-01") }, OutcomeFinding, []string{"ended at 2026-01-01", "talosctl config new"}},
+		{"ended", "TD0104", func(w world) { w.noTalos(problem.TalosExpired, "ended at 2026-01-01") }, OutcomeFinding, []string{"ended at 2026-01-01", "talosctl config new"}},
 		{"ended, by its text", "TD0104", func(w world) {
 			w.noTalos("", `the client certificate of Talos context "lab" ended at 2026-01-01T00:00:00Z`)
 		}, OutcomeFinding, nil},
-		{"out of reach", "TD0104", func(w world) { w.noTalos(kindUnreachable, "x") }, OutcomeOK, nil},
+		{"out of reach", "TD0104", func(w world) { w.noTalos(problem.TalosUnreachable, "x") }, OutcomeOK, nil},
 		{"not asked", "TD0104", func(w world) { w.noTalos("", "") }, OutcomeUnknown, nil},
 
 		{"reader", "TD0105", world.reader, OutcomeFinding, []string{"info[TD0105]", "needs the Talos role os:admin", "--roles os:admin"}},
-		{"nothing at all", "TD0105", func(w world) { w.noTalos(kindDenied, "x needs the Talos role os:reader; y") }, OutcomeFinding, []string{"warning[TD0105]"}},
-		{"out of reach", "TD0105", func(w world) { w.noTalos(kindUnreachable, "x") }, OutcomeOK, nil},
+		{"nothing at all", "TD0105", func(w world) { w.noTalos(problem.TalosDenied, "x needs the Talos role os:reader; y") }, OutcomeFinding, []string{"warning[TD0105]"}},
+		{"out of reach", "TD0105", func(w world) { w.noTalos(problem.TalosUnreachable, "x") }, OutcomeOK, nil},
 		{"not asked", "TD0105", func(w world) { w.noTalos("", "") }, OutcomeUnknown, nil},
 
 		{"Ubuntu", "TD0106", func(w world) { w.node().OSImage = "Ubuntu 24.04.1 LTS" }, OutcomeFinding, []string{"info[TD0106]", "another system than Talos runs on w-4", "Ubuntu 24.04.1 LTS"}},
@@ -118,10 +122,10 @@ func accessCases() []nodeCase {
 			"w-4: Talos's service kubelet is Waiting: Error running"}},
 		{"not ready, and Talos does not say", "TD0107", func(w world) {
 			w.node().Ready = false
-			w.talos().Kubelet = snapshot.Unread[snapshot.TalosService]("no answer")
+			w.talos().Kubelet = snapshot.Unread[snapshot.TalosService](problem.FromText("no answer"))
 		}, OutcomeFinding, []string{"because: the kubelet there starts no pod"}},
 		{"cordoned", "TD0107", func(w world) { w.node().Unschedulable = true }, OutcomeOK, nil},
-		{"nodes were not read", "TD0107", func(w world) { w.Unread = map[string]string{"nodes": "forbidden"} }, OutcomeUnknown, nil},
+		{"nodes were not read", "TD0107", func(w world) { w.Unread = map[string]problem.Problem{"nodes": problem.FromText("forbidden")} }, OutcomeUnknown, nil},
 	}
 }
 
@@ -129,8 +133,8 @@ func accessCases() []nodeCase {
 func TestNotReadyMasks(t *testing.T) {
 	w := well(t)
 	w.node().Ready, w.node().NotReady = false, "the node is NotReady (x)"
-	w.node().Pod = snapshot.Unread[snapshot.Pod]("the node is NotReady (x)")
-	w.noTalos(kindUnreachable, "x")
+	w.node().Pod = snapshot.Unread[snapshot.Pod](problem.FromText("the node is NotReady (x)"))
+	w.noTalos(problem.TalosUnreachable, "x")
 	w.node().Kubelet = snapshot.Section[mounts.NodeState]{}
 	r := Run(w.Snapshot, Options{Only: []Code{"TD0107", "TD0203", "TD0204"}})
 	if len(r.Findings) != 1 || r.Findings[0].Code != "TD0107" {
@@ -141,18 +145,18 @@ func TestNotReadyMasks(t *testing.T) {
 
 // A right that is missing is something that was not seen, whatever it would have shown; but for the one that is better not given.
 func TestWithoutARightADiagnosisIsIncomplete(t *testing.T) {
-	for problem, want := range map[string]bool{
+	for text, want := range map[string]bool{
 		"": false,
 		`events is forbidden: User "jane" cannot list resource "events" in API group "" at the cluster scope`:          true,
 		`nodes "w-4" is forbidden: User "jane" cannot get resource "nodes/proxy" in API group "" at the cluster scope`: false,
 	} {
 		w := well(t)
-		if problem != "" {
-			w.Events = snapshot.Unread[[]snapshot.Event](problem)
+		if text != "" {
+			w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText(text))
 		}
 		r := Run(w.Snapshot, Options{Only: []Code{codeRights}})
 		if r.Incomplete() != want || len(r.Unknown()) > 0 {
-			t.Errorf("%q: incomplete: %t, want %t", problem, r.Incomplete(), want)
+			t.Errorf("%q: incomplete: %t, want %t", text, r.Incomplete(), want)
 		}
 	}
 }
@@ -160,9 +164,9 @@ func TestWithoutARightADiagnosisIsIncomplete(t *testing.T) {
 // What nobody knows because a kubelet has just started is one sentence, whichever checks want to know it.
 func TestKubeletThatHasJustStarted(t *testing.T) {
 	w := well(t)
-	w.node().View = snapshot.Starting[snapshot.PodView]("w-4")
-	w.Provisioner.Value.Log, w.Provisioner.Value.LogProblem = map[string][]string{}, map[string]string{"w-4": w.node().View.Problem}
-	w.noTalos(kindNotConfigured, "no talosconfig was found")
+	w.node().View = snapshot.Unread[snapshot.PodView](problem.Starting("w-4"))
+	w.Provisioner.Value.Log, w.Provisioner.Value.LogProblem = map[string][]string{}, map[string]problem.Problem{"w-4": w.node().View.Problem}
+	w.noTalos(problem.TalosNotConfigured, "no talosconfig was found")
 	r := Run(w.Snapshot, Options{})
 	about := make(map[string]int)
 	for _, u := range r.Unknown() {
@@ -174,7 +178,7 @@ func TestKubeletThatHasJustStarted(t *testing.T) {
 		t.Errorf("%v", about)
 	}
 	// Another reason stays as it is, with what each check was after.
-	w.node().View = snapshot.Unread[snapshot.PodView]("exec is forbidden")
+	w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("exec is forbidden"))
 	whys := make(map[string]bool)
 	for _, u := range Run(w.Snapshot, Options{}).Unknown() {
 		if strings.Contains(u.Why, "exec is forbidden") {

@@ -39,7 +39,7 @@ func chains(subjects []*Subject, answers []*answer) []Chain {
 	}
 	var all []Chain
 	for _, s := range subjects {
-		if s.Kind != OfChain || s.Unseen != "" {
+		if s.Kind != OfChain || !s.Unseen.IsZero() {
 			continue
 		}
 		var findings []Finding

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -64,7 +65,7 @@ func TestNoRecordedIdentityIsSaid(t *testing.T) {
 	}
 	w = well(t)
 	w.vdf()
-	w.Unread = map[string]string{snapshot.PartRecords: "forbidden"}
+	w.Unread = map[string]problem.Problem{snapshot.PartRecords: problem.FromText("forbidden")}
 	if text, r := host(w); strings.Contains(text, said) || !slices.ContainsFunc(r.Unknown(), func(r Result) bool { return r.Code == "TD0502" }) {
 		t.Error(text)
 	}

@@ -3,10 +3,12 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -37,7 +39,8 @@ type Check struct {
 // there is no question.
 type Verdict struct {
 	Findings []Finding
-	Unknown  string
+	// Unknown is why it is not known.
+	Unknown problem.Problem
 	// NoQuestion is for what nobody can tell, or not yet: looking again with more rights,
 	// or another way, would not answer it. It is neither in order nor unknown.
 	NoQuestion string
@@ -47,8 +50,9 @@ func found(f ...Finding) Verdict { return Verdict{Findings: f} }
 
 func fine() Verdict { return Verdict{} }
 
+// unknown is for what could not be read. Problems among the arguments give theirs the kind.
 func unknown(format string, args ...any) Verdict {
-	return Verdict{Unknown: fmt.Sprintf(format, args...)}
+	return Verdict{Unknown: problem.Because(format, args...)}
 }
 
 func noQuestion(format string, args ...any) Verdict {
@@ -124,11 +128,11 @@ func (n Need) ofNode() bool {
 	return true
 }
 
-// missing is why the part is not there for the subject; empty if it is.
-func (n Need) missing(s *Subject) string {
+// missing is why the part is not there for the subject; no problem if it is.
+func (n Need) missing(s *Subject) problem.Problem {
 	if n.ofNode() {
 		if s.Node == nil {
-			return "its node was not looked at"
+			return problem.Text("its node was not looked at")
 		}
 		return n.missingOfNode(s)
 	}
@@ -145,7 +149,7 @@ func (n Need) missing(s *Subject) string {
 	return s.Snapshot.Unread[string(n)]
 }
 
-func (n Need) missingOfNode(s *Subject) string {
+func (n Need) missingOfNode(s *Subject) problem.Problem {
 	node := s.Node
 	switch n {
 	case NeedPod:
@@ -158,7 +162,7 @@ func (n Need) missingOfNode(s *Subject) string {
 		if node.Selections.Value == nil {
 			return orElse(s.Snapshot.NoTalos, node.Selections.Why())
 		}
-		return ""
+		return problem.Problem{}
 	case NeedKubelet, NeedKubeletView, NeedKubeletMounts, NeedKubeletConfig:
 		if node.Kubelet.Value == nil {
 			return andProbe(node, orElse(s.Snapshot.NoTalos, node.Kubelet.Why()))
@@ -168,13 +172,13 @@ func (n Need) missingOfNode(s *Subject) string {
 		case n == NeedKubeletConfig:
 			return state.ConfigProblem
 		case n == NeedKubelet:
-			return ""
+			return problem.Problem{}
 		case state.View == nil:
-			return andProbe(node, orElse(state.ViewProblem, "nobody looked"))
+			return andProbe(node, orElse(state.ViewProblem, problem.Text("nobody looked")))
 		case n == NeedKubeletMounts && !state.View.HasMounts():
-			return andProbe(node, orElse(state.View.MountsProblem, "its mounts were not read"))
+			return andProbe(node, orElse(state.View.MountsProblem, problem.Text("its mounts were not read")))
 		}
-		return ""
+		return problem.Problem{}
 	}
 	if node.Talos.Value == nil {
 		return orElse(s.Snapshot.NoTalos, node.Talos.Why())
@@ -189,21 +193,17 @@ func (n Need) missingOfNode(s *Subject) string {
 	case NeedTalosDevices:
 		return told.Devices.Why()
 	}
-	return ""
+	return problem.Problem{}
 }
 
 // andProbe is why nobody looked through the kubelet's eyes: why Talos did not, and why
 // no Job did, where that was asked for.
-func andProbe(node *snapshot.Node, why string) string {
-	if node.Probe.Problem == "" {
+func andProbe(node *snapshot.Node, why problem.Problem) problem.Problem {
+	if node.Probe.Problem.IsZero() {
 		return why
 	}
-	return fmt.Sprintf("%s; and no Job could look: %s", why, node.Probe.Problem)
+	return problem.Because("%s; and no Job could look: %s", why, node.Probe.Problem)
 }
 
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
+// orElse is the first of the two that is not empty.
+func orElse[T comparable](first, other T) T { return cmp.Or(first, other) }

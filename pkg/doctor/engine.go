@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -33,9 +34,15 @@ type answer struct {
 	subject *Subject
 	check   Check
 	outcome Outcome
-	why     string
-	found   []Finding
-	masked  []bool
+	// why is the reason of any outcome but a finding; of an unknown one unread is the same, with its kind.
+	why    string
+	unread problem.Problem
+	found  []Finding
+	masked []bool
+}
+
+func (a *answer) unknown(why problem.Problem) {
+	a.outcome, a.why, a.unread = OutcomeUnknown, why.Message, why
 }
 
 // Run diagnoses what the snapshot's targets are. The same snapshot makes the same report.
@@ -71,7 +78,7 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 	}
 	if len(s.Nodes) == 0 && len(s.Targets) == 0 && o.wants("TD0203") {
 		// No node was asked about, and so none is well.
-		r.Results = append(r.Results, Result{Code: "TD0203", Subject: string(OfCluster), Outcome: OutcomeUnknown, Why: orElse(s.Unread[snapshot.PartNodes], "the cluster has no nodes")})
+		r.Results = append(r.Results, Result{Code: "TD0203", Subject: string(OfCluster), Outcome: OutcomeUnknown, Why: orElse(s.Unread[snapshot.PartNodes].Message, "the cluster has no nodes")})
 	}
 	r.Findings, r.Masked = group(causes), group(symptoms)
 	r.Chains = chains(subjects, answers)
@@ -81,13 +88,8 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 // sayOnce gives all that is unknown because a node's kubelet has just started that one reason, whatever each check was after.
 func sayOnce(answers []*answer) {
 	for _, a := range answers {
-		if a.outcome != OutcomeUnknown {
-			continue
-		}
-		for _, n := range a.subject.Snapshot.Nodes {
-			if n.View.Kind == snapshot.KindStarting && strings.Contains(a.why, n.View.Problem) {
-				a.why = n.View.Problem
-			}
+		if a.outcome == OutcomeUnknown && a.unread.Kind == problem.KubeletStarting {
+			a.why = problem.Starting(a.unread.Object).Message
 		}
 	}
 }
@@ -126,8 +128,8 @@ func ask(c Check, s *Subject) *answer {
 	a := &answer{subject: s, check: c}
 	need := func(ofNode bool) bool {
 		for _, n := range c.Needs {
-			if why := n.missing(s); n.ofNode() == ofNode && why != "" {
-				a.outcome, a.why = OutcomeUnknown, why
+			if why := n.missing(s); n.ofNode() == ofNode && !why.IsZero() {
+				a.unknown(why)
 				return false
 			}
 		}
@@ -151,8 +153,8 @@ func ask(c Check, s *Subject) *answer {
 	switch {
 	case len(v.Findings) > 0:
 		a.outcome = OutcomeFinding
-	case v.Unknown != "":
-		a.outcome, a.why = OutcomeUnknown, v.Unknown
+	case !v.Unknown.IsZero():
+		a.unknown(v.Unknown)
 	case v.NoQuestion != "":
 		a.outcome, a.why = OutcomeNone, v.NoQuestion
 	default:
@@ -184,7 +186,7 @@ func leaveOut(answers []*answer, subjects []*Subject) {
 		}
 	}
 	ofNodes := slices.ContainsFunc(subjects[0].Snapshot.Targets, func(r snapshot.Ref) bool { return r.Kind == "node" })
-	local := ofNodes || slices.ContainsFunc(all, func(s *Subject) bool { return s.Unseen != "" || s.ours() })
+	local := ofNodes || slices.ContainsFunc(all, func(s *Subject) bool { return !s.Unseen.IsZero() || s.ours() })
 	for _, a := range answers {
 		of := all
 		switch {

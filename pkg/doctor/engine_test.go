@@ -13,6 +13,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/docs"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -150,8 +151,8 @@ func many(t testing.TB, nodes, pods int) world {
 func TestGroup(t *testing.T) {
 	w := many(t, 100, 10)
 	for i := range w.Nodes { // Without Talos there is no mount to miss, only what the kubelet says.
-		w.Nodes[i].Kubelet = snapshot.Unread[mounts.NodeState]("no talosconfig")
-		w.Nodes[i].Talos = snapshot.Unread[snapshot.Talos]("no talosconfig")
+		w.Nodes[i].Kubelet = snapshot.Unread[mounts.NodeState](problem.FromText("no talosconfig"))
+		w.Nodes[i].Talos = snapshot.Unread[snapshot.Talos](problem.FromText("no talosconfig"))
 	}
 	start := time.Now()
 	r := Run(w.Snapshot, Options{})
@@ -290,7 +291,7 @@ func TestEngine(t *testing.T) {
 		{"nothing found is ok", []Check{chain(a)}, map[Code][]Outcome{a: {OutcomeOK}}},
 	} {
 		w := well(t)
-		w.Provisioner = snapshot.Unread[snapshot.ProvisionerState]("forbidden")
+		w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.FromText("forbidden"))
 		w.node().Stats = snapshot.Section[[]snapshot.VolumeStat]{}
 		r := run(w.Snapshot, Options{}, tt.checks)
 		for code, want := range tt.want {
@@ -315,7 +316,7 @@ func TestEngine(t *testing.T) {
 // What could not be read at all is unknown to each check, and never ok or left out.
 func TestNothingOfChainsWasRead(t *testing.T) {
 	for _, targets := range [][]snapshot.Ref{nil, {{Kind: "pod", Namespace: "default", Name: "x"}}} {
-		s := &snapshot.Snapshot{Targets: targets, Unread: map[string]string{"nodes": "x", "install": "x", "volumes": "x", "storageClasses": "x"}}
+		s := &snapshot.Snapshot{Targets: targets, Unread: map[string]problem.Problem{"nodes": problem.FromText("x"), "install": problem.FromText("x"), "volumes": problem.FromText("x"), "storageClasses": problem.FromText("x")}}
 		r := Run(s, Options{})
 		asked := make(map[Code]bool)
 		for _, result := range r.Results {
@@ -427,11 +428,11 @@ func TestOtherClassesAreLeftOut(t *testing.T) {
 		"other storage": {func(w world) {
 			w.foreign()
 			w.Install = provisioner.Install{}
-			w.Unread = map[string]string{"install": "no DaemonSet"}
+			w.Unread = map[string]problem.Problem{"install": problem.FromText("no DaemonSet")}
 		}, nil},
 		"no provisioner": {func(w world) {
 			w.Install = provisioner.Install{}
-			w.Unread = map[string]string{"install": "no DaemonSet"}
+			w.Unread = map[string]problem.Problem{"install": problem.FromText("no DaemonSet")}
 		}, []Code{"TD0201"}},
 	} {
 		w := well(t)

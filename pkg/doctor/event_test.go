@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -61,7 +62,7 @@ func eventCases() []nodeCase {
 			w.waits()
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
 			w.earlier()
-			w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: "forbidden"}
+			w.Volumes, w.Unread = nil, map[string]problem.Problem{snapshot.PartVolumes: problem.FromText("forbidden")}
 		}, OutcomeUnknown, []string{"forbidden"}},
 		{"of a filesystem, before the pod had it", "TD0703", func(w world) {
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)

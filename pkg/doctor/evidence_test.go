@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -23,16 +24,16 @@ func everyCase() []nodeCase {
 func takers() map[string]func(*snapshot.Snapshot) {
 	const why = "it was taken away"
 	takers := map[string]func(*snapshot.Snapshot){
-		"claims": func(s *snapshot.Snapshot) { s.Claims = snapshot.Unread[[]snapshot.Claim](why) },
-		"pods":   func(s *snapshot.Snapshot) { s.Pods = snapshot.Unread[[]snapshot.UserPod](why) },
+		"claims": func(s *snapshot.Snapshot) { s.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText(why)) },
+		"pods":   func(s *snapshot.Snapshot) { s.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText(why)) },
 		"events": func(s *snapshot.Snapshot) {
-			s.Events, s.Nodes = snapshot.Unread[[]snapshot.Event](why), slices.Clone(s.Nodes)
+			s.Events, s.Nodes = snapshot.Unread[[]snapshot.Event](problem.FromText(why)), slices.Clone(s.Nodes)
 			for i := range s.Nodes {
 				s.Nodes[i].KubeletStarted = nil // An event tells.
 			}
 		},
 		"provisioner": func(s *snapshot.Snapshot) {
-			s.Provisioner = snapshot.Unread[snapshot.ProvisionerState](why)
+			s.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.FromText(why))
 		},
 	}
 	for part, forget := range map[string]func(*snapshot.Snapshot){
@@ -45,9 +46,9 @@ func takers() map[string]func(*snapshot.Snapshot) {
 			forget(s)
 			s.Unread = maps.Clone(s.Unread)
 			if s.Unread == nil {
-				s.Unread = make(map[string]string)
+				s.Unread = make(map[string]problem.Problem)
 			}
-			s.Unread[part] = why
+			s.Unread[part] = problem.FromText(why)
 		}
 	}
 	ofNode := func(name string, forget func(*snapshot.Node)) {
@@ -59,21 +60,21 @@ func takers() map[string]func(*snapshot.Snapshot) {
 		}
 	}
 	ofNode("pod", func(n *snapshot.Node) {
-		n.Pod, n.View = snapshot.Unread[snapshot.Pod](why), snapshot.Unread[snapshot.PodView](why)
+		n.Pod, n.View = snapshot.Unread[snapshot.Pod](problem.FromText(why)), snapshot.Unread[snapshot.PodView](problem.FromText(why))
 	})
 	nodes := takers["pod"]
 	takers["pod"] = func(s *snapshot.Snapshot) {
 		nodes(s)
 		if s.Provisioner.Value != nil {
 			state := *s.Provisioner.Value
-			state.PodsProblem, s.Provisioner.Value = why, &state
+			state.PodsProblem, s.Provisioner.Value = problem.FromText(why), &state
 		}
 	}
-	ofNode("view", func(n *snapshot.Node) { n.View = snapshot.Unread[snapshot.PodView](why) })
-	ofNode("stats", func(n *snapshot.Node) { n.Stats = snapshot.Unread[[]snapshot.VolumeStat](why) })
-	ofNode("selections", func(n *snapshot.Node) { n.Selections = snapshot.Unread[[]snapshot.Selection](why) })
-	ofNode("kubelet", func(n *snapshot.Node) { n.Kubelet = snapshot.Unread[mounts.NodeState](why) })
-	ofNode("talos", func(n *snapshot.Node) { n.Talos = snapshot.Unread[snapshot.Talos](why) })
+	ofNode("view", func(n *snapshot.Node) { n.View = snapshot.Unread[snapshot.PodView](problem.FromText(why)) })
+	ofNode("stats", func(n *snapshot.Node) { n.Stats = snapshot.Unread[[]snapshot.VolumeStat](problem.FromText(why)) })
+	ofNode("selections", func(n *snapshot.Node) { n.Selections = snapshot.Unread[[]snapshot.Selection](problem.FromText(why)) })
+	ofNode("kubelet", func(n *snapshot.Node) { n.Kubelet = snapshot.Unread[mounts.NodeState](problem.FromText(why)) })
+	ofNode("talos", func(n *snapshot.Node) { n.Talos = snapshot.Unread[snapshot.Talos](problem.FromText(why)) })
 	ofKubelet := func(name string, forget func(*mounts.NodeState)) {
 		ofNode(name, func(n *snapshot.Node) {
 			if n.Kubelet.Value != nil {
@@ -83,12 +84,12 @@ func takers() map[string]func(*snapshot.Snapshot) {
 			}
 		})
 	}
-	ofKubelet("kubelet.config", func(k *mounts.NodeState) { k.Config, k.ConfigProblem = mounts.Config{}, why })
-	ofKubelet("kubelet.view", func(k *mounts.NodeState) { k.View, k.ViewProblem = nil, why })
+	ofKubelet("kubelet.config", func(k *mounts.NodeState) { k.Config, k.ConfigProblem = mounts.Config{}, problem.FromText(why) })
+	ofKubelet("kubelet.view", func(k *mounts.NodeState) { k.View, k.ViewProblem = nil, problem.FromText(why) })
 	ofKubelet("kubelet.mounts", func(k *mounts.NodeState) {
 		if k.View != nil {
 			view := *k.View
-			view.Kubelet, view.Host, view.MountsProblem = nil, nil, why
+			view.Kubelet, view.Host, view.MountsProblem = nil, nil, problem.FromText(why)
 			k.View = &view
 		}
 	})
@@ -101,10 +102,10 @@ func takers() map[string]func(*snapshot.Snapshot) {
 			}
 		})
 	}
-	ofTalos("talos.disks", func(t *snapshot.Talos) { t.Disks = snapshot.Unread[[]snapshot.TalosDisk](why) })
-	ofTalos("talos.volumes", func(t *snapshot.Talos) { t.Volumes = snapshot.Unread[[]snapshot.TalosVolume](why) })
-	ofTalos("talos.mounts", func(t *snapshot.Talos) { t.Mounts = snapshot.Unread[[]snapshot.TalosMount](why) })
-	ofTalos("talos.devices", func(t *snapshot.Talos) { t.Devices = snapshot.Unread[[]snapshot.TalosDevice](why) })
+	ofTalos("talos.disks", func(t *snapshot.Talos) { t.Disks = snapshot.Unread[[]snapshot.TalosDisk](problem.FromText(why)) })
+	ofTalos("talos.volumes", func(t *snapshot.Talos) { t.Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText(why)) })
+	ofTalos("talos.mounts", func(t *snapshot.Talos) { t.Mounts = snapshot.Unread[[]snapshot.TalosMount](problem.FromText(why)) })
+	ofTalos("talos.devices", func(t *snapshot.Talos) { t.Devices = snapshot.Unread[[]snapshot.TalosDevice](problem.FromText(why)) })
 	return takers
 }
 
@@ -231,7 +232,7 @@ func without(s *snapshot.Snapshot, parts []Need) *snapshot.Snapshot {
 	all[string(NeedPod)] = func(s *snapshot.Snapshot) {
 		s.Nodes = slices.Clone(s.Nodes)
 		for i := range s.Nodes {
-			s.Nodes[i].Pod = snapshot.Unread[snapshot.Pod]("it was taken away") // What it saw is another part.
+			s.Nodes[i].Pod = snapshot.Unread[snapshot.Pod](problem.FromText("it was taken away")) // What it saw is another part.
 		}
 	}
 	for _, n := range parts {
@@ -248,7 +249,7 @@ type answered struct {
 
 func judge(c Check, s *Subject) answered {
 	for _, n := range c.Needs {
-		if why := n.missing(s); why != "" {
+		if why := n.missing(s); why.Message != "" {
 			return answered{true, unknown("%s", why)}
 		}
 	}
@@ -300,28 +301,32 @@ func again(x *index, was *Subject) *Subject {
 func manyCases() []nodeCase {
 	all := everyCase()
 	add := func(name string, change func(world)) { all = append(all, nodeCase{name: name, change: change}) }
-	for _, problem := range []string{
-		"no talosconfig was found", "no answer from the Talos API at 10.0.0.2", `the client certificate of Talos context "lab" ended at noon`,
-		`the mounts need: the machine configuration needs the Talos role os:admin; context "lab" has os:reader`,
+	for _, why := range []problem.Problem{
+		{Kind: problem.TalosNotConfigured, Message: "no talosconfig was found"},
+		{Kind: problem.TalosUnreachable, Message: "no answer from the Talos API at 10.0.0.2"},
+		{Kind: problem.TalosExpired, Message: `the client certificate of Talos context "lab" ended at noon`},
+		{Kind: problem.TalosDenied, Message: `the mounts need: the machine configuration needs the Talos role os:admin; context "lab" has os:reader`},
 	} {
-		add("configuration: "+problem, func(w world) { w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, problem })
-		add("view: "+problem, func(w world) { w.kubelet().View, w.kubelet().ViewProblem = nil, problem })
-		add("mounts: "+problem, func(w world) {
-			w.kubelet().View.Kubelet, w.kubelet().View.Host, w.kubelet().View.MountsProblem = nil, nil, problem
+		add("configuration: "+why.Message, func(w world) { w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, why })
+		add("view: "+why.Message, func(w world) { w.kubelet().View, w.kubelet().ViewProblem = nil, why })
+		add("mounts: "+why.Message, func(w world) {
+			w.kubelet().View.Kubelet, w.kubelet().View.Host, w.kubelet().View.MountsProblem = nil, nil, why
 		})
-		add("Talos's disks: "+problem, func(w world) { w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk](problem) })
-		add("Talos's volumes: "+problem, func(w world) { w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem) })
-		add("Talos's partitions: "+problem, func(w world) { w.talos().Devices = snapshot.Unread[[]snapshot.TalosDevice](problem) })
-		add("selectors: "+problem, func(w world) { w.node().Selections = snapshot.Unread[[]snapshot.Selection](problem) })
-		add("Talos's mounts: "+problem, func(w world) { w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount](problem) })
+		add("Talos's disks: "+why.Message, func(w world) { w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk](why) })
+		add("Talos's volumes: "+why.Message, func(w world) { w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](why) })
+		add("Talos's partitions: "+why.Message, func(w world) { w.talos().Devices = snapshot.Unread[[]snapshot.TalosDevice](why) })
+		add("selectors: "+why.Message, func(w world) { w.node().Selections = snapshot.Unread[[]snapshot.Selection](why) })
+		add("Talos's mounts: "+why.Message, func(w world) { w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount](why) })
 	}
 	const forbidden = `it is forbidden: User "jane" cannot list resource "x" in API group "" at the cluster scope`
-	add("volumes are forbidden", func(w world) { w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: forbidden} })
-	add("classes are forbidden", func(w world) {
-		w.StorageClasses, w.Unread = nil, map[string]string{snapshot.PartStorageClasses: forbidden}
+	add("volumes are forbidden", func(w world) {
+		w.Volumes, w.Unread = nil, map[string]problem.Problem{snapshot.PartVolumes: problem.FromText(forbidden)}
 	})
-	add("the provisioner is forbidden", func(w world) { w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](forbidden) })
-	add("its pod is forbidden", func(w world) { w.node().Pod = snapshot.Unread[snapshot.Pod](forbidden) })
+	add("classes are forbidden", func(w world) {
+		w.StorageClasses, w.Unread = nil, map[string]problem.Problem{snapshot.PartStorageClasses: problem.FromText(forbidden)}
+	})
+	add("the provisioner is forbidden", func(w world) { w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.FromText(forbidden)) })
+	add("its pod is forbidden", func(w world) { w.node().Pod = snapshot.Unread[snapshot.Pod](problem.FromText(forbidden)) })
 	for _, tt := range kubeletCases() {
 		add(tt.name+", and the pod waits", func(w world) { tt.change(w); w.waits() })
 		add(tt.name+", by its mounts alone", func(w world) {
@@ -340,8 +345,8 @@ func manyCases() []nodeCase {
 	add("a restart to come, by what the kubelet says of a pod and Talos of mounts", func(w world) {
 		w.waits()
 		w.kubelet().Version = talosVersion(w.t, "v1.12.4")
-		w.kubelet().View, w.kubelet().Config, w.kubelet().ConfigProblem = nil, mounts.Config{}, "it was not read"
-		w.node().View = snapshot.Unread[snapshot.PodView]("no command runs")
+		w.kubelet().View, w.kubelet().Config, w.kubelet().ConfigProblem = nil, mounts.Config{}, problem.FromText("it was not read")
+		w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("no command runs"))
 	})
 	add("two entries, and neither in force", func(w world) {
 		w.blind()
@@ -355,8 +360,8 @@ func manyCases() []nodeCase {
 	add("a restart to come, by what the kubelet says of a pod", func(w world) {
 		w.waits()
 		w.kubelet().Version = talosVersion(w.t, "v1.12.4")
-		w.kubelet().View, w.kubelet().Config, w.kubelet().ConfigProblem = nil, mounts.Config{}, "it was not read"
-		w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount]("not asked")
+		w.kubelet().View, w.kubelet().Config, w.kubelet().ConfigProblem = nil, mounts.Config{}, problem.FromText("it was not read")
+		w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount](problem.FromText("not asked"))
 	})
 	add("another disk under the link of a claim", func(w world) {
 		w.vdf()
@@ -365,11 +370,11 @@ func manyCases() []nodeCase {
 		w.bind(w.linked())
 	})
 	add("nothing but mounts", func(w world) {
-		w.kubelet().View.Dirs, w.node().View = nil, snapshot.Unread[snapshot.PodView]("no command runs")
-		w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount]("not asked")
+		w.kubelet().View.Dirs, w.node().View = nil, snapshot.Unread[snapshot.PodView](problem.FromText("no command runs"))
+		w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount](problem.FromText("not asked"))
 	})
 	add("nothing but Talos's mounts", func(w world) {
-		w.kubelet().View, w.node().View = nil, snapshot.Unread[snapshot.PodView]("no command runs")
+		w.kubelet().View, w.node().View = nil, snapshot.Unread[snapshot.PodView](problem.FromText("no command runs"))
 	})
 	return all
 }
@@ -386,7 +391,7 @@ func TestUndeclaredEvidenceDoesNotMatter(t *testing.T) {
 		indexes := make(map[string]*index)
 		for _, s := range subjects {
 			for _, c := range checks {
-				if c.About != s.Kind || slices.ContainsFunc(c.Needs, func(n Need) bool { return n.missing(s) != "" }) {
+				if c.About != s.Kind || slices.ContainsFunc(c.Needs, func(n Need) bool { return n.missing(s).Message != "" }) {
 					continue
 				}
 				left := undeclared(c, s)
@@ -432,7 +437,7 @@ func TestUsedEvidenceMatters(t *testing.T) {
 		indexes := make(map[Need]*index)
 		for _, s := range subjects {
 			for _, c := range checks {
-				if c.About != s.Kind || len(open[c.Code]) == 0 || slices.ContainsFunc(c.Needs, func(n Need) bool { return n.missing(s) != "" }) {
+				if c.About != s.Kind || len(open[c.Code]) == 0 || slices.ContainsFunc(c.Needs, func(n Need) bool { return n.missing(s).Message != "" }) {
 					continue
 				}
 				said := judge(c, s)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -26,13 +27,13 @@ type misfit struct {
 	code    Code
 	finding Finding
 	// unknown is why it could not be told.
-	unknown string
+	unknown problem.Problem
 }
 
 func misfitOf(s *Subject, code Code) Verdict {
 	m := s.misfit()
 	switch {
-	case m.unknown != "":
+	case !m.unknown.IsZero():
 		return unknown("%s", m.unknown)
 	case m.code == code:
 		return found(m.finding)
@@ -45,7 +46,7 @@ func misfitOf(s *Subject, code Code) Verdict {
 func (s *Subject) misfit() misfit {
 	// A claim that names a volume can get no other.
 	if named := s.index.volumes[s.Claim.Volume]; named == nil && !s.Snapshot.AllVolumes && len(s.Snapshot.Targets) > 0 {
-		return misfit{unknown: "not all volumes of the cluster were read"}
+		return misfit{unknown: problem.Text("not all volumes of the cluster were read")}
 	}
 	c := s.Claim
 	left := s.volumesOfClass()
@@ -95,7 +96,7 @@ func (s *Subject) misfit() misfit {
 	before = left
 	selector, err := labels.Parse(c.Selector)
 	if err != nil {
-		return misfit{unknown: fmt.Sprintf("the selector of claim %q could not be read: %v", s.ClaimRef, err)}
+		return misfit{unknown: problem.Because("the selector of claim %q could not be read: %v", s.ClaimRef, err)}
 	}
 	left = keep(left, func(v *snapshot.Volume) bool { return selector.Matches(labels.Set(v.Labels)) })
 	if len(left) == 0 {
@@ -132,7 +133,7 @@ func (s *Subject) provisionersDown() (all []string, see []Step) {
 		}
 		var down []string
 		for _, n := range as.Nodes {
-			if n.Wanted && !n.Aside && n.Pod.Value == nil && n.Pod.Problem != "" {
+			if n.Wanted && !n.Aside && n.Pod.Value == nil && !n.Pod.Problem.IsZero() {
 				down = append(down, fmt.Sprintf("no provisioner runs on %s: %s", n.Name, n.Pod.Problem))
 			}
 		}
@@ -154,7 +155,7 @@ func (s *Subject) elsewhere(left []*snapshot.Volume, why func(Code, string, stri
 	for _, v := range left {
 		node := s.index.nodes[v.Node]
 		switch {
-		case node == nil && s.Snapshot.Unread[snapshot.PartNodes] != "":
+		case node == nil && !s.Snapshot.Unread[snapshot.PartNodes].IsZero():
 			unseen = append(unseen, v.Node)
 		case node == nil:
 			lines = append(lines, fmt.Sprintf("%s on %s: the node does not exist", v.Name, v.Node))

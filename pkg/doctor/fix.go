@@ -225,7 +225,7 @@ func deletedVolume(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusa
 func waitedFor(s snapshot.Snapshot, volume string) string {
 	v, _ := s.VolumeByName(volume)
 	if s.Claims.Value == nil {
-		return "whether a claim waits for it is not known: " + s.Claims.Why()
+		return "whether a claim waits for it is not known: " + s.Claims.Why().Message
 	}
 	for _, c := range *s.Claims.Value {
 		if c.Volume == volume || v.Claim != nil && c.ClaimRef == *v.Claim && c.Volume == "" {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -79,8 +80,8 @@ func pathMissing(s *Subject) Verdict {
 		switch {
 		case t.Host.Answer == disk.Yes || t.Verdict == PathDangling:
 		case t.Host.Answer != disk.No:
-			verdict.Unknown = fmt.Sprintf("%s: %s", v.Path, t.Host.Why)
-		case v.Mode == provisioner.Block && !within(v.Path, "/dev") && !strings.Contains(t.Host.Why, "does not exist"):
+			verdict.Unknown = problem.Because("%s: %s", v.Path, t.Host.reason())
+		case v.Mode == provisioner.Block && !within(v.Path, "/dev") && t.Host.Missing != MissingDirectory:
 		case s.failedAt(v.Path):
 		default:
 			f := Finding{
@@ -93,7 +94,7 @@ func pathMissing(s *Subject) Verdict {
 					{Text: "mount the disk there again, under the same path; if its data is not needed any more, delete the claim and then the volume with kubectl delete"},
 				},
 			}
-			if dir := parent(v.Path); strings.HasPrefix(t.Host.Why, dir+" does not exist") && !within(dir, "/dev") {
+			if dir := parent(v.Path); t.Host.Missing == MissingDirectory && !within(dir, "/dev") {
 				f.Summary, f.Path = fmt.Sprintf("the directory %q of volumes is not on %s", dir, allNodes), dir
 			}
 			if within(v.Path, "/dev") {
@@ -126,17 +127,17 @@ func notMounted(s *Subject) Verdict {
 		switch {
 		case t.Mounted == disk.Yes || t.Host.Answer == disk.No || s.failedAt(v.Path):
 		case t.Host.Answer != disk.Yes:
-			verdict.Unknown = fmt.Sprintf("%s: %s", v.Path, t.Host.Why)
+			verdict.Unknown = problem.Because("%s: %s", v.Path, t.Host.reason())
 		case t.Mounted != disk.No || s.isDirectoryVolume(v.Path):
 			if t.Mounted != disk.No {
-				verdict.Unknown = fmt.Sprintf("whether %s is a mount point was not seen: no mounts of the node were read", v.Path)
+				verdict.Unknown = problem.Because("whether %s is a mount point was not seen: no mounts of the node were read", v.Path)
 			}
 		case meant && path.Dir(clean(v.Path)) == varMnt && value(s.Node.Talos).Volumes.Value == nil:
-			verdict.Unknown = fmt.Sprintf("whether %s is a user volume that is a directory: %s", v.Path, orElse(value(s.Node.Talos).Volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
-		case meant && s.meantMount(v.Path) == "" && s.unseenEntries() != "":
-			verdict.Unknown = fmt.Sprintf("whether %s is a directory or a device: %s", v.Path, s.unseenEntries())
-		case !meant && value(s.Node.Kubelet).ConfigProblem != "":
-			verdict.Unknown = fmt.Sprintf("whether a disk is meant to be mounted at %s: %s", v.Path, value(s.Node.Kubelet).ConfigProblem)
+			verdict.Unknown = problem.Because("whether %s is a user volume that is a directory: %s", v.Path, orElse(value(s.Node.Talos).Volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+		case meant && s.meantMount(v.Path) == "" && !s.unseenEntries().IsZero():
+			verdict.Unknown = problem.Because("whether %s is a directory or a device: %s", v.Path, s.unseenEntries())
+		case !meant && !value(s.Node.Kubelet).ConfigProblem.IsZero():
+			verdict.Unknown = problem.Because("whether a disk is meant to be mounted at %s: %s", v.Path, value(s.Node.Kubelet).ConfigProblem)
 		case meant:
 			verdict.Findings = append(verdict.Findings, Finding{
 				Summary:  fmt.Sprintf("nothing is mounted at %q of a volume on %s", clean(v.Path), allNodes),
@@ -150,14 +151,14 @@ func notMounted(s *Subject) Verdict {
 			})
 		}
 	}
-	if why := s.unseenEntries(); why != "" && verdict.Unknown == "" {
-		verdict.Unknown = "what lies in the directories of the classes: " + why
+	if why := s.unseenEntries(); !why.IsZero() && verdict.Unknown.IsZero() {
+		verdict.Unknown = problem.Because("what lies in the directories of the classes: %s", why)
 	}
 	for _, v := range s.directories() {
 		t := CompareViews(s.Node, s.Snapshot.Install, v)
 		switch {
-		case t.Mounted == disk.Unknown && verdict.Unknown == "":
-			verdict.Unknown = fmt.Sprintf("whether %s is a mount point was not seen: no mounts of the node were read", v.Path)
+		case t.Mounted == disk.Unknown && verdict.Unknown.IsZero():
+			verdict.Unknown = problem.Because("whether %s is a mount point was not seen: no mounts of the node were read", v.Path)
 		case t.Mounted != disk.No || s.isDirectoryVolume(v.Path) || s.failedAt(v.Path):
 		default:
 			verdict.Findings = append(verdict.Findings, Finding{
@@ -175,14 +176,14 @@ func notMounted(s *Subject) Verdict {
 
 // unseenEntries is why it is not known what lies in the directories of the classes, where
 // something may.
-func (s *Subject) unseenEntries() string {
+func (s *Subject) unseenEntries() problem.Problem {
 	switch {
-	case s.Snapshot.Unread[snapshot.PartInstall] != "":
+	case !s.Snapshot.Unread[snapshot.PartInstall].IsZero():
 		return s.Snapshot.Unread[snapshot.PartInstall]
 	case s.Node.Wanted:
 		return s.Node.View.Why()
 	}
-	return ""
+	return problem.Problem{}
 }
 
 // entryAt is the entry of a volume, as the provisioner's pod sees it.
@@ -356,7 +357,7 @@ func deviceMissing(s *Subject) Verdict {
 		switch {
 		case there:
 		case strings.HasPrefix(m.Device, "/dev/disk/") && !names:
-			verdict.Unknown = fmt.Sprintf("whether %s is there: udev's names of the disks were not read", m.Device)
+			verdict.Unknown = problem.Because("whether %s is there: udev's names of the disks were not read", m.Device)
 		default:
 			verdict.Findings = append(verdict.Findings, Finding{
 				Summary:  fmt.Sprintf("%q of machine.disks is no disk of %s", m.Device, allNodes),
@@ -411,7 +412,7 @@ func namesVolumeByID(s *Subject) bool { return runsTalos(s) && len(s.byID()) > 0
 func volumeByID(s *Subject) Verdict {
 	volumes := value(s.Node.Talos).Volumes
 	state := s.Node.Kubelet.Value
-	configured := state != nil && state.ConfigProblem == ""
+	configured := state != nil && state.ConfigProblem.IsZero()
 	if volumes.Value == nil && !configured {
 		return unknown("which user volumes there are: %s", orElse(s.Snapshot.NoTalos, orElse(volumes.Problem, s.Node.Talos.Why())))
 	}

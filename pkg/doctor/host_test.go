@@ -8,6 +8,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -136,7 +137,9 @@ func hostCases() []nodeCase {
 		}, OutcomeFinding, []string{"error[TD0303]", "makes no existing volume"}},
 		{"ready", "TD0303", func(w world) { w.talosVolume(snapshot.TalosVolume{ID: "u-data", Phase: "ready"}) }, OutcomeOK, nil},
 		{"the system's waits", "TD0303", func(w world) { w.talosVolume(snapshot.TalosVolume{ID: "IMAGECACHE", Phase: "waiting"}) }, OutcomeOK, nil},
-		{"not read", "TD0303", func(w world) { w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer") }, OutcomeUnknown, []string{"no answer"}},
+		{"not read", "TD0303", func(w world) {
+			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
+		}, OutcomeUnknown, []string{"no answer"}},
 
 		{"one mountpoint", "TD0304", func(w world) {
 			w.kubelet().Config.MachineDisks = append(w.kubelet().Config.MachineDisks, machineconfig.MachineDisk{Device: "/dev/vdf", Mountpoint: pathVDE + "/"})
@@ -156,7 +159,7 @@ func hostCases() []nodeCase {
 			w.kubelet().Config.MachineDisks[0].Device = "/dev/disk/by-id/virtio-e"
 			w.talos().Disks = snapshot.Read([]snapshot.TalosDisk{{Name: "vde"}})
 		}, OutcomeUnknown, []string{"udev's names"}},
-		{"disks were not read", "TD0305", func(w world) { w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk]("no answer") }, OutcomeUnknown, nil},
+		{"disks were not read", "TD0305", func(w world) { w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk](problem.FromText("no answer")) }, OutcomeUnknown, nil},
 		{"os:reader", "TD0305", world.reader, OutcomeUnknown, nil},
 
 		{"a class", "TD0306", func(w world) {
@@ -165,7 +168,7 @@ func hostCases() []nodeCase {
 		}, OutcomeFinding, []string{`user volume "data" is mounted at "/var/mnt/data", not at "/var/mnt/u-data"`, `hostDir "/var/mnt/u-data" of class "hdd"`}},
 		{"a volume, by the configuration alone", "TD0306", func(w world) {
 			w.at("/var/mnt/u-data/x")
-			w.node().Talos = snapshot.Unread[snapshot.Talos]("no answer")
+			w.node().Talos = snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))
 			w.kubelet().Config.UserVolumes = []machineconfig.UserVolume{{Name: "data", Type: "partition"}}
 		}, OutcomeFinding, []string{`path "/var/mnt/u-data/x"`}},
 		{"one that is called so", "TD0306", func(w world) {

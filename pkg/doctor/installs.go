@@ -44,9 +44,9 @@ func (x *index) owns(s *Subject) bool {
 	switch {
 	case len(x.views) < 2:
 		return true
-	case s.Unseen != "" && s.NodeName == "":
+	case !s.Unseen.IsZero() && s.NodeName == "":
 		return x.at == 0
-	case s.Unseen != "":
+	case !s.Unseen.IsZero():
 		return s.Node != nil && x.has(s.Node)
 	}
 	best, owner := -1, 0

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -50,9 +51,9 @@ func TestTwoLinksOfTwoInstallations(t *testing.T) {
 		}, OutcomeOK, nil, 0},
 		"what the other has was not seen": {func(w world) {
 			w.tenant("tenant", dir)
-			w.here(func(p *snapshot.Presence) { p.View = snapshot.Unread[snapshot.PodView]("it crashes") })
+			w.here(func(p *snapshot.Presence) { p.View = snapshot.Unread[snapshot.PodView](problem.FromText("it crashes")) })
 		}, OutcomeUnknown, []string{"what provisioner tenant/second has on w-4: it crashes"}, 0},
-		"the classes of the other are not known": {func(w world) { w.Others[0].Problem = "no such ConfigMap" }, OutcomeUnknown, []string{"what provisioner tenant/second has: no such ConfigMap"}, 0},
+		"the classes of the other are not known": {func(w world) { w.Others[0].Problem = problem.FromText("no such ConfigMap") }, OutcomeUnknown, []string{"what provisioner tenant/second has: no such ConfigMap"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := well(t)
@@ -86,7 +87,7 @@ func TestPendingBesideSeveralInstallations(t *testing.T) {
 		pod := &(*w.Pods.Value)[0]
 		pod.Node, pod.Phase, pod.Ready, pod.Unscheduled = "", "Pending", false, "0/1 nodes are available"
 		w.here(func(p *snapshot.Presence) {
-			p.Pod, p.View = snapshot.Unread[snapshot.Pod]("it crashes"), snapshot.Unread[snapshot.PodView]("it crashes")
+			p.Pod, p.View = snapshot.Unread[snapshot.Pod](problem.FromText("it crashes")), snapshot.Unread[snapshot.PodView](problem.FromText("it crashes"))
 		})
 		if both {
 			w.Install.Classes = append(w.Install.Classes, w.Others[0].Install.Classes...)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -65,17 +66,19 @@ func TestSeveralInstallations(t *testing.T) {
 		"the second one's pod does not run": {func(w world) {
 			w.here(func(p *snapshot.Presence) {
 				why := `container "provisioner" of pod "tenant/second-x" does not run: CrashLoopBackOff`
-				p.Pod, p.View = snapshot.Unread[snapshot.Pod](why), snapshot.Unread[snapshot.PodView](why)
+				p.Pod, p.View = snapshot.Unread[snapshot.Pod](problem.FromText(why)), snapshot.Unread[snapshot.PodView](problem.FromText(why))
 			})
 		}, "TD0204", []string{"tenant/second-x", "kubectl -n tenant get pods"}, MarkBroken, MarkOK},
 		"the second one's class has no StorageClass": {func(w world) { delete(w.StorageClasses, "hdd") }, "TD0209", []string{`class "hdd" of the provisioner has no StorageClass`, "storageclass/hdd"}, MarkBroken, MarkOK},
 		"the second one's configuration is missing": {func(w world) {
-			w.Others[0].Problem, w.Others[0].Install.Classes = `ConfigMap "tenant/second-config" of the provisioner does not exist`, nil
-			w.here(func(p *snapshot.Presence) { p.View = snapshot.Unread[snapshot.PodView](w.Others[0].Problem) })
+			w.Others[0].Problem, w.Others[0].Install.Classes = problem.FromText(`ConfigMap "tenant/second-config" of the provisioner does not exist`), nil
+			w.here(func(p *snapshot.Presence) {
+				p.View = snapshot.Unread[snapshot.PodView](problem.FromText(w.Others[0].Problem.Message))
+			})
 		}, "TD0201", []string{"second-config"}, MarkUnknown, MarkOK},
 		"the second one is meant for another node": {func(w world) {
 			n := snapshot.Node{Name: "w-5", UID: "w-5-uid", Ready: true, OSImage: "Talos (v1.13.9)", Stats: w.node().Stats, Kubelet: w.node().Kubelet, Talos: w.node().Talos, Selections: w.node().Selections}
-			n.Pod, n.View = snapshot.Unread[snapshot.Pod]("the DaemonSet's nodeSelector asks for a=b"), snapshot.Unread[snapshot.PodView]("the DaemonSet's nodeSelector asks for a=b")
+			n.Pod, n.View = snapshot.Unread[snapshot.Pod](problem.FromText("the DaemonSet's nodeSelector asks for a=b")), snapshot.Unread[snapshot.PodView](problem.FromText("the DaemonSet's nodeSelector asks for a=b"))
 			w.Nodes = append(w.Nodes, n)
 			view := *w.Others[0].Nodes["w-4"].View.Value
 			view.Dirs = map[string]snapshot.Dir{"hdd": {Exists: true, MountPoint: true, Writable: true}}
@@ -200,7 +203,7 @@ func TestNothingToLookAt(t *testing.T) {
 	w = well(t)
 	w.Volumes, w.Claims, w.Pods = nil, snapshot.Read([]snapshot.Claim{}), snapshot.Read([]snapshot.UserPod{})
 	why := "the DaemonSet's nodeSelector asks for disks=yes"
-	w.node().Wanted, w.node().Pod, w.node().View = false, snapshot.Unread[snapshot.Pod](why), snapshot.Unread[snapshot.PodView](why)
+	w.node().Wanted, w.node().Pod, w.node().View = false, snapshot.Unread[snapshot.Pod](problem.FromText(why)), snapshot.Unread[snapshot.PodView](problem.FromText(why))
 	w.Provisioner.Value.Desired, w.Provisioner.Value.Ready = 0, 0
 	r = Run(w.Snapshot, Options{})
 	if len(r.Findings) != 1 || r.Findings[0].Code != "TD0203" || !slices.Contains(r.Findings[0].Evidence, why) || len(r.Unknown()) == 0 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
@@ -40,7 +41,7 @@ func kubeletChecks() []Check {
 type kubeletReport struct {
 	findings []Finding
 	// unknown is why a code can be told neither way.
-	unknown map[Code]string
+	unknown map[Code]problem.Problem
 }
 
 func (r *kubeletReport) verdict(code Code) Verdict {
@@ -65,9 +66,9 @@ func (r *kubeletReport) add(f Finding) {
 	r.findings = append(r.findings, f)
 }
 
-func (r *kubeletReport) cannotTell(why string, codes ...Code) {
+func (r *kubeletReport) cannotTell(why problem.Problem, codes ...Code) {
 	for _, code := range codes {
-		if r.unknown[code] == "" {
+		if r.unknown[code].IsZero() {
 			r.unknown[code] = why
 		}
 	}
@@ -78,7 +79,7 @@ func judgeKubelet(s *Subject) *kubeletReport {
 	if s.kubelet != nil {
 		return s.kubelet
 	}
-	j := kubeletJudge{s: s, node: s.Node, report: &kubeletReport{unknown: make(map[Code]string)}, byDir: make(map[Code][]hiddenDir)}
+	j := kubeletJudge{s: s, node: s.Node, report: &kubeletReport{unknown: make(map[Code]problem.Problem)}, byDir: make(map[Code][]hiddenDir)}
 	if s.Node.Kubelet.Value != nil {
 		j.state, j.told = *s.Node.Kubelet.Value, true
 		j.flag()

@@ -11,6 +11,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
@@ -164,7 +165,7 @@ func (j *kubeletJudge) bySight(dir string, plan mounts.Plan) {
 // is proof only together with somebody who has seen the path on the node.
 func (j *kubeletJudge) byEvents(dir string) {
 	var evidence []string
-	seen, why := false, ""
+	seen, why := false, problem.Problem{}
 	for _, c := range j.s.chainsIn(dir) {
 		switch t := c.Path; {
 		case t.Kubelet.Answer == disk.Yes:
@@ -174,21 +175,21 @@ func (j *kubeletJudge) byEvents(dir string) {
 			evidence = append(evidence, j.troubles(c)...)
 			evidence = append(evidence, t.Host.Why)
 		case t.Host.Answer != disk.No:
-			why = fmt.Sprintf("the kubelet does not see %s, and whether the node has it is not known: %s", t.Path, t.Host.Why)
+			why = problem.Because("the kubelet does not see %s, and whether the node has it is not known: %s", t.Path, t.Host.reason())
 		}
 	}
 	switch {
 	case len(evidence) > 0:
 		j.hides("TD0401", hiddenDir{path: dir, because: "the kubelet runs in its own mount namespace, in which the directory is not; which extraMounts are configured was not read", evidence: once(evidence)})
-	case why != "":
+	case !why.IsZero():
 		j.report.unknown["TD0401"] = why
 	case !seen:
 		why := orElse(j.s.Snapshot.NoTalos, j.node.Kubelet.Why())
 		if j.told {
-			why = j.state.See(dir).Why
+			why = problem.Text(j.state.See(dir).Why)
 		}
 		why = andProbe(j.node, why)
-		j.report.cannotTell(fmt.Sprintf("%s was not looked at through the kubelet's eyes: %s", dir, why), "TD0401")
+		j.report.cannotTell(problem.Because("%s was not looked at through the kubelet's eyes: %s", dir, why), "TD0401")
 	}
 }
 
@@ -404,18 +405,18 @@ func leaveOne(n *snapshot.Node) []Step {
 // entries looks at the extraMounts themselves, whoever needs them.
 func (j *kubeletJudge) entries() {
 	if j.state.View == nil || !j.state.View.HasMounts() {
-		why := orElse(j.state.ViewProblem, "nobody looked")
+		why := orElse(j.state.ViewProblem, problem.Text("nobody looked"))
 		if j.state.View != nil {
-			why = orElse(j.state.View.MountsProblem, "the mounts were not read")
+			why = orElse(j.state.View.MountsProblem, problem.Text("the mounts were not read"))
 		}
 		j.report.cannotTell(why, "TD0402", "TD0404", "TD0405")
 	}
-	if j.state.ConfigProblem != "" { // The mounts show what has come of the entries, and nothing of those that do no harm yet.
+	if !j.state.ConfigProblem.IsZero() { // The mounts show what has come of the entries, and nothing of those that do no harm yet.
 		j.report.cannotTell(j.state.ConfigProblem, "TD0403", "TD0404", "TD0405", "TD0406")
 	}
 	for _, f := range j.flags {
 		if f.Flag == mounts.FlagUnknown {
-			j.report.cannotTell(f.Message, "TD0402")
+			j.report.cannotTell(problem.Text(f.Message), "TD0402")
 			continue
 		}
 		j.entry(f)
@@ -446,7 +447,7 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 		case m.Flag == mounts.FlagLeaked:
 			f.Summary = fmt.Sprintf("mounts of %q have leaked on %s", m.Path, allNodes)
 			f.Because = "each start of a kubelet with two entries upon each other doubles them, until none can be made any more and the kubelet stays down"
-		case strings.Contains(m.Message, "doubles"):
+		case m.Doubles:
 			f.Severity = Error
 			f.Because = "each start of the kubelet doubles the node's own mounts, until none can be made any more and the kubelet stays down"
 		}
@@ -515,7 +516,7 @@ func (j *kubeletJudge) hides403(dir string) bool {
 func (j *kubeletJudge) hazard() {
 	v := j.state.Version
 	if !v.Known() {
-		j.report.cannotTell("its release of Talos is not known", "TD0411")
+		j.report.cannotTell(problem.Text("its release of Talos is not known"), "TD0411")
 		return
 	}
 	f := Finding{Code: "TD0411", Severity: Info, Evidence: []string{fmt.Sprintf("%s runs Talos %s", j.node.Name, v)}}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -35,12 +36,12 @@ func kubeletCases() []nodeCase {
 			w.waits()
 			w.node().KubeletStarted = &now
 		}, OutcomeOK, nil},
-		{"without Talos, by an event and the pod's view", "TD0401", func(w world) { w.waits(); w.NoTalos = "no talosconfig was found"; w.noTalos("", "") }, OutcomeFinding,
+		{"without Talos, by an event and the pod's view", "TD0401", func(w world) { w.waits(); w.NoTalos = problem.FromText("no talosconfig was found"); w.noTalos("", "") }, OutcomeFinding,
 			[]string{`cannot see "/var/lib/disks/hdd"`, "FailedMount 4 times", "the provisioner's pod, which has the node's directory, lists it", "kubectl talosdisk mounts --nodes w-4"}},
 		{"without Talos, and nobody saw the path", "TD0401", func(w world) {
 			w.waits()
 			w.noTalos("", "")
-			w.node().View = snapshot.Unread[snapshot.PodView]("exec failed")
+			w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("exec failed"))
 		}, OutcomeUnknown, []string{"whether the node has it is not known"}},
 		{"without Talos, and the node has it not", "TD0401", func(w world) {
 			w.waits()
@@ -73,12 +74,14 @@ func kubeletCases() []nodeCase {
 		}, OutcomeFinding, []string{"no class of the provisioner has the directory", "options: [rbind, rslave, rw]", "edit machineconfig --mode no-reboot"}},
 		{"where no provisioner is wanted", "TD0401", func(w world) { w.blind(); w.node().Wanted, w.Volumes = false, nil }, OutcomeOK, nil},
 		{"a release whose restart is dangerous", "TD0401", func(w world) { w.blind(); w.kubelet().Version = talosVersion(w.t, "v1.12.2") }, OutcomeFinding, []string{"first: upgrade Talos", "then ask again what is next", "$ kubectl talosdisk doctor node/w-4"}},
-		{"volumes were not read", "TD0401", func(w world) { w.Unread = map[string]string{"volumes": "forbidden"} }, OutcomeUnknown, []string{"forbidden"}},
+		{"volumes were not read", "TD0401", func(w world) { w.Unread = map[string]problem.Problem{"volumes": problem.FromText("forbidden")} }, OutcomeUnknown, []string{"forbidden"}},
 
 		{"not restarted since", "TD0402", func(w world) { w.blind(); w.extraMounts(bindMount(disks, "rbind", "rslave", "rw")) }, OutcomeFinding,
 			[]string{`error[TD0402]: the mount of "/var/lib/disks/block" is configured on w-4 and not in force`, "talosctl -n 10.0.0.14 service kubelet restart"}},
 		{"in force", "TD0402", func(world) {}, OutcomeOK, nil},
-		{"nobody looked", "TD0402", func(w world) { w.kubelet().View, w.kubelet().ViewProblem = nil, "the kubelet restarted" }, OutcomeUnknown, []string{"the kubelet restarted"}},
+		{"nobody looked", "TD0402", func(w world) {
+			w.kubelet().View, w.kubelet().ViewProblem = nil, problem.FromText("the kubelet restarted")
+		}, OutcomeUnknown, []string{"the kubelet restarted"}},
 		{"os:reader", "TD0402", world.reader, OutcomeUnknown, []string{"os:admin"}},
 		{"not in force, and a dangerous release", "TD0402", func(w world) {
 			w.blind()
@@ -113,7 +116,7 @@ func kubeletCases() []nodeCase {
 		{"slave", "TD0404", func(world) {}, OutcomeOK, nil},
 		{"mounts were not read", "TD0404", func(w world) {
 			v := w.kubelet().View
-			v.Kubelet, v.Host, v.MountsProblem = nil, nil, "mountinfo could not be read"
+			v.Kubelet, v.Host, v.MountsProblem = nil, nil, problem.FromText("mountinfo could not be read")
 		}, OutcomeUnknown, []string{"mountinfo could not be read"}},
 
 		{"listed twice (talos.md 00.15)", "TD0405", func(w world) {
@@ -128,7 +131,7 @@ func kubeletCases() []nodeCase {
 		{"once", "TD0405", func(world) {}, OutcomeOK, nil},
 		{"mounts were not read", "TD0405", func(w world) {
 			v := w.kubelet().View
-			v.Kubelet, v.Host, v.MountsProblem = nil, nil, "mountinfo could not be read"
+			v.Kubelet, v.Host, v.MountsProblem = nil, nil, problem.FromText("mountinfo could not be read")
 		}, OutcomeUnknown, nil},
 
 		{"another source", "TD0406", func(w world) {

@@ -12,6 +12,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -34,7 +35,7 @@ func linkChecks() []Check {
 			Applies: func(s *Subject) bool { return s.unseenLink() || entry(s) }, Run: wrongEntry},
 		{Code: "TD0506", Title: "a linked disk is in use by something else", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: device, Run: linkedInUse},
 		{Code: "TD0507", Title: "an entry has no volume", Severity: Warning, Stage: StageVolume, About: OfChain, Needs: volumes,
-			Applies: func(s *Subject) bool { return entry(s) && s.Volume == nil || s.Node != nil && s.Unseen != "" }, Run: noVolume},
+			Applies: func(s *Subject) bool { return entry(s) && s.Volume == nil || s.Node != nil && !s.Unseen.IsZero() }, Run: noVolume},
 		{Code: "TD0508", Title: "a volume has no link", Severity: Error, Stage: StageLink, About: OfChain, Needs: volumes,
 			Applies: (*Subject).ofLink, Run: noLink},
 	}
@@ -115,7 +116,7 @@ func (s *Subject) recordable() bool {
 
 // neverRecorded tells such a volume of which nothing tells the disk, though all records were read.
 func (s *Subject) neverRecorded() bool {
-	return s.recordable() && s.Volume.Identity == nil && s.Snapshot.Unread[snapshot.PartRecords] == ""
+	return s.recordable() && s.Volume.Identity == nil && s.Snapshot.Unread[snapshot.PartRecords].IsZero()
 }
 
 // notRecorded is what is said of a volume of which nothing tells the disk that it was made for. That is no answer that anybody could
@@ -124,7 +125,7 @@ func notRecorded(s *Subject) Verdict {
 	if !s.recordable() {
 		return noQuestion("which disk volume %q was made for is not recorded", s.Volume.Name)
 	}
-	if why := s.Snapshot.Unread[snapshot.PartRecords]; why != "" {
+	if why := s.Snapshot.Unread[snapshot.PartRecords]; !why.IsZero() {
 		return unknown("which disk volume %q was made for could not be read: %s", s.Volume.Name, why)
 	}
 	return noQuestion("which disk volume %q was made for was never recorded: nobody can tell whether its link still leads there (kubectl talosdisk link records it while no claim has the volume)", s.Volume.Name)
@@ -209,7 +210,9 @@ type twin struct {
 	of    *snapshot.Snapshot
 	class provisioner.Class
 	entry provisioner.Entry
-	same  string
+	// same is by what it is known, and sameDevice: by the device number.
+	same       string
+	sameDevice bool
 }
 
 // path is the entry's on the node.
@@ -218,16 +221,16 @@ func (t twin) path() string { return t.class.VolumePath(t.entry.Name) }
 // twins are the other entries of the node that are published and lead to the subject's disk,
 // by the device or, where there are several paths to it, by its WWID. unseen is why another
 // installation may have more.
-func (s *Subject) twins() (found []twin, unseen string) {
+func (s *Subject) twins() (found []twin, unseen problem.Problem) {
 	for _, as := range s.index.all() {
 		node, _ := as.NodeByName(s.NodeName)
 		name := as.Install.Namespace + "/" + as.Install.Name
 		switch {
 		case as == s.Snapshot:
-		case as.Unread[snapshot.PartInstall] != "":
-			unseen = fmt.Sprintf("what provisioner %s has: %s", name, as.Unread[snapshot.PartInstall])
+		case !as.Unread[snapshot.PartInstall].IsZero():
+			unseen = problem.Because("what provisioner %s has: %s", name, as.Unread[snapshot.PartInstall])
 		case node.Wanted && node.View.Value == nil:
-			unseen = fmt.Sprintf("what provisioner %s has on %s: %s", name, s.NodeName, node.View.Why())
+			unseen = problem.Because("what provisioner %s has on %s: %s", name, s.NodeName, node.View.Why())
 		}
 		for _, c := range as.Install.Classes {
 			for _, e := range value(node.View).Dirs[c.Name].Entries {
@@ -236,6 +239,7 @@ func (s *Subject) twins() (found []twin, unseen string) {
 					continue // Of two classes of one installation in one directory TD0211 tells.
 				}
 				if t.same = s.leadsToo(e); t.same != "" {
+					t.sameDevice = e.Device != "" && e.Device == s.Entry.Device
 					found = append(found, t)
 				}
 			}
@@ -272,7 +276,7 @@ func wwidOf(d disk.Disk) string {
 func linkedTwice(s *Subject) Verdict {
 	twins, unseen := s.twins()
 	switch {
-	case len(twins) == 0 && unseen != "":
+	case len(twins) == 0 && !unseen.IsZero():
 		return unknown("%s", unseen)
 	case len(twins) == 0:
 		return fine()
@@ -287,7 +291,7 @@ func linkedTwice(s *Subject) Verdict {
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
 	name := "one disk"
-	if d, ok := s.entryDisk(); ok && strings.HasPrefix(twins[0].same, "device ") {
+	if d, ok := s.entryDisk(); ok && twins[0].sameDevice {
 		name = "the one disk " + d.Name
 	}
 	f := Finding{
@@ -503,7 +507,7 @@ func linkedInUse(s *Subject) Verdict {
 		return unknown("%s is not among the disks of the node", d.Name)
 	case free: // Nobody has it for themselves: neither a pod, which could, nor a mount, swap or a device upon it, which do.
 	case !open && runsTalos(s) && (value(s.Node.Talos).Disks.Value == nil || value(s.Node.Talos).Mounts.Value == nil):
-		return unknown("%s", orElse(s.Snapshot.NoTalos, orElse(s.Node.Talos.Why(), "its disks or mounts were not read")))
+		return unknown("%s", orElse(s.Snapshot.NoTalos, orElse(s.Node.Talos.Why(), problem.Text("its disks or mounts were not read"))))
 	}
 	return fine()
 }
@@ -514,7 +518,7 @@ func noVolume(s *Subject) Verdict {
 		return unknown("%s", s.Unseen)
 	case s.Entry.Dangling(), s.Entry.Kind == provisioner.File, s.Entry.Kind == provisioner.Other:
 		return fine() // Another check tells.
-	case s.Snapshot.Unread[snapshot.PartVolumes] != "":
+	case !s.Snapshot.Unread[snapshot.PartVolumes].IsZero():
 		return unknown("%s", s.Snapshot.Unread[snapshot.PartVolumes])
 	}
 	i := s.Snapshot.Install
@@ -547,10 +551,10 @@ func noLink(s *Subject) Verdict {
 	case disk.Yes:
 		return fine()
 	default:
-		return unknown("%s", s.Path.Provisioner.Why)
+		return unknown("%s", s.Path.Provisioner.reason())
 	}
 	if dir := value(s.Node.View).Dirs[s.Class.Name]; !dir.Exists || !dir.MountPoint {
-		return unknown("%s", s.Path.Provisioner.Why) // The directory is missing in the pod, not the link.
+		return unknown("%s", s.Path.Provisioner.reason()) // The directory is missing in the pod, not the link.
 	}
 	f := Finding{
 		Summary:  fmt.Sprintf("volume %q has no link: %q is not on %s", s.Volume.Name, clean(s.Volume.Path), s.NodeName),

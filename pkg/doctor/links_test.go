@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -64,7 +65,9 @@ func (w world) twice(d *disk.Disk) {
 		snapshot.TalosDisk{Name: "vdy", Size: d.Size, Symlinks: paths})
 }
 
-func (w world) lookless() { w.node().View = snapshot.Unread[snapshot.PodView]("exec is forbidden") }
+func (w world) lookless() {
+	w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("exec is forbidden"))
+}
 
 func TestLinks(t *testing.T) { try(t, linkCases()) }
 
@@ -224,7 +227,7 @@ func linkCases() []nodeCase {
 		{"it has one", "TD0507", func(world) {}, OutcomeNone, nil},
 		{"it leads nowhere", "TD0507", func(w world) { w.Volumes = w.Volumes[:1]; w.entries("block", link("/dev/vdf", "")) }, OutcomeOK, nil},
 		{"volumes were not read", "TD0507", func(w world) {
-			w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: "forbidden"}
+			w.Volumes, w.Unread = nil, map[string]problem.Problem{snapshot.PartVolumes: problem.FromText("forbidden")}
 		}, OutcomeUnknown, []string{"forbidden"}},
 
 		{"no link, and the disk is there", "TD0508", func(w world) {

@@ -13,6 +13,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
@@ -221,19 +222,23 @@ func (w world) waits() {
 	})
 }
 
-// noTalos takes away all that Talos told.
-func (w world) noTalos(kind, problem string) {
-	w.node().Talos = snapshot.Section[snapshot.Talos]{Problem: problem, Kind: kind}
-	w.node().Kubelet = snapshot.Section[mounts.NodeState]{Problem: problem, Kind: kind}
-	w.node().Selections = snapshot.Section[[]snapshot.Selection]{Problem: problem, Kind: kind}
+// noTalos takes away all that Talos told. Without a kind it is as in a snapshot of version 1, which has the text alone.
+func (w world) noTalos(kind problem.Kind, message string) {
+	why := problem.Problem{Kind: kind, Message: message}
+	if kind == "" {
+		why = problem.FromText(message)
+	}
+	w.node().Talos = snapshot.Unread[snapshot.Talos](why)
+	w.node().Kubelet = snapshot.Unread[mounts.NodeState](why)
+	w.node().Selections = snapshot.Unread[[]snapshot.Selection](why)
 }
 
 // reader is what an os:reader sees: directories, and neither configuration nor mounts.
 func (w world) reader() {
-	const problem = `the machine configuration needs the Talos role os:admin; context "lab" has os:reader`
-	w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, problem
-	w.node().Selections = snapshot.Unread[[]snapshot.Selection](problem)
-	w.kubelet().View.Kubelet, w.kubelet().View.Host, w.kubelet().View.MountsProblem = nil, nil, problem
+	why := problem.Problem{Kind: problem.TalosDenied, Message: `the machine configuration needs the Talos role os:admin; context "lab" has os:reader`}
+	w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, why
+	w.node().Selections = snapshot.Unread[[]snapshot.Selection](why)
+	w.kubelet().View.Kubelet, w.kubelet().View.Host, w.kubelet().View.MountsProblem = nil, nil, why
 }
 
 // nodeCase is one check on one snapshot.

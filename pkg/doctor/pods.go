@@ -10,6 +10,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -64,27 +65,27 @@ func ofLocal(run func(*Subject) Verdict) func(*Subject) Verdict {
 
 // local tells whether the pod's volume is a local one, or a directory of its node; and
 // what it is if it is neither, or why that is not known.
-func (s *Subject) local() (local disk.Answer, why string) {
+func (s *Subject) local() (local disk.Answer, why problem.Problem) {
 	unread := s.Snapshot.Unread
 	switch {
 	case s.Volume != nil || s.PodVolume.HostPath != "":
-		return disk.Yes, ""
+		return disk.Yes, problem.Problem{}
 	case s.Claim == nil && s.Snapshot.Claims.Value == nil:
-		return disk.Unknown, fmt.Sprintf("whether claim %q has a local volume: %s", s.ClaimRef, s.Snapshot.Claims.Why())
+		return disk.Unknown, problem.Because("whether claim %q has a local volume: %s", s.ClaimRef, s.Snapshot.Claims.Why())
 	case s.Claim == nil:
-		return disk.Yes, "" // It could become one.
+		return disk.Yes, problem.Problem{} // It could become one.
 	case s.Claim.NotLocal != "":
-		return disk.No, fmt.Sprintf("claim %q is of %s, and no local volume", s.ClaimRef, s.Claim.NotLocal)
+		return disk.No, problem.Because("claim %q is of %s, and no local volume", s.ClaimRef, s.Claim.NotLocal)
 	case s.Class != nil:
-		return disk.Yes, ""
-	case s.Claim.Volume != "" && unread[snapshot.PartVolumes] != "":
-		return disk.Unknown, fmt.Sprintf("whether claim %q has a local volume: %s", s.ClaimRef, unread[snapshot.PartVolumes])
-	case s.StorageClass == nil && unread[snapshot.PartStorageClasses] != "":
-		return disk.Unknown, fmt.Sprintf("whether claim %q has a local volume: %s", s.ClaimRef, unread[snapshot.PartStorageClasses])
+		return disk.Yes, problem.Problem{}
+	case s.Claim.Volume != "" && !unread[snapshot.PartVolumes].IsZero():
+		return disk.Unknown, problem.Because("whether claim %q has a local volume: %s", s.ClaimRef, unread[snapshot.PartVolumes])
+	case s.StorageClass == nil && !unread[snapshot.PartStorageClasses].IsZero():
+		return disk.Unknown, problem.Because("whether claim %q has a local volume: %s", s.ClaimRef, unread[snapshot.PartStorageClasses])
 	case s.StorageClass != nil && s.StorageClass.Provisioner != noProvisioner:
-		return disk.No, fmt.Sprintf("claim %q is of %s, and no local volume", s.ClaimRef, s.StorageClass.Provisioner)
+		return disk.No, problem.Because("claim %q is of %s, and no local volume", s.ClaimRef, s.StorageClass.Provisioner)
 	}
-	return disk.Yes, ""
+	return disk.Yes, problem.Problem{}
 }
 
 // podName is the pod as texts call it.
@@ -96,7 +97,7 @@ func ofTroubles(s *Subject, explain func(*Subject, Trouble) Finding, kinds ...Ca
 	troubles := slices.DeleteFunc(slices.Clone(s.mountTroubles()), func(t Trouble) bool { return !slices.Contains(kinds, t.Cause.Kind) })
 	switch {
 	case len(troubles) > 0:
-	case s.unsure != "" && slices.Contains(kinds, CauseFilesystem):
+	case !s.unsure.IsZero() && slices.Contains(kinds, CauseFilesystem):
 		return unknown("%s", s.unsure)
 	default:
 		return fine()
@@ -201,7 +202,7 @@ func affinityConflict(s *Subject) Verdict {
 		return found(f)
 	}
 	switch {
-	case s.Node == nil && s.Snapshot.Unread[snapshot.PartNodes] != "":
+	case s.Node == nil && !s.Snapshot.Unread[snapshot.PartNodes].IsZero():
 		f.Fix = []Step{{Text: "see what keeps pods away from it:", Command: shell.Command("kubectl", "describe", "node", v.Node)}}
 	case s.Node == nil:
 		f.Because = fmt.Sprintf("node %q does not exist", v.Node)

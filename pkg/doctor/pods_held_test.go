@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -125,7 +126,7 @@ func TestSpecialDevice(t *testing.T) {
 		has    string
 	}{
 		"not in the kubelet": {world.blind, "TD0401", `the kubelet on w-4 cannot see "/var/lib/disks"`},
-		"by its word alone":  {func(w world) { w.noTalos(kindUnreachable, "no answer from the Talos API at 10.0.0.14") }, "TD0401", "special device"},
+		"by its word alone":  {func(w world) { w.noTalos(problem.TalosUnreachable, "no answer from the Talos API at 10.0.0.14") }, "TD0401", "special device"},
 		"not on the node":    {world.gone, "TD0301", pathVDE},
 	} {
 		w := well(t)
@@ -178,7 +179,7 @@ func timeoutCases() []nodeCase {
 			deleting(w)
 			w.unscheduled(`0/1 nodes are available: persistentvolumeclaim "nginx-pvc" is being deleted.`)
 		}, OutcomeFinding, []string{"error[TD0614]", "FailedScheduling: "}},
-		{"claims were not read", "TD0614", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim]("forbidden") }, OutcomeUnknown, nil},
+		{"claims were not read", "TD0614", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) }, OutcomeUnknown, nil},
 
 		{"the namespace is terminating", "TD0203", func(w world) {
 			w.podless(noPodThere)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -24,7 +25,9 @@ func (w world) complains(reason, cause string) {
 	}
 }
 
-func (w world) eventless() { w.Events = snapshot.Unread[[]snapshot.Event]("forbidden") }
+func (w world) eventless() {
+	w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText("forbidden"))
+}
 
 // unscheduled has the scheduler keep the pod.
 func (w world) unscheduled(message string) {
@@ -75,9 +78,9 @@ func TestForeignVolume(t *testing.T) {
 // Whether a volume is local is not known without its claim: its trouble may be another's.
 func TestVolumeThatMayBeForeign(t *testing.T) {
 	for name, forget := range map[string]func(world){
-		"claims": func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim]("forbidden") },
+		"claims": func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) },
 		"volumes and classes": func(w world) {
-			w.Unread = map[string]string{snapshot.PartVolumes: "forbidden"}
+			w.Unread = map[string]problem.Problem{snapshot.PartVolumes: problem.FromText("forbidden")}
 			w.Install.Classes = nil
 		},
 	} {
@@ -119,7 +122,7 @@ func podCases() []nodeCase {
 		}, OutcomeFinding, []string{`error[TD0701]: pod "default/nginx-pod" has claim "nginx-pvc", a block device, among its volumeMounts`, "volumeDevices:\n- name: data", "FailedMount 4 times in 3s: volume data has volumeMode Block"}},
 		{"a filesystem among volumeDevices", "TD0701", func(w world) { v := &w.pod().Volumes[0]; v.Mounted, v.Device = false, true }, OutcomeFinding, []string{"a filesystem, among its volumeDevices"}},
 		{"as it should be", "TD0701", func(world) {}, OutcomeOK, nil},
-		{"claims were not read", "TD0701", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim]("forbidden") }, OutcomeUnknown, nil},
+		{"claims were not read", "TD0701", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) }, OutcomeUnknown, nil},
 
 		{"cordoned", "TD0702", func(w world) { w.unscheduled(affinity); w.node().Unschedulable = true }, OutcomeFinding,
 			[]string{`error[TD0702]: pod "default/nginx-pod" cannot go to w-4, where its volume "local-pv-485eb69c" is`, "it is cordoned", "$ kubectl uncordon w-4", affinity}},
@@ -140,7 +143,7 @@ func podCases() []nodeCase {
 		{"too little memory", "TD0702", func(w world) { w.unscheduled("0/1 nodes are available: 1 Insufficient memory.") }, OutcomeOK, nil},
 		{"scheduled since", "TD0702", func(w world) { w.pod().Unscheduled = affinity }, OutcomeOK, nil},
 		{"pods were not read", "TD0702", func(w world) {
-			w.Pods = snapshot.Unread[[]snapshot.UserPod]("forbidden")
+			w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText("forbidden"))
 			w.Targets = []snapshot.Ref{{Kind: "pv", Name: "local-pv-485eb69c"}}
 		}, OutcomeUnknown, nil},
 
@@ -175,7 +178,7 @@ func podCases() []nodeCase {
 		{"a hostPath that no entry shows", "TD0706", func(w world) {
 			w.extraMounts()
 			w.kubelet().View = nil
-			w.kubelet().ViewProblem = "nobody looked"
+			w.kubelet().ViewProblem = problem.FromText("nobody looked")
 			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
 			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks is not a directory`)
 		}, OutcomeFinding, []string{"$ kubectl talosdisk mounts --nodes w-4"}},
@@ -230,12 +233,14 @@ func podCases() []nodeCase {
 			w.started(time.Second)
 			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 20 << 30}})
 		}, OutcomeFinding, nil},
-		{"figures were not read", "TD0708", func(w world) { w.node().Stats = snapshot.Unread[[]snapshot.VolumeStat]("nodes/proxy is forbidden") }, OutcomeUnknown, []string{"nodes/proxy"}},
+		{"figures were not read", "TD0708", func(w world) {
+			w.node().Stats = snapshot.Unread[[]snapshot.VolumeStat](problem.FromText("nodes/proxy is forbidden"))
+		}, OutcomeUnknown, []string{"nodes/proxy"}},
 		{"a device has none", "TD0708", func(w world) { w.Volumes[0].Mode = provisioner.Block }, OutcomeNone, nil},
 
 		{"no claim", "TD0709", func(w world) { *w.Claims.Value = nil }, OutcomeFinding, []string{`error[TD0709]: pod "default/nginx-pod" uses claim "nginx-pvc", which does not exist in namespace "default"`, "$ kubectl -n default get pvc"}},
 		{"the claim is there", "TD0709", func(world) {}, OutcomeOK, nil},
-		{"claims were not read", "TD0709", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim]("forbidden") }, OutcomeUnknown, nil},
+		{"claims were not read", "TD0709", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) }, OutcomeUnknown, nil},
 
 		{"input/output error", "TD0710", func(w world) { w.complains("FailedMount", "stat "+pathVDE+": input/output error") }, OutcomeFinding, []string{`error[TD0710]: "/var/lib/disks/hdd/vde" on w-4 has errors`}},
 		{"fsck", "TD0710", func(w world) {

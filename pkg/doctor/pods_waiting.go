@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -42,7 +43,7 @@ func waitsFor(s *Subject) Verdict {
 	case p.Node == "" && !hasVolumes(*p):
 		words, evidence := s.schedulerWords()
 		if words == "" {
-			return unknown("why pod %q is not scheduled: %s", s.podName(), orElse(s.Snapshot.Events.Why(), "the scheduler has said nothing of it yet"))
+			return unknown("why pod %q is not scheduled: %s", s.podName(), orElse(s.Snapshot.Events.Why(), problem.Text("the scheduler has said nothing of it yet")))
 		}
 		return found(Finding{
 			Summary: fmt.Sprintf("pod %q is not scheduled", s.podName()),
@@ -80,19 +81,18 @@ func waitsFor(s *Subject) Verdict {
 		w := p.Waiting[0]
 		return unknown("why pod %q is not Ready: container %q has ended (%s), and the kubelet has not said yet what comes next", s.podName(), w.Container, orElse(w.Reason, "no reason given"))
 	}
-	return unknown("why pod %q is %s: %s", s.podName(), p.Phase, orElse(s.Snapshot.Events.Why(), "the kubelet has said nothing of it yet"))
+	return unknown("why pod %q is %s: %s", s.podName(), p.Phase, orElse(s.Snapshot.Events.Why(), problem.Text("the kubelet has said nothing of it yet")))
 }
 
 // claimWaits is for a claim without a pod that does not wait for one.
 func claimWaits(s *Subject) Verdict {
-	evidence := s.evidence(s.claimEvents("FailedBinding", "ProvisioningFailed"))
-	if len(evidence) == 0 {
-		return unknown("why claim %q is Pending: %s", s.ClaimRef, orElse(s.Snapshot.Events.Why(), "nobody has said anything of it yet"))
+	events := s.claimEvents("FailedBinding", "ProvisioningFailed")
+	if len(events) == 0 {
+		return unknown("why claim %q is Pending: %s", s.ClaimRef, orElse(s.Snapshot.Events.Why(), problem.Text("nobody has said anything of it yet")))
 	}
-	_, words, _ := strings.Cut(evidence[0], ": ")
 	return found(Finding{
 		Summary: fmt.Sprintf("claim %q is Pending", s.ClaimRef),
-		Because: "Kubernetes says: " + words, Evidence: evidence,
+		Because: "Kubernetes says: " + oneLine(events[0].Message), Evidence: s.evidence(events),
 		Fix: []Step{{Text: "all that is said of it:", Command: shell.Command("kubectl", "-n", s.ClaimRef.Namespace, "describe", "pvc", s.ClaimRef.Name)}},
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -77,7 +78,7 @@ func waitingCases() []nodeCase {
 		{"it is deleted", "TD0712", func(w world) { w.unscheduled("x"); w.pod().Deleting = true }, OutcomeNone, nil},
 		{"it has ended", "TD0712", func(w world) { w.pod().Phase, w.pod().Ready = "Succeeded", false }, OutcomeNone, nil},
 		{"pods were not read", "TD0712", func(w world) {
-			w.Pods = snapshot.Unread[[]snapshot.UserPod]("forbidden")
+			w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText("forbidden"))
 			w.Targets = []snapshot.Ref{{Kind: "pv", Name: "local-pv-485eb69c"}}
 		}, OutcomeUnknown, []string{"forbidden"}},
 		{"a claim that binds at once", "TD0712", func(w world) {

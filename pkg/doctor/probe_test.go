@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -15,17 +16,17 @@ const noTalosconfig = "no talosconfig was found in x"
 
 // probed leaves what a Job sees, which is neither a configuration nor what Talos tells.
 func (w world) probed() {
-	w.NoTalos = noTalosconfig
-	w.node().Talos = snapshot.Unread[snapshot.Talos](noTalosconfig)
-	w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, noTalosconfig
+	w.NoTalos = problem.FromText(noTalosconfig)
+	w.node().Talos = snapshot.Unread[snapshot.Talos](problem.FromText(noTalosconfig))
+	w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, problem.FromText(noTalosconfig)
 	w.node().Probe = snapshot.Read(snapshot.Probe{})
 }
 
 // unprobed is a Job that saw nothing.
 func (w world) unprobed(why string) {
-	w.NoTalos = noTalosconfig
+	w.NoTalos = problem.FromText(noTalosconfig)
 	w.noTalos("", noTalosconfig)
-	w.node().Probe = snapshot.Unread[snapshot.Probe](why)
+	w.node().Probe = snapshot.Unread[snapshot.Probe](problem.FromText(why))
 }
 
 func (w world) boundAndProbed() { w.mounted(kubeletBound, hostDisk); w.probed() }
@@ -82,9 +83,9 @@ func TestProbed(t *testing.T) {
 		{"Talos was not asked for it", "TD0103", world.probed, OutcomeUnknown, []string{noTalosconfig}},
 		{"a role that may do nothing", "TD0105", func(w world) {
 			w.probed()
-			w.NoTalos = ""
-			w.node().Talos = snapshot.Section[snapshot.Talos]{Problem: "x", Kind: kindDenied}
-			w.kubelet().ConfigProblem = "x needs the Talos role os:reader; y"
+			w.NoTalos = problem.FromText("")
+			w.node().Talos = snapshot.Unread[snapshot.Talos](problem.Problem{Kind: problem.TalosDenied, Message: "x"})
+			w.kubelet().ConfigProblem = problem.FromText("x needs the Talos role os:reader; y")
 		}, OutcomeFinding, []string{"warning[TD0105]", "nothing at all can be read"}},
 		{"a right that the Job needs", "TD0101", func(w world) {
 			w.unprobed(`jobs.batch is forbidden: User "jane" cannot create resource "jobs" in API group "batch" in the namespace "kube-system"`)

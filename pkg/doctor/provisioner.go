@@ -14,6 +14,7 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -60,29 +61,27 @@ func allOfProvisioner() []Code {
 	return []Code{"TD0202", "TD0203", "TD0204", "TD0205", "TD0206", "TD0207", "TD0208", "TD0209", "TD0214", "TD0507", "TD0508"}
 }
 
-// noInstall goes by what package observe says where it found none, several, or one
-// whose classes make no sense.
+// noInstall is for none, for several, and for one whose classes make no sense.
 func noInstall(s *Subject) Verdict {
-	why := s.Snapshot.Unread[string(NeedInstall)]
-	if len(rightsIn(why)) > 0 {
-		return unknown("%s", why)
-	}
-	f := Finding{Evidence: nonEmpty(why), Masks: allOfProvisioner()}
+	why := s.Snapshot.Unread[snapshot.PartInstall]
+	f := Finding{Evidence: nonEmpty(why.Message), Masks: allOfProvisioner()}
 	switch {
-	case why == "" && s.Snapshot.Install.Name != "":
+	case why.Forbidden != nil:
+		return unknown("%s", why)
+	case why.IsZero() && s.Snapshot.Install.Name != "":
 		return fine()
-	case why == "" || strings.HasPrefix(why, "no DaemonSet"):
+	case why.IsZero() || why.Is(problem.NoProvisioner):
 		f.Summary = "no local volume static provisioner is found"
 		f.Because = "without it nothing makes volumes of what lies in a directory; it is known by its image or by its ConfigMap"
 		f.Fix = []Step{
 			{Text: "install it: https://github.com/kubernetes-sigs/sig-storage-local-static-provisioner"},
 			{Text: "or, if it has another image, name it:", Command: "kubectl talosdisk doctor --provisioner-namespace NAMESPACE --provisioner DAEMONSET"},
 		}
-	case strings.HasPrefix(why, "several provisioners"):
+	case why.Is(problem.SeveralProvisioners):
 		f.Summary = "there are several provisioners, and none was chosen"
 		f.Because = "which classes there are depends on which one is meant"
 		f.Fix = []Step{{Text: "choose one:", Command: "kubectl talosdisk doctor --provisioner-namespace NAMESPACE --provisioner DAEMONSET"}}
-	case strings.HasPrefix(why, "ConfigMap"):
+	case why.Is(problem.BadClasses):
 		f.Summary = "the provisioner's configuration makes no sense to it"
 		f.Because = "it publishes no volumes of a class that it cannot read"
 		f.Fix = []Step{{Text: "mend the ConfigMap, or the classes in the values of the chart:", Command: "kubectl get configmaps -A | grep -i provisioner"}}
@@ -140,7 +139,7 @@ func podSecurity(s *Subject) Verdict {
 		f.Severity = Warning
 		f.Summary = fmt.Sprintf("Pod Security will refuse the provisioner's next pod in namespace %q", i.Namespace)
 		f.Evidence = []string{fmt.Sprintf("namespace %q enforces %s; a pod that runs already may go on", i.Namespace, level)}
-	case unread != "":
+	case !unread.IsZero():
 		return unknown("%s", unread)
 	case podless > 0 && s.Snapshot.Events.Value == nil:
 		return unknown("%s", s.Snapshot.Events.Why())
@@ -160,16 +159,16 @@ func noPod(s *Subject) Verdict {
 		return fine() // There is one, and it does not run; or its node does not.
 	case n.Wanted && !hasNone(n):
 		return unknown("%s", n.Pod.Why())
-	case podsUnread(s.Snapshot) != "":
+	case !podsUnread(s.Snapshot).IsZero():
 		return unknown("%s", podsUnread(s.Snapshot))
 	}
 	f := Finding{
 		Summary:  "no provisioner pod runs on " + allNodes,
 		Because:  "what lies in its directories is not published, and released volumes are not cleaned",
-		Evidence: nonEmpty(n.Pod.Problem),
+		Evidence: nonEmpty(n.Pod.Problem.Message),
 	}
 	volumes := len(s.index.byNode[n.Name]) > 0
-	switch taint, tainted := strings.CutPrefix(n.Pod.Problem, "the DaemonSet does not tolerate the node's taint "); {
+	switch taint := n.Pod.Problem.Object; {
 	case n.Wanted:
 		f.Severity = Error
 		f.Because = "its DaemonSet should have one there and has not made it: " + f.Because
@@ -178,7 +177,7 @@ func noPod(s *Subject) Verdict {
 			f.Evidence = append(f.Evidence, s.evidence(refused[:1])...)
 		}
 		f.Fix = []Step{{Text: "its events tell why:", Command: shell.Command("kubectl", "-n", i.Namespace, "describe", "daemonset", i.Name)}}
-	case tainted:
+	case n.Pod.Problem.Is(problem.NotTolerated):
 		f.Fix = []Step{
 			{Text: "if its disks are to be used, have the provisioner tolerate the taint:", Command: tolerate(i, taint)},
 			{Text: "where Helm or a repository deploys it, in the values of the chart, too:\n" + toleration(taint)},
@@ -195,7 +194,7 @@ func noPod(s *Subject) Verdict {
 }
 
 // podsUnread is why the provisioner's pods are not known.
-func podsUnread(s *snapshot.Snapshot) string {
+func podsUnread(s *snapshot.Snapshot) problem.Problem {
 	if state := s.Provisioner.Value; state != nil {
 		return state.PodsProblem
 	}
@@ -236,22 +235,21 @@ func tolerate(i provisioner.Install, taint string) string {
 	return shell.Command("kubectl", "-n", i.Namespace, "patch", "daemonset", i.Name, "--type=json", "-p", string(text))
 }
 
-// hasNone tells a node on which the DaemonSet should have a pod and has none, in the
-// words of package observe.
-func hasNone(n *snapshot.Node) bool {
-	return n.Pod.Value == nil && strings.HasSuffix(n.Pod.Problem, "has no pod there")
-}
+// hasNone reports whether the DaemonSet should have a pod on the node and has none.
+func hasNone(n *snapshot.Node) bool { return n.Pod.Value == nil && n.Pod.Problem.Is(problem.NoPod) }
 
-// podState is what package observe says of a provisioner pod that is there and does not run.
+// podState is the state of a provisioner pod that is there and does not run; empty if there is none.
 func podState(n *snapshot.Node) string {
-	if n.Pod.Value == nil && (strings.HasPrefix(n.Pod.Problem, "container ") || strings.HasPrefix(n.Pod.Problem, "pod ")) {
-		return n.Pod.Problem
+	if n.Pod.Value == nil && n.Pod.Problem.Is(problem.PodDown, problem.PodDeleted) {
+		return n.Pod.Problem.Message
 	}
 	return ""
 }
 
-// beingDeleted ends what package observe says of a pod that is on its way out.
-const beingDeleted = "is being deleted"
+// podDeleted reports whether the provisioner's pod is being deleted.
+func podDeleted(n *snapshot.Node) bool {
+	return n.Pod.Value == nil && n.Pod.Problem.Is(problem.PodDeleted)
+}
 
 // readOnlyMkdir is what containerd says of a hostPath that it cannot make
 // (v2.3, internal/cri/opts/spec_linux_opts.go).
@@ -262,7 +260,7 @@ func podDown(s *Subject) Verdict {
 	if state == "" && s.Node.Pod.Value == nil && s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) {
 		return unknown("%s", s.Node.Pod.Why())
 	}
-	if state == "" || !s.Node.Ready || strings.HasSuffix(state, beingDeleted) {
+	if state == "" || !s.Node.Ready || podDeleted(s.Node) {
 		return fine()
 	}
 	i := s.Snapshot.Install
@@ -328,12 +326,12 @@ func (s *Subject) unmakeableDir() (dir, evidence string, here bool) {
 	if m := readOnlyMkdir.FindStringSubmatch(state); m != nil {
 		return m[1], state, true
 	}
-	if state != "" && !strings.HasSuffix(state, beingDeleted) {
+	if state != "" && !podDeleted(s.Node) {
 		return "", "", false
 	}
 	for i := range s.Snapshot.Nodes {
 		n := &s.Snapshot.Nodes[i]
-		if m := readOnlyMkdir.FindStringSubmatch(podState(n)); m != nil && s.Node.Wanted && isTalos(n) && n.OSImage == s.Node.OSImage {
+		if m := readOnlyMkdir.FindStringSubmatch(podState(n)); m != nil && s.Node.Wanted && n.RunsTalos() && n.OSImage == s.Node.OSImage {
 			return m[1], podState(n), false
 		}
 	}
@@ -350,9 +348,9 @@ func taintStays(s *Subject) Verdict {
 	switch {
 	case !tainted:
 		return fine()
-	case s.Snapshot.Unread[string(NeedInstall)] != "":
-		return unknown("%s", s.Snapshot.Unread[string(NeedInstall)])
-	case s.Node.Pod.Value == nil && podsUnread(s.Snapshot) != "":
+	case !s.Snapshot.Unread[snapshot.PartInstall].IsZero():
+		return unknown("%s", s.Snapshot.Unread[snapshot.PartInstall])
+	case s.Node.Pod.Value == nil && !podsUnread(s.Snapshot).IsZero():
 		return unknown("%s", podsUnread(s.Snapshot))
 	case s.Node.Pod.Value == nil:
 		return fine() // As it is meant to be until its pod runs.

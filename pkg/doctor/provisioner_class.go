@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -178,7 +179,7 @@ const mostNames = 40
 // splitOf goes through the entries in the directory of two classes. One that both publish belongs to the
 // class of its volume; without one, to the class for its kind.
 func (s *Subject) splitOf(a, b provisioner.Class) splitting {
-	split := splitting{unseen: s.unseenNodes()}
+	split := splitting{unseen: s.unseenNodes().Message}
 	add := func(of provisioner.Class, name string) {
 		i := 0
 		if of.Name == b.Name {
@@ -437,7 +438,7 @@ func publishesSystem(s *Subject) Verdict {
 		})
 	}
 	if len(all) == 0 {
-		if why := s.unseenNodes(); why != "" {
+		if why := s.unseenNodes(); !why.IsZero() {
 			return unknown("what lies in the directories of the classes %s", why)
 		}
 	}
@@ -446,16 +447,16 @@ func publishesSystem(s *Subject) Verdict {
 
 // unseenNodes is why the directories of the classes are not known, of the first node where
 // that is so.
-func (s *Subject) unseenNodes() string {
-	if why := s.Snapshot.Unread[snapshot.PartNodes]; why != "" {
-		return "of the nodes: " + why
+func (s *Subject) unseenNodes() problem.Problem {
+	if why := s.Snapshot.Unread[snapshot.PartNodes]; !why.IsZero() {
+		return problem.Because("of the nodes: %s", why)
 	}
 	for _, n := range s.Snapshot.Nodes {
 		if n.Wanted && !n.Aside && n.View.Value == nil {
-			return "of " + n.Name + ": " + n.View.Why()
+			return problem.Because("of %s: %s", n.Name, n.View.Why())
 		}
 	}
-	return ""
+	return problem.Problem{}
 }
 
 // makeClass is the command that makes a StorageClass as the chart does.

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -236,13 +237,13 @@ func logErrors(s *Subject) Verdict {
 	state := s.Snapshot.Provisioner.Value
 	lines, node := state.Log[s.Node.Name], s.Node.Name
 	if _, read := state.Log[node]; !read {
-		if why := state.LogProblem[node]; why != "" {
+		if why := state.LogProblem[node]; !why.IsZero() {
 			return unknown("%s", why)
 		}
 		if s.Node.Pod.Value == nil {
 			return fine() // There is no log; another check says why no pod runs.
 		}
-		return unknown("%s", orElse(state.PodsProblem, "the log of its provisioner pod was not read"))
+		return unknown("%s", orElse(state.PodsProblem, problem.Text("the log of its provisioner pod was not read")))
 	}
 	const other = "something that is not known here"
 	type about struct{ meaning, path, class string }

@@ -11,14 +11,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // podless is a node without its provisioner pod, and why.
 func (w world) podless(why string) {
-	w.node().Pod = snapshot.Unread[snapshot.Pod](why)
-	w.node().View = snapshot.Unread[snapshot.PodView](why)
+	w.node().Pod = snapshot.Unread[snapshot.Pod](problem.FromText(why))
+	w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText(why))
 	w.Provisioner.Value.Ready = 0
 }
 
@@ -53,7 +54,7 @@ func TestProvisioner(t *testing.T) { try(t, provisionerCases()) }
 
 func provisionerCases() []nodeCase {
 	unread := func(part, why string) func(world) {
-		return func(w world) { w.Unread = map[string]string{part: why} }
+		return func(w world) { w.Unread = map[string]problem.Problem{part: problem.FromText(why)} }
 	}
 	const mkdir = `container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to generate container "1" spec: failed to generate spec: failed to mkdir "/mnt/fast-disks": mkdir /mnt/fast-disks: read-only file system`
 	taint := corev1.Taint{Key: startupTaint, Effect: corev1.TaintEffectNoSchedule}
@@ -78,7 +79,7 @@ func provisionerCases() []nodeCase {
 
 		{"nodes that were not looked at", "TD0202", func(w world) {
 			aside := *w.node()
-			aside.Name, aside.Aside, aside.Pod = "w-5", true, snapshot.Unread[snapshot.Pod](noPodThere)
+			aside.Name, aside.Aside, aside.Pod = "w-5", true, snapshot.Unread[snapshot.Pod](problem.FromText(noPodThere))
 			w.Nodes = append(w.Nodes, aside)
 			w.Provisioner.Value.PodSecurity = "baseline"
 		}, OutcomeFinding, []string{"warning[TD0202]", "will refuse the provisioner's next pod"}},
@@ -90,14 +91,16 @@ func provisionerCases() []nodeCase {
 		{"a label, and pods that run", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "restricted" }, OutcomeFinding, []string{"warning[TD0202]", "will refuse"}},
 		{"in kube-system", "TD0202", func(w world) { w.Install.Namespace, w.Provisioner.Value.PodSecurity = "kube-system", "" }, OutcomeOK, nil},
 		{"another reason for no pod", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.podless(mkdir) }, OutcomeOK, nil},
-		{"not read", "TD0202", func(w world) { w.Provisioner = snapshot.Unread[snapshot.ProvisionerState]("forbidden") }, OutcomeUnknown, []string{"forbidden"}},
+		{"not read", "TD0202", func(w world) {
+			w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.FromText("forbidden"))
+		}, OutcomeUnknown, []string{"forbidden"}},
 		{"the label was not read", "TD0202", func(w world) {
-			w.Provisioner.Value.PodSecurity, w.Provisioner.Value.PodSecurityProblem = "", "namespaces is forbidden"
+			w.Provisioner.Value.PodSecurity, w.Provisioner.Value.PodSecurityProblem = "", problem.FromText("namespaces is forbidden")
 		}, OutcomeUnknown, []string{"namespaces is forbidden"}},
 		{"no events", "TD0202", func(w world) {
 			w.Provisioner.Value.PodSecurity = ""
 			w.podless(noPodThere)
-			w.Events = snapshot.Unread[[]snapshot.Event]("forbidden")
+			w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText("forbidden"))
 		}, OutcomeUnknown, nil},
 
 		{"none made", "TD0203", func(w world) { w.podless(noPodThere) }, OutcomeFinding, []string{"error[TD0203]: no provisioner pod runs on w-4", "describe daemonset prov"}},
@@ -298,7 +301,7 @@ func provisionerCases() []nodeCase {
 			}
 		}, OutcomeOK, nil},
 		{"of a node that was not looked at", "TD0216", func(w world) {
-			w.node().View = snapshot.Unread[snapshot.PodView]("no answer")
+			w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("no answer"))
 			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:200] Directory check for "/var/lib/disks/block/gone" failed: open /var/lib/disks/block/gone: no such file or directory`}
 		}, OutcomeFinding, []string{"an entry of a class leads nowhere"}},
 		{"of a StorageClass that is there by now", "TD0216", func(w world) {
@@ -310,7 +313,7 @@ func provisionerCases() []nodeCase {
 		{"clean", "TD0216", func(world) {}, OutcomeOK, nil},
 		{"logs were not read", "TD0216", func(w world) {
 			w.Provisioner.Value.Log = nil
-			w.Provisioner.Value.LogProblem = map[string]string{"w-4": "forbidden"}
+			w.Provisioner.Value.LogProblem = map[string]problem.Problem{"w-4": problem.FromText("forbidden")}
 		}, OutcomeUnknown, []string{"forbidden"}},
 		{"nothing was read", "TD0216", func(w world) { w.Provisioner = snapshot.Section[snapshot.ProvisionerState]{} }, OutcomeUnknown, nil},
 	}
@@ -357,7 +360,7 @@ func TestTheFirstCauseComesFirst(t *testing.T) {
 	if got, want := codes(w), []Code{"TD0209"}; !slices.Equal(got, want) {
 		t.Errorf("a missing StorageClass: %v, want %v", got, want)
 	}
-	for name, talos := range map[string]func(world){"with Talos": func(w world) { w.unmounted(); w.mounted(strings.SplitAfter(kubeletSlave, "\n")[0], "") }, "without Talos": func(w world) { w.noTalos(kindNotConfigured, "no talosconfig was found") }} {
+	for name, talos := range map[string]func(world){"with Talos": func(w world) { w.unmounted(); w.mounted(strings.SplitAfter(kubeletSlave, "\n")[0], "") }, "without Talos": func(w world) { w.noTalos(problem.TalosNotConfigured, "no talosconfig was found") }} {
 		w := well(t)
 		talos(w)
 		w.vdf()
@@ -387,7 +390,7 @@ func TestReadOnlyRootOfAnotherNode(t *testing.T) {
 	} {
 		w := well(t)
 		other := *w.node()
-		other.Name, other.Pod, other.View = "w-5", snapshot.Unread[snapshot.Pod](state), snapshot.Unread[snapshot.PodView](state)
+		other.Name, other.Pod, other.View = "w-5", snapshot.Unread[snapshot.Pod](problem.FromText(state)), snapshot.Unread[snapshot.PodView](problem.FromText(state))
 		w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/mnt/fast-disks": mkdir /mnt/fast-disks: read-only file system`)
 		w.Nodes = append(w.Nodes, other)
 		var got []string

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -67,7 +68,7 @@ func selectsBySystemDisk(s *Subject) Verdict {
 			f.Objects = s.affected(f.Path)
 			verdict.Findings = append(verdict.Findings, f)
 		case selection.Problem != "":
-			verdict.Unknown = fmt.Sprintf("the selector of Talos volume %q: %s", selection.ID(), selection.Problem)
+			verdict.Unknown = problem.Because("the selector of Talos volume %q: %s", selection.ID(), selection.Problem)
 		}
 	}
 	return verdict
@@ -90,13 +91,13 @@ func selectsSeveral(s *Subject) Verdict {
 		case selection.Whole() && selection.NamesSystemDisk: // That is TD0308.
 			continue
 		case selection.Problem != "":
-			verdict.Unknown = fmt.Sprintf("the selector of Talos volume %q: %s", id, selection.Problem)
+			verdict.Unknown = problem.Because("the selector of Talos volume %q: %s", id, selection.Problem)
 			continue
 		case selection.Existing() && len(selection.Volumes) < 2: // That there is none is TD0303.
 			continue
 		case selection.Existing() && (disks.Value == nil || devices.Value == nil):
 			why := orElse(disks.Problem, orElse(devices.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
-			verdict.Unknown = fmt.Sprintf("whether the %d volumes that the selector of Talos volume %q matches are on disks of their own: %s", len(selection.Volumes), id, why)
+			verdict.Unknown = problem.Because("whether the %d volumes that the selector of Talos volume %q matches are on disks of their own: %s", len(selection.Volumes), id, why)
 			continue
 		case selection.Existing():
 			if f, ok := s.severalVolumes(selection); ok {
@@ -106,7 +107,7 @@ func selectsSeveral(s *Subject) Verdict {
 		case len(selection.Disks) < 2:
 			continue
 		case !selection.Whole() && volumes.Value == nil:
-			verdict.Unknown = fmt.Sprintf("whether Talos volume %q has its disk, of the %d that its selector matches: %s", id, len(selection.Disks), orElse(volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+			verdict.Unknown = problem.Because("whether Talos volume %q has its disk, of the %d that its selector matches: %s", id, len(selection.Disks), orElse(volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
 			continue
 		}
 		f := Finding{
@@ -227,12 +228,12 @@ func labelTwice(s *Subject) Verdict {
 		meant := known >= 0 || published
 		switch {
 		case !meant && !ofTalos(label): // Labels of other systems say little.
-			if why := s.Snapshot.Unread[snapshot.PartInstall]; why != "" {
-				verdict.Unknown = fmt.Sprintf("whether a class publishes the partitions with the label %q, which is on two disks: %s", label, why)
+			if why := s.Snapshot.Unread[snapshot.PartInstall]; !why.IsZero() {
+				verdict.Unknown = problem.Because("whether a class publishes the partitions with the label %q, which is on two disks: %s", label, why)
 			}
 			continue
 		case told.Disks.Value == nil:
-			verdict.Unknown = fmt.Sprintf("whether partitions with the label %q are on disks of their own: %s", label, told.Disks.Why())
+			verdict.Unknown = problem.Because("whether partitions with the label %q are on disks of their own: %s", label, told.Disks.Why())
 			continue
 		case !disksDiffer(devices, *told.Disks.Value):
 			continue

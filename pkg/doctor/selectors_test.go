@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -108,15 +109,17 @@ func selectorCases() []nodeCase {
 		}, OutcomeOK, nil},
 		{"disks were not read", "TD0309", func(w world) {
 			w.partitions("u-data", "vde1", "vdf1")
-			w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk]("no answer")
+			w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk](problem.FromText("no answer"))
 		}, OutcomeUnknown, []string{"no answer"}},
 		{"os:reader sees it", "TD0309", func(w world) { w.reader(); w.partitions("u-data", "vde1", "vdf1") }, OutcomeFinding, nil},
-		{"partitions were not read", "TD0309", func(w world) { w.talos().Devices = snapshot.Unread[[]snapshot.TalosDevice]("no answer") }, OutcomeUnknown, []string{"no answer"}},
+		{"partitions were not read", "TD0309", func(w world) {
+			w.talos().Devices = snapshot.Unread[[]snapshot.TalosDevice](problem.FromText("no answer"))
+		}, OutcomeUnknown, []string{"no answer"}},
 
 		{"a whole disk", "TD0310", func(w world) { w.selects("disk", "data", `disk.rotational`, "vde", "vdf") }, OutcomeFinding, []string{`error[TD0310]: the selector of Talos volume "u-data" on w-4 matches 2 disks`, "at each boot", "matches vde, vdf", "path: /var/mnt/data"}},
 		{"a whole disk, whatever Talos tells of volumes", "TD0310", func(w world) {
 			w.selects("disk", "data", `disk.rotational`, "vde", "vdf")
-			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer")
+			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
 		}, OutcomeFinding, nil},
 		{"a volume that is not made yet", "TD0310", func(w world) {
 			w.selects("partition", "data", all, "vde", "vdf")
@@ -136,7 +139,7 @@ func selectorCases() []nodeCase {
 		{"what is not understood", "TD0310", func(w world) { w.selects("partition", "data", "x").Problem = "undeclared reference to 'x'" }, OutcomeUnknown, []string{"undeclared reference"}},
 		{"volumes were not read", "TD0310", func(w world) {
 			w.selects("partition", "data", all, "vde", "vdf")
-			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer")
+			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
 		}, OutcomeUnknown, []string{"no answer"}},
 		{"os:reader", "TD0310", world.reader, OutcomeUnknown, []string{"os:admin"}},
 
@@ -161,7 +164,7 @@ func selectorCases() []nodeCase {
 		{"an existing volume that a claim has", "TD0310", func(w world) { w.existing("data", "true", "vde1", "vdf1"); w.at("/var/mnt/data") }, OutcomeFinding, []string{"pod/nginx-pod"}},
 		{"an existing volume, whatever Talos tells of volumes", "TD0310", func(w world) {
 			w.existing("data", "true", "vde1", "vdf1")
-			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer")
+			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
 		}, OutcomeFinding, []string{"warning[TD0310]"}},
 		{"an existing volume by two paths", "TD0310", func(w world) {
 			w.partitions("DATA", "vde1", "vdf1")
@@ -182,7 +185,7 @@ func selectorCases() []nodeCase {
 		}, OutcomeOK, nil},
 		{"two existing volumes, and disks that were not read", "TD0310", func(w world) {
 			w.existing("data", "true", "vde1", "vdf1")
-			w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk]("no answer")
+			w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk](problem.FromText("no answer"))
 		}, OutcomeUnknown, []string{"are on disks of their own: no answer"}},
 		{"one existing volume", "TD0310", func(w world) { w.existing("data", "true", "vde1") }, OutcomeOK, nil},
 		{"no volume, of which TD0303 tells", "TD0310", func(w world) { w.existing("data", "false") }, OutcomeOK, nil},

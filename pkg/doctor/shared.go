@@ -64,10 +64,10 @@ func publishesOthers(s *Subject) Verdict {
 		all = append(all, f)
 	}
 	if len(all) == 0 {
-		if why := s.unseenNodes(); why != "" {
+		if why := s.unseenNodes(); !why.IsZero() {
 			return unknown("what lies in the directories of the classes %s", why)
 		}
-		if why := orElse(s.Snapshot.Unread[snapshot.PartVolumes], s.Snapshot.Pods.Why()); why != "" {
+		if why := orElse(s.Snapshot.Unread[snapshot.PartVolumes], s.Snapshot.Pods.Why()); !why.IsZero() {
 			return unknown("what others use in the directories of the classes: %s", why)
 		}
 	}

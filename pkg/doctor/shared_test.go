@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -79,7 +80,7 @@ func sharedCases() []nodeCase {
 			alone(w, provisioner.Class{Name: "raw", HostDir: partlabels, MountDir: partlabels, Mode: provisioner.Block, NamePattern: "r-*"}, "r-1")
 		}, OutcomeOK, nil},
 		{"the classes were not read", "TD0217", func(w world) {
-			w.Install.Classes, w.Unread = nil, map[string]string{snapshot.PartInstall: "it is forbidden"}
+			w.Install.Classes, w.Unread = nil, map[string]problem.Problem{snapshot.PartInstall: problem.FromText("it is forbidden")}
 		}, OutcomeUnknown, []string{"it is forbidden"}},
 	}
 }

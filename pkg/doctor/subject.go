@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -42,13 +43,13 @@ type Subject struct {
 
 	// Unseen is why nothing is known of what the subject stands for: objects that could not
 	// be read, and are no chain of their own; entries of a node that nobody saw.
-	Unseen string
+	Unseen problem.Problem
 
 	index *index
 	// troubles are what mountTroubles found, once asked; unsure is why it is not known
 	// whether there is one with the filesystem.
 	troubles []Trouble
-	unsure   string
+	unsure   problem.Problem
 	asked    bool
 	// kubelet is what judgeKubelet found, once asked.
 	kubelet *kubeletReport
@@ -198,7 +199,7 @@ func (x *index) subjects() (all []*Subject, missing []snapshot.Ref) {
 // chains is unknown and not left out.
 func (x *index) unread() []*Subject {
 	why := orElse(x.s.Pods.Why(), orElse(x.s.Claims.Why(), x.s.Unread[snapshot.PartVolumes]))
-	if why == "" {
+	if why.IsZero() {
 		return nil
 	}
 	return []*Subject{{Kind: OfChain, Name: "chains", Snapshot: x.s, Unseen: why, index: x}}
@@ -296,7 +297,7 @@ func (x *index) chainsOf(target snapshot.Ref) ([]*Subject, bool) {
 		v := x.volumes[target.Name]
 		switch {
 		case v == nil:
-			return nil, x.s.Unread["volumes"] != ""
+			return nil, !x.s.Unread[snapshot.PartVolumes].IsZero()
 		case x.claimOf(v) != nil:
 			return x.claimChains(*v.Claim), true
 		}
@@ -304,7 +305,7 @@ func (x *index) chainsOf(target snapshot.Ref) ([]*Subject, bool) {
 	case "node":
 		n := x.nodes[target.Name]
 		if n == nil {
-			return nil, x.s.Unread["nodes"] != ""
+			return nil, !x.s.Unread[snapshot.PartNodes].IsZero()
 		}
 		return slices.DeleteFunc(x.everything(), func(s *Subject) bool { return s.NodeName != target.Name }), true
 	}
@@ -376,7 +377,7 @@ func (x *index) volumeChain(v *snapshot.Volume) *Subject {
 func (x *index) entryChains(n *snapshot.Node) []*Subject {
 	var chains []*Subject
 	view := value(n.View)
-	if why := x.unseen(n); why != "" && !n.Aside {
+	if why := x.unseen(n); !why.IsZero() && !n.Aside {
 		s := &Subject{Kind: OfChain, Name: "entries/" + n.Name + x.of(), Snapshot: x.s, Unseen: why, index: x}
 		x.atNode(s, n.Name)
 		chains = append(chains, s)
@@ -396,16 +397,16 @@ func (x *index) entryChains(n *snapshot.Node) []*Subject {
 }
 
 // unseen is why there may be entries on a node that were not seen.
-func (x *index) unseen(n *snapshot.Node) string {
+func (x *index) unseen(n *snapshot.Node) problem.Problem {
 	if n.View.Value == nil {
 		return n.View.Why()
 	}
 	for _, c := range x.s.Install.Classes {
-		if problem := n.View.Value.Dirs[c.Name].Problem; problem != "" {
-			return problem
+		if why := n.View.Value.Dirs[c.Name].Problem; why != "" {
+			return problem.Text(why)
 		}
 	}
-	return ""
+	return problem.Problem{}
 }
 
 func (x *index) fromClaim(s *Subject, ref snapshot.ClaimRef) {

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -41,7 +41,30 @@ type Seen struct {
 	Why    string
 	// Proof: it was looked at. Otherwise it follows from an event, or from a pod that runs.
 	Proof bool
+	// Missing is what is not there, if the answer is No and somebody listed it.
+	Missing Missing
+	// problem is why the answer is not known.
+	problem problem.Problem
 }
+
+// Missing is what somebody looked for in vain.
+type Missing string
+
+// What can be missing.
+const (
+	// MissingEntry: the directory is there, and does not have it.
+	MissingEntry Missing = "entry"
+	// MissingDirectory: the directory is not there.
+	MissingDirectory Missing = "directory"
+)
+
+// unseen is an answer that is not known.
+func unseen(why problem.Problem) Seen {
+	return Seen{Answer: disk.Unknown, Why: why.Message, problem: why}
+}
+
+// reason is Why, with the kind of the problem if there was one.
+func (s Seen) reason() problem.Problem { return orElse(s.problem, problem.Text(s.Why)) }
 
 // ThreeWay is one volume's path as the node, the provisioner's pod and the kubelet see it.
 type ThreeWay struct {
@@ -71,7 +94,7 @@ func CompareViews(node *snapshot.Node, install provisioner.Install, v snapshot.V
 	inClass = inClass && path.Dir(t.Path) == class.HostDir
 	t.Dir = path.Dir(t.Path)
 	if node == nil {
-		why := Seen{Answer: disk.Unknown, Why: "the node was not looked at"}
+		why := unseen(problem.Text("the node was not looked at"))
 		t.Host, t.Provisioner, t.Kubelet = why, why, why
 		t.settle()
 		return t
@@ -110,7 +133,7 @@ func (t *ThreeWay) byPod(node *snapshot.Node, class provisioner.Class, inClass b
 		return
 	}
 	if node.View.Value == nil {
-		t.Provisioner.Why = node.View.Why()
+		t.Provisioner = unseen(node.View.Why())
 		return
 	}
 	dir, looked := node.View.Value.Dirs[class.Name]
@@ -131,6 +154,7 @@ func (t *ThreeWay) byPod(node *snapshot.Node, class provisioner.Class, inClass b
 		t.Provisioner.Why = dir.Problem
 	default:
 		no("the provisioner's pod does not list it in %s", class.MountDir)
+		t.Provisioner.Missing = MissingEntry
 	}
 }
 
@@ -183,15 +207,15 @@ func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.View) {
 	case listing.Exists == disk.Yes && listed:
 		t.Host = Seen{Answer: disk.Yes, Why: "the node lists it", Proof: true}
 	case listing.Exists == disk.Yes:
-		t.Host = Seen{Answer: disk.No, Why: "the node does not list it in " + path.Dir(t.Path), Proof: true}
+		t.Host = Seen{Answer: disk.No, Why: "the node does not list it in " + path.Dir(t.Path), Proof: true, Missing: MissingEntry}
 	case listing.Exists == disk.No:
-		t.Host = Seen{Answer: disk.No, Why: path.Dir(t.Path) + " does not exist on the node", Proof: true}
+		t.Host = Seen{Answer: disk.No, Why: path.Dir(t.Path) + " does not exist on the node", Proof: true, Missing: MissingDirectory}
 	case t.Provisioner.Answer == disk.Yes:
 		t.Host = Seen{Answer: disk.Yes, Why: "the provisioner's pod, which has the node's directory, lists it", Proof: true}
-	case t.Provisioner.Answer == disk.No && strings.Contains(t.Provisioner.Why, "does not list"):
-		t.Host = Seen{Answer: disk.No, Why: "the provisioner's pod, which has the node's directory, does not list it", Proof: true}
+	case t.Provisioner.Missing == MissingEntry:
+		t.Host = Seen{Answer: disk.No, Why: "the provisioner's pod, which has the node's directory, does not list it", Proof: true, Missing: MissingEntry}
 	default:
-		t.Host.Why = orElse(listing.Problem, orElse(value(node.Kubelet).ViewProblem, "nobody looked on the node"))
+		t.Host = unseen(orElse(problem.Text(listing.Problem), orElse(value(node.Kubelet).ViewProblem, problem.Text("nobody looked on the node"))))
 	}
 }
 
@@ -200,7 +224,7 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 	t.Kubelet = Seen{Answer: disk.Unknown}
 	view := state.View
 	if view == nil {
-		t.Kubelet.Why = andProbe(node, orElse(node.Kubelet.Why(), orElse(state.ViewProblem, "nobody looked")))
+		t.Kubelet = unseen(andProbe(node, orElse(node.Kubelet.Why(), orElse(state.ViewProblem, problem.Text("nobody looked")))))
 		return
 	}
 	no := func(why string) { t.Kubelet = Seen{Answer: disk.No, Why: why, Proof: true} }
@@ -231,7 +255,7 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 	case !slices.Contains(listing.Entries, path.Base(t.Path)):
 		no("the kubelet does not list it in " + path.Dir(t.Path))
 	default:
-		t.Kubelet = Seen{Answer: disk.Yes, Why: "the kubelet lists it; its mounts were not compared: " + orElse(view.MountsProblem, "they were not asked for"), Proof: true}
+		t.Kubelet = Seen{Answer: disk.Yes, Why: "the kubelet lists it; its mounts were not compared: " + orElse(view.MountsProblem.Message, "they were not asked for"), Proof: true}
 	}
 }
 

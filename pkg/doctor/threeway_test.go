@@ -8,6 +8,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -47,7 +48,7 @@ func TestThreeWay(t *testing.T) {
 		}, 1, PathDangling, disk.Yes, disk.Yes, disk.Yes, ""},
 		{"nobody looked", func(w world) {
 			w.noTalos("", "no talosconfig")
-			w.node().View = snapshot.Unread[snapshot.PodView]("exec is forbidden")
+			w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("exec is forbidden"))
 		}, 0, PathUnknown, disk.Unknown, disk.Unknown, disk.Unknown, "no talosconfig"},
 		{"in the eyes of the pod alone", func(w world) { w.noTalos("", "no talosconfig") }, 0, PathUnknown, disk.Yes, disk.Yes, disk.Unknown, "no talosconfig"},
 		{"of no class", func(w world) { w.Volumes[0].Path = "/var/mnt/data" }, 0, PathUnknown, disk.Unknown, disk.Unknown, disk.Yes, ""},

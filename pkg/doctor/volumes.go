@@ -211,7 +211,7 @@ func beingCleaned(s *Subject) Verdict {
 	switch why, unseen := s.stays(); {
 	case why.text != "":
 		return fine()
-	case unseen != "":
+	case !unseen.IsZero():
 		return unknown("%s", unseen)
 	}
 	f := Finding{

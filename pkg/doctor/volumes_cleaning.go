@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -21,49 +22,49 @@ type stuck struct {
 }
 
 // stays is why the volume stays released. unseen is why that is not known.
-func (s *Subject) stays() (why stuck, unseen string) {
+func (s *Subject) stays() (why stuck, unseen problem.Problem) {
 	v := s.Volume
 	failed := s.volumeEvents("VolumeFailedDelete")
 	switch {
 	case v.ReclaimPolicy != "Delete":
-		return stuck{text: fmt.Sprintf("its reclaim policy is %s: it keeps its data until a person decides", orElse(v.ReclaimPolicy, "not set")), fix: s.decide()}, ""
+		return stuck{text: fmt.Sprintf("its reclaim policy is %s: it keeps its data until a person decides", orElse(v.ReclaimPolicy, "not set")), fix: s.decide()}, problem.Problem{}
 	case len(failed) > 0:
-		return stuck{"the provisioner cannot clean it", s.evidence(failed), s.logOfCleaner()}, ""
+		return stuck{"the provisioner cannot clean it", s.evidence(failed), s.logOfCleaner()}, problem.Problem{}
 	case v.Phase == "Failed":
-		return stuck{"deleting it failed: " + orElse(v.Message, "no reason is given"), nil, s.logOfCleaner()}, ""
+		return stuck{"deleting it failed: " + orElse(v.Message, "no reason is given"), nil, s.logOfCleaner()}, problem.Problem{}
 	}
 	if failing := s.cleanerFails(); failing.text != "" {
-		return failing, ""
+		return failing, problem.Problem{}
 	}
 	job := s.cleaningJob()
 	switch failing := s.jobFails(job); {
 	case failing.text != "":
-		return failing, ""
+		return failing, problem.Problem{}
 	case job != nil:
-		return stuck{}, ""
+		return stuck{}, problem.Problem{}
 	}
-	if unread := s.cleanerUnread(); unread != "" {
-		return stuck{}, "whether its cleaner fails: " + unread
+	if unread := s.cleanerUnread(); !unread.IsZero() {
+		return stuck{}, problem.Because("whether its cleaner fails: %s", unread)
 	}
 	if len(s.volumeEvents("VolumeDelete")) > 0 {
-		return stuck{}, ""
+		return stuck{}, problem.Problem{}
 	}
-	const runs = "whether a provisioner runs on its node to clean it: "
+	const runs = "whether a provisioner runs on its node to clean it: %s"
 	switch unread := s.Snapshot.Unread[snapshot.PartNodes]; {
 	case s.Node == nil:
-		return stuck{}, runs + orElse(unread, "its node was not looked at")
+		return stuck{}, problem.Because(runs, orElse(unread, problem.Text("its node was not looked at")))
 	case s.Node.Pod.Value != nil:
-		if jobs := value(s.Snapshot.Provisioner).Jobs; jobs.Problem != "" {
-			return stuck{}, "whether a Job cleans it: " + jobs.Problem
+		if jobs := value(s.Snapshot.Provisioner).Jobs; !jobs.Problem.IsZero() {
+			return stuck{}, problem.Because("whether a Job cleans it: %s", jobs.Problem)
 		}
-		return stuck{}, ""
-	case unread != "":
-		return stuck{}, runs + unread
+		return stuck{}, problem.Problem{}
+	case !unread.IsZero():
+		return stuck{}, problem.Because(runs, unread)
 	case s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) && podState(s.Node) == "":
-		return stuck{}, runs + s.Node.Pod.Why()
+		return stuck{}, problem.Because(runs, s.Node.Pod.Why())
 	}
 	see := Step{Text: "have the provisioner run on the node:", Command: shell.Command("kubectl", "talosdisk", "doctor", "node/"+v.Node)}
-	return stuck{text: "no provisioner runs on its node to clean it: " + s.Node.Pod.Why(), fix: []Step{see}}, ""
+	return stuck{text: "no provisioner runs on its node to clean it: " + s.Node.Pod.Why().Message, fix: []Step{see}}, problem.Problem{}
 }
 
 // decide are the ways out for a volume that keeps its data.
@@ -129,18 +130,18 @@ func (s *Subject) cleanerFails() stuck {
 }
 
 // cleanerUnread is why it is not known what the cleaner says.
-func (s *Subject) cleanerUnread() string {
+func (s *Subject) cleanerUnread() problem.Problem {
 	state := s.Snapshot.Provisioner
 	_, read := value(state).Log[s.Volume.Node]
 	switch {
 	case state.Value == nil:
 		return state.Why()
-	case s.Class == nil && s.Snapshot.Unread[snapshot.PartInstall] != "":
+	case s.Class == nil && !s.Snapshot.Unread[snapshot.PartInstall].IsZero():
 		return s.Snapshot.Unread[snapshot.PartInstall]
 	case !read && s.nodeOrNone().Pod.Value != nil:
-		return orElse(state.Value.LogProblem[s.Volume.Node], "the log of its provisioner pod was not read")
+		return orElse(state.Value.LogProblem[s.Volume.Node], problem.Text("the log of its provisioner pod was not read"))
 	}
-	return ""
+	return problem.Problem{}
 }
 
 // cleanerLog are the lines of the provisioner's log that tell of the volume's cleaner failing, as far as
@@ -279,7 +280,7 @@ func (s *Subject) jobFails(job *snapshot.CleaningJob) stuck {
 func releasedStays(s *Subject) Verdict {
 	why, unseen := s.stays()
 	switch {
-	case unseen != "":
+	case !unseen.IsZero():
 		return unknown("%s", unseen)
 	case why.text == "":
 		return fine()

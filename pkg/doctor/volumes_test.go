@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -90,7 +91,7 @@ func volumeCases() []nodeCase {
 		{"bound", "TD0601", func(world) {}, OutcomeNone, nil},
 		{"pods were not read", "TD0601", func(w world) {
 			w.lonely()
-			w.Pods = snapshot.Unread[[]snapshot.UserPod]("forbidden")
+			w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText("forbidden"))
 		}, OutcomeUnknown, []string{"forbidden"}},
 
 		{"too large", "TD0602", func(w world) { c, _ := w.claimFor(); c.Request = 5<<30 + 1<<20 }, OutcomeFinding,
@@ -98,7 +99,7 @@ func volumeCases() []nodeCase {
 		{"just large enough", "TD0602", func(w world) { w.claimFor() }, OutcomeOK, nil},
 		{"volumes were not read", "TD0602", func(w world) {
 			w.claimFor()
-			w.Unread = map[string]string{snapshot.PartVolumes: "forbidden"}
+			w.Unread = map[string]problem.Problem{snapshot.PartVolumes: problem.FromText("forbidden")}
 		}, OutcomeUnknown, []string{"forbidden"}},
 		{"only the target's volumes were read", "TD0602", func(w world) {
 			w.claimFor()
@@ -108,14 +109,14 @@ func volumeCases() []nodeCase {
 		{"a filesystem is asked for", "TD0603", func(w world) { c, _ := w.claimFor(); c.Mode = provisioner.Filesystem }, OutcomeFinding,
 			[]string{`error[TD0603]: claim "default/data" asks for volumeMode Filesystem, and no free volume of class "block" has it`, "set volumeMode: Block"}},
 		{"too large is not another mode", "TD0603", func(w world) { c, _ := w.claimFor(); c.Request = 9 << 30 }, OutcomeOK, nil},
-		{"claims were not read", "TD0603", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim]("forbidden") }, OutcomeUnknown, nil},
+		{"claims were not read", "TD0603", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) }, OutcomeUnknown, nil},
 
 		{"many writers", "TD0604", func(w world) { c, _ := w.claimFor(); c.AccessModes = []string{"ReadWriteMany"} }, OutcomeFinding,
 			[]string{`error[TD0604]: claim "default/data" asks for ReadWriteMany`, "accessModes: [ReadWriteOnce]"}},
 		{"one writer", "TD0604", func(w world) { w.claimFor() }, OutcomeOK, nil},
 		{"StorageClasses were not read", "TD0604", func(w world) {
 			w.claimFor()
-			w.Unread = map[string]string{snapshot.PartStorageClasses: "forbidden"}
+			w.Unread = map[string]problem.Problem{snapshot.PartStorageClasses: problem.FromText("forbidden")}
 		}, OutcomeUnknown, nil},
 
 		{"a selector", "TD0605", func(w world) { c, _ := w.claimFor(); c.Selector = "tier=fast" }, OutcomeFinding, []string{`selects volumes by tier=fast`, "local-pv-b on w-4: no labels"}},
@@ -169,7 +170,7 @@ func volumeCases() []nodeCase {
 		{"nodes were not read", "TD0607", func(w world) {
 			w.claimFor()
 			w.Nodes = nil
-			w.Unread = map[string]string{snapshot.PartNodes: "forbidden"}
+			w.Unread = map[string]problem.Problem{snapshot.PartNodes: problem.FromText("forbidden")}
 		}, OutcomeUnknown, []string{"forbidden"}},
 
 		{"being cleaned", "TD0608", func(w world) {
@@ -181,7 +182,7 @@ func volumeCases() []nodeCase {
 		{"Available", "TD0608", func(world) {}, OutcomeNone, nil},
 		{"events were not read", "TD0608", func(w world) {
 			w.release("Delete")
-			w.Events = snapshot.Unread[[]snapshot.Event]("forbidden")
+			w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText("forbidden"))
 		}, OutcomeUnknown, nil},
 
 		{"kept", "TD0609", func(w world) { w.release("Retain") }, OutcomeFinding, []string{`warning[TD0609]: volume "local-pv-b" is Released, and stays so`, "its reclaim policy is Retain", `"persistentVolumeReclaimPolicy":"Delete"`}},
@@ -191,7 +192,7 @@ func volumeCases() []nodeCase {
 		}, OutcomeFinding, []string{"the provisioner cannot clean it", "VolumeFailedDelete", "$ kubectl -n local-storage logs prov-x"}},
 		{"nobody to clean it", "TD0609", func(w world) {
 			w.release("Delete")
-			w.node().Wanted, w.node().Pod = false, snapshot.Unread[snapshot.Pod]("the DaemonSet does not tolerate the node's taint gpu:NoSchedule")
+			w.node().Wanted, w.node().Pod = false, snapshot.Unread[snapshot.Pod](problem.FromText("the DaemonSet does not tolerate the node's taint gpu:NoSchedule"))
 		}, OutcomeFinding, []string{"no provisioner runs on its node"}},
 		{"its pod is not there", "TD0609", func(w world) { w.release("Delete"); w.podless(noPodThere) }, OutcomeFinding, []string{"no provisioner runs on its node"}},
 		{"its node is down", "TD0609", func(w world) {
@@ -210,7 +211,7 @@ func volumeCases() []nodeCase {
 		{"being cleaned", "TD0609", func(w world) { w.release("Delete") }, OutcomeOK, nil},
 		{"events were not read", "TD0609", func(w world) {
 			w.release("Delete")
-			w.Events = snapshot.Unread[[]snapshot.Event]("forbidden")
+			w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText("forbidden"))
 		}, OutcomeUnknown, nil},
 
 		{"the cleaner fails, by events alone", "TD0609", func(w world) { w.failing(3) }, OutcomeFinding,
@@ -268,11 +269,11 @@ func volumeCases() []nodeCase {
 		}, OutcomeFinding, []string{"being cleaned", `Job "cleanup-local-pv-b" is cleaning it`}},
 		{"Jobs are forbidden", "TD0608", func(w world) {
 			w.release("Delete")
-			w.Provisioner.Value.Jobs = snapshot.Unread[[]snapshot.CleaningJob](`jobs.batch is forbidden`)
+			w.Provisioner.Value.Jobs = snapshot.Unread[[]snapshot.CleaningJob](problem.FromText(`jobs.batch is forbidden`))
 		}, OutcomeUnknown, []string{"whether a Job cleans it: jobs.batch is forbidden"}},
 		{"Jobs are forbidden, and it is cleaned in the pod", "TD0608", func(w world) {
 			w.failing(1)
-			w.Provisioner.Value.Jobs = snapshot.Unread[[]snapshot.CleaningJob](`jobs.batch is forbidden`)
+			w.Provisioner.Value.Jobs = snapshot.Unread[[]snapshot.CleaningJob](problem.FromText(`jobs.batch is forbidden`))
 		}, OutcomeFinding, nil},
 
 		{"a claim of the name waits", "TD0609", func(w world) {
@@ -315,7 +316,7 @@ func volumeCases() []nodeCase {
 		{"the provisioner goes by names only", "TD0610", func(w world) { w.linked().ProvisionedBy = "local-volume-provisioner-w-4" }, OutcomeOK, nil},
 		{"nodes were not read", "TD0610", func(w world) {
 			w.Nodes = nil
-			w.Unread = map[string]string{snapshot.PartNodes: "forbidden"}
+			w.Unread = map[string]problem.Problem{snapshot.PartNodes: problem.FromText("forbidden")}
 		}, OutcomeUnknown, []string{"forbidden"}},
 
 		{"no such class", "TD0611", func(w world) { w.claimFor(); delete(w.StorageClasses, "block") }, OutcomeFinding, []string{`error[TD0611]: StorageClass "block" does not exist`, "volumeBindingMode: WaitForFirstConsumer"}},
@@ -323,7 +324,7 @@ func volumeCases() []nodeCase {
 		{"the class is there", "TD0611", func(w world) { w.claimFor() }, OutcomeOK, nil},
 		{"classes were not read", "TD0611", func(w world) {
 			w.claimFor()
-			w.StorageClasses, w.Unread = nil, map[string]string{snapshot.PartStorageClasses: "forbidden"}
+			w.StorageClasses, w.Unread = nil, map[string]problem.Problem{snapshot.PartStorageClasses: problem.FromText("forbidden")}
 		}, OutcomeUnknown, nil},
 
 		{"gone", "TD0612", func(w world) { w.Volumes = w.Volumes[1:] }, OutcomeFinding, []string{`error[TD0612]: volume "local-pv-485eb69c" of claim "default/nginx-pvc" is gone`, "$ kubectl -n default delete pvc nginx-pvc"}},
@@ -346,7 +347,7 @@ func volumeCases() []nodeCase {
 		{"being deleted, and released", "TD0608", func(w world) { w.release("Delete").Deleting = true }, OutcomeNone, nil},
 		{"not being deleted", "TD0613", func(world) {}, OutcomeNone, nil},
 		{"volumes were not read", "TD0613", func(w world) {
-			w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: "forbidden"}
+			w.Volumes, w.Unread = nil, map[string]problem.Problem{snapshot.PartVolumes: problem.FromText("forbidden")}
 		}, OutcomeUnknown, nil},
 		{"not a local one", "TD0612", func(w world) {
 			w.Volumes = w.Volumes[1:]
@@ -354,7 +355,7 @@ func volumeCases() []nodeCase {
 			w.Targets = []snapshot.Ref{{Kind: "pvc", Namespace: "default", Name: "nginx-pvc"}}
 		}, OutcomeNone, nil},
 		{"volumes were not read", "TD0612", func(w world) {
-			w.Volumes, w.Unread = nil, map[string]string{snapshot.PartVolumes: "forbidden"}
+			w.Volumes, w.Unread = nil, map[string]problem.Problem{snapshot.PartVolumes: problem.FromText("forbidden")}
 		}, OutcomeUnknown, nil},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
 // ticks are what the kernel counts processes' times in, per second: USER_HZ, which is
@@ -164,7 +165,7 @@ func view(host, kubelet *process) mounts.View {
 	}
 	for _, p := range []*process{host, kubelet} {
 		if p.problem != "" {
-			v.MountsProblem = p.problem
+			v.MountsProblem = problem.Text(p.problem)
 			return v
 		}
 	}

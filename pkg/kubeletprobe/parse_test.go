@@ -123,7 +123,7 @@ func TestParseProblems(t *testing.T) {
 		"there are none":         {with(host, func(s *spoken) { s.table = "" }), kubelet, "the mounts of process 1 are not understood: mountinfo is empty"},
 	} {
 		answer, err := Parse(started + c.host.String() + c.kubelet.String() + end)
-		if err != nil || answer.View.MountsProblem != c.want || answer.View.HasMounts() || answer.View.Host != nil || answer.View.Kubelet != nil {
+		if err != nil || answer.View.MountsProblem.Message != c.want || answer.View.HasMounts() || answer.View.Host != nil || answer.View.Kubelet != nil {
 			t.Errorf("%s: %v, %+v", name, err, answer.View)
 		}
 		if s := answer.View.Dirs["/var/lib/disks"]; s.Host.Exists != disk.Yes || s.Kubelet.Exists != disk.No {

@@ -54,7 +54,7 @@ func Unseen(s *snapshot.Snapshot) []Unread {
 	for _, n := range every.Nodes {
 		_, seen := seenBy(&every, n)
 		if every.WantedBy(n) && seen.View.Value == nil && value(n.Talos).Disks.Value == nil {
-			all = join(all, n.Name, seen.View.Why())
+			all = join(all, n.Name, seen.View.Why().Message)
 		}
 	}
 	return all

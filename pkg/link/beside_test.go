@@ -9,6 +9,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -86,7 +87,7 @@ func TestNodesThatCouldNotBeCompared(t *testing.T) {
 	w.Nodes, w.Beside = w.Nodes[:1], w.Nodes[1:]
 	w.Beside[0].Wanted = true
 	dead := w.Beside[0]
-	dead.Name, dead.View = "w-3", snapshot.Unread[snapshot.PodView]("no answer within 30s")
+	dead.Name, dead.View = "w-3", snapshot.Unread[snapshot.PodView](problem.FromText("no answer within 30s"))
 	outside := dead
 	outside.Name, outside.Wanted = "cp-1", false
 	w.Beside = append(w.Beside, dead, outside)

@@ -193,7 +193,7 @@ func (x *Devices) useOf(there sighting) (use, unknown string) {
 			return found[0].Message, ""
 		}
 		if at.node.View.Value == nil && at.node.Wanted {
-			return "", at.node.View.Why()
+			return "", at.node.View.Why().Message
 		}
 		return "", ""
 	}

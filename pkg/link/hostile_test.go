@@ -12,6 +12,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell/shelltest"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -86,7 +87,7 @@ func everyDecision() []func() decision {
 		})
 	}
 	add(func(w *world) { // Nobody knows whose volume it is.
-		w.Unread = map[string]string{snapshot.PartOthers: "forbidden"}
+		w.Unread = map[string]problem.Problem{snapshot.PartOthers: problem.FromText("forbidden")}
 		w.volume("other", func(v *snapshot.Volume) { v.Path = "/srv/block/y" })
 	})
 	return all

@@ -35,10 +35,10 @@ func placesOf(s *snapshot.Snapshot, node snapshot.Node) []place {
 		}
 		p := place{install: o.Install, dirs: value(here.View).Dirs, other: true}
 		switch {
-		case o.Problem != "":
-			p.problem = o.Problem
+		case !o.Problem.IsZero():
+			p.problem = o.Problem.Message
 		case here.View.Value == nil:
-			p.problem = here.View.Why()
+			p.problem = here.View.Why().Message
 		}
 		places = append(places, p)
 	}
@@ -146,7 +146,7 @@ func (j judge) unplacedVolumes() []snapshot.Volume {
 // may lie on the disk.
 func (j judge) mayBeOthers() []disk.Objection {
 	why := j.s.Unread[snapshot.PartOthers]
-	if why == "" {
+	if why.IsZero() {
 		return nil
 	}
 	var found []disk.Objection

@@ -10,6 +10,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -59,12 +60,12 @@ func installCases() map[string]installCase {
 		"this disk, without /dev there": {fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Target: "/dev/disk/by-path/pci-vdb"}), "already-linked: is linked already, as /var/lib/disks/fast/x"},
 		"another disk, without /dev":    {fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Target: "/dev/disk/by-path/pci-vdc"}), ""},
 		"a directory that was not read": {func(_ *snapshot.Installation, v *snapshot.PodView) { v.Dirs["fast"] = snapshot.Dir{Exists: true} }, "class-directory: may be linked already: the directory of class fast of provisioner tenant/lvp could not be read (what the pod has there is not the node's)"},
-		"classes that are not known":    {func(o *snapshot.Installation, _ *snapshot.PodView) { o.Problem = "no such ConfigMap" }, "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (no such ConfigMap)"},
+		"classes that are not known":    {func(o *snapshot.Installation, _ *snapshot.PodView) { o.Problem = problem.FromText("no such ConfigMap") }, "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (no such ConfigMap)"},
 		"a pod that does not run": {presence(func(p *snapshot.Presence) {
-			p.Pod, p.View = snapshot.Unread[snapshot.Pod]("it waits"), snapshot.Unread[snapshot.PodView]("it waits")
+			p.Pod, p.View = snapshot.Unread[snapshot.Pod](problem.FromText("it waits")), snapshot.Unread[snapshot.PodView](problem.FromText("it waits"))
 		}), "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (it waits)"},
 		"not meant for the node": {presence(func(p *snapshot.Presence) {
-			*p = snapshot.Presence{Pod: snapshot.Unread[snapshot.Pod]("a taint"), View: snapshot.Unread[snapshot.PodView]("a taint")}
+			*p = snapshot.Presence{Pod: snapshot.Unread[snapshot.Pod](problem.FromText("a taint")), View: snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))}
 		}), ""},
 		"not looked at at all": {func(o *snapshot.Installation, _ *snapshot.PodView) { o.Nodes = nil }, "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (it was not looked at)"},
 		"a class with the same hostDir": {func(o *snapshot.Installation, v *snapshot.PodView) {
@@ -144,7 +145,7 @@ func TestDisksOfSeveralInstallations(t *testing.T) {
 	})
 	t.Run("a node that only the second one sees", func(t *testing.T) {
 		w.Others[0].Nodes["w-1"].View.Value.Beneath = w.view.Beneath
-		w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("a taint")
+		w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))
 		w.Nodes[0].Wanted = false
 		all := Inventory(&w.Snapshot)
 		if len(all) != 3 || !slices.Equal(all[1].SeenBy, []Observer{SeenByPod}) || !slices.Equal(all[1].Links, []string{"/var/lib/disks/fast/vdb"}) || len(all[2].Objections) != 0 {
@@ -172,7 +173,7 @@ func TestLinkBesideAVolumeThatLeadsNobodyKnowsWhere(t *testing.T) {
 		for _, unlisted := range []bool{false, true} {
 			w := newWorld()
 			if unlisted {
-				w.Unread = map[string]string{snapshot.PartOthers: "user may not list daemonsets"}
+				w.Unread = map[string]problem.Problem{snapshot.PartOthers: problem.FromText("user may not list daemonsets")}
 			}
 			w.volume("x", func(v *snapshot.Volume) {
 				v.Name, v.Class, v.Path, v.Phase = "pv-x", "old", "/srv/x", "Bound"

@@ -200,7 +200,7 @@ func (x *Devices) inventoryOfUnseen(at *device, told snapshot.TalosDisk) DiskUse
 	}
 	why := "the provisioner's pod does not see it"
 	if t.node.View.Value == nil {
-		why = "no provisioner pod looked at it: " + t.node.View.Why()
+		why = "no provisioner pod looked at it: " + t.node.View.Why().Message
 	}
 	u.Objections = append(u.Objections, disk.Objection{Reason: disk.NotChecked, Message: "may be linked or in use, which could not be found out: " + why})
 	u.LinksProblem = why

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -31,7 +32,7 @@ func TestInventory(t *testing.T) {
 		v.Phase, v.Claim, v.Identity = "Bound", &snapshot.ClaimRef{Namespace: "ns", Name: "c"}, &disk.ID{Serial: "old"}
 	})
 	w.Users = snapshot.Read(map[snapshot.ClaimRef][]string{{Namespace: "ns", Name: "c"}: {"p"}})
-	w.Nodes = append(w.Nodes, snapshot.Node{Name: "w-2", View: snapshot.Unread[snapshot.PodView]("x")})
+	w.Nodes = append(w.Nodes, snapshot.Node{Name: "w-2", View: snapshot.Unread[snapshot.PodView](problem.FromText("x"))})
 
 	all := Inventory(&w.Snapshot)
 	var names []string

@@ -115,7 +115,7 @@ func (t talos) whyNotPlaced(v snapshot.Volume) string {
 			case p.problem != "":
 				return p.problem
 			case t.node.View.Value == nil:
-				return t.node.View.Why()
+				return t.node.View.Why().Message
 			default:
 				return unread(p.dirs[c.Name]) // Read, its entry is not there or leads nowhere.
 			}

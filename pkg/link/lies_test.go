@@ -10,6 +10,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -139,9 +140,12 @@ func TestVolumesThatAreNotPlaced(t *testing.T) {
 		"no pod": {func(w *world) {
 			w.volume("x", nil)
 			told(w)
-			w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("a taint")
+			w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))
 		}, "vda vdb vdc", "a taint"},
-		"no pod, and no volume": {func(w *world) { told(w); w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("a taint") }, "", ""},
+		"no pod, and no volume": {func(w *world) {
+			told(w)
+			w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))
+		}, "", ""},
 	} {
 		w := newWorld()
 		c.change(w)
@@ -163,7 +167,7 @@ func TestVolumesThatAreNotPlaced(t *testing.T) {
 // TestVolumesByTalosAlone: where no pod looked, Talos's names tell on which disk a raw volume's PersistentVolume lies.
 func TestVolumesByTalosAlone(t *testing.T) {
 	w := newWorld()
-	w.Install, w.Nodes[0].View = provisioner.Install{}, snapshot.Unread[snapshot.PodView]("there is no provisioner")
+	w.Install, w.Nodes[0].View = provisioner.Install{}, snapshot.Unread[snapshot.PodView](problem.FromText("there is no provisioner"))
 	said := recorded(t)
 	said.Links = snapshot.Read(map[string][]string{"vdc1": {"/dev/disk/by-partlabel/r-raw-c", "/dev/disk/by-id/virtio-talos-disk-c-part1"}})
 	w.Nodes[0].Talos = snapshot.Read(said)

@@ -111,7 +111,7 @@ func (x *Devices) decideNode(node snapshot.Node, r Request, class provisioner.Cl
 			if arg.Glob == "" {
 				l = newLink(node, class, arg.String(), entryName(r, arg, disk.Disk{Name: arg.Name}))
 			}
-			l.Action, l.Detail = change.Skip, node.View.Why()
+			l.Action, l.Detail = change.Skip, node.View.Why().Message
 			links = append(links, l)
 		}
 		return links

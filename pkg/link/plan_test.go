@@ -11,6 +11,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -490,7 +491,7 @@ func TestDecideSeveral(t *testing.T) {
 			w.req.Disks = []disk.Arg{{Glob: "vd[bc]"}}
 		}, "w-1/vdb vdb create \nw-1/vdc vdc create "},
 		"a node that was not looked at": {func(w *world) {
-			w.Nodes = append(w.Nodes, snapshot.Node{Name: "w-2", View: snapshot.Unread[snapshot.PodView]("the pod is gone")}, snapshot.Node{Name: "w-3"})
+			w.Nodes = append(w.Nodes, snapshot.Node{Name: "w-2", View: snapshot.Unread[snapshot.PodView](problem.FromText("the pod is gone"))}, snapshot.Node{Name: "w-3"})
 			w.req.Disks = []disk.Arg{{Name: "vdb"}, {Glob: "vdc*"}}
 		}, "w-1/vdb vdb create \nw-1/vdc vdc create \nw-2/vdb vdb skip \nw-2/vdc*  skip \nw-3/vdb vdb skip \nw-3/vdc*  skip "},
 	} {
@@ -501,7 +502,7 @@ func TestDecideSeveral(t *testing.T) {
 		}
 	}
 	w := newWorld()
-	w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("the pod is gone")
+	w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("the pod is gone"))
 	if l := w.plan(t).Links[0]; l.Detail != "the pod is gone" || l.Action != change.Skip || l.Fingerprint != "" {
 		t.Errorf("not looked at: %+v", l)
 	}

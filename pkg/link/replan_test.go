@@ -10,6 +10,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -72,7 +73,7 @@ func TestDecideAgain(t *testing.T) {
 		"was linked":              {nil, func(p *Plan) { p.Links[0].Action = change.Keep }, change.Refuse, "device-changed: was linked when the plan was made, and is not now"},
 		"was refused":             {nil, func(p *Plan) { p.Links[0].object(disk.InUse, "", "was busy") }, change.Refuse, "in-use: was busy"},
 		"was skipped":             {nil, func(p *Plan) { p.Links[0].Action = change.Skip }, change.Skip, ""},
-		"node not looked at":      {func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("x") }, nil, change.Skip, ""},
+		"node not looked at":      {func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("x")) }, nil, change.Skip, ""},
 		"node gone":               {func(w *world) { w.Nodes = nil }, nil, change.Skip, ""},
 		"accepted then":           {func(w *world) { w.disk("vdb").Removable = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Removable}} }, change.Create, ""},
 		"not accepted then":       {func(w *world) { w.disk("vdb").Removable = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Loop}} }, change.Refuse, "removable: "},

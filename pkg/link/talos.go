@@ -391,9 +391,9 @@ func TalosUnread(s *snapshot.Snapshot) []Unread {
 	for _, n := range s.Nodes {
 		var whys []string
 		switch {
-		case s.NoTalos != "" || n.Talos.Value == nil && n.Talos.Problem == "":
+		case !s.NoTalos.IsZero() || n.Talos.Value == nil && n.Talos.Problem.IsZero():
 		case n.Talos.Value == nil:
-			whys = []string{n.Talos.Problem}
+			whys = []string{n.Talos.Problem.Message}
 		default:
 			whys = n.Talos.Value.Unread()
 		}

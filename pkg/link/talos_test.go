@@ -11,6 +11,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -139,17 +140,21 @@ func talosCases() map[string]talosCase {
 			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, told)
 		}, "in-use: belongs to Talos volume u-x"},
 		"a disk that Talos does not tell of": {func(_ *world, told *snapshot.Talos) { *told.Disks.Value = (*told.Disks.Value)[:1] }, ""},
-		"a Talos that could not be read":     {func(w *world, _ *snapshot.Talos) { w.Nodes[0].Talos = snapshot.Unread[snapshot.Talos]("no answer") }, ""},
-		"a Talos whose disks were not read":  {func(_ *world, told *snapshot.Talos) { told.Disks = snapshot.Unread[[]snapshot.TalosDisk]("no answer") }, ""},
+		"a Talos that could not be read": {func(w *world, _ *snapshot.Talos) {
+			w.Nodes[0].Talos = snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))
+		}, ""},
+		"a Talos whose disks were not read": {func(_ *world, told *snapshot.Talos) {
+			told.Disks = snapshot.Unread[[]snapshot.TalosDisk](problem.FromText("no answer"))
+		}, ""},
 
 		"the system disk is Talos's word": {unresolved, ""},
 		"system-disk-unknown, volumes unread": {func(w *world, told *snapshot.Talos) {
 			unresolved(w, told)
-			told.Volumes = snapshot.Unread[[]snapshot.TalosVolume]("no answer")
+			told.Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
 		}, "system-disk-unknown: "},
 		"system-disk-unknown to Talos too": {func(w *world, told *snapshot.Talos) {
 			unresolved(w, told)
-			told.System = snapshot.Unread[string]("none")
+			told.System = snapshot.Unread[string](problem.FromText("none"))
 		}, "system-disk-unknown: "},
 		"system-disk-unknown, unsure which disk it is": {func(w *world, told *snapshot.Talos) {
 			unresolved(w, told)
@@ -201,7 +206,7 @@ func TestDecideWithTalos(t *testing.T) {
 // TestInventoryByTalos is a node that no provisioner pod looked at.
 func TestInventoryByTalos(t *testing.T) {
 	w := newWorld()
-	w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("a taint keeps it away")
+	w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("a taint keeps it away"))
 	w.Nodes[0].Talos = snapshot.Read(recorded(t))
 	w.volume("x", func(v *snapshot.Volume) { v.Name, v.Path = "at-data-b", "/var/mnt/data-b" })
 	w.volume("y", func(v *snapshot.Volume) { v.Name, v.Identity = "made-for-g", &disk.ID{Serial: "talos-disk-g"} })
@@ -362,19 +367,19 @@ func TestTalosUnread(t *testing.T) {
 		return snapshot.Node{Name: name, Talos: s}
 	}
 	whole := recorded(t)
-	whole.Links = snapshot.Unread[map[string][]string]("only names")
+	whole.Links = snapshot.Unread[map[string][]string](problem.FromText("only names"))
 	old := snapshot.Talos{Legacy: true, Disks: whole.Disks, System: whole.System, Mounts: whole.Mounts}
 	partly := whole
-	partly.Volumes = snapshot.Unread[[]snapshot.TalosVolume]("role too weak")
+	partly.Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("role too weak"))
 	s := &snapshot.Snapshot{Nodes: []snapshot.Node{
-		node("a", snapshot.Unread[snapshot.Talos]("no answer")), node("b", snapshot.Read(whole)), node("c", snapshot.Unread[snapshot.Talos]("no answer")),
+		node("a", snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))), node("b", snapshot.Read(whole)), node("c", snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))),
 		node("d", snapshot.Read(partly)), node("e", snapshot.Section[snapshot.Talos]{}), node("f", snapshot.Read(old)),
 	}}
 	got := TalosUnread(s)
 	if len(got) != 2 || strings.Join(got[0].Nodes, " ") != "a c" || got[0].Why != "no answer" || strings.Join(got[1].Nodes, " ") != "d" || got[1].Why != "volumes: role too weak" {
 		t.Errorf("%+v", got)
 	}
-	s.NoTalos = "no talosconfig was found"
+	s.NoTalos = problem.FromText("no talosconfig was found")
 	if got := TalosUnread(s); len(got) != 0 {
 		t.Errorf("where it was not asked: %+v", got)
 	}

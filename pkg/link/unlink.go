@@ -65,7 +65,7 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 		if node.View.Value == nil {
 			for _, name := range r.Names {
 				l := newLink(node, classes[0], name, "")
-				l.Action, l.Detail = change.Skip, node.View.Why()
+				l.Action, l.Detail = change.Skip, node.View.Why().Message
 				p.Links = append(p.Links, l)
 			}
 			continue

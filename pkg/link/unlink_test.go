@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -37,7 +38,7 @@ func unlinkCases() map[string]unlinkCase {
 		"claimed: bound":            {vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim }), change.Refuse, "is bound to claim ns/c (which pods use it is unknown: it was not looked at)", "kubectl -n ns delete pvc c", ""},
 		"claimed: bound, users unknown": {func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
-			w.Users.Problem = "forbidden"
+			w.Users.Problem = problem.FromText("forbidden")
 		}, change.Refuse, "(which pods use it is unknown: forbidden)", "", ""},
 		"claimed: bound, with users": {func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
@@ -99,7 +100,7 @@ func TestDecideUnlinkChooses(t *testing.T) {
 		"a name like a pattern":  {func(w *world) { w.lies("block", "[x", "/dev/x", "") }, UnlinkRequest{Names: []string{"[x"}}, "w-1 block [x remove"},
 		"a Filesystem class":     {nil, UnlinkRequest{Names: []string{"vdb"}, Class: "files"}, "error: class \"files\" has volumeMode Filesystem: the kubelet would make a filesystem on a disk linked there"},
 		"no Block class":         {func(w *world) { w.Install.Classes = w.Install.Classes[1:2] }, UnlinkRequest{Names: []string{"vdb"}}, "error: provisioner \"storage/lvp\" has no class with volumeMode Block (classes: files)"},
-		"no node was looked at":  {func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView]("x") }, UnlinkRequest{Names: []string{"vdb"}}, "w-1 block  skip"},
+		"no node was looked at":  {func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("x")) }, UnlinkRequest{Names: []string{"vdb"}}, "w-1 block  skip"},
 		"one directory unread":   {func(w *world) { w.dir("nvme", func(d *snapshot.Dir) { d.Problem = "EIO" }) }, UnlinkRequest{Names: []string{"vdc"}}, "w-1 nvme  skip"},
 		"one directory missing":  {func(w *world) { delete(w.view.Dirs, "nvme") }, UnlinkRequest{Names: []string{"vdb"}}, "w-1 block vdb remove; w-1 nvme  skip"},
 		"a directory of the pod": {func(w *world) { w.dir("nvme", func(d *snapshot.Dir) { d.MountPoint = false }) }, UnlinkRequest{Names: []string{"vdc"}, Class: "nvme"}, "w-1 nvme  skip"},

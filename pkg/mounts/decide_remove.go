@@ -13,8 +13,8 @@ import (
 // remove plans to take out all entries for exactly these directories, or for the
 // parent that stood for them when they were added.
 func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
-	if n.ConfigProblem != "" {
-		return p.end(ActionSkip, ReasonConfigNotRead, "its configuration was not read: "+n.ConfigProblem, "")
+	if !n.ConfigProblem.IsZero() {
+		return p.end(ActionSkip, ReasonConfigNotRead, "its configuration was not read: "+n.ConfigProblem.Message, "")
 	}
 	exact := append(join(n.Version, dirs, nil), dirs...)
 	var remove []int

@@ -11,6 +11,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
@@ -27,7 +28,7 @@ func (n NodeState) with(change func(*NodeState)) NodeState {
 	return n
 }
 
-func unseen(n *NodeState)     { n.ConfigProblem = "os:admin is needed" }
+func unseen(n *NodeState)     { n.ConfigProblem = problem.FromText("os:admin is needed") }
 func documented(n *NodeState) { n.Config = Config{KubeletDocument: true} }
 
 func watched(v *View) func(*NodeState) { return func(n *NodeState) { n.View = v } }
@@ -53,7 +54,7 @@ func decideCases(t testing.TB) []decideCase {
 	reader := func(host, kubelet string) func(*NodeState) {
 		return watched(listing(map[string][2]string{disksDir: {host, kubelet}}))
 	}
-	down := watched(&View{Dirs: map[string]Sight{disksDir: {Host: Listing{Exists: disk.Yes, Entries: []string{"hdd"}}, Kubelet: Listing{Exists: disk.Unknown, Problem: "no kubelet runs"}}}, MountsProblem: "no kubelet runs"})
+	down := watched(&View{Dirs: map[string]Sight{disksDir: {Host: Listing{Exists: disk.Yes, Entries: []string{"hdd"}}, Kubelet: Listing{Exists: disk.Unknown, Problem: "no kubelet runs"}}}, MountsProblem: problem.FromText("no kubelet runs")})
 	wrong := bind(disksDir)
 	wrong.Source = "/var/lib/other"
 	noSource, relative, noBind := bind(disksDir), bind(disksDir), bind(disksDir, "rw")
@@ -87,7 +88,7 @@ func decideCases(t testing.TB) []decideCase {
 		{name: "an entry for the parent", node: plain(t, current, bind(disksDir)), dir: disksDir + "/block", action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
 		{name: "a slash at the end", node: plain(t, current, bind(disksDir+"/")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
 		{name: "both empty", node: plain(t, current, bind(disksDir)).with(reader("", "")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "empty on the node and in the kubelet"},
-		{name: "the view failed", node: plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.ViewProblem = "no route to host" }), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "no route to host"},
+		{name: "the view failed", node: plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.ViewProblem = problem.FromText("no route to host") }), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "no route to host"},
 
 		// Configured, and not so.
 		{name: "not in force", node: plain(t, current, bind(disksDir)).with(admin("", hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, message: "asked for by machine.kubelet.extraMounts[0], which is not in force: no mount", hint: "talosctl -n 10.0.0.11 service kubelet restart"},

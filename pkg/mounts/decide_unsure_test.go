@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
 // What is as it should be now, and may not stay so, or was not seen, is told.
@@ -14,7 +15,7 @@ func TestDecideWarnsOfWhatMayNotBeSo(t *testing.T) {
 	pending := func(n *NodeState) { n.StagedDiffers = true }
 	tried := func(n *NodeState) { n.Tried = true }
 	listed := watched(listing(map[string][2]string{disksDir: {"hdd", "hdd"}}))
-	lost := func(n *NodeState) { n.ViewProblem = "the connection broke" }
+	lost := func(n *NodeState) { n.ViewProblem = problem.FromText("the connection broke") }
 	for name, c := range map[string]struct {
 		node    NodeState
 		request Request

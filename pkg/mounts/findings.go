@@ -46,6 +46,8 @@ type Finding struct {
 	// Path is the destination or the mount point.
 	Path    string `json:"path"`
 	Message string `json:"message"`
+	// Doubles: each start of the kubelet doubles the node's own mounts there.
+	Doubles bool `json:"-"`
 }
 
 // Findings are what is wrong with a node's extraMounts, and with the mounts that came
@@ -79,10 +81,13 @@ func Findings(n NodeState) []Finding {
 			case c.lower < 0:
 				needless = true
 				add(FlagNested, dir, "%s", c.text(entries))
+				found[len(found)-1].Doubles = c.leaks
 			case c.same:
 				add(FlagDuplicated, dir, "%s", c.text(entries))
+				found[len(found)-1].Doubles = c.leaks
 			default:
 				add(FlagNested, dir, "%s", c.text(entries))
+				found[len(found)-1].Doubles = c.leaks
 			}
 		}
 		if m.source() != dir {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
@@ -76,7 +77,7 @@ func seen(t testing.TB, kubelet, host string) *View {
 
 // listing is a view of an os:reader. Entries are words; "-" is a directory that does not exist, "?" one that was not read.
 func listing(dirs map[string][2]string) *View {
-	v := &View{PID: 1996, Dirs: make(map[string]Sight), MountsProblem: "os:admin is needed"}
+	v := &View{PID: 1996, Dirs: make(map[string]Sight), MountsProblem: problem.FromText("os:admin is needed")}
 	side := func(s string) Listing {
 		switch s {
 		case "-":

@@ -27,7 +27,7 @@ func (n NodeState) judge(dir string, all []string) Directory {
 	if !below(dir, "/var") {
 		return d.refuse(ReasonOffVar, "is not below /var: Talos's root file system is read-only, and the kubelet would not start", "give the provisioner a directory below /var, such as /var/lib/disks")
 	}
-	if n.ConfigProblem != "" {
+	if !n.ConfigProblem.IsZero() {
 		if s.Visible == disk.Yes {
 			return d.unchanged(ReasonVisible, "is visible: "+s.Why)
 		}
@@ -77,7 +77,7 @@ func (n NodeState) judge(dir string, all []string) Directory {
 // See is what the kubelet sees at dir; unknown where nobody looked.
 func (n NodeState) See(dir string) Sighting {
 	if n.View == nil {
-		return Sighting{Path: dir, Visible: disk.Unknown, Why: cmp.Or(n.ViewProblem, "nobody looked"), MountPoint: disk.Unknown}
+		return Sighting{Path: dir, Visible: disk.Unknown, Why: cmp.Or(n.ViewProblem.Message, "nobody looked"), MountPoint: disk.Unknown}
 	}
 	return n.View.See(dir)
 }

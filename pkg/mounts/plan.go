@@ -4,6 +4,7 @@ package mounts
 
 import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
@@ -15,15 +16,15 @@ type NodeState struct {
 	Version talosrelease.Release `json:"version"`
 	// Config is what the configuration in force says of the kubelet. ConfigProblem
 	// tells why it could not be read (only os:admin may), and Config counts for nothing.
-	Config        Config `json:"config,omitzero"`
-	ConfigProblem string `json:"configProblem,omitempty"`
+	Config        Config          `json:"config,omitzero"`
+	ConfigProblem problem.Problem `json:"configProblem,omitzero"`
 	// StagedDiffers: the configuration on disk is not the one in force.
 	StagedDiffers bool `json:"stagedDiffers,omitempty"`
 	// Tried: a configuration was tried since the node booted, and may be in force still.
 	Tried bool `json:"tried,omitempty"`
 	// View is what the kubelet sees. Nil: ViewProblem says why it is not known.
-	View        *View  `json:"view,omitempty"`
-	ViewProblem string `json:"viewProblem,omitempty"`
+	View        *View           `json:"view,omitempty"`
+	ViewProblem problem.Problem `json:"viewProblem,omitzero"`
 	// Ready is the node's condition; NotReady its message where it is not.
 	Ready    bool   `json:"ready"`
 	NotReady string `json:"notReady,omitempty"`

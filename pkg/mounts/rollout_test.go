@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
 // talos behaves as Talos v1.13 does: a trial rolls back by itself, any other
@@ -173,7 +174,7 @@ func (n *talos) Kubelet(ctx context.Context) (Kubelet, error) {
 func (n *talos) View(_ context.Context, dirs []string) (View, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	v := View{PID: n.pid, Dirs: make(map[string]Sight), MountsProblem: "not here"}
+	v := View{PID: n.pid, Dirs: make(map[string]Sight), MountsProblem: problem.FromText("not here")}
 	for _, d := range dirs {
 		here := Listing{Exists: disk.Yes, Entries: []string{"vdf"}}
 		sight := Sight{Host: here, Kubelet: Listing{Exists: disk.No}}

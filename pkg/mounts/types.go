@@ -9,7 +9,11 @@
 // that it declares; no Talos client, no Kubernetes client and no terminal may enter.
 package mounts
 
-import "github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+import (
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
+)
 
 // ExtraMount is one entry of machine.kubelet.extraMounts. Talos v1.6 to v1.14
 // hands it to the container runtime as it is, and checks nothing.
@@ -44,9 +48,9 @@ type View struct {
 	Dirs map[string]Sight `json:"dirs"`
 	// Kubelet and Host are the mounts of the kubelet's and of the node's own
 	// namespace. MountsProblem tells why they could not be read: only os:admin may.
-	Kubelet       []Mount `json:"kubelet,omitempty"`
-	Host          []Mount `json:"host,omitempty"`
-	MountsProblem string  `json:"mountsProblem,omitempty"`
+	Kubelet       []Mount         `json:"kubelet,omitempty"`
+	Host          []Mount         `json:"host,omitempty"`
+	MountsProblem problem.Problem `json:"mountsProblem,omitzero"`
 }
 
 // Sight is one directory, listed on the node and through the kubelet's eyes.

@@ -3,6 +3,7 @@
 package mounts
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -47,7 +48,7 @@ func (v View) Visible(dir string) (disk.Answer, string) {
 
 // HasMounts tells whether both sides' mounts were read.
 func (v View) HasMounts() bool {
-	return v.MountsProblem == "" && len(v.Kubelet) > 0 && len(v.Host) > 0
+	return v.MountsProblem.IsZero() && len(v.Kubelet) > 0 && len(v.Host) > 0
 }
 
 // See is what the kubelet sees at dir. The mounts of both sides prove it; where they
@@ -143,11 +144,7 @@ func (v View) byListing(dir string) (disk.Answer, string) {
 			return disk.No, fmt.Sprintf("%s: %s", other, w)
 		}
 	}
-	problem := v.MountsProblem
-	if problem == "" {
-		problem = "they were not asked for"
-	}
-	return disk.Yes, why + "; mounts were not compared: " + problem
+	return disk.Yes, why + "; mounts were not compared: " + cmp.Or(v.MountsProblem.Message, "they were not asked for")
 }
 
 // sight is what was listed of a clean path, however it was written when asked for.

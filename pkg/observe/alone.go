@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -24,12 +25,12 @@ func (c *Collector) withoutInstall(ctx context.Context, s *snapshot.Snapshot, no
 	case c.Talos == nil:
 		return nil, failure.New(why.Error(), failure.Hint(why)+"; or list the disks that Talos tells of, which needs no provisioner: --talosconfig FILE")
 	}
-	s.Unread = map[string]string{snapshot.PartInstall: why.Error()}
+	s.Unread = map[string]problem.Problem{snapshot.PartInstall: problem.From(why)}
 	s.Nodes = join(provisioner.Install{}, nodes, nil)
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		n.Wanted, n.Pod = false, snapshot.Unread[snapshot.Pod](noProvisionerYet)
-		n.View = snapshot.Unread[snapshot.PodView](noProvisionerYet)
+		n.Wanted, n.Pod = false, snapshot.Unread[snapshot.Pod](problem.Text(noProvisionerYet))
+		n.View = snapshot.Unread[snapshot.PodView](problem.Text(noProvisionerYet))
 	}
 	for i := range s.Volumes {
 		s.Volumes[i].Node = s.NodeByHostname(s.Volumes[i].Node)

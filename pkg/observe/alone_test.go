@@ -44,13 +44,13 @@ func TestTalosAloneBeforeThereIsAProvisioner(t *testing.T) {
 			if err != nil || len(s.Nodes) != 2 {
 				t.Fatalf("%+v, %v", s, err)
 			}
-			if got := s.Unread[snapshot.PartInstall] != "" && s.Install.Name == ""; got != c.alone {
+			if got := s.Unread[snapshot.PartInstall].Message != "" && s.Install.Name == ""; got != c.alone {
 				t.Errorf("%q, %+v", s.Unread, s.Install)
 			}
-			if n := s.Nodes[0]; n.Talos.Value == nil || n.View.Value != nil || n.View.Why() == "" {
+			if n := s.Nodes[0]; n.Talos.Value == nil || n.View.Value != nil || n.View.Why().Message == "" {
 				t.Errorf("%+v", n)
 			}
-			if n := s.Nodes[1]; c.alone && (n.Wanted || n.View.Why() != "there is no provisioner in the cluster" || n.Talos.Why() != "no answer") {
+			if n := s.Nodes[1]; c.alone && (n.Wanted || n.View.Why().Message != "there is no provisioner in the cluster" || n.Talos.Why().Message != "no answer") {
 				t.Errorf("%+v", n)
 			}
 		})

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -61,7 +62,7 @@ func (d *diagnosis) readCleaners(ctx context.Context) {
 		})
 	}
 	if err != nil {
-		state.Jobs = snapshot.Unread[[]snapshot.CleaningJob](err.Error())
+		state.Jobs = snapshot.Unread[[]snapshot.CleaningJob](problem.From(err))
 		return
 	}
 	slices.SortFunc(found, func(a, b snapshot.CleaningJob) int { return cmp.Compare(a.Name, b.Name) })

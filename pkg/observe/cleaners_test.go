@@ -50,12 +50,12 @@ func TestCleaningJobsAreReadForAReleasedVolume(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	s := cluster(2)
-	if jobs := diagnose(t, s, DiagnoseRequest{}).Provisioner.Value.Jobs; jobs.Value != nil || jobs.Problem != "" || s.asked["list jobs"] != 0 {
+	if jobs := diagnose(t, s, DiagnoseRequest{}).Provisioner.Value.Jobs; jobs.Value != nil || jobs.Problem.Message != "" || s.asked["list jobs"] != 0 {
 		t.Errorf("without a released volume: %+v", jobs)
 	}
 	s = released()
 	s.forbidden = []string{"list jobs"}
-	if jobs := diagnose(t, s, DiagnoseRequest{}).Provisioner.Value.Jobs; jobs.Value != nil || !strings.Contains(jobs.Problem, "forbidden") {
+	if jobs := diagnose(t, s, DiagnoseRequest{}).Provisioner.Value.Jobs; jobs.Value != nil || !strings.Contains(jobs.Problem.Message, "forbidden") {
 		t.Errorf("without the right: %+v", jobs)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -92,7 +92,7 @@ type diagnosis struct {
 func (c *Collector) Diagnose(ctx context.Context, r DiagnoseRequest) (*snapshot.Snapshot, error) {
 	d := &diagnosis{
 		Collector: c, request: r,
-		s:       &snapshot.Snapshot{Version: snapshot.FormatVersion, Unread: make(map[string]string), NoTalos: c.NoTalos, Targets: slices.Clone(r.Targets)},
+		s:       &snapshot.Snapshot{Version: snapshot.FormatVersion, Unread: make(map[string]problem.Problem), NoTalos: c.NoTalos, Targets: slices.Clone(r.Targets)},
 		whole:   len(r.Targets) == 0 && (r.Selector == nil || r.Selector.Empty()),
 		objects: newObjects(),
 	}
@@ -173,12 +173,12 @@ func (d *diagnosis) classes(ctx context.Context) {
 }
 
 // unread says why a part could not be read.
-func (d *diagnosis) unread(part string, err error) { d.s.Unread[part] = err.Error() }
+func (d *diagnosis) unread(part string, err error) { d.s.Unread[part] = problem.From(err) }
 
 // nodes puts the nodes and the provisioner's pods on them together.
 func (d *diagnosis) nodes() {
 	s, o := d.s, &d.objects
-	if s.Unread[snapshot.PartNodes] != "" {
+	if !s.Unread[snapshot.PartNodes].IsZero() {
 		d.nameNodes()
 	}
 	all := make([]corev1.Node, 0, len(o.nodes))
@@ -208,9 +208,9 @@ func (d *diagnosis) nodes() {
 			n.Pod = snapshot.Section[snapshot.Pod]{}
 		case p == nil:
 			n.Pod = snapshot.Unread[snapshot.Pod](s.Provisioner.Why())
-		case p.PodsProblem != "":
+		case !p.PodsProblem.IsZero():
 			n.Pod = snapshot.Unread[snapshot.Pod](p.PodsProblem)
-		case n.UID == "" && s.Unread[snapshot.PartNodes] != "":
+		case n.UID == "" && !s.Unread[snapshot.PartNodes].IsZero():
 			n.NotReady, n.Pod = "", podOn(n.Name, s.Install, d.own, s.Unread[snapshot.PartNodes])
 		}
 		for _, i := range d.installations()[min(1, len(d.installations())):] {
@@ -218,9 +218,9 @@ func (d *diagnosis) nodes() {
 			switch {
 			case n.Aside && !d.whole:
 				here.Pod = snapshot.Section[snapshot.Pod]{}
-			case i.state.PodsProblem != "":
+			case !i.state.PodsProblem.IsZero():
 				here.Pod = snapshot.Unread[snapshot.Pod](i.state.PodsProblem)
-			case n.UID == "" && s.Unread[snapshot.PartNodes] != "":
+			case n.UID == "" && !s.Unread[snapshot.PartNodes].IsZero():
 				here.Pod = podOn(n.Name, i.install, *i.own, s.Unread[snapshot.PartNodes])
 			}
 			d.other(i).Nodes[n.Name] = here
@@ -260,7 +260,7 @@ func (d *diagnosis) nameNodes() {
 }
 
 // podOn is an installation's pod on a node of which nothing else is known, which why tells.
-func podOn(node string, install provisioner.Install, own []corev1.Pod, why string) snapshot.Section[snapshot.Pod] {
+func podOn(node string, install provisioner.Install, own []corev1.Pod, why problem.Problem) snapshot.Section[snapshot.Pod] {
 	here := slices.DeleteFunc(slices.Clone(own), func(p corev1.Pod) bool { return p.Spec.NodeName != node })
 	pod, down := runningPod(install, here)
 	if pod == nil {
@@ -276,13 +276,13 @@ func (d *diagnosis) finish() {
 	s.Volumes = sorted(o.volumes)
 	s.Recall(d.records)
 	switch {
-	case o.claimsProblem != "":
+	case !o.claimsProblem.IsZero():
 		s.Claims = snapshot.Unread[[]snapshot.Claim](o.claimsProblem)
-	case o.podsProblem != "" && len(o.claims) == 0: // It is not known which to read.
+	case !o.podsProblem.IsZero() && len(o.claims) == 0: // It is not known which to read.
 	default:
 		s.Claims = snapshot.Read(sorted(o.claims))
 	}
-	if o.podsProblem != "" {
+	if !o.podsProblem.IsZero() {
 		s.Pods = snapshot.Unread[[]snapshot.UserPod](o.podsProblem)
 	} else {
 		s.Pods = snapshot.Read(sorted(o.pods))
@@ -387,14 +387,14 @@ func notThere(refs []snapshot.Ref) error {
 	}
 	var parts []failure.Part
 	for _, r := range refs {
-		text, hint := "it does not exist", shell.Command("kubectl", "get", r.Kind)
+		text, hint := "does not exist", shell.Command("kubectl", "get", r.Kind)
 		if r.Namespace != "" {
-			text, hint = "it does not exist in namespace \""+r.Namespace+"\"", shell.Command("kubectl", "-n", r.Namespace, "get", r.Kind)
+			text, hint = "does not exist in namespace \""+r.Namespace+"\"", shell.Command("kubectl", "-n", r.Namespace, "get", r.Kind)
 		}
 		if len(refs) == 1 {
-			return failure.New("\""+r.String()+"\" "+strings.TrimPrefix(text, "it "), hint)
+			return failure.New("\""+r.String()+"\" "+text, hint)
 		}
-		parts = append(parts, failure.Part{Subject: r.String(), Err: failure.New(text, hint)})
+		parts = append(parts, failure.Part{Subject: r.String(), Err: failure.New("it "+text, hint)})
 	}
 	return failure.Several("not all targets exist", parts)
 }

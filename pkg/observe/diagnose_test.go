@@ -167,7 +167,7 @@ func TestAPodHasItsWholeChain(t *testing.T) {
 	if p.Name != "db-w-1" || !p.Volumes[0].Device || c.Name != "data-w-1" || c.NotLocal != "" || v.Name != "pv-w-1" || v.ClaimUID != "uid-data-w-1" || n.Name != "w-1" {
 		t.Errorf("%+v\n%+v\n%+v\n%+v", p, c, v, n)
 	}
-	if n.Pod.Value == nil || n.Pod.Value.Name != "provisioner-w-1" || n.View.Why() != "it was not looked at" || n.Talos.Why() != "it was not looked at" {
+	if n.Pod.Value == nil || n.Pod.Value.Name != "provisioner-w-1" || n.View.Why().Message != "it was not looked at" || n.Talos.Why().Message != "it was not looked at" {
 		t.Errorf("node: %+v", n)
 	}
 	if n.KubeletStarted == nil || n.Stats.Value == nil || fmt.Sprint(*n.Stats.Value) != "[{db db-w-1 data-w-1 60}]" {
@@ -214,8 +214,8 @@ func parts(s *snapshot.Snapshot) string {
 		volumes = append(volumes, v.Name+"@"+v.Node)
 	}
 	for _, n := range s.Nodes {
-		if n.Aside && (n.Pod.Value != nil || strings.HasSuffix(n.Pod.Problem, "has no pod there")) {
-			nodes = append(nodes, n.Name+" aside, and its pod looked for: "+n.Pod.Problem)
+		if n.Aside && (n.Pod.Value != nil || strings.HasSuffix(n.Pod.Problem.Message, "has no pod there")) {
+			nodes = append(nodes, n.Name+" aside, and its pod looked for: "+n.Pod.Problem.Message)
 		} else if n.Aside {
 			nodes = append(nodes, n.Name+" aside")
 		} else {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -189,7 +189,7 @@ func (d *diagnosis) readEvents(ctx context.Context, about []snapshot.Ref) {
 	lists := eventLists(about, d.whole)
 	var mu sync.Mutex
 	var events []snapshot.Event
-	problems := exec.Each(ctx, lists, d.request.Limit, d.request.Timeout, func(ctx context.Context, l eventList) string {
+	problems := exec.Each(ctx, lists, d.request.Limit, d.request.Timeout, func(ctx context.Context, l eventList) problem.Problem {
 		err := d.listEvents(ctx, l, func(e snapshot.Event) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -198,13 +198,13 @@ func (d *diagnosis) readEvents(ctx context.Context, about []snapshot.Ref) {
 			}
 		})
 		if err != nil {
-			return fmt.Sprintf("%s: %s", l.of, err)
+			return problem.Because("%s: %s", l.of, problem.From(err))
 		}
-		return ""
+		return problem.Problem{}
 	})
-	problems = slices.DeleteFunc(problems, func(p string) bool { return p == "" })
-	slices.Sort(problems)
-	d.s.Events = snapshot.Section[[]snapshot.Event]{Problem: strings.Join(slices.Compact(problems), "; ")}
+	problems = slices.DeleteFunc(problems, problem.Problem.IsZero)
+	slices.SortFunc(problems, func(a, b problem.Problem) int { return cmp.Compare(a.Message, b.Message) })
+	d.s.Events = snapshot.Unread[[]snapshot.Event](problem.Join(problems))
 	if len(problems) < max(1, len(lists)) {
 		d.s.Events.Value = new(merged(events))
 	}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/pager"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -28,14 +29,14 @@ func (d *diagnosis) readAll(ctx context.Context) {
 			}
 		})
 		if err != nil {
-			o.podsProblem = err.Error()
+			o.podsProblem = problem.From(err)
 		}
 		return nil
 	})
 	g.Go(func() error {
 		err := d.listClaims(ctx, metav1.NamespaceAll, func(pvc *corev1.PersistentVolumeClaim) { o.claims[key(pvc.Namespace, pvc.Name)] = claimOf(pvc) })
 		if err != nil {
-			o.claimsProblem = err.Error()
+			o.claimsProblem = problem.From(err)
 		}
 		return nil
 	})
@@ -51,7 +52,7 @@ func (d *diagnosis) readAll(ctx context.Context) {
 // keepLocal leaves of the whole cluster what has to do with local volumes.
 func (d *diagnosis) keepLocal() {
 	o := &d.objects
-	claimsRead := o.claimsProblem == ""
+	claimsRead := o.claimsProblem.IsZero()
 	foreign := make(map[snapshot.ClaimRef]bool)
 	for k, c := range o.claims {
 		if !d.ours(c) {
@@ -101,7 +102,7 @@ func (d *diagnosis) ours(c snapshot.Claim) bool {
 	}
 	known, ok := d.s.StorageClasses[class]
 	if !ok {
-		return class != "" && c.Volume == "" && d.s.Unread[snapshot.PartStorageClasses] == ""
+		return class != "" && c.Volume == "" && d.s.Unread[snapshot.PartStorageClasses].IsZero()
 	}
 	return known.Provisioner == noProvisioner
 }

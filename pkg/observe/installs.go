@@ -15,6 +15,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -42,8 +43,8 @@ func choose(found []provisioner.Install, r Request) (provisioner.Install, error)
 		if r.DaemonSet != "" {
 			what = fmt.Sprintf("DaemonSet %q that runs the local volume static provisioner", r.DaemonSet)
 		}
-		return provisioner.Install{}, failure.New(fmt.Sprintf("no %s in %s", what, where),
-			"install it: https://github.com/kubernetes-sigs/sig-storage-local-static-provisioner; or, if it has another image: --provisioner-namespace NAMESPACE --provisioner DAEMONSET")
+		return provisioner.Install{}, problem.WithKind(problem.NoProvisioner, failure.New(fmt.Sprintf("no %s in %s", what, where),
+			"install it: https://github.com/kubernetes-sigs/sig-storage-local-static-provisioner; or, if it has another image: --provisioner-namespace NAMESPACE --provisioner DAEMONSET"))
 	}
 	return provisioner.Install{}, &SeveralError{Installs: found}
 }
@@ -59,6 +60,9 @@ func (e *SeveralError) Error() string {
 	}
 	return "several provisioners: " + strings.Join(names, ", ")
 }
+
+// ProblemKind is the kind of problem that a snapshot has of the error.
+func (e *SeveralError) ProblemKind() problem.Kind { return problem.SeveralProvisioners }
 
 // inOrder sorts installations by namespace and name.
 func inOrder(found []provisioner.Install) []provisioner.Install {
@@ -80,7 +84,7 @@ func (c *Collector) others(ctx context.Context, found []provisioner.Install, cho
 	return exec.Each(ctx, others, 0, 0, func(ctx context.Context, o snapshot.Installation) snapshot.Installation {
 		var err error
 		if o.Install.Classes, err = c.classes(ctx, o.Install); err != nil {
-			o.Problem = err.Error()
+			o.Problem = problem.From(err)
 		}
 		return o
 	})
@@ -94,7 +98,7 @@ func (c *Collector) joinOthers(ctx context.Context, s *snapshot.Snapshot, nodes 
 		if err != nil {
 			for name, p := range o.Nodes {
 				// That it has no pod anywhere is not known.
-				p.Pod = snapshot.Unread[snapshot.Pod](err.Error())
+				p.Pod = snapshot.Unread[snapshot.Pod](problem.From(err))
 				o.Nodes[name] = p
 			}
 		}
@@ -148,12 +152,12 @@ func (c *Collector) askOtherPods(ctx context.Context, s *snapshot.Snapshot, r Re
 
 // listed are all DaemonSets that are installations. Where only those of the namespace that was
 // asked for may be listed, unread says so of the others.
-func (c *Collector) listed(ctx context.Context, r Request) (found []provisioner.Install, unread string, err error) {
+func (c *Collector) listed(ctx context.Context, r Request) (found []provisioner.Install, unread problem.Problem, err error) {
 	everywhere := r
 	everywhere.Namespace = ""
 	found, err = c.installs(ctx, everywhere)
 	if err != nil && r.Namespace != "" && apierrors.IsForbidden(err) {
-		unread = err.Error()
+		unread = problem.From(err)
 		found, err = c.installs(ctx, r)
 	}
 	return inOrder(found), unread, err
@@ -162,10 +166,10 @@ func (c *Collector) listed(ctx context.Context, r Request) (found []provisioner.
 // swapFirst puts an installation whose classes are known in the place of the first one, and
 // reports whether there is one.
 func swapFirst(s *snapshot.Snapshot, why error) bool {
-	i := slices.IndexFunc(s.Others, func(o snapshot.Installation) bool { return o.Problem == "" })
+	i := slices.IndexFunc(s.Others, func(o snapshot.Installation) bool { return o.Problem.IsZero() })
 	if i < 0 {
 		return false
 	}
-	s.Install, s.Others[i] = s.Others[i].Install, snapshot.Installation{Install: s.Install, Problem: why.Error()}
+	s.Install, s.Others[i] = s.Others[i].Install, snapshot.Installation{Install: s.Install, Problem: problem.From(why)}
 	return true
 }

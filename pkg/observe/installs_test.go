@@ -61,7 +61,7 @@ func TestSeveralInstallations(t *testing.T) {
 			t.Fatalf("first %s, others %+v", got, s.Others)
 		}
 		as := s.Installations()[1]
-		if len(as.Install.Classes) != 1 || as.Install.Classes[0].Name != class || as.Unread[snapshot.PartInstall] != "" || s.Unread[snapshot.PartOthers] != "" {
+		if len(as.Install.Classes) != 1 || as.Install.Classes[0].Name != class || as.Unread[snapshot.PartInstall].Message != "" || s.Unread[snapshot.PartOthers].Message != "" {
 			t.Errorf("%+v, %v", as.Install, as.Unread)
 		}
 	}
@@ -96,14 +96,14 @@ func TestSeveralInstallations(t *testing.T) {
 			})
 		}
 		s, err := observe(t, Request{Every: true}, missing)
-		if err != nil || s.Install.Name != "lvp" || len(s.Others) != 1 || !strings.Contains(s.Others[0].Problem, "does not exist") || s.Nodes[1].Pod.Value == nil {
+		if err != nil || s.Install.Name != "lvp" || len(s.Others) != 1 || !strings.Contains(s.Others[0].Problem.Message, "does not exist") || s.Nodes[1].Pod.Value == nil {
 			t.Errorf("%+v, %v", s, err)
 		}
 		if _, err := observe(t, Request{Namespace: namespace}, missing); err == nil {
 			t.Error("the chosen one's configuration is missing, and there is no error")
 		}
 		s, err = observe(t, Request{Namespace: "tenant"}, missing)
-		if err != nil || s.Installations()[1].Unread[snapshot.PartInstall] == "" {
+		if err != nil || s.Installations()[1].Unread[snapshot.PartInstall].Message == "" {
 			t.Errorf("%+v, %v", s, err)
 		}
 	})
@@ -114,7 +114,7 @@ func TestSeveralInstallations(t *testing.T) {
 				return all, nil, apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "daemonsets"}, "", nil)
 			})
 		})
-		if err != nil || s.Install.Name != "lvp" || len(s.Others) != 0 || !strings.Contains(s.Unread[snapshot.PartOthers], "forbidden") {
+		if err != nil || s.Install.Name != "lvp" || len(s.Others) != 0 || !strings.Contains(s.Unread[snapshot.PartOthers].Message, "forbidden") {
 			t.Errorf("%+v, %v", s, err)
 		}
 	})

@@ -6,11 +6,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kubeletprobe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
@@ -27,16 +27,16 @@ func (d *diagnosis) probeKubelet(ctx context.Context, n snapshot.Node, told snap
 	if d.request.KubeletProbe == nil || told.Value != nil && seenOrDown(told.Value.View) {
 		return told, snapshot.Section[snapshot.Probe]{}
 	}
-	if why := d.whyNotProbed(n); why != "" {
+	if why := d.whyNotProbed(n); !why.IsZero() {
 		return told, snapshot.Unread[snapshot.Probe](why)
 	}
 	volumes := sorted(d.objects.volumes)
 	state := d.stateOf(volumes, n, told)
 	answer, err := d.request.KubeletProbe.Probe(ctx, n.Name, d.s.Install.Image, look(state, d.dirs(volumes, n.Name)))
 	if err != nil {
-		return told, snapshot.Unread[snapshot.Probe](err.Error())
+		return told, snapshot.Unread[snapshot.Probe](problem.From(err))
 	}
-	state.View, state.ViewProblem = &answer.View, ""
+	state.View, state.ViewProblem = &answer.View, problem.Problem{}
 	var probe snapshot.Probe
 	if !answer.Started.IsZero() {
 		probe.KubeletStarted = &answer.Started
@@ -47,21 +47,21 @@ func (d *diagnosis) probeKubelet(ctx context.Context, n snapshot.Node, told snap
 // seenOrDown tells that Talos told of the mounts, or that there is no kubelet to have any.
 func seenOrDown(view *mounts.View) bool { return view != nil && (view.HasMounts() || view.PID == 0) }
 
-// whyNotProbed is why no pod can look at a node; empty if one can.
-func (d *diagnosis) whyNotProbed(n snapshot.Node) string {
+// whyNotProbed is why no pod can look at a node; no problem if one can.
+func (d *diagnosis) whyNotProbed(n snapshot.Node) problem.Problem {
 	switch {
 	case n.NotReady != "": // Its kubelet starts no pod.
-		return n.NotReady
-	case n.OSImage != "" && !strings.HasPrefix(n.OSImage, "Talos ("): // As doctor's isTalos.
-		return "the node does not run Talos"
+		return problem.Text(n.NotReady)
+	case n.OSImage != "" && !n.RunsTalos():
+		return problem.Text("the node does not run Talos")
 	case n.UID == "": // Nor whether it is Ready, or of Talos.
-		return cmp.Or(d.s.Unread[snapshot.PartNodes], "nothing is known of the node")
+		return cmp.Or(d.s.Unread[snapshot.PartNodes], problem.Text("nothing is known of the node"))
 	case d.s.Install.Image == "":
-		return cmp.Or(d.s.Unread[snapshot.PartInstall], "no provisioner was found, whose image the pod would have")
+		return cmp.Or(d.s.Unread[snapshot.PartInstall], problem.Text("no provisioner was found, whose image the pod would have"))
 	case !d.trusted():
-		return fmt.Sprintf("the image of DaemonSet %q is not known to be the provisioner's: name it with --provisioner-namespace and --provisioner", key(d.s.Install.Namespace, d.s.Install.Name))
+		return problem.Text(fmt.Sprintf("the image of DaemonSet %q is not known to be the provisioner's: name it with --provisioner-namespace and --provisioner", key(d.s.Install.Namespace, d.s.Install.Name)))
 	}
-	return ""
+	return problem.Problem{}
 }
 
 // trusted tells that the provisioner's image may run with the node's processes.

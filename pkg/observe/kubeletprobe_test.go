@@ -18,6 +18,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kubeletprobe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -78,24 +79,26 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 	}{
 		"no talosconfig": {prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7), Started: at}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			v := k.Value
-			return v != nil && v.View.PID == 7 && v.ConfigProblem == "no talosconfig" && v.Version.String() == "v1.13.9" && v.Volumes["pv-w-1"] != "" && v.Ready && v.Node == "w-1"
+			return v != nil && v.View.PID == 7 && v.ConfigProblem.Message == "no talosconfig" && v.Version.String() == "v1.13.9" && v.Volumes["pv-w-1"] != "" && v.Ready && v.Node == "w-1"
 		}},
 		"Talos tells everything": {talos: told{view: seen(5)}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value.View.PID == 5 }},
-		"Talos tells that no kubelet runs": {talos: told{view: mounts.View{MountsProblem: "no kubelet runs"}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View.MountsProblem == "no kubelet runs"
+		"Talos tells that no kubelet runs": {talos: told{view: mounts.View{MountsProblem: problem.FromText("no kubelet runs")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+			return k.Value.View.MountsProblem.Message == "no kubelet runs"
 		}},
-		"the role is too weak for mounts": {talos: told{fakeTalos{config: errors.New("not for you")}, mounts.View{PID: 5, MountsProblem: "nor this"}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View.PID == 7 && k.Value.ConfigProblem == "not for you" && k.Value.Version.String() == "v1.13.9"
+		"the role is too weak for mounts": {talos: told{fakeTalos{config: errors.New("not for you")}, mounts.View{PID: 5, MountsProblem: problem.FromText("nor this")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+			return k.Value.View.PID == 7 && k.Value.ConfigProblem.Message == "not for you" && k.Value.Version.String() == "v1.13.9"
 		}},
 		"Talos does not show the view": {talos: fakeTalos{view: errors.New("gone")}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View.PID == 7 && k.Value.ViewProblem == "" && k.Value.ConfigProblem == ""
+			return k.Value.View.PID == 7 && k.Value.ViewProblem.Message == "" && k.Value.ConfigProblem.Message == ""
 		}},
 		"Talos does not answer": {talos: fakeTalos{verify: errors.New("no answer from Talos")}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View.PID == 7 && k.Value.ConfigProblem == "no answer from Talos"
+			return k.Value.View.PID == 7 && k.Value.ConfigProblem.Message == "no answer from Talos"
 		}},
-		"the Job fails": {prober: &fakeProber{err: errors.New("ErrImagePull")}, asked: true, probe: "ErrImagePull", kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value == nil && k.Why() == "no talosconfig" }},
+		"the Job fails": {prober: &fakeProber{err: errors.New("ErrImagePull")}, asked: true, probe: "ErrImagePull", kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+			return k.Value == nil && k.Why().Message == "no talosconfig"
+		}},
 		"the Job fails beside Talos": {talos: fakeTalos{view: errors.New("gone")}, prober: &fakeProber{err: errors.New("ErrImagePull")}, asked: true, probe: "ErrImagePull", kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View == nil && k.Value.ViewProblem == "gone"
+			return k.Value.View == nil && k.Value.ViewProblem.Message == "gone"
 		}},
 		"the node is NotReady": {change: func(s *apiServer) {
 			change(s, func(n *corev1.Node) {
@@ -118,14 +121,14 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 			if c.talos != nil {
 				r.Kubelet = func(snapshot.Machine) TalosNode { return c.talos }
 			} else {
-				collector.NoTalos = "no talosconfig"
+				collector.NoTalos = problem.FromText("no talosconfig")
 			}
 			got, err := collector.Diagnose(t.Context(), r)
 			if err != nil {
 				t.Fatal(err)
 			}
 			n := got.Nodes[0]
-			if n.Probe.Problem != c.probe || (n.Probe.Value != nil) != (c.asked && c.probe == "") {
+			if n.Probe.Problem.Message != c.probe || (n.Probe.Value != nil) != (c.asked && c.probe == "") {
 				t.Errorf("probe: %+v", n.Probe)
 			}
 			if c.kubelet != nil && !c.kubelet(n.Kubelet) {
@@ -170,7 +173,7 @@ func TestAJobHasNoImageOfATenant(t *testing.T) {
 			}
 			c.request.KubeletProbe = p
 			got := diagnose(t, s, c.request)
-			if problem := got.Nodes[0].Probe.Problem; problem != c.want || (len(p.asked) == 0) != (c.want != "") {
+			if problem := got.Nodes[0].Probe.Problem; problem.Message != c.want || (len(p.asked) == 0) != (c.want != "") {
 				t.Errorf("%q, want %q; asked %q", problem, c.want, p.asked)
 			}
 		})
@@ -181,15 +184,15 @@ func TestAJobHasNoImageOfATenant(t *testing.T) {
 // that hangs ends by itself.
 func TestAJobHasTheBoundsOfTheRun(t *testing.T) {
 	p := &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}, hang: "w-1"}
-	c := &Collector{Client: cluster(3).client(t), NoTalos: "no talosconfig"}
+	c := &Collector{Client: cluster(3).client(t), NoTalos: problem.FromText("no talosconfig")}
 	got, err := c.Diagnose(t.Context(), DiagnoseRequest{KubeletProbe: p, Limit: 1, Timeout: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.asked) != 3 || got.Nodes[0].Probe.Value == nil || got.Nodes[1].Probe.Problem != "no answer within 50ms; --node-timeout gives it longer" || got.Nodes[2].Probe.Value == nil {
+	if len(p.asked) != 3 || got.Nodes[0].Probe.Value == nil || got.Nodes[1].Probe.Problem.Message != "no answer within 50ms; --node-timeout gives it longer" || got.Nodes[2].Probe.Value == nil {
 		t.Errorf("%+v", got.Nodes)
 	}
-	if without := diagnose(t, cluster(3), DiagnoseRequest{}); without.Nodes[0].Probe.Value != nil || without.Nodes[0].Probe.Problem != "" {
+	if without := diagnose(t, cluster(3), DiagnoseRequest{}); without.Nodes[0].Probe.Value != nil || without.Nodes[0].Probe.Problem.Message != "" {
 		t.Errorf("%+v", without.Nodes[0].Probe)
 	}
 }
@@ -221,7 +224,7 @@ func TestARefusedBodyHasItsReason(t *testing.T) {
 	s := cluster(2)
 	s.forbidden = []string{"get pods/log", "get nodes/proxy"}
 	got := diagnose(t, s, DiagnoseRequest{Targets: dbPod})
-	for _, problem := range []string{got.Provisioner.Value.LogProblem["w-1"], got.Nodes[0].Stats.Problem} {
+	for _, problem := range []string{got.Provisioner.Value.LogProblem["w-1"].Message, got.Nodes[0].Stats.Problem.Message} {
 		if !strings.Contains(problem, "forbidden: not for you") {
 			t.Errorf("%q", problem)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
@@ -50,9 +51,9 @@ func Kubelets(ctx context.Context, s *snapshot.Snapshot, limit int, timeout time
 
 // usedOn are the volumes of a node that a pod has mounted, with the pods as
 // NAMESPACE/NAME. One without a file system is not mounted.
-func usedOn(s *snapshot.Snapshot, node string) (used map[string][]string, problem string) {
+func usedOn(s *snapshot.Snapshot, node string) (used map[string][]string, why string) {
 	if s.Users.Value == nil {
-		return nil, s.Users.Why()
+		return nil, s.Users.Why().Message
 	}
 	used = make(map[string][]string)
 	for _, v := range s.Volumes {
@@ -71,7 +72,7 @@ func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, 
 	k := Kubelet{State: newState(volumes, n)}
 	fail := func(err error) Kubelet {
 		k.Err = err
-		k.State.ConfigProblem, k.State.ViewProblem = err.Error(), err.Error()
+		k.State.ConfigProblem, k.State.ViewProblem = problem.From(err), problem.From(err)
 		return k
 	}
 	if err := talos.Verify(ctx); err != nil {
@@ -90,11 +91,11 @@ func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, 
 		k.State.Config, err = mounts.ReadConfig(k.Configs.Active)
 	}
 	if err != nil {
-		k.Err, k.State.ConfigProblem = err, err.Error()
+		k.Err, k.State.ConfigProblem = err, problem.From(err)
 	}
 	view, err := talos.View(ctx, look(k.State, dirs))
 	if err != nil {
-		k.State.ViewProblem = err.Error()
+		k.State.ViewProblem = problem.From(err)
 	} else {
 		k.State.View = &view
 	}
@@ -103,16 +104,16 @@ func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, 
 
 // selections are what the disk selectors of a kubelet's node match.
 func (k Kubelet) selections(ctx context.Context, talos TalosNode) snapshot.Section[[]snapshot.Selection] {
-	if k.State.ConfigProblem != "" {
+	if !k.State.ConfigProblem.IsZero() {
 		return snapshot.Unread[[]snapshot.Selection](k.State.ConfigProblem)
 	}
 	selectors, err := machineconfig.ReadVolumeSelectors(k.Configs.Active)
 	if err != nil {
-		return snapshot.Unread[[]snapshot.Selection](err.Error())
+		return snapshot.Unread[[]snapshot.Selection](problem.From(err))
 	}
 	selections, err := talos.Select(ctx, selectors)
 	if err != nil {
-		return unreadTalos[[]snapshot.Selection](err)
+		return snapshot.Unread[[]snapshot.Selection](problem.From(err))
 	}
 	return snapshot.Read(selections)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -121,7 +122,7 @@ func (c *Collector) users(ctx context.Context) snapshot.Section[map[snapshot.Cla
 		return nil
 	})
 	if err != nil {
-		return snapshot.Unread[map[snapshot.ClaimRef][]string](err.Error())
+		return snapshot.Unread[map[snapshot.ClaimRef][]string](problem.From(err))
 	}
 	return snapshot.Read(users)
 }

@@ -4,7 +4,6 @@ package observe
 
 import (
 	"context"
-	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -17,8 +16,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
 
 // look looks at the nodes that belong to what is diagnosed, and reads what was
@@ -137,7 +136,7 @@ func (d *diagnosis) viewOf(ctx context.Context, s *snapshot.Snapshot, pods *kube
 		return snapshot.Section[snapshot.PodView]{}
 	case n.Pod.Value == nil:
 		return snapshot.Unread[snapshot.PodView](n.Pod.Why())
-	case s.Unread[snapshot.PartInstall] != "":
+	case !s.Unread[snapshot.PartInstall].IsZero():
 		return snapshot.Unread[snapshot.PodView](s.Unread[snapshot.PartInstall])
 	}
 	entries := closely(s, sorted(d.objects.volumes), n.Name)
@@ -178,11 +177,11 @@ func (d *diagnosis) talosOf(ctx context.Context, n snapshot.Node) snapshot.Secti
 		return snapshot.Section[snapshot.Talos]{Problem: d.NoTalos}
 	}
 	if n.Address == "" {
-		return snapshot.Unread[snapshot.Talos](noAddress)
+		return snapshot.Unread[snapshot.Talos](problem.Text(noAddress))
 	}
 	told, err := d.Talos.Inventory(ctx, n.Machine())
 	if err != nil {
-		return unreadTalos[snapshot.Talos](err)
+		return snapshot.Unread[snapshot.Talos](problem.From(err))
 	}
 	return snapshot.Read(told)
 }
@@ -194,24 +193,14 @@ func (d *diagnosis) kubeletOf(ctx context.Context, n snapshot.Node) (snapshot.Se
 		return snapshot.Section[mounts.NodeState]{Problem: d.NoTalos}, snapshot.Section[[]snapshot.Selection]{Problem: d.NoTalos}
 	}
 	if n.Address == "" {
-		return snapshot.Unread[mounts.NodeState](noAddress), snapshot.Unread[[]snapshot.Selection](noAddress)
+		return snapshot.Unread[mounts.NodeState](problem.Text(noAddress)), snapshot.Unread[[]snapshot.Selection](problem.Text(noAddress))
 	}
 	volumes, node := sorted(d.objects.volumes), d.request.Kubelet(n.Machine())
 	k := kubeletOf(ctx, volumes, n, d.dirs(volumes, n.Name), node)
 	if k.Err != nil && !k.State.Version.Known() {
-		return unreadTalos[mounts.NodeState](k.Err), unreadTalos[[]snapshot.Selection](k.Err)
+		return snapshot.Unread[mounts.NodeState](problem.From(k.Err)), snapshot.Unread[[]snapshot.Selection](problem.From(k.Err))
 	}
 	return snapshot.Read(k.State), k.selections(ctx, node)
-}
-
-// unreadTalos is a section that Talos did not tell, with the kind of the error.
-func unreadTalos[T any](err error) snapshot.Section[T] {
-	section := snapshot.Unread[T](err.Error())
-	var of *talos.Error
-	if errors.As(err, &of) {
-		section.Kind = string(of.Kind)
-	}
-	return section
 }
 
 const noAddress = "the node's status has no InternalIP to reach Talos by"
@@ -246,11 +235,11 @@ func (d *diagnosis) statsOf(ctx context.Context, n snapshot.Node) snapshot.Secti
 		return snapshot.Section[[]snapshot.VolumeStat]{}
 	}
 	if n.NotReady != "" { // Its kubelet would have to answer, and one that hangs takes all the time that it is given.
-		return snapshot.Unread[[]snapshot.VolumeStat](n.NotReady)
+		return snapshot.Unread[[]snapshot.VolumeStat](problem.Text(n.NotReady))
 	}
 	stats, err := d.readStats(ctx, n.Name)
 	if err != nil {
-		return snapshot.Unread[[]snapshot.VolumeStat](err.Error())
+		return snapshot.Unread[[]snapshot.VolumeStat](problem.From(err))
 	}
 	// What other pods have is nobody's business.
 	stats = slices.DeleteFunc(stats, func(v snapshot.VolumeStat) bool { _, ok := d.objects.pods[key(v.Namespace, v.Pod)]; return !ok })

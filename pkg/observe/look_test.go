@@ -24,6 +24,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
@@ -66,18 +67,18 @@ func TestTheKubeletIsLookedAt(t *testing.T) {
 		node    *fakeTalos // nil: Talos is not asked
 		noTalos string
 		why     string
-		kind    string
+		kind    problem.Kind
 		state   func(mounts.NodeState) bool
 	}{
 		"not asked":      {nil, "", "it was not looked at", "", nil},
 		"no talosconfig": {nil, "no talosconfig", "no talosconfig", "", nil},
 		"not that node":  {&fakeTalos{verify: errors.New("another node")}, "", "another node", "", nil},
 		"everything": {&fakeTalos{}, "", "", "", func(s mounts.NodeState) bool {
-			return s.View.PID == 7 && s.ConfigProblem == "" && s.Volumes["pv-w-1"] != ""
+			return s.View.PID == 7 && s.ConfigProblem.Message == "" && s.Volumes["pv-w-1"] != ""
 		}},
-		"no configuration":     {&fakeTalos{config: errors.New("not for you")}, "", "", "", func(s mounts.NodeState) bool { return s.View != nil && s.ConfigProblem == "not for you" }},
-		"no view":              {&fakeTalos{view: errors.New("gone")}, "", "", "", func(s mounts.NodeState) bool { return s.View == nil && s.ViewProblem == "gone" }},
-		"the role is too weak": {&fakeTalos{verify: errKind{denied}}, "", "too weak", string(talos.ErrDenied), nil},
+		"no configuration":     {&fakeTalos{config: errors.New("not for you")}, "", "", "", func(s mounts.NodeState) bool { return s.View != nil && s.ConfigProblem.Message == "not for you" }},
+		"no view":              {&fakeTalos{view: errors.New("gone")}, "", "", "", func(s mounts.NodeState) bool { return s.View == nil && s.ViewProblem.Message == "gone" }},
+		"the role is too weak": {&fakeTalos{verify: errKind{denied}}, "", "too weak", problem.TalosDenied, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(3)
@@ -86,7 +87,7 @@ func TestTheKubeletIsLookedAt(t *testing.T) {
 					p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "logs", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/logs/db/"}}})
 				}
 			}
-			collector := &Collector{Client: s.client(t), NoTalos: c.noTalos}
+			collector := &Collector{Client: s.client(t), NoTalos: problem.FromText(c.noTalos)}
 			r := DiagnoseRequest{Targets: dbPod}
 			var asked []string
 			if c.node != nil {
@@ -106,13 +107,13 @@ func TestTheKubeletIsLookedAt(t *testing.T) {
 				if section.Value == nil || !c.state(*section.Value) {
 					t.Errorf("%+v, %+v", section, section.Value)
 				}
-			} else if section.Value != nil || section.Why() != c.why || section.Kind != c.kind {
+			} else if section.Value != nil || section.Why().Message != c.why || section.Problem.Kind != c.kind {
 				t.Errorf("%+v", section)
 			}
 			if c.node != nil && fmt.Sprint(asked) != "[w-1 10.0.0.1]" {
 				t.Errorf("asked %q", asked)
 			}
-			if got.NoTalos != c.noTalos {
+			if got.NoTalos.Message != c.noTalos {
 				t.Errorf("NoTalos = %q", got.NoTalos)
 			}
 		})
@@ -159,7 +160,7 @@ func TestANodeThatHangsEndsByItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := got.Nodes[0]; n.Name != "hangs" || n.Talos.Why() != "no answer within 50ms; --node-timeout gives it longer" {
+	if n := got.Nodes[0]; n.Name != "hangs" || n.Talos.Why().Message != "no answer within 50ms; --node-timeout gives it longer" {
 		t.Errorf("%s: %q", n.Name, n.Talos.Why())
 	}
 	if got.Nodes[1].Talos.Value == nil {
@@ -189,7 +190,7 @@ func TestExecThatIsForbiddenIsSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if why := got.Nodes[0].View.Why(); !strings.Contains(why, "forbidden") {
+	if why := got.Nodes[0].View.Why(); !strings.Contains(why.Message, "forbidden") {
 		t.Errorf("view: %q", why)
 	}
 	if steps != 1 {
@@ -200,10 +201,10 @@ func TestExecThatIsForbiddenIsSaid(t *testing.T) {
 func TestKubeletWithoutPods(t *testing.T) {
 	gone := apierrors.NewGenericServerResponse(404, "get", schema.GroupResource{Resource: "pods/exec"}, "prov-x", "unknown", 0, true)
 	view := viewOf("w-1", nodescript.Answer{Err: gone, NotStarted: true})
-	if view.Value != nil || view.Kind != snapshot.KindStarting || !strings.Contains(view.Problem, "the kubelet on w-1 does not know its pods yet") {
+	if view.Value != nil || !view.Problem.Is(problem.KubeletStarting) || !strings.Contains(view.Problem.Message, "the kubelet on w-1 does not know its pods yet") {
 		t.Errorf("%+v", view)
 	}
-	if view := viewOf("w-1", nodescript.Answer{Err: errors.New("forbidden")}); view.Kind != "" || view.Problem != "forbidden" {
+	if view := viewOf("w-1", nodescript.Answer{Err: errors.New("forbidden")}); view.Problem.Kind != "" || view.Problem.Message != "forbidden" {
 		t.Errorf("%+v", view)
 	}
 }
@@ -333,7 +334,7 @@ func TestAKubeletThatIsDownIsNotAsked(t *testing.T) {
 	}
 	got := diagnose(t, s, DiagnoseRequest{Targets: dbPod})
 	const why = "the node is NotReady (NodeStatusUnknown)"
-	if got.Nodes[0].Stats.Problem != why || got.Provisioner.Value.LogProblem["w-1"] != why {
+	if got.Nodes[0].Stats.Problem.Message != why || got.Provisioner.Value.LogProblem["w-1"].Message != why {
 		t.Errorf("stats: %q, log: %q", got.Nodes[0].Stats.Problem, got.Provisioner.Value.LogProblem["w-1"])
 	}
 	for ask, times := range s.asked {

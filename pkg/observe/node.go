@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -55,16 +56,16 @@ func nodeOf(i provisioner.Install, n corev1.Node, pods []corev1.Pod) snapshot.No
 	switch {
 	case pod != nil && !node.Ready:
 		// Its kubelet is what would run the command.
-		node.Pod = snapshot.Unread[snapshot.Pod](notReady)
+		node.Pod = snapshot.Unread[snapshot.Pod](problem.Text(notReady))
 	case pod != nil:
 		node.Pod = snapshot.Read(podOf(i, pod))
-	case why == "" && away != "":
+	case why.IsZero() && !away.IsZero():
 		node.Wanted = false
 		node.Pod = snapshot.Unread[snapshot.Pod](away)
 	case !node.Ready:
-		node.Pod = snapshot.Unread[snapshot.Pod](notReady)
-	case why == "":
-		node.Pod = snapshot.Unread[snapshot.Pod](fmt.Sprintf("DaemonSet %q has no pod there", i.Namespace+"/"+i.Name))
+		node.Pod = snapshot.Unread[snapshot.Pod](problem.Text(notReady))
+	case why.IsZero():
+		node.Pod = snapshot.Unread[snapshot.Pod](problem.Problem{Kind: problem.NoPod, Message: fmt.Sprintf("DaemonSet %q has no pod there", i.Namespace+"/"+i.Name)})
 	default:
 		node.Pod = snapshot.Unread[snapshot.Pod](why)
 	}
@@ -83,23 +84,26 @@ func podOf(i provisioner.Install, pod *corev1.Pod) snapshot.Pod {
 }
 
 // runningPod is a pod whose provisioner container runs, ready or not: one
-// dangling entry makes it unready. Otherwise why none does; empty if there is no pod.
-func runningPod(i provisioner.Install, pods []corev1.Pod) (*corev1.Pod, string) {
-	why := ""
+// dangling entry makes it unready. Otherwise why none does; no problem if there is no pod.
+func runningPod(i provisioner.Install, pods []corev1.Pod) (*corev1.Pod, problem.Problem) {
+	var why problem.Problem
 	for p := range pods {
 		pod := &pods[p]
 		if pod.DeletionTimestamp != nil {
-			why = fmt.Sprintf("pod %q is being deleted", pod.Namespace+"/"+pod.Name)
+			why = problem.Problem{Kind: problem.PodDeleted, Message: fmt.Sprintf("pod %q is being deleted", pod.Namespace+"/"+pod.Name)}
 			continue
 		}
 		at := slices.IndexFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == i.Container })
 		switch {
 		case at < 0:
-			why = fmt.Sprintf("pod %q is %s", pod.Namespace+"/"+pod.Name, pod.Status.Phase)
+			why = problem.Problem{Kind: problem.PodDown, Message: fmt.Sprintf("pod %q is %s", pod.Namespace+"/"+pod.Name, pod.Status.Phase)}
 		case pod.Status.ContainerStatuses[at].State.Running != nil:
-			return pod, ""
+			return pod, problem.Problem{}
 		default:
-			why = fmt.Sprintf("container %q of pod %q does not run%s", i.Container, pod.Namespace+"/"+pod.Name, stateOf(pod.Status.ContainerStatuses[at].State))
+			why = problem.Problem{
+				Kind:    problem.PodDown,
+				Message: fmt.Sprintf("container %q of pod %q does not run%s", i.Container, pod.Namespace+"/"+pod.Name, stateOf(pod.Status.ContainerStatuses[at].State)),
+			}
 		}
 	}
 	return nil, why
@@ -117,16 +121,16 @@ func stateOf(s corev1.ContainerState) string {
 	return ""
 }
 
-// keptAway is why the DaemonSet wants no pod on a node; empty if nothing here
+// keptAway is why the DaemonSet wants no pod on a node; no problem if nothing here
 // keeps it away.
-func keptAway(i provisioner.Install, n corev1.Node) string {
+func keptAway(i provisioner.Install, n corev1.Node) problem.Problem {
 	for _, key := range slices.Sorted(maps.Keys(i.NodeSelector)) { // The same words each time.
 		if value := i.NodeSelector[key]; n.Labels[key] != value {
-			return fmt.Sprintf("the DaemonSet's nodeSelector asks for %s=%s", key, value)
+			return problem.Text(fmt.Sprintf("the DaemonSet's nodeSelector asks for %s=%s", key, value))
 		}
 	}
 	if len(i.NodeAffinity) > 0 && !slices.ContainsFunc(i.NodeAffinity, func(term string) bool { return meets(n, term) }) {
-		return "the DaemonSet's node affinity asks for " + strings.Join(i.NodeAffinity, " or ")
+		return problem.Text("the DaemonSet's node affinity asks for " + strings.Join(i.NodeAffinity, " or "))
 	}
 	for t := range n.Spec.Taints {
 		taint := &n.Spec.Taints[t]
@@ -137,10 +141,11 @@ func keptAway(i provisioner.Install, n corev1.Node) string {
 			return tol.ToleratesTaint(klog.Background(), taint, true)
 		})
 		if !tolerated {
-			return fmt.Sprintf("the DaemonSet does not tolerate the node's taint %s", strings.TrimSuffix(taint.ToString(), "="))
+			text := strings.TrimSuffix(taint.ToString(), "=")
+			return problem.Problem{Kind: problem.NotTolerated, Object: text, Message: "the DaemonSet does not tolerate the node's taint " + text}
 		}
 	}
-	return ""
+	return problem.Problem{}
 }
 
 // meets tells whether a node meets a term of a node affinity. One that cannot be read

@@ -24,6 +24,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -36,7 +37,7 @@ type Collector struct {
 	// Talos, if set, is asked about every node that is looked at, beside its pod. If
 	// it is not set where it would be asked, NoTalos says why.
 	Talos   Talos
-	NoTalos string
+	NoTalos problem.Problem
 	// Progress, if set, is called with the number of nodes to look at, and what
 	// it returns after each. It must be safe to call from several goroutines.
 	Progress func(nodes int) (step func())
@@ -81,7 +82,7 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 	s := &snapshot.Snapshot{Time: time.Now()}
 	var nodes []corev1.Node
 	var installs []provisioner.Install
-	var unlisted string
+	var unlisted problem.Problem
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { installs, unlisted, err = c.listed(gctx, r); return err })
 	g.Go(func() (err error) { nodes, err = c.nodes(gctx, r); return err })
@@ -98,8 +99,8 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 		return c.withoutInstall(ctx, s, nodes, installs, r, err)
 	}
 	s.Install = install
-	if unlisted != "" {
-		s.Unread = map[string]string{snapshot.PartOthers: unlisted}
+	if !unlisted.IsZero() {
+		s.Unread = map[string]problem.Problem{snapshot.PartOthers: unlisted}
 	}
 	s.Others = c.others(ctx, installs, install)
 	var pods []corev1.Pod
@@ -137,9 +138,9 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 	}
 	if recordsErr != nil {
 		if s.Unread == nil {
-			s.Unread = make(map[string]string)
+			s.Unread = make(map[string]problem.Problem)
 		}
-		s.Unread[snapshot.PartRecords] = recordsErr.Error()
+		s.Unread[snapshot.PartRecords] = problem.From(recordsErr)
 	}
 	s.Recall(records)
 	if err := s.CheckNames(); err != nil {
@@ -176,11 +177,11 @@ func (c *Collector) askTalos(ctx context.Context, s *snapshot.Snapshot, r Reques
 	var machines []snapshot.Machine
 	for i := range s.Nodes {
 		switch n := &s.Nodes[i]; {
-		case c.Talos == nil && c.NoTalos != "":
+		case c.Talos == nil && !c.NoTalos.IsZero():
 			n.Talos = snapshot.Unread[snapshot.Talos](c.NoTalos)
 		case c.Talos == nil, n.Pod.Value == nil && !r.Podless:
 		case n.Address == "":
-			n.Talos = snapshot.Unread[snapshot.Talos]("the node's status has no InternalIP to reach Talos by")
+			n.Talos = snapshot.Unread[snapshot.Talos](problem.Text("the node's status has no InternalIP to reach Talos by"))
 		default:
 			of, machines = append(of, n), append(machines, n.Machine())
 		}
@@ -196,7 +197,7 @@ func (c *Collector) askTalos(ctx context.Context, s *snapshot.Snapshot, r Reques
 		told = exec.Each(ctx, machines, limit, timeout, func(ctx context.Context, m snapshot.Machine) snapshot.Section[snapshot.Talos] {
 			told, err := c.Talos.Inventory(ctx, m)
 			if err != nil {
-				return snapshot.Unread[snapshot.Talos](err.Error())
+				return snapshot.Unread[snapshot.Talos](problem.From(err))
 			}
 			return snapshot.Read(told)
 		})
@@ -242,11 +243,11 @@ func (c *Collector) askPods(ctx context.Context, s *snapshot.Snapshot, r Request
 
 func viewOf(node string, a nodescript.Answer) snapshot.Section[snapshot.PodView] {
 	if exec.PodUnknown(a.Err) {
-		return snapshot.Starting[snapshot.PodView](node)
+		return snapshot.Unread[snapshot.PodView](problem.Starting(node))
 	}
 	view, err := a.View()
 	if err != nil {
-		return snapshot.Unread[snapshot.PodView](err.Error())
+		return snapshot.Unread[snapshot.PodView](problem.From(err))
 	}
 	return snapshot.Read(view)
 }
@@ -257,18 +258,20 @@ func (c *Collector) classes(ctx context.Context, i provisioner.Install) ([]provi
 	look := shell.Command("kubectl", "-n", i.Namespace, "get", "configmap", i.ConfigMap, "-o", "yaml")
 	config, err := c.Client.CoreV1().ConfigMaps(i.Namespace).Get(ctx, i.ConfigMap, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, failure.New(where+" does not exist", shell.Command("kubectl", "-n", i.Namespace, "describe", "daemonset", i.Name))
+		return nil, badClasses(failure.New(where+" does not exist", shell.Command("kubectl", "-n", i.Namespace, "describe", "daemonset", i.Name)))
 	}
 	if err != nil {
 		return nil, err
 	}
 	text, ok := config.Data[provisioner.ConfigKey]
 	if !ok {
-		return nil, failure.New(fmt.Sprintf("%s has no %s", where, provisioner.ConfigKey), look)
+		return nil, badClasses(failure.New(fmt.Sprintf("%s has no %s", where, provisioner.ConfigKey), look))
 	}
 	classes, err := provisioner.ParseClasses(text)
-	return classes, failure.Wrap(err, where, look)
+	return classes, badClasses(failure.Wrap(err, where, look))
 }
+
+func badClasses(err error) error { return problem.WithKind(problem.BadClasses, err) }
 
 // join puts nodes and their pods together, sorted by node.
 func join(i provisioner.Install, nodes []corev1.Node, pods []corev1.Pod) []snapshot.Node {

@@ -153,13 +153,13 @@ func TestNodesWithoutAPodAreNamedWithTheReason(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := s.Nodes[0]
-			if c.why == "" && got.Pod.Value == nil || c.why != "" && (got.Pod.Value != nil || !strings.Contains(got.Pod.Why(), c.why)) {
+			if c.why == "" && got.Pod.Value == nil || c.why != "" && (got.Pod.Value != nil || !strings.Contains(got.Pod.Why().Message, c.why)) {
 				t.Errorf("pod = %v, %q, want %q", got.Pod.Value, got.Pod.Why(), c.why)
 			}
 			if got.Wanted != c.wanted {
 				t.Errorf("wanted = %v", got.Wanted)
 			}
-			if got.View.Value != nil || got.View.Why() != "it was not looked at" {
+			if got.View.Value != nil || got.View.Why().Message != "it was not looked at" {
 				t.Errorf("a node that was not looked at has the view %+v", got.View)
 			}
 		})

@@ -18,6 +18,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -53,7 +54,7 @@ func (d *diagnosis) candidates(ctx context.Context) ([]candidate, error) {
 // noInstall says why it is not known which provisioner there is.
 func (d *diagnosis) noInstall(why error) {
 	d.unread(snapshot.PartInstall, why)
-	d.s.Provisioner = snapshot.Unread[snapshot.ProvisionerState](why.Error())
+	d.s.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.From(why))
 }
 
 // provisioner reads the ConfigMaps and namespaces of the candidates. Where there are targets,
@@ -91,7 +92,7 @@ func (d *diagnosis) provisioner(ctx context.Context, found []candidate) {
 	found = exec.Each(ctx, found, d.request.Limit, 0, func(ctx context.Context, c candidate) candidate {
 		namespace, err := d.Client.CoreV1().Namespaces().Get(ctx, c.install.Namespace, metav1.GetOptions{})
 		if err != nil {
-			c.state.PodSecurityProblem = err.Error()
+			c.state.PodSecurityProblem = problem.From(err)
 		} else {
 			c.state.PodSecurity = namespace.Labels[labelPodSecurity]
 		}
@@ -107,7 +108,7 @@ func (d *diagnosis) provisioner(ctx context.Context, found []candidate) {
 		}
 		other := snapshot.Installation{Install: c.install, Provisioner: snapshot.Read(c.state)}
 		if c.problem != nil {
-			other.Problem = c.problem.Error()
+			other.Problem = problem.From(c.problem)
 		}
 		d.s.Others = append(d.s.Others, other)
 	}
@@ -213,7 +214,7 @@ func (d *diagnosis) readPodsOf(ctx context.Context, i installation) {
 	for _, node := range nodes {
 		pods, err := list(node)
 		if err != nil {
-			state.PodsProblem = err.Error()
+			state.PodsProblem = problem.From(err)
 			*i.own = nil
 			return
 		}
@@ -274,7 +275,7 @@ func (d *diagnosis) readLogsOf(ctx context.Context, of installation, down map[st
 		err     error
 	}
 	var logs []log
-	state.Log, state.LogProblem = make(map[string][]string), make(map[string]string)
+	state.Log, state.LogProblem = make(map[string][]string), make(map[string]problem.Problem)
 	for i := range own {
 		options := logOptions(of.install.Container, &own[i])
 		if options == nil {
@@ -282,7 +283,7 @@ func (d *diagnosis) readLogsOf(ctx context.Context, of installation, down map[st
 		}
 		node := own[i].Spec.NodeName
 		if down[node] != "" {
-			state.LogProblem[node] = down[node] // As with its figures.
+			state.LogProblem[node] = problem.Text(down[node]) // As with its figures.
 			continue
 		}
 		logs = append(logs, log{pod: &own[i], options: options})
@@ -298,9 +299,9 @@ func (d *diagnosis) readLogsOf(ctx context.Context, of installation, down map[st
 	})
 	for _, l := range logs {
 		if node := l.pod.Spec.NodeName; exec.PodUnknown(l.err) {
-			state.LogProblem[node] = snapshot.Starting[string](node).Problem
+			state.LogProblem[node] = problem.Starting(node)
 		} else if l.err != nil {
-			state.LogProblem[node] = l.err.Error()
+			state.LogProblem[node] = problem.From(l.err)
 		} else {
 			state.Log[node] = append(state.Log[node], l.lines...)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -40,9 +41,9 @@ func TestSelectorsAreRead(t *testing.T) {
 	}{
 		"one":           {&choosing{raw: raw}, snapshot.Read([]snapshot.Selection{selected})},
 		"none":          {&choosing{raw: "machine: {}\n"}, snapshot.Read([]snapshot.Selection{})},
-		"os:reader":     {&choosing{fakeTalos: fakeTalos{config: errors.New("not for you")}}, snapshot.Unread[[]snapshot.Selection]("not for you")},
-		"another node":  {&choosing{fakeTalos: fakeTalos{verify: errors.New("another node")}}, snapshot.Unread[[]snapshot.Selection]("another node")},
-		"disks are not": {&choosing{raw: raw, err: errors.New("no answer")}, snapshot.Unread[[]snapshot.Selection]("no answer")},
+		"os:reader":     {&choosing{fakeTalos: fakeTalos{config: errors.New("not for you")}}, snapshot.Unread[[]snapshot.Selection](problem.FromText("not for you"))},
+		"another node":  {&choosing{fakeTalos: fakeTalos{verify: errors.New("another node")}}, snapshot.Unread[[]snapshot.Selection](problem.FromText("another node"))},
+		"disks are not": {&choosing{raw: raw, err: errors.New("no answer")}, snapshot.Unread[[]snapshot.Selection](problem.FromText("no answer"))},
 		"not asked":     {nil, snapshot.Section[[]snapshot.Selection]{}},
 	} {
 		t.Run(name, func(t *testing.T) {

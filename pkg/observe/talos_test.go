@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -66,7 +67,7 @@ func TestTalosIsAskedOfEveryNode(t *testing.T) {
 			[]string{"disk-of-w-1", "no answer", "no InternalIP"}},
 		"nodes with a pod only": {Collector{Talos: &nodesTalos{}}, Request{}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
 		"no node":               {Collector{Talos: &nodesTalos{}}, Request{Podless: true, Blind: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
-		"without a talosconfig": {Collector{NoTalos: "no talosconfig"}, Request{Podless: true}, nil, []string{"no talosconfig", "no talosconfig", "no talosconfig"}},
+		"without a talosconfig": {Collector{NoTalos: problem.FromText("no talosconfig")}, Request{Podless: true}, nil, []string{"no talosconfig", "no talosconfig", "no talosconfig"}},
 		"where it is not asked": {Collector{}, Request{Podless: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,9 +79,9 @@ func TestTalosIsAskedOfEveryNode(t *testing.T) {
 			for i, n := range s.Nodes {
 				got := n.Talos.Why()
 				if n.Talos.Value != nil {
-					got = *n.Talos.Value.System.Value
+					got = problem.FromText(*n.Talos.Value.System.Value)
 				}
-				if !strings.Contains(got, c.want[i]) {
+				if !strings.Contains(got.Message, c.want[i]) {
 					t.Errorf("%s: %q, want %q", n.Name, got, c.want[i])
 				}
 			}
@@ -126,7 +127,7 @@ func TestTalosIsAskedWithinTheBoundsOfTheRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if why := s.Nodes[0].Talos.Why(); why != "no answer within 200ms; --node-timeout gives it longer" {
+	if why := s.Nodes[0].Talos.Why(); why.Message != "no answer within 200ms; --node-timeout gives it longer" {
 		t.Errorf("the node that hangs: %q", why)
 	}
 	if s.Nodes[1].Talos.Value == nil || talos.most != limit || len(talos.asked) != 21 {

@@ -20,6 +20,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -44,7 +45,7 @@ type objects struct {
 	// wantedVolumes too; without targets it is not used.
 	wantedVolumes map[string]bool
 
-	podsProblem, claimsProblem string
+	podsProblem, claimsProblem problem.Problem
 }
 
 func newObjects() objects {
@@ -84,7 +85,7 @@ func (d *diagnosis) readTargets(ctx context.Context) error {
 		wanted[snapshot.ClaimRef{Namespace: t.Namespace, Name: t.Name}] = true
 	}
 	d.readUsers(ctx, wanted)
-	if d.objects.claimsProblem == "" {
+	if d.objects.claimsProblem.IsZero() {
 		for _, p := range d.objects.pods {
 			for _, ref := range claimsOf(p) {
 				wanted[ref] = true
@@ -92,7 +93,7 @@ func (d *diagnosis) readTargets(ctx context.Context) error {
 		}
 		d.readClaims(ctx, wanted)
 	}
-	if d.objects.claimsProblem == "" {
+	if d.objects.claimsProblem.IsZero() {
 		var missing []snapshot.Ref
 		for _, t := range targets[kindClaim] {
 			if _, ok := d.objects.claims[key(t.Namespace, t.Name)]; !ok {
@@ -166,9 +167,9 @@ func (d *diagnosis) readNamed(ctx context.Context, targets map[string][]snapshot
 	}
 	switch {
 	case podsErr != nil:
-		o.podsProblem = podsErr.Error()
+		o.podsProblem = problem.From(podsErr)
 	case selectErr != nil:
-		o.podsProblem = selectErr.Error()
+		o.podsProblem = problem.From(selectErr)
 	case len(selected) == 0 && len(d.s.Targets) == 0:
 		where, hint := fmt.Sprintf("namespace %q", d.request.Namespace), shell.Command("kubectl", "-n", d.request.Namespace, "get", "pods", "--show-labels")
 		if d.request.AllNamespaces {
@@ -219,7 +220,7 @@ func (d *diagnosis) claimsOfVolumes() map[snapshot.ClaimRef]bool {
 // readUsers reads the pods that use the wanted claims, beside those that are targets.
 func (d *diagnosis) readUsers(ctx context.Context, wanted map[snapshot.ClaimRef]bool) {
 	o := &d.objects
-	if len(wanted) == 0 || o.podsProblem != "" {
+	if len(wanted) == 0 || !o.podsProblem.IsZero() {
 		return
 	}
 	spaces := make(map[string]bool)
@@ -228,7 +229,7 @@ func (d *diagnosis) readUsers(ctx context.Context, wanted map[snapshot.ClaimRef]
 	}
 	err := d.listPods(ctx, oneOrAll(spaces), metav1.ListOptions{}, func(p snapshot.UserPod) { d.addUser(p, wanted) })
 	if err != nil {
-		o.podsProblem = err.Error()
+		o.podsProblem = problem.From(err)
 	}
 }
 
@@ -272,7 +273,7 @@ func (d *diagnosis) readClaims(ctx context.Context, wanted map[snapshot.ClaimRef
 		})
 	}
 	if err != nil {
-		d.objects.claimsProblem = err.Error()
+		d.objects.claimsProblem = problem.From(err)
 	}
 }
 
@@ -293,7 +294,7 @@ func (d *diagnosis) readVolumes(ctx context.Context) (pending bool) {
 		}
 	}
 	switch {
-	case d.s.AllVolumes || d.s.Unread[snapshot.PartVolumes] != "":
+	case d.s.AllVolumes || !d.s.Unread[snapshot.PartVolumes].IsZero():
 	case pending || len(missing) > few:
 		d.listVolumes(ctx)
 	case len(missing) > 0:
@@ -336,12 +337,12 @@ func (d *diagnosis) readRivals(ctx context.Context) {
 			wanted[c.ClaimRef], spaces[c.Namespace] = true, true
 		}
 	}
-	if len(wanted) == 0 || d.objects.podsProblem != "" {
+	if len(wanted) == 0 || !d.objects.podsProblem.IsZero() {
 		return
 	}
 	err := d.listPods(ctx, oneOrAll(spaces), metav1.ListOptions{}, func(p snapshot.UserPod) { d.addUser(p, wanted) })
 	if err != nil {
-		d.objects.podsProblem = err.Error()
+		d.objects.podsProblem = problem.From(err)
 	}
 }
 
@@ -380,7 +381,7 @@ func (o *objects) named(host string) bool {
 // wanted by a hostname is then wanted by name.
 func (d *diagnosis) readNodes(ctx context.Context, all bool) {
 	o := &d.objects
-	if d.s.Unread[snapshot.PartNodes] != "" {
+	if !d.s.Unread[snapshot.PartNodes].IsZero() {
 		return
 	}
 	var unknown []string

@@ -31,23 +31,23 @@ func unread(s *snapshot.Snapshot) string {
 		}
 	}
 	for part, problem := range s.Unread {
-		add(part, problem)
+		add(part, problem.Message)
 	}
-	add("claims", s.Claims.Problem)
-	add("pods", s.Pods.Problem)
-	add("events", s.Events.Problem)
-	add("provisioner", s.Provisioner.Problem)
+	add("claims", s.Claims.Problem.Message)
+	add("pods", s.Pods.Problem.Message)
+	add("events", s.Events.Problem.Message)
+	add("provisioner", s.Provisioner.Problem.Message)
 	if p := s.Provisioner.Value; p != nil {
-		add("podSecurity", p.PodSecurityProblem)
-		add("own pods", p.PodsProblem)
-		add("cleaning Jobs", p.Jobs.Problem)
+		add("podSecurity", p.PodSecurityProblem.Message)
+		add("own pods", p.PodsProblem.Message)
+		add("cleaning Jobs", p.Jobs.Problem.Message)
 		for node, problem := range p.LogProblem {
-			add("log of "+node, problem)
+			add("log of "+node, problem.Message)
 		}
 	}
 	for _, n := range s.Nodes {
-		add("stats of "+n.Name, n.Stats.Problem)
-		add("pod of "+n.Name, n.Pod.Problem)
+		add("stats of "+n.Name, n.Stats.Problem.Message)
+		add("pod of "+n.Name, n.Pod.Problem.Message)
 	}
 	slices.Sort(all)
 	return fmt.Sprint(all)
@@ -106,7 +106,7 @@ func TestEventsThatMayBeReadAreThere(t *testing.T) {
 	if got.Events.Value == nil || !slices.ContainsFunc(*got.Events.Value, func(e snapshot.Event) bool { return e.Reason == "FailedMapVolume" }) {
 		t.Errorf("%+v", got.Events)
 	}
-	if !strings.Contains(got.Events.Problem, `events about "node/w-1": events is forbidden`) && !strings.Contains(got.Events.Problem, `events about "node/w-1": `) {
+	if !strings.Contains(got.Events.Problem.Message, `events about "node/w-1": events is forbidden`) && !strings.Contains(got.Events.Problem.Message, `events about "node/w-1": `) {
 		t.Errorf("problem: %q", got.Events.Problem)
 	}
 }
@@ -168,11 +168,11 @@ func TestWhichProvisioner(t *testing.T) {
 			install := got.Install.Name
 			for _, as := range got.Installations()[1:] {
 				install += " " + as.Install.Name
-				if as.Provisioner.Value == nil || (as.Unread[snapshot.PartInstall] != "") != (name == "two, of which one makes no sense") || len(got.Others[0].Nodes) != len(got.Nodes) {
+				if as.Provisioner.Value == nil || (as.Unread[snapshot.PartInstall].Message != "") != (name == "two, of which one makes no sense") || len(got.Others[0].Nodes) != len(got.Nodes) {
 					t.Errorf("%+v, %v", as.Provisioner, as.Unread)
 				}
 			}
-			if install != c.install || !strings.HasPrefix(got.Unread[snapshot.PartInstall], c.unread) || (c.unread == "") != (got.Unread[snapshot.PartInstall] == "") {
+			if install != c.install || !strings.HasPrefix(got.Unread[snapshot.PartInstall].Message, c.unread) || (c.unread == "") != (got.Unread[snapshot.PartInstall].Message == "") {
 				t.Errorf("install %q, unread %q", install, got.Unread[snapshot.PartInstall])
 			}
 			if (got.Provisioner.Value != nil) != (c.install != "") {

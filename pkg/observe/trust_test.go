@@ -61,7 +61,7 @@ func TestOnlyTheDaemonSetsOwnPods(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Nodes[0].Pod.Value != nil || !strings.Contains(s.Nodes[0].Pod.Why(), "has no pod there") {
+		if s.Nodes[0].Pod.Value != nil || !strings.Contains(s.Nodes[0].Pod.Why().Message, "has no pod there") {
 			t.Errorf("%s: %+v", name, s.Nodes[0].Pod)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/doctor"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -127,7 +128,7 @@ func TestWhyNoProvisionerIsUnderstood(t *testing.T) {
 			t.Errorf("%s: there is no error", name)
 			continue
 		}
-		s := &snapshot.Snapshot{Unread: map[string]string{snapshot.PartInstall: c.err.Error()}}
+		s := &snapshot.Snapshot{Unread: map[string]problem.Problem{snapshot.PartInstall: problem.FromText(c.err.Error())}}
 		r := doctor.Run(s, doctor.Options{Only: []doctor.Code{"TD0201"}})
 		if len(r.Findings) != 1 || r.Findings[0].Summary != c.says {
 			t.Errorf("%s: of %q: %+v, want %q", name, c.err, r.Findings, c.says)

@@ -16,11 +16,14 @@ import (
 
 // Right is what a request to the API server needs.
 type Right struct {
-	Verb, Group, Resource, Subresource string
+	Verb        string `json:"verb"`
+	Group       string `json:"group,omitempty"`
+	Resource    string `json:"resource"`
+	Subresource string `json:"subresource,omitempty"`
 	// Namespace is where; empty: everywhere, and for what has no namespace.
-	Namespace string
+	Namespace string `json:"namespace,omitempty"`
 	// Name is the only object, if it is known before.
-	Name string
+	Name string `json:"name,omitempty"`
 }
 
 // Qualified is the resource as kubectl's --resource takes it: pods/exec, storageclasses.storage.k8s.io.

@@ -14,7 +14,7 @@ import (
 
 // FormatVersion is the version of the format that Save writes. It changes with every
 // change after which an older program would read a snapshot wrongly.
-const FormatVersion = 1
+const FormatVersion = 2
 
 // Save writes a snapshot as JSON.
 func Save(w io.Writer, s *Snapshot) error {

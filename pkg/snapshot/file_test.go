@@ -16,6 +16,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
@@ -108,7 +109,7 @@ func TestAnEmptySnapshotIsOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := Load(&file)
-	if err != nil || got.Claims.Value != nil || got.Claims.Why() != "it was not looked at" {
+	if err != nil || got.Claims.Value != nil || got.Claims.Why().Message != "it was not looked at" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -119,7 +120,7 @@ func TestWhatIsNoSnapshotIsRefused(t *testing.T) {
 		"YAML":             {"version: 1", "this is no snapshot: ", "--save-snapshot"},
 		"a list":           {"[]", "this is no snapshot: ", "--save-snapshot"},
 		"another object":   {`{"kind":"Pod"}`, "it has no version", "--save-snapshot"},
-		"newer":            {`{"version":2,"news":1}`, "the snapshot has version 2 of the format, and this program knows versions up to 1", "a newer program; this one is: kubectl talosdisk version --client"},
+		"newer":            {`{"version":3,"news":1}`, "the snapshot has version 3 of the format, and this program knows versions up to 2", "a newer program; this one is: kubectl talosdisk version --client"},
 		"an unknown field": {`{"version":1,"nodes":[{"name":"w-1","secret":"x"}]}`, `unknown field "secret"`, "--save-snapshot"},
 		"another type":     {`{"version":1,"nodes":"w-1"}`, "the snapshot is not understood", "--save-snapshot"},
 		"two":              {`{"version":1}{"version":1}`, "this is no snapshot: ", "--save-snapshot"},
@@ -132,6 +133,58 @@ func TestWhatIsNoSnapshotIsRefused(t *testing.T) {
 				t.Errorf("%v, hint %q", err, failure.Hint(err))
 			}
 		})
+	}
+}
+
+// Before version 2 a problem was a text, with its kind beside it in some sections.
+func TestProblemsOfVersion1(t *testing.T) {
+	const file = `{
+  "version": 1,
+  "unread": {"install": "several provisioners: \"a/x\", \"b/y\""},
+  "noTalos": "no talosconfig was found",
+  "claims": {"problem": "claims is forbidden: User \"jane\" cannot list resource \"persistentvolumeclaims\" in API group \"\" at the cluster scope"},
+  "events": {"value": [], "problem": "EOF"},
+  "nodes": [{
+    "name": "w-1",
+    "pod": {"problem": "the DaemonSet does not tolerate the node's taint a=b:NoSchedule"},
+    "view": {"problem": "the kubelet on w-1 does not know its pods yet, as after a start: ask again in a minute", "kind": "kubelet starting"},
+    "talos": {"problem": "whatever it says", "kind": "role too weak"}
+  }]
+}`
+	s, err := Load(strings.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := s.Nodes[0]
+	for name, c := range map[string]struct {
+		got    problem.Problem
+		kind   problem.Kind
+		object string
+	}{
+		"unread":  {got: s.Unread[PartInstall], kind: problem.SeveralProvisioners},
+		"noTalos": {got: s.NoTalos, kind: problem.TalosNotConfigured},
+		"claims":  {got: s.Claims.Problem, kind: problem.Forbidden},
+		"events":  {got: s.Events.Problem},
+		"pod":     {got: n.Pod.Problem, kind: problem.NotTolerated, object: "a=b:NoSchedule"},
+		"view":    {got: n.View.Problem, kind: problem.KubeletStarting, object: "w-1"},
+		"talos":   {got: n.Talos.Problem, kind: problem.TalosDenied},
+	} {
+		if c.got.Message == "" || c.got.Kind != c.kind || c.got.Object != c.object {
+			t.Errorf("%s: %+v", name, c.got)
+		}
+	}
+	if f := s.Claims.Problem.Forbidden; f == nil || f.User != "jane" || f.Missing[0].Resource != "persistentvolumeclaims" {
+		t.Errorf("%+v", f)
+	}
+	var again bytes.Buffer
+	if err := Save(&again, s); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := Load(&again); err != nil || !reflect.DeepEqual(out.Nodes, s.Nodes) || !reflect.DeepEqual(out.Claims, s.Claims) {
+		t.Errorf("saved and loaded again it is %+v, %v", out, err)
+	}
+	if _, err := Load(strings.NewReader(`{"version":1,"claims":{"problem":"x","news":1}}`)); err == nil {
+		t.Error("an unknown field of a section is taken")
 	}
 }
 

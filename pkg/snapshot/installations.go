@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
@@ -15,7 +16,7 @@ import (
 type Installation struct {
 	Install provisioner.Install `json:"install"`
 	// Problem is why its classes are not known.
-	Problem string `json:"problem,omitempty"`
+	Problem problem.Problem `json:"problem,omitzero"`
 	// Provisioner is read to diagnose only.
 	Provisioner Section[ProvisionerState] `json:"provisioner,omitzero"`
 	// Nodes are what this installation has on the nodes of the snapshot, by name.
@@ -50,9 +51,9 @@ func (s *Snapshot) as(i int) *Snapshot {
 	as.Install, as.Provisioner = one.Install, one.Provisioner
 	as.Unread = maps.Clone(s.Unread)
 	delete(as.Unread, PartInstall)
-	if one.Problem != "" {
+	if !one.Problem.IsZero() {
 		if as.Unread == nil {
-			as.Unread = make(map[string]string)
+			as.Unread = make(map[string]problem.Problem)
 		}
 		as.Unread[PartInstall] = one.Problem
 	}

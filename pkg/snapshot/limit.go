@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
 // What one node may say of itself: many times over what a node has, and little enough that every decision on it ends at once. What is beyond
@@ -138,7 +139,7 @@ func (s *Snapshot) check() error {
 		if n.Selections.Value != nil {
 			for _, selection := range *n.Selections.Value {
 				if err := selection.check(); err != nil {
-					n.Selections = Unread[[]Selection](err.Error())
+					n.Selections = Unread[[]Selection](problem.From(err))
 					break
 				}
 			}
@@ -164,7 +165,7 @@ func (s *Snapshot) check() error {
 func believed(view Section[PodView]) Section[PodView] {
 	if view.Value != nil {
 		if err := view.Value.Check(); err != nil {
-			return Unread[PodView](err.Error())
+			return Unread[PodView](problem.From(err))
 		}
 	}
 	return view

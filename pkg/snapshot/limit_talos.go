@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
 // maxPath is Linux's PATH_MAX.
@@ -81,7 +83,7 @@ func refuse[T any](s *Section[T], check func(T) error) {
 		return
 	}
 	if err := check(*s.Value); err != nil {
-		*s = Unread[T]("what Talos answers cannot be: " + err.Error())
+		*s = Unread[T](problem.Text("what Talos answers cannot be: " + err.Error()))
 	}
 }
 

@@ -54,7 +54,7 @@ func TestLoadHoldsNodesToTheLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, known := range []bool{false, false, true} {
-		if n := got.Nodes[i]; (n.View.Value != nil) != known || !known && n.View.Problem == "" {
+		if n := got.Nodes[i]; (n.View.Value != nil) != known || !known && n.View.Problem.Message == "" {
 			t.Errorf("%s: %v, %q", n.Name, n.View.Value != nil, n.View.Problem)
 		}
 	}
@@ -83,7 +83,7 @@ func TestLoadHoldsSelectionsToTheGrammar(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := got.Nodes[0]; (n.Selections.Value != nil) != c.known || !c.known && n.Selections.Problem == "" {
+		if n := got.Nodes[0]; (n.Selections.Value != nil) != c.known || !c.known && n.Selections.Problem.Message == "" {
 			t.Errorf("%s: %+v", what, n.Selections)
 		}
 	}
@@ -142,7 +142,7 @@ func TestTalosIsHeldToTheGrammar(t *testing.T) {
 			Diagnostics: snapshot.Read([]snapshot.TalosDiagnostic{{ID: "address-overlap"}}),
 		}
 		lost := func() (parts int) {
-			for _, why := range []string{told.Disks.Problem, told.System.Problem, told.Devices.Problem, told.Volumes.Problem, told.Mounts.Problem, told.Links.Problem, told.Diagnostics.Problem} {
+			for _, why := range []string{told.Disks.Problem.Message, told.System.Problem.Message, told.Devices.Problem.Message, told.Volumes.Problem.Message, told.Mounts.Problem.Message, told.Links.Problem.Message, told.Diagnostics.Problem.Message} {
 				if strings.HasPrefix(why, "what Talos answers cannot be: ") {
 					parts++
 				}

@@ -8,6 +8,8 @@
 package snapshot
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
@@ -38,36 +41,44 @@ func (s *Snapshot) NodeByHostname(hostname string) string {
 // the last two for unknown. A Problem beside a Value, which events only have, tells
 // that there may be more.
 type Section[T any] struct {
-	Value   *T     `json:"value,omitempty"`
-	Problem string `json:"problem,omitempty"`
-	// Kind is what sort of problem it is, in the words of talos.Kind; empty where
-	// whoever read the section tells none apart.
-	Kind string `json:"kind,omitempty"`
+	Value   *T              `json:"value,omitempty"`
+	Problem problem.Problem `json:"problem,omitzero"`
 }
 
-// KindStarting is the sort of problem of a node whose kubelet does not know its pods yet.
-const KindStarting = "kubelet starting"
-
-// Starting is what is not known because a node's kubelet has just started, in the same words whatever was asked of it.
-func Starting[T any](node string) Section[T] {
-	return Section[T]{Kind: KindStarting, Problem: fmt.Sprintf("the kubelet on %s does not know its pods yet, as after a start: ask again in a minute", node)}
+// UnmarshalJSON reads a section. In a file of version 1 the kind of its problem stands beside it.
+func (s *Section[T]) UnmarshalJSON(b []byte) error {
+	var in struct {
+		Value   *T              `json:"value"`
+		Problem problem.Problem `json:"problem"`
+		Kind    problem.Kind    `json:"kind"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&in); err != nil {
+		return err
+	}
+	if in.Kind != "" {
+		in.Problem.Kind = in.Kind
+	}
+	*s = Section[T]{Value: in.Value, Problem: in.Problem}
+	return nil
 }
 
 // Read is a section with a value.
 func Read[T any](v T) Section[T] { return Section[T]{Value: &v} }
 
 // Unread is a section that could not be read.
-func Unread[T any](problem string) Section[T] { return Section[T]{Problem: problem} }
+func Unread[T any](p problem.Problem) Section[T] { return Section[T]{Problem: p} }
 
 // Why is the reason that the section has no value.
-func (s Section[T]) Why() string {
+func (s Section[T]) Why() problem.Problem {
 	switch {
 	case s.Value != nil:
-		return ""
-	case s.Problem != "":
+		return problem.Problem{}
+	case !s.Problem.IsZero():
 		return s.Problem
 	}
-	return "it was not looked at"
+	return problem.Text("it was not looked at")
 }
 
 // Snapshot is what was observed, at one time, of the cluster and of the chosen
@@ -84,7 +95,7 @@ type Snapshot struct {
 	Users Section[map[ClaimRef][]string] `json:"users,omitzero"`
 	// NoTalos is why no node's Talos API was asked, where it would have been; empty
 	// if it was.
-	NoTalos string `json:"noTalos,omitempty"`
+	NoTalos problem.Problem `json:"noTalos,omitzero"`
 	// Nodes are the chosen ones, sorted by name.
 	Nodes []Node `json:"nodes"`
 	// Beside are nodes that were not chosen, and were looked at for the disks that they share
@@ -99,7 +110,7 @@ type Snapshot struct {
 	Kubernetes string `json:"kubernetes,omitempty"`
 	// Unread tells which of the parts above could not be read, all or some of it, and
 	// why, by the names that the Part constants are.
-	Unread map[string]string `json:"unread,omitempty"`
+	Unread map[string]problem.Problem `json:"unread,omitempty"`
 	// AllVolumes tells that Volumes are all that the cluster has, and not only those
 	// that belong to the targets.
 	AllVolumes bool `json:"allVolumes,omitempty"`
@@ -169,6 +180,10 @@ type Node struct {
 	// read to diagnose only.
 	Selections Section[[]Selection] `json:"selections,omitzero"`
 }
+
+// RunsTalos reports whether the kubelet says that the node runs Talos: its osImage is "Talos (v1.14.0)" (Talos v1.14,
+// pkg/machinery/constants, OSReleaseTemplate).
+func (n Node) RunsTalos() bool { return strings.HasPrefix(n.OSImage, "Talos (") }
 
 // Machine is a node as Kubernetes reports it, as far as it proves that a Talos API is the
 // same machine's.

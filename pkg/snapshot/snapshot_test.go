@@ -8,18 +8,19 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
 func TestSection(t *testing.T) {
-	read, failed, not := Read(7), Unread[int]("the pod is gone"), Section[int]{}
-	if *read.Value != 7 || read.Why() != "" {
+	read, failed, not := Read(7), Unread[int](problem.FromText("the pod is gone")), Section[int]{}
+	if *read.Value != 7 || read.Why().Message != "" {
 		t.Errorf("read: %+v, %q", read, read.Why())
 	}
-	if failed.Value != nil || failed.Why() != "the pod is gone" {
+	if failed.Value != nil || failed.Why().Message != "the pod is gone" {
 		t.Errorf("failed: %+v, %q", failed, failed.Why())
 	}
-	if not.Value != nil || not.Why() == "" {
+	if not.Value != nil || not.Why().Message == "" {
 		t.Errorf("not asked for: %+v, %q", not, not.Why())
 	}
 }

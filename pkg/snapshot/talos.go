@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
 // Talos is a node's block devices as its Talos API tells them. Every part is named
@@ -143,9 +144,9 @@ type TalosMount struct {
 // release that has no more to tell.
 func (t Talos) Unread() []string {
 	var parts []string
-	add := func(part, why string, legacy bool) {
-		if why != "" && !legacy {
-			parts = append(parts, part+": "+why)
+	add := func(part string, why problem.Problem, legacy bool) {
+		if !why.IsZero() && !legacy {
+			parts = append(parts, part+": "+why.Message)
 		}
 	}
 	add("disks", t.Disks.Why(), false)

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
@@ -135,16 +136,16 @@ type ProvisionerState struct {
 	// PodSecurity is the level that its namespace enforces; empty: no label says.
 	PodSecurity string `json:"podSecurity,omitempty"`
 	// PodSecurityProblem is why that could not be read.
-	PodSecurityProblem string `json:"podSecurityProblem,omitempty"`
+	PodSecurityProblem problem.Problem `json:"podSecurityProblem,omitzero"`
 	// Pods are its pods on the nodes that were looked at, whatever their state.
 	// PodsProblem is why they could not be read.
 	Pods        []ProvisionerPod `json:"pods,omitempty"`
-	PodsProblem string           `json:"podsProblem,omitempty"`
+	PodsProblem problem.Problem  `json:"podsProblem,omitzero"`
 	// Log are the last lines of each pod's log that tell of a warning or an error, by
 	// node; a log that was read and has none is there without any.
 	Log map[string][]string `json:"log,omitempty"`
 	// LogProblem is why logs could not be read, by node.
-	LogProblem map[string]string `json:"logProblem,omitempty"`
+	LogProblem map[string]problem.Problem `json:"logProblem,omitempty"`
 	// Jobs are those that clean volumes (useJobForCleaning), in the provisioner's namespace.
 	// They are read where a released volume may have one.
 	Jobs Section[[]CleaningJob] `json:"jobs,omitzero"`

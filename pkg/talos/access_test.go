@@ -40,7 +40,7 @@ func TestRoles(t *testing.T) {
 			if view.Dirs["/var/mnt"].Kubelet.Exists != disk.Yes {
 				t.Errorf("got %+v", view)
 			}
-			if view.Kubelet != nil || view.Host != nil || !strings.Contains(view.MountsProblem, "os:admin") || !strings.Contains(view.MountsProblem, string(weak)) {
+			if view.Kubelet != nil || view.Host != nil || !strings.Contains(view.MountsProblem.Message, "os:admin") || !strings.Contains(view.MountsProblem.Message, string(weak)) {
 				t.Errorf("mounts: %q", view.MountsProblem)
 			}
 			_, configs := node.Configs(ctx)

@@ -17,6 +17,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
 // Kind tells errors apart: errors.Is(err, talos.ErrDenied).
@@ -26,19 +27,19 @@ type Kind string
 // context.DeadlineExceeded or context.Canceled to errors.Is, and has no kind.
 const (
 	// ErrNotConfigured: there is no talosconfig, and none was asked for.
-	ErrNotConfigured Kind = "not configured"
+	ErrNotConfigured Kind = Kind(problem.TalosNotConfigured)
 	// ErrConfig: the talosconfig is missing, cannot be read, or lacks something.
-	ErrConfig Kind = "unusable talosconfig"
+	ErrConfig Kind = Kind(problem.TalosConfig)
 	// ErrUnreachable: no endpoint can be reached, or no endpoint can reach the node.
-	ErrUnreachable Kind = "unreachable"
+	ErrUnreachable Kind = Kind(problem.TalosUnreachable)
 	// ErrTLS: one side does not trust the other's certificate.
-	ErrTLS Kind = "not trusted"
+	ErrTLS Kind = Kind(problem.TalosTLS)
 	// ErrExpired: the client certificate has ended.
-	ErrExpired Kind = "certificate expired"
+	ErrExpired Kind = Kind(problem.TalosExpired)
 	// ErrDenied: the client certificate's roles are too weak.
-	ErrDenied Kind = "role too weak"
+	ErrDenied Kind = Kind(problem.TalosDenied)
 	// ErrForwarding: the endpoint is a worker, which forwards nothing to other nodes.
-	ErrForwarding Kind = "no request forwarding"
+	ErrForwarding Kind = Kind(problem.TalosForwarding)
 	// ErrUnsupported: the node's release of Talos does not have it.
 	ErrUnsupported Kind = "unsupported"
 	// ErrNotFound: there is no such resource, file or directory.
@@ -48,9 +49,9 @@ const (
 	// ErrRefused: the node does not accept the configuration.
 	ErrRefused Kind = "refused"
 	// ErrOtherNode: the address belongs to another node.
-	ErrOtherNode Kind = "another node"
+	ErrOtherNode Kind = Kind(problem.TalosOtherNode)
 	// ErrUnproven: it is not known whether the address belongs to that node.
-	ErrUnproven Kind = "not proved"
+	ErrUnproven Kind = Kind(problem.TalosUnproven)
 	// ErrRestarted: the kubelet restarted while it was looked at.
 	ErrRestarted Kind = "restarted"
 	// ErrAnswer: the node answered with another error, or with what makes no sense.
@@ -70,6 +71,9 @@ type Error struct {
 
 // Error is one sentence.
 func (e *Error) Error() string { return e.err.Error() }
+
+// ProblemKind is the kind of problem that a snapshot has of the error.
+func (e *Error) ProblemKind() problem.Kind { return problem.Kind(e.Kind) }
 
 // Unwrap leads to the sentence's hint and cause.
 func (e *Error) Unwrap() error { return e.err }

@@ -16,6 +16,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/api/storage"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
@@ -62,7 +63,7 @@ func (c *Client) Inventory(ctx context.Context, machine snapshot.Machine) (snaps
 // section is a value, or why there is none.
 func section[T any](v T, err error) snapshot.Section[T] {
 	if err != nil {
-		return snapshot.Unread[T](err.Error())
+		return snapshot.Unread[T](problem.From(err))
 	}
 	return snapshot.Read(v)
 }
@@ -83,7 +84,7 @@ func (n *Node) systemDisk(ctx context.Context) (snapshot.Section[string], error)
 	var s block.SystemDiskSpec
 	_, err := n.get(ctx, blockKind(talosrelease.SystemDisks), "system-disk", &s)
 	if errors.Is(err, ErrNotFound) || err == nil && s.GetDiskId() == "" {
-		return snapshot.Unread[string](noSystemDisk), err
+		return snapshot.Unread[string](problem.Text(noSystemDisk)), err
 	}
 	return section(s.GetDiskId(), err), err
 }
@@ -158,7 +159,7 @@ func (n *Node) legacyDisks(ctx context.Context) (snapshot.Section[[]snapshot.Tal
 		err = n.call("the disks", reader).explain(ctx, err)
 		return section[[]snapshot.TalosDisk](nil, err), section("", err)
 	}
-	disks, system := []snapshot.TalosDisk{}, snapshot.Unread[string](noSystemDisk)
+	disks, system := []snapshot.TalosDisk{}, snapshot.Unread[string](problem.Text(noSystemDisk))
 	for _, m := range answer.GetMessages() {
 		for _, d := range m.GetDisks() {
 			name := path.Base(d.GetDeviceName())

@@ -172,7 +172,7 @@ func TestInventoryInPart(t *testing.T) {
 		t.Fatal(err)
 	}
 	told, err = c.Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
-	if err != nil || told.System.Value != nil || told.System.Problem != noSystemDisk || told.Disks.Value == nil {
+	if err != nil || told.System.Value != nil || told.System.Problem.Message != noSystemDisk || told.Disks.Value == nil {
 		t.Errorf("without a system disk: %+v, %v", told, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -48,7 +49,7 @@ func (n *Node) services(ctx context.Context) ([]*machineapi.ServiceInfo, error) 
 func (n *Node) kubeletInService(ctx context.Context) snapshot.Section[snapshot.TalosService] {
 	services, err := n.services(ctx)
 	if err != nil {
-		return snapshot.Unread[snapshot.TalosService](err.Error())
+		return snapshot.Unread[snapshot.TalosService](problem.From(err))
 	}
 	return snapshot.Read(kubeletTold(services))
 }

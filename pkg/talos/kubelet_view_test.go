@@ -57,7 +57,7 @@ func TestView(t *testing.T) {
 	at := func(point string) func(mounts.Mount) bool {
 		return func(m mounts.Mount) bool { return m.Point == point }
 	}
-	if view.MountsProblem != "" || !slices.ContainsFunc(view.Kubelet, at("/var/mnt")) || !slices.ContainsFunc(view.Host, at("/system")) || slices.ContainsFunc(view.Kubelet, at("/system")) {
+	if view.MountsProblem.Message != "" || !slices.ContainsFunc(view.Kubelet, at("/var/mnt")) || !slices.ContainsFunc(view.Host, at("/system")) || slices.ContainsFunc(view.Kubelet, at("/system")) {
 		t.Errorf("mounts: %q, kubelet %v, host %v", view.MountsProblem, view.Kubelet, view.Host)
 	}
 }

@@ -59,7 +59,7 @@ func TestNoKubelet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sight := view.Dirs["/var/mnt"]; view.PID != 0 || sight.Host.Exists != disk.Yes || sight.Kubelet.Exists != disk.Unknown || sight.Kubelet.Problem == "" || view.MountsProblem == "" {
+	if sight := view.Dirs["/var/mnt"]; view.PID != 0 || sight.Host.Exists != disk.Yes || sight.Kubelet.Exists != disk.Unknown || sight.Kubelet.Problem == "" || view.MountsProblem.Message == "" {
 		t.Errorf("got %+v", view)
 	}
 }

@@ -5,6 +5,7 @@ package talos
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -40,7 +41,7 @@ func (n *Node) Select(ctx context.Context, selectors []machineconfig.VolumeSelec
 		return nil, err
 	}
 	system, err := n.systemDisk(ctx)
-	if err != nil && system.Value == nil && system.Problem != noSystemDisk {
+	if err != nil && !errors.Is(err, ErrNotFound) { // Talos may name none.
 		return nil, err
 	}
 	from.system = system.Value

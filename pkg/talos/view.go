@@ -11,6 +11,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
 // View is what the node's kubelet sees of the directories, and what the node
@@ -75,7 +76,7 @@ func (n *Node) listing(ctx context.Context, dir string) (mounts.Listing, error) 
 // mounts reads the mounts of the kubelet's and of the node's namespace.
 func (n *Node) mounts(ctx context.Context, view *mounts.View) error {
 	if view.PID == 0 {
-		view.MountsProblem = "no kubelet runs"
+		view.MountsProblem = problem.Text("no kubelet runs")
 		return nil
 	}
 	for _, namespace := range []struct {
@@ -91,7 +92,7 @@ func (n *Node) mounts(ctx context.Context, view *mounts.View) error {
 		case decisive(err):
 			return err
 		default:
-			view.Kubelet, view.Host, view.MountsProblem = nil, nil, err.Error()
+			view.Kubelet, view.Host, view.MountsProblem = nil, nil, problem.From(err)
 			return nil
 		}
 	}
