@@ -31,7 +31,7 @@ func layers() []layer {
 		{"engine", []string{"pkg/cluster"}},
 		{"observe", []string{"pkg/observe"}},
 		{"reach", []string{"pkg/kube", "pkg/talos", "pkg/exec"}},
-		{"decide", []string{"pkg/doctor", "pkg/link"}},
+		{"decide", []string{"pkg/doctor", "pkg/link", "pkg/rollout"}},
 		{"understand", []string{"pkg/nodescript", "pkg/kubeletprobe"}},
 		{"values", []string{"pkg/snapshot", "pkg/mounts", "pkg/provisioner", "pkg/disk", "pkg/change", "pkg/problem", "pkg/rights", "pkg/talosrelease", "pkg/machineconfig"}},
 		{"leaves", []string{"internal/failure", "internal/shell", "internal/version"}},

@@ -8,11 +8,15 @@ import (
 	"errors"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/rollout"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
@@ -22,12 +26,12 @@ import (
 type NodeMounts struct {
 	Talos talosrelease.Release
 	mounts.Plan
-	Result mounts.Result
+	Result change.Result
 	Detail string
 	// Err says more about a node that was not looked at.
 	Err error
 	// Before and After are configurations; After is nil where nothing is to be changed.
-	Before mounts.Configs
+	Before machineconfig.Current
 	After  []byte
 
 	node *talos.Node
@@ -130,7 +134,7 @@ func (c *Cluster) CheckMounts(ctx context.Context, nodes []NodeMounts) {
 		}
 	}
 	exec.Each(ctx, changed, c.options.Concurrency, c.options.NodeTimeout, func(ctx context.Context, n *NodeMounts) error {
-		switch err := n.node.DryRun(ctx, n.After, mounts.Try); {
+		switch err := n.node.DryRun(ctx, n.After, machineconfig.Try); {
 		case errors.Is(err, talos.ErrRefused):
 			n.refuse(err)
 		case err != nil:
@@ -146,33 +150,65 @@ type rollOutNode struct {
 	client kube.Client
 }
 
-// Readiness is that of mounts.Node.
-func (n rollOutNode) Readiness(ctx context.Context) (mounts.Readiness, error) {
-	return kube.Readiness(ctx, n.client, n.Name())
+// Look sees how the kubelet is.
+func (n rollOutNode) Look(ctx context.Context) (rollout.State, error) {
+	h := mounts.KubeletHealth{Node: n.Name(), Address: n.Address()}
+	var err error
+	if h.Kubelet, err = n.Kubelet(ctx); err != nil {
+		return h, err
+	}
+	h.Readiness, err = kube.Readiness(ctx, n.client, n.Name())
+	return h, err
+}
+
+// sees is what a kubelet that is back must see: Works of a step.
+func (n rollOutNode) sees(dirs []string) func(context.Context, rollout.State) (string, error) {
+	if len(dirs) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, now rollout.State) (string, error) {
+		view, err := n.View(ctx, dirs)
+		if err != nil {
+			return "", err
+		}
+		health, _ := now.(mounts.KubeletHealth)
+		return health.Unseen(view, dirs), nil
+	}
+}
+
+// mountsWords are what a roll-out calls a change of the kubelet's mounts.
+func mountsWords() rollout.Words {
+	return rollout.Words{
+		Back: "the kubelet", Effect: "what the kubelet sees", Undo: "take the entry out",
+		Show: func(node string) string {
+			return shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", node)
+		},
+	}
 }
 
 // PerformMounts rolls the new configurations out, and puts into the nodes what came of each. The bounds of a roll-out that the options
 // of the cluster have are taken from them.
-func (c *Cluster) PerformMounts(ctx context.Context, nodes []NodeMounts, rollOut mounts.RollOut) {
-	var steps []mounts.Step
+func (c *Cluster) PerformMounts(ctx context.Context, nodes []NodeMounts, rollOut rollout.RollOut) {
+	var steps []rollout.Step
 	changed := make(map[string]*NodeMounts)
 	for i := range nodes {
 		n := &nodes[i]
 		switch {
 		case n.After != nil:
-			steps = append(steps, n.step())
+			steps = append(steps, n.step(rollOutNode{n.node, c.Client}))
 			changed[n.Node] = n
 		case n.Action == mounts.ActionUnchanged:
-			n.Result = mounts.ResultUnchanged
+			n.Result = change.Unchanged
 		case n.Action == mounts.ActionRefuse:
-			n.Result = mounts.ResultRefused
+			n.Result = change.Refused
 		default:
-			n.Result = mounts.ResultUnknown
+			n.Result = change.Unknown
 		}
 	}
+	rollOut.Words = mountsWords()
 	rollOut.Admit = cmp.Or(c.options.NodeTimeout, rollOut.Settle)
 	rollOut.Progress = func(node, stage string) { c.reporter.Show("%s: %s", node, stage) }
-	outcomes := rollOut.Run(ctx, steps, func(s mounts.Step) mounts.Node {
+	outcomes := rollOut.Run(ctx, steps, func(s rollout.Step) rollout.Node {
 		return rollOutNode{changed[s.Node].node, c.Client}
 	})
 	c.reporter.Clear()
@@ -182,14 +218,14 @@ func (c *Cluster) PerformMounts(ctx context.Context, nodes []NodeMounts, rollOut
 }
 
 // step is the change of the node.
-func (n *NodeMounts) step() mounts.Step {
-	return mounts.Step{Node: n.Node, Address: n.node.Address(), Before: n.Before, After: n.After, Appear: n.Appear()}
+func (n *NodeMounts) step(node rollOutNode) rollout.Step {
+	return rollout.Step{Node: n.Node, Address: node.Address(), Before: n.Before, After: n.After, Works: node.sees(n.Appear())}
 }
 
 // end takes over what came of a node.
-func (n *NodeMounts) end(outcome mounts.Outcome) {
+func (n *NodeMounts) end(outcome rollout.Outcome) {
 	n.Result, n.Detail, n.Hint = outcome.Result, outcome.Detail, outcome.Hint
-	if n.Result != mounts.ResultPatched {
+	if n.Result != change.Patched {
 		return
 	}
 	for i := range n.Directories {

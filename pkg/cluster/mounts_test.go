@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/rollout"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
@@ -67,16 +69,16 @@ func TestCheckMounts(t *testing.T) {
 // What came of a node is in it: the directory is seen only if it was. The roll-out has its address, for the hints.
 func TestTheEndOfARollOut(t *testing.T) {
 	_, api := aNode(t)
-	for result, visible := range map[mounts.Result]disk.Answer{mounts.ResultPatched: disk.Yes, mounts.ResultRolledBack: disk.No, mounts.ResultStaged: disk.No} {
+	for result, visible := range map[change.Result]disk.Answer{change.Patched: disk.Yes, change.RolledBack: disk.No, change.Staged: disk.No} {
 		n := NodeMounts{node: api, Plan: mounts.Plan{Node: "w-1", Directories: []mounts.Directory{
 			{Path: "/dev", Action: mounts.ActionUnchanged, Visible: disk.Unknown},
 			{Path: "/var/lib/disks", Action: mounts.ActionPatch, Visible: disk.No},
 		}}}
-		n.end(mounts.Outcome{Result: result, Detail: "x", Hint: "talosctl -n 127.0.0.1 x"})
+		n.end(rollout.Outcome{Result: result, Detail: "x", Hint: "talosctl -n 127.0.0.1 x"})
 		if n.Result != result || n.Directories[1].Visible != visible || n.Directories[0].Visible != disk.Unknown || n.Hint != "talosctl -n 127.0.0.1 x" {
 			t.Errorf("%s: %+v", result, n)
 		}
-		if s := n.step(); s.Node != "w-1" || s.Address != "127.0.0.1" {
+		if s := n.step(rollOutNode{Node: api}); s.Node != "w-1" || s.Address != "127.0.0.1" || s.Works != nil {
 			t.Errorf("%+v", s)
 		}
 	}

@@ -13,7 +13,9 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/rollout"
 )
 
 // patchFormat is the output format that prints what to put into a configuration
@@ -36,7 +38,7 @@ type mountsFlags struct {
 
 func newMounts(s *shared) *cobra.Command {
 	flags := &mountsFlags{
-		commonFlags: newCommonFlags(), Mode: string(mounts.Try), Propagation: string(mounts.PropagationSlave),
+		commonFlags: newCommonFlags(), Mode: string(machineconfig.Try), Propagation: string(mounts.PropagationSlave),
 		MaxUnavailable: 1, TryTimeout: 4 * time.Minute,
 	}
 	flags.ownFormat = patchFormat
@@ -86,7 +88,9 @@ func newMounts(s *shared) *cobra.Command {
 }
 
 // modes are the values of --mode.
-func modes() []mounts.Mode { return []mounts.Mode{mounts.Try, mounts.NoReboot, mounts.Staged} }
+func modes() []machineconfig.Mode {
+	return []machineconfig.Mode{machineconfig.Try, machineconfig.NoReboot, machineconfig.Staged}
+}
 
 // propagations are the values of --propagation.
 func propagations() []mounts.Propagation {
@@ -112,7 +116,7 @@ func (f *mountsFlags) AddFlags(fs *pflag.FlagSet) {
 type mountsOptions struct {
 	commonOptions // With -o patch there is no printer.
 	request       mounts.Request
-	rollOut       mounts.RollOut
+	rollOut       rollout.RollOut
 	dryRun        dryRun
 	yes           bool
 }
@@ -143,7 +147,7 @@ func (f *mountsFlags) ToOptions(s *shared) (*mountsOptions, error) {
 		o.request.AcceptHazard = true
 	}
 	switch {
-	case !slices.Contains(modes(), mounts.Mode(f.Mode)):
+	case !slices.Contains(modes(), machineconfig.Mode(f.Mode)):
 		return nil, failure.New(fmt.Sprintf("--mode: %q is not %s", f.Mode, strings.Join(words(modes()), ", ")), "")
 	case !slices.Contains(propagations(), o.request.Propagation):
 		return nil, failure.New(fmt.Sprintf("--propagation: %q is not %s", f.Propagation, strings.Join(words(propagations()), ", ")), "")
@@ -154,9 +158,9 @@ func (f *mountsFlags) ToOptions(s *shared) (*mountsOptions, error) {
 	case f.Remove && f.Convert:
 		return nil, failure.New("--remove and --convert-kubelet-config do not go together", "")
 	}
-	o.request.Staged = f.Mode == string(mounts.Staged)
-	o.rollOut = mounts.RollOut{
-		Mode: mounts.Mode(f.Mode), MaxUnavailable: f.MaxUnavailable, Rollback: f.TryTimeout, Settle: f.TryTimeout / 2,
+	o.request.Staged = f.Mode == string(machineconfig.Staged)
+	o.rollOut = rollout.RollOut{
+		Mode: machineconfig.Mode(f.Mode), MaxUnavailable: f.MaxUnavailable, Rollback: f.TryTimeout, Settle: f.TryTimeout / 2,
 		Call: min(f.TryTimeout/8, 15*time.Second),
 	}
 	return o, nil

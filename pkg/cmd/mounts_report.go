@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
@@ -130,7 +131,7 @@ func mountsTable(nodes []cluster.NodeMounts, run dryRun) *metav1.Table {
 				reason = d.Reason
 			}
 			if leaves(n, d) {
-				result, reason = string(mounts.ResultUnchanged), d.Reason
+				result, reason = string(change.Unchanged), d.Reason
 				if n.Result == "" {
 					result += run.suffix()
 				}
@@ -144,7 +145,7 @@ func mountsTable(nodes []cluster.NodeMounts, run dryRun) *metav1.Table {
 // leaves tells that nothing was to be done for a directory, and that what came of its node left it as it was.
 func leaves(n cluster.NodeMounts, d mounts.Directory) bool {
 	switch n.Result {
-	case "", mounts.ResultUnchanged, mounts.ResultRefused, mounts.ResultNotDone, mounts.ResultPatched, mounts.ResultStaged:
+	case "", change.Unchanged, change.Refused, change.NotDone, change.Patched, change.Staged:
 		return d.Action == mounts.ActionUnchanged
 	}
 	return false
@@ -154,16 +155,16 @@ func leaves(n cluster.NodeMounts, d mounts.Directory) bool {
 func would(n cluster.NodeMounts) string {
 	switch n.Action {
 	case mounts.ActionUnchanged:
-		return string(mounts.ResultUnchanged)
+		return string(change.Unchanged)
 	case mounts.ActionPatch:
 		if !n.Restarts {
-			return string(mounts.ResultStaged)
+			return string(change.Staged)
 		}
-		return string(mounts.ResultPatched)
+		return string(change.Patched)
 	case mounts.ActionRefuse:
-		return string(mounts.ResultRefused)
+		return string(change.Refused)
 	}
-	return string(mounts.ResultUnknown)
+	return string(change.Unknown)
 }
 
 // errors says which nodes are not as they should be, those alike together.
@@ -183,8 +184,8 @@ func (o *mountsOptions) errors(nodes []cluster.NodeMounts) error {
 		parts = append(parts, failure.Part{Subject: strings.Join(g.nodes, ", "), Err: failure.New(g.text, g.hint)})
 	}
 	var words []string
-	for _, r := range []mounts.Result{
-		mounts.ResultRefused, mounts.ResultFailed, mounts.ResultRolledBack, mounts.ResultTried, mounts.ResultUnknown, mounts.ResultNotDone,
+	for _, r := range []change.Result{
+		change.Refused, change.Failed, change.RolledBack, change.Tried, change.Unknown, change.NotDone,
 	} {
 		if n := counts[string(r)]; n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", n, r))
@@ -197,13 +198,13 @@ func (o *mountsOptions) errors(nodes []cluster.NodeMounts) error {
 func trouble(n cluster.NodeMounts) (word, text, hint string) {
 	switch {
 	case n.Action == mounts.ActionRefuse:
-		return string(mounts.ResultRefused), n.Message, withWays(n.Hint, n.Ways)
+		return string(change.Refused), n.Message, withWays(n.Hint, n.Ways)
 	case n.Action == mounts.ActionSkip:
 		if n.Err != nil {
-			return string(mounts.ResultUnknown), n.Err.Error(), cmp.Or(failure.Hint(n.Err), n.Hint)
+			return string(change.Unknown), n.Err.Error(), cmp.Or(failure.Hint(n.Err), n.Hint)
 		}
-		return string(mounts.ResultUnknown), n.Message, n.Hint
-	case n.Result == "" || n.Result.Done() || n.Result == mounts.ResultUnchanged:
+		return string(change.Unknown), n.Message, n.Hint
+	case n.Result == "" || n.Result.Done() || n.Result == change.Unchanged:
 		return "", "", ""
 	}
 	return string(n.Result), n.Detail, n.Hint

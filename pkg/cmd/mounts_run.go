@@ -8,7 +8,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
@@ -19,7 +21,7 @@ type nodeMounts struct {
 	Metadata metav1.ObjectMeta    `json:"metadata"`
 	Talos    talosrelease.Release `json:"talos"`
 	mounts.Plan
-	Result mounts.Result `json:"result,omitempty"`
+	Result change.Result `json:"result,omitempty"`
 	Detail string        `json:"detail,omitempty"`
 }
 
@@ -74,7 +76,7 @@ func (o *mountsOptions) confirm(ctx context.Context, nodes []cluster.NodeMounts)
 	}
 	question := fmt.Sprintf("The kubelet%s of %d node%s will restart, %d at a time; pods go on running. Continue?", plural(restarts), restarts, plural(restarts), o.rollOut.MaxUnavailable)
 	switch {
-	case o.rollOut.Mode == mounts.Staged:
+	case o.rollOut.Mode == machineconfig.Staged:
 		question = fmt.Sprintf("The configuration of %d node%s will change with the next reboot. Continue?", restarts, plural(restarts))
 	case restarts == 1:
 		question = "The kubelet of 1 node will restart; pods go on running. Continue?"

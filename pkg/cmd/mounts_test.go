@@ -12,8 +12,10 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/output"
@@ -55,13 +57,13 @@ func TestMountsTableTellsWhatIsNow(t *testing.T) {
 	for name, c := range map[string]struct {
 		run      dryRun
 		restarts bool
-		came     mounts.Result
+		came     change.Result
 		result   string
 		other    string // That of a directory for which nothing was to be done.
 	}{
-		"patched":          {dryRunNone, true, mounts.ResultPatched, "patched", "unchanged visible"},
-		"rolled back":      {dryRunNone, true, mounts.ResultRolledBack, "rolled back", "rolled back no-entry"},
-		"staged":           {dryRunNone, false, mounts.ResultStaged, "staged", "unchanged visible"},
+		"patched":          {dryRunNone, true, change.Patched, "patched", "unchanged visible"},
+		"rolled back":      {dryRunNone, true, change.RolledBack, "rolled back", "rolled back no-entry"},
+		"staged":           {dryRunNone, false, change.Staged, "staged", "unchanged visible"},
 		"would be patched": {dryRunClient, true, "", "patched (dry run)", "unchanged (dry run) visible"},
 		"would be staged":  {dryRunServer, false, "", "staged (server dry run)", "unchanged (server dry run) visible"},
 	} {
@@ -130,7 +132,7 @@ func failed(err error) string {
 func TestMountsPrintsNoConfiguration(t *testing.T) {
 	n, _ := aTalos(t)
 	node := cluster.NodeMounts{
-		Before: mounts.Configs{Active: n.Config()}, After: append(n.Config(), "# ours\n"...), Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch},
+		Before: machineconfig.Current{Active: n.Config()}, After: append(n.Config(), "# ours\n"...), Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch},
 	}
 	var out bytes.Buffer
 	flags := output.NewFlags()

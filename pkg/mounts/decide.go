@@ -11,6 +11,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
@@ -217,7 +218,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 	var refused Plan
 	switch {
 	case n.StagedDiffers:
-		refused = p.end(ActionRefuse, ReasonStaged, pendingDetail, pendingHint)
+		refused = p.end(ActionRefuse, ReasonStaged, machineconfig.PendingDetail, machineconfig.PendingHint)
 	case r.Staged: // Nothing restarts before the node does.
 		n.unshown(p)
 		p.warn(n.Unkept())

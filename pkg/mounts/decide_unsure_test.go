@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
@@ -58,14 +59,14 @@ func TestDecideRefusesAFile(t *testing.T) {
 func TestTried(t *testing.T) {
 	for name, c := range map[string]struct {
 		release string
-		configs Configs
+		configs machineconfig.Current
 		want    bool
 	}{
-		"as it booted":                   {"v1.14.0", Configs{Version: "1"}, false},
-		"tried":                          {"v1.10.0", Configs{Version: "2"}, true},
-		"applied":                        {"v1.14.0", Configs{Version: "2", Persistent: []byte("x")}, false},
-		"applied, on a release of old":   {"v1.9.6", Configs{Version: "2"}, false},
-		"a version that was not told of": {"v1.14.0", Configs{}, false},
+		"as it booted":                   {"v1.14.0", machineconfig.Current{Version: "1"}, false},
+		"tried":                          {"v1.10.0", machineconfig.Current{Version: "2"}, true},
+		"applied":                        {"v1.14.0", machineconfig.Current{Version: "2", Persistent: []byte("x")}, false},
+		"applied, on a release of old":   {"v1.9.6", machineconfig.Current{Version: "2"}, false},
+		"a version that was not told of": {"v1.14.0", machineconfig.Current{}, false},
 	} {
 		if c.configs.Tried(version(t, c.release)) != c.want {
 			t.Errorf("%s: %t", name, !c.want)

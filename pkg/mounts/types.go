@@ -2,11 +2,10 @@
 
 // Package mounts knows what a kubelet sees of its node: Talos runs it in a
 // container, and of the node's directories it sees only those mounted into it. The
-// package reads the kubelet's mounts, plans machine.kubelet.extraMounts as an
-// edit of the machine configuration's bytes, and rolls a plan out.
+// package reads the kubelet's mounts, finds what is wrong with the entries of
+// machine.kubelet.extraMounts, and plans which ones it needs.
 //
-// It decides from values. What it needs done on a node goes through the interface
-// that it declares; no Talos client, no Kubernetes client and no terminal may enter.
+// It decides from values: no Talos client, no Kubernetes client and no terminal may enter.
 package mounts
 
 import (
@@ -66,41 +65,3 @@ type Listing struct {
 	Entries []string    `json:"entries,omitempty"`
 	Problem string      `json:"problem,omitempty"`
 }
-
-// Configs are a node's machine configurations, as bytes: they hold keys and
-// tokens, and are never printed, logged or stored.
-type Configs struct {
-	// Active is the MachineConfig resource "v1alpha1", by which the node runs.
-	Active []byte
-	// Version is Active's resource version; it changes with every change.
-	Version string
-	// Persistent is the one on disk, since Talos v1.10 the resource "persistent",
-	// which is there once something was applied since boot. Nil: there is none, it is Active.
-	Persistent []byte
-}
-
-// Kubelet is the kubelet service of a node.
-type Kubelet struct {
-	// PID of its process as the node counts; 0: there is none.
-	PID int `json:"pid"`
-	// State is Talos's: Running, Waiting, Failed, …
-	State string `json:"state"`
-	// Healthy is Unknown until the first health check ended.
-	Healthy disk.Answer `json:"healthy"`
-	// Message is the service's last event.
-	Message string `json:"message,omitempty"`
-}
-
-// Mode is how a configuration is applied. There is no zero value: Talos takes an
-// unset mode for "reboot".
-type Mode string
-
-// The modes that are ever sent. AUTO may reboot before v1.14, and is not one.
-const (
-	// Try puts a configuration in force that rolls back by itself.
-	Try Mode = "try"
-	// NoReboot puts it in force and keeps it.
-	NoReboot Mode = "no-reboot"
-	// Staged keeps it for the next boot.
-	Staged Mode = "staged"
-)

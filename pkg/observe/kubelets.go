@@ -21,7 +21,7 @@ type TalosNode interface {
 	// Verify fails unless it is proved that the node at the address is the one of Kubernetes.
 	Verify(ctx context.Context) error
 	Version(ctx context.Context) (string, error)
-	Configs(ctx context.Context) (mounts.Configs, error)
+	Configs(ctx context.Context) (machineconfig.Current, error)
 	View(ctx context.Context, dirs []string) (mounts.View, error)
 	// Select tells which of the node's disks selectors match.
 	Select(ctx context.Context, selectors []machineconfig.VolumeSelector) ([]snapshot.Selection, error)
@@ -31,7 +31,7 @@ type TalosNode interface {
 type Kubelet struct {
 	State mounts.NodeState
 	// Configs hold keys and tokens. They are no part of a snapshot.
-	Configs mounts.Configs
+	Configs machineconfig.Current
 	// Err is why the node was not asked, or why its configuration could not be read.
 	Err error
 }

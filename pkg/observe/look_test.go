@@ -40,8 +40,8 @@ type fakeTalos struct {
 func (f fakeTalos) Verify(context.Context) error            { return f.verify }
 func (f fakeTalos) Version(context.Context) (string, error) { return "v1.13.9", nil }
 
-func (f fakeTalos) Configs(context.Context) (mounts.Configs, error) {
-	return mounts.Configs{Active: []byte("version: v1alpha1\nmachine: {kubelet: {}}\n"), Version: "1"}, f.config
+func (f fakeTalos) Configs(context.Context) (machineconfig.Current, error) {
+	return machineconfig.Current{Active: []byte("version: v1alpha1\nmachine: {kubelet: {}}\n"), Version: "1"}, f.config
 }
 
 func (f fakeTalos) View(_ context.Context, dirs []string) (mounts.View, error) {

@@ -13,7 +13,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -71,11 +71,11 @@ func secretive(s *apiServer) {
 // leaky is a node whose configuration is full of it.
 type leaky struct{ fakeTalos }
 
-func (leaky) Configs(context.Context) (mounts.Configs, error) {
+func (leaky) Configs(context.Context) (machineconfig.Current, error) {
 	config := "version: v1alpha1\nmachine:\n  token: " + canary + "\n  ca: {crt: " + canary + ", key: " + canary + "}\n  kubelet:\n    extraArgs: {x: " + canary +
 		"}\n    extraMounts:\n      - {destination: /var/lib/disks, source: /var/lib/disks, type: bind, options: [rbind, rw]}\n  env: {PASSWORD: " + canary + "}\n" +
 		"---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data\nprovisioning: {diskSelector: {match: '!system_disk'}}\nencryption: {keys: [{static: {passphrase: " + canary + "}}]}\n"
-	return mounts.Configs{Active: []byte(config), Version: "1"}, nil
+	return machineconfig.Current{Active: []byte(config), Version: "1"}, nil
 }
 
 func TestNoSecretGetsIntoAFile(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
@@ -21,8 +20,8 @@ type choosing struct {
 	err error
 }
 
-func (c choosing) Configs(context.Context) (mounts.Configs, error) {
-	return mounts.Configs{Active: []byte(c.raw), Version: "1"}, c.config
+func (c choosing) Configs(context.Context) (machineconfig.Current, error) {
+	return machineconfig.Current{Active: []byte(c.raw), Version: "1"}, c.config
 }
 
 func (c choosing) Select(ctx context.Context, selectors []machineconfig.VolumeSelector) ([]snapshot.Selection, error) {

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
@@ -214,7 +214,7 @@ func TestNothingInASnapshotCanHoldASecret(t *testing.T) {
 		}
 		seen[typ] = true
 		switch {
-		case typ == reflect.TypeFor[mounts.Configs]():
+		case typ == reflect.TypeFor[machineconfig.Current]():
 			t.Errorf("%s is a machine configuration", path)
 		case reflect.PointerTo(typ).Implements(reflect.TypeFor[runtime.Object]()), reflect.PointerTo(typ).Implements(reflect.TypeFor[metav1.Object]()):
 			t.Errorf("%s is an object of Kubernetes: %s", path, typ)

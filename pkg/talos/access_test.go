@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 )
 
@@ -47,8 +47,8 @@ func TestRoles(t *testing.T) {
 			_, read := node.Read(ctx, "/proc/1/mountinfo")
 			for what, err := range map[string]error{
 				"machine configuration": configs, "/proc/1/mountinfo": read,
-				"the machine configuration": node.Apply(ctx, changed(n), mounts.NoReboot, 0),
-				"configuration":             node.DryRun(ctx, changed(n), mounts.NoReboot),
+				"the machine configuration": node.Apply(ctx, changed(n), machineconfig.NoReboot, 0),
+				"configuration":             node.DryRun(ctx, changed(n), machineconfig.NoReboot),
 			} {
 				is(t, err, ErrDenied, n.Config(), what, "os:admin", string(weak), `context "me"`)
 			}
@@ -158,7 +158,7 @@ func TestEnd(t *testing.T) {
 		"list":    func(ctx context.Context) error { _, err := node.List(ctx, "/", 1); return err },
 		"kubelet": func(ctx context.Context) error { _, err := node.Kubelet(ctx); return err },
 		"view":    func(ctx context.Context) error { _, err := node.View(ctx, []string{"/var"}); return err },
-		"apply":   func(ctx context.Context) error { return node.Apply(ctx, changed(n), mounts.NoReboot, 0) },
+		"apply":   func(ctx context.Context) error { return node.Apply(ctx, changed(n), machineconfig.NoReboot, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 )
 
@@ -22,16 +22,16 @@ func changed(n *talostest.Node) []byte {
 
 func TestApply(t *testing.T) {
 	for name, c := range map[string]struct {
-		mode                  mounts.Mode
+		mode                  machineconfig.Mode
 		dry                   bool
 		active, disk, pending bool
 	}{
-		"try":               {mode: mounts.Try, active: true, pending: true},
-		"no reboot":         {mode: mounts.NoReboot, active: true, disk: true},
-		"staged":            {mode: mounts.Staged, disk: true},
-		"try, dry":          {mode: mounts.Try, dry: true},
-		"no reboot, dry":    {mode: mounts.NoReboot, dry: true},
-		"staged, dry":       {mode: mounts.Staged, dry: true},
+		"try":               {mode: machineconfig.Try, active: true, pending: true},
+		"no reboot":         {mode: machineconfig.NoReboot, active: true, disk: true},
+		"staged":            {mode: machineconfig.Staged, disk: true},
+		"try, dry":          {mode: machineconfig.Try, dry: true},
+		"no reboot, dry":    {mode: machineconfig.NoReboot, dry: true},
+		"staged, dry":       {mode: machineconfig.Staged, dry: true},
 		"unset":             {mode: ""},
 		"auto":              {mode: "auto"},
 		"reboot":            {mode: "reboot"},
@@ -71,7 +71,7 @@ func TestTryEnds(t *testing.T) {
 	n := start(t, talostest.Options{Clock: clock})
 	node, ctx := asAdmin(t, n), deadline(t)
 	before, after := n.Config(), changed(n)
-	if err := node.Apply(ctx, after, mounts.Try, 4*time.Minute); err != nil {
+	if err := node.Apply(ctx, after, machineconfig.Try, 4*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	clock.Advance(4*time.Minute - time.Second)
@@ -82,10 +82,10 @@ func TestTryEnds(t *testing.T) {
 	if !bytes.Equal(n.Config(), before) {
 		t.Fatal("it was not taken back")
 	}
-	if err := node.Apply(ctx, after, mounts.Try, 0); !errors.Is(err, ErrRefused) || n.RollbackPending() {
+	if err := node.Apply(ctx, after, machineconfig.Try, 0); !errors.Is(err, ErrRefused) || n.RollbackPending() {
 		t.Errorf("tried for no time: %v", err)
 	}
-	if err := node.Apply(ctx, nil, mounts.NoReboot, 0); !errors.Is(err, ErrRefused) {
+	if err := node.Apply(ctx, nil, machineconfig.NoReboot, 0); !errors.Is(err, ErrRefused) {
 		t.Errorf("applied nothing: %v", err)
 	}
 }
@@ -124,8 +124,8 @@ func TestRefused(t *testing.T) {
 				t.Fatal("the change changes nothing")
 			}
 			node, ctx := asAdmin(t, n), deadline(t)
-			is(t, node.Apply(ctx, after, mounts.NoReboot, 0), ErrRefused, before, c.says)
-			is(t, node.DryRun(ctx, after, mounts.NoReboot), ErrRefused, before, c.says)
+			is(t, node.Apply(ctx, after, machineconfig.NoReboot, 0), ErrRefused, before, c.says)
+			is(t, node.DryRun(ctx, after, machineconfig.NoReboot), ErrRefused, before, c.says)
 			if !bytes.Equal(n.Config(), before) || !bytes.Equal(n.DiskConfig(), before) {
 				t.Error("it was applied")
 			}
@@ -142,9 +142,9 @@ func TestBusy(t *testing.T) {
 		<-leave
 	}})
 	first := make(chan error, 1)
-	go func() { first <- node.Apply(ctx, changed(n), mounts.NoReboot, 0) }()
+	go func() { first <- node.Apply(ctx, changed(n), machineconfig.NoReboot, 0) }()
 	<-inside
-	is(t, node.Apply(ctx, changed(n), mounts.NoReboot, 0), ErrBusy, n.Config())
+	is(t, node.Apply(ctx, changed(n), machineconfig.NoReboot, 0), ErrBusy, n.Config())
 	close(leave)
 	if err := <-first; err != nil {
 		t.Error(err)

@@ -16,7 +16,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 )
 
@@ -80,7 +80,7 @@ func (e *Error) Unwrap() error { return e.err }
 
 // Is tells whether target is the error's kind, or what a roll-out has to know of it.
 func (e *Error) Is(target error) bool {
-	return target == e.Kind || target == mounts.ErrNotTaken && e.Kind.notTaken()
+	return target == e.Kind || target == machineconfig.ErrNotTaken && e.Kind.notTaken()
 }
 
 // notTaken tells whether a request that ended so changed nothing, and will not. An

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 )
 
 func TestExplain(t *testing.T) {
@@ -146,7 +146,7 @@ func TestNotTaken(t *testing.T) {
 		"another":             {status.Error(codes.Internal, "oops"), false},
 		"another, of no kind": {errors.New("oops"), false},
 	} {
-		if err := (call{}).explain(t.Context(), c.err); errors.Is(err, mounts.ErrNotTaken) != c.want {
+		if err := (call{}).explain(t.Context(), c.err); errors.Is(err, machineconfig.ErrNotTaken) != c.want {
 			t.Errorf("%s: %v: not taken is %t", text, err, !c.want)
 		}
 	}

@@ -16,8 +16,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/rollout"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
@@ -28,9 +31,27 @@ type rolled struct {
 	below *talostest.Node
 }
 
-func (r rolled) Readiness(context.Context) (mounts.Readiness, error) {
-	return mounts.Readiness{Ready: true, Heartbeat: fmt.Sprint(r.below.Kubelet().PID)}, nil
+func (r rolled) Look(ctx context.Context) (rollout.State, error) {
+	kubelet, err := r.Kubelet(ctx)
+	return mounts.KubeletHealth{Kubelet: kubelet, Readiness: mounts.Readiness{Ready: true, Heartbeat: fmt.Sprint(r.below.Kubelet().PID)}}, err
 }
+
+// sees has the kubelet see directories.
+func (r rolled) sees(dirs ...string) func(context.Context, rollout.State) (string, error) {
+	return func(ctx context.Context, now rollout.State) (string, error) {
+		view, err := r.View(ctx, dirs)
+		if err != nil {
+			return "", err
+		}
+		health, ok := now.(mounts.KubeletHealth)
+		if !ok {
+			return "", fmt.Errorf("looked at %T", now)
+		}
+		return health.Unseen(view, dirs), nil
+	}
+}
+
+var mountsWords = rollout.Words{Back: "the kubelet", Effect: "what the kubelet sees", Undo: "take the entry out", Show: func(node string) string { return "show " + node }}
 
 // A roll-out through the Talos API, by release, with what may go wrong on the way.
 func TestRollOut(t *testing.T) {
@@ -59,56 +80,56 @@ func TestRollOut(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		mode   mounts.Mode
+		mode   machineconfig.Mode
 		hooks  func(n *talostest.Node) talostest.Hooks
-		want   mounts.Result
+		want   change.Result
 		detail string
 		// kept tells whether the entry is on disk, theirs whether the other's line is.
 		kept, theirs bool
 		// Talos before v1.10 does not show a staged configuration.
 		only []talostest.Profile
 	}{
-		"nothing goes wrong": {mode: mounts.Try, want: mounts.ResultPatched, kept: true},
-		"no answer to the trial": {mode: mounts.Try, hooks: func(*talostest.Node) talostest.Hooks {
+		"nothing goes wrong": {mode: machineconfig.Try, want: change.Patched, kept: true},
+		"no answer to the trial": {mode: machineconfig.Try, hooks: func(*talostest.Node) talostest.Hooks {
 			return talostest.Hooks{After: first("ApplyConfiguration", func(context.Context) error { return lost })}
-		}, want: mounts.ResultPatched, kept: true},
-		"a late answer to the trial": {mode: mounts.Try, hooks: func(*talostest.Node) talostest.Hooks {
+		}, want: change.Patched, kept: true},
+		"a late answer to the trial": {mode: machineconfig.Try, hooks: func(*talostest.Node) talostest.Hooks {
 			var once sync.Once
 			return talostest.Hooks{Applying: func(ctx context.Context) { once.Do(func() { <-ctx.Done() }) }} // Until nobody waits for it.
-		}, want: mounts.ResultPatched, kept: true},
-		"no answer when it is kept": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
+		}, want: change.Patched, kept: true},
+		"no answer when it is kept": {mode: machineconfig.Try, hooks: func(n *talostest.Node) talostest.Hooks {
 			return talostest.Hooks{After: func(_ context.Context, method string) error {
 				if method == "ApplyConfiguration" && !n.RollbackPending() {
 					return lost
 				}
 				return nil
 			}}
-		}, want: mounts.ResultPatched, kept: true, only: []talostest.Profile{talostest.V114}},
-		"no answer when it is kept, and none is to be seen": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
+		}, want: change.Patched, kept: true, only: []talostest.Profile{talostest.V114}},
+		"no answer when it is kept, and none is to be seen": {mode: machineconfig.Try, hooks: func(n *talostest.Node) talostest.Hooks {
 			return talostest.Hooks{After: func(_ context.Context, method string) error {
 				if method == "ApplyConfiguration" && !n.RollbackPending() {
 					return lost
 				}
 				return nil
 			}}
-		}, want: mounts.ResultUnknown, detail: "whether it is kept over a reboot is unknown", kept: true, only: []talostest.Profile{talostest.V19}},
-		"another configuration during the trial": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
+		}, want: change.Unknown, detail: "whether it is kept over a reboot is unknown", kept: true, only: []talostest.Profile{talostest.V19}},
+		"another configuration during the trial": {mode: machineconfig.Try, hooks: func(n *talostest.Node) talostest.Hooks {
 			return talostest.Hooks{Before: inTrial(n, func() error { return n.SetConfig(context.WithoutCancel(t.Context()), theirs(n)) })}
-		}, want: mounts.ResultUnknown, detail: "somebody else changed the configuration", kept: true, theirs: true},
-		"another one is staged during the trial": {mode: mounts.Try, hooks: func(n *talostest.Node) talostest.Hooks {
+		}, want: change.Unknown, detail: "somebody else changed the configuration", kept: true, theirs: true},
+		"another one is staged during the trial": {mode: machineconfig.Try, hooks: func(n *talostest.Node) talostest.Hooks {
 			return talostest.Hooks{Before: inTrial(n, func() error { return n.Stage(context.WithoutCancel(t.Context()), theirs(n)) })}
-		}, want: mounts.ResultUnknown, detail: "somebody else staged another configuration", kept: true, theirs: true, only: []talostest.Profile{talostest.V114}},
-		"at once": {mode: mounts.NoReboot, want: mounts.ResultPatched, kept: true},
-		"staged":  {mode: mounts.Staged, want: mounts.ResultStaged, kept: true},
-		"staged, no answer": {mode: mounts.Staged, hooks: func(*talostest.Node) talostest.Hooks {
+		}, want: change.Unknown, detail: "somebody else staged another configuration", kept: true, theirs: true, only: []talostest.Profile{talostest.V114}},
+		"at once": {mode: machineconfig.NoReboot, want: change.Patched, kept: true},
+		"staged":  {mode: machineconfig.Staged, want: change.Staged, kept: true},
+		"staged, no answer": {mode: machineconfig.Staged, hooks: func(*talostest.Node) talostest.Hooks {
 			return talostest.Hooks{After: talostest.Fail(lost, "ApplyConfiguration")}
-		}, want: mounts.ResultStaged, kept: true, only: []talostest.Profile{talostest.V114}},
-		"staged, no answer, and none is to be seen": {mode: mounts.Staged, hooks: func(*talostest.Node) talostest.Hooks {
+		}, want: change.Staged, kept: true, only: []talostest.Profile{talostest.V114}},
+		"staged, no answer, and none is to be seen": {mode: machineconfig.Staged, hooks: func(*talostest.Node) talostest.Hooks {
 			return talostest.Hooks{After: talostest.Fail(lost, "ApplyConfiguration")}
-		}, want: mounts.ResultUnknown, detail: "whether the configuration was staged is unknown", kept: true, only: []talostest.Profile{talostest.V19}},
-		"refused": {mode: mounts.Try, hooks: func(*talostest.Node) talostest.Hooks {
+		}, want: change.Unknown, detail: "whether the configuration was staged is unknown", kept: true, only: []talostest.Profile{talostest.V19}},
+		"refused": {mode: machineconfig.Try, hooks: func(*talostest.Node) talostest.Hooks {
 			return talostest.Hooks{Before: talostest.Fail(status.Error(codes.InvalidArgument, "no"), "ApplyConfiguration")}
-		}, want: mounts.ResultFailed, detail: "the configuration was not taken: Talos refuses"},
+		}, want: change.Failed, detail: "the configuration was not taken: Talos refuses"},
 	} {
 		profiles := c.only
 		if profiles == nil {
@@ -131,11 +152,11 @@ func TestRollOut(t *testing.T) {
 				if c.hooks != nil {
 					n.SetHooks(c.hooks(n))
 				}
-				r := mounts.RollOut{Mode: c.mode, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
+				r := rollout.RollOut{Words: mountsWords, Mode: c.mode, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
 				if profile == talostest.V19 { // Where it cannot be seen, it is looked for to the end.
 					r.Call = 1500 * time.Millisecond
 				}
-				got := r.Run(ctx, []mounts.Step{{Node: "w-1", Before: before, After: after, Appear: []string{"/var/lib/disks"}}}, func(mounts.Step) mounts.Node { return rolled{node, n} })[0]
+				got := r.Run(ctx, []rollout.Step{{Node: "w-1", Before: before, After: after, Works: rolled{node, n}.sees("/var/lib/disks")}}, func(rollout.Step) rollout.Node { return rolled{node, n} })[0]
 				if got.Result != c.want || !strings.Contains(got.Detail, c.detail) || (got.Detail == "") != (c.detail == "") {
 					t.Errorf("%s: %q", got.Result, got.Detail)
 				}
@@ -171,7 +192,7 @@ func TestTried(t *testing.T) {
 		}
 	}
 	want("after the boot", false)
-	if err := node.Apply(ctx, changed(n), mounts.Try, time.Minute); err != nil {
+	if err := node.Apply(ctx, changed(n), machineconfig.Try, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	want("during the trial", true)
@@ -179,7 +200,7 @@ func TestTried(t *testing.T) {
 		t.Fatal("no trial is pending")
 	}
 	want("after the trial", true)
-	if err := node.Apply(ctx, changed(n), mounts.NoReboot, 0); err != nil {
+	if err := node.Apply(ctx, changed(n), machineconfig.NoReboot, 0); err != nil {
 		t.Fatal(err)
 	}
 	want("after a change to stay", false)
@@ -208,7 +229,7 @@ func TestRollOutRebinds(t *testing.T) {
 	if err := n.Settle(ctx); err != nil {
 		t.Fatal(err)
 	}
-	state := func() (mounts.NodeState, mounts.Configs) {
+	state := func() (mounts.NodeState, machineconfig.Current) {
 		t.Helper()
 		configs, err := node.Configs(ctx)
 		if err != nil {
@@ -240,9 +261,9 @@ func TestRollOutRebinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := mounts.RollOut{Mode: mounts.Try, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
-	got := r.Run(ctx, []mounts.Step{{Node: "w-1", Before: configs, After: after, Appear: plan.Appear()}}, func(mounts.Step) mounts.Node { return rolled{node, n} })[0]
-	if got.Result != mounts.ResultPatched || !bytes.Equal(n.DiskConfig(), after) || len(after) != len(config)+1 {
+	r := rollout.RollOut{Words: mountsWords, Mode: machineconfig.Try, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
+	got := r.Run(ctx, []rollout.Step{{Node: "w-1", Before: configs, After: after, Works: rolled{node, n}.sees(plan.Appear()...)}}, func(rollout.Step) rollout.Node { return rolled{node, n} })[0]
+	if got.Result != change.Patched || !bytes.Equal(n.DiskConfig(), after) || len(after) != len(config)+1 {
 		t.Errorf("%+v", got)
 	}
 	now, _ := state()

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package rollout
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 )
 
 // lookAfter reads the configurations after a request. If that ended in an error which
 // leaves open what comes of it, it looks until the configurations are as was meant,
 // or for as long as a request may take.
-func (a attempt) lookAfter(ctx context.Context, err error, there func(Configs) bool) (configs Configs, lookErr error) {
+func (a attempt) lookAfter(ctx context.Context, err error, there func(machineconfig.Current) bool) (configs machineconfig.Current, lookErr error) {
 	// The run may have ended; what is true of the node still has to be told.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Call)
 	defer cancel()
@@ -27,15 +26,14 @@ func (a attempt) lookAfter(ctx context.Context, err error, there func(Configs) b
 		case !errors.Is(err2, context.DeadlineExceeded): // Cut off by the end of looking, it says nothing of the node.
 			lookErr = err2
 		}
-		return err2 == nil && (err == nil || errors.Is(err, ErrNotTaken) || there(now))
+		return err2 == nil && (err == nil || errors.Is(err, machineconfig.ErrNotTaken) || there(now))
 	})
 	return configs, lookErr
 }
 
-// well looks until the kubelet is healthy and the node Ready, for as long as that may
-// take. Where that is of no interest, or in vain, it is what was seen last.
-func (a attempt) well(ctx context.Context) (now state, err error) {
-	if a.Admit <= 0 || a.Mode == Staged {
+// well looks until the node is well, for as long as that may take. Where that is of no interest, or in vain, it is what was seen last.
+func (a attempt) well(ctx context.Context) (now State, err error) {
+	if a.Admit <= 0 || a.Mode == machineconfig.Staged {
 		return a.look(ctx)
 	}
 	wctx, cancel := context.WithTimeout(ctx, a.Admit)
@@ -46,7 +44,8 @@ func (a attempt) well(ctx context.Context) (now state, err error) {
 		switch {
 		case lookErr == nil:
 			now, err, seen = last, nil, true
-			return now.kubelet.well() && now.readiness.Ready
+			what, _, _ := now.Unwell()
+			return what == ""
 		case seen && wctx.Err() != nil: // Cut off by the end of looking, it says nothing of the node.
 			return true
 		}
@@ -56,36 +55,36 @@ func (a attempt) well(ctx context.Context) (now state, err error) {
 	return now, err
 }
 
-// wait polls until the kubelet is back and sees the directories. It returns what was
-// missing last, empty if nothing.
-func (a attempt) wait(ctx context.Context, before state, dirs []string) string {
+// wait polls until the node is back and the change works. It returns what was missing last, empty if nothing.
+func (a attempt) wait(ctx context.Context, before State, works func(context.Context, State) (string, error)) string {
 	wctx, cancel := context.WithTimeout(ctx, a.Settle)
 	defer cancel()
-	missing := "the kubelet was not seen"
+	missing := a.unseen()
 	poll(wctx, func() bool {
 		now, err := a.look(wctx)
 		if err != nil {
-			missing = told(wctx, "the kubelet was not seen", err, missing)
+			missing = told(wctx, a.unseen(), err, missing)
 			return false
 		}
-		missing = gate(before, now, nil)
-		if missing != "" || len(dirs) == 0 {
+		missing = now.Missing(before)
+		if missing != "" || works == nil {
 			return missing == ""
 		}
-		appear, pid, err := a.appear(wctx, dirs)
+		cctx, cancel := context.WithTimeout(wctx, a.Call)
+		defer cancel()
+		lacks, err := works(cctx, now)
 		if err != nil {
-			missing = told(wctx, "what the kubelet sees is unknown", err, missing)
+			missing = told(wctx, a.Words.Effect+" is unknown", err, missing)
 			return false
 		}
-		if pid != now.kubelet.PID { // Of that one it is not known that it is healthy.
-			missing = fmt.Sprintf("the kubelet restarted again: it was process %d, and is process %d", now.kubelet.PID, pid)
-			return false
-		}
-		missing = gate(before, now, appear)
+		missing = lacks
 		return missing == ""
 	})
 	return missing
 }
+
+// unseen is what is said where the node was not seen.
+func (a attempt) unseen() string { return a.Words.Back + " was not seen" }
 
 // told is what is said of a request that failed. One that the end of the wait cut
 // off says nothing of the node: what was known before stays.
@@ -122,31 +121,10 @@ func pause(ctx context.Context) {
 	<-ctx.Done()
 }
 
-func (a attempt) look(ctx context.Context) (state, error) {
+func (a attempt) look(ctx context.Context) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.Call)
 	defer cancel()
-	var s state
-	var err error
-	if s.kubelet, err = a.node.Kubelet(ctx); err != nil {
-		return s, err
-	}
-	s.readiness, err = a.node.Readiness(ctx)
-	return s, err
-}
-
-// appear asks whether the kubelet sees the directories, and which process that is.
-func (a attempt) appear(ctx context.Context, dirs []string) (answers map[string]disk.Answer, pid int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, a.Call)
-	defer cancel()
-	view, err := a.node.View(ctx, dirs)
-	if err != nil {
-		return nil, 0, err
-	}
-	answers = make(map[string]disk.Answer, len(dirs))
-	for _, dir := range dirs {
-		answers[dir], _ = view.Visible(dir)
-	}
-	return answers, view.PID, nil
+	return a.node.Look(ctx)
 }
 
 func (a attempt) verify(ctx context.Context) error {
@@ -155,7 +133,7 @@ func (a attempt) verify(ctx context.Context) error {
 	return a.node.Verify(ctx)
 }
 
-func (a attempt) configs(ctx context.Context) (Configs, error) {
+func (a attempt) configs(ctx context.Context) (machineconfig.Current, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.Call)
 	defer cancel()
 	return a.node.Configs(ctx)
@@ -163,7 +141,7 @@ func (a attempt) configs(ctx context.Context) (Configs, error) {
 
 // applyOnce sends one request. The end of the run does not cut it off: what comes of
 // a request without an answer is not known.
-func (a attempt) applyOnce(ctx context.Context, config []byte, mode Mode) error {
+func (a attempt) applyOnce(ctx context.Context, config []byte, mode machineconfig.Mode) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Call)
 	defer cancel()
 	return a.node.Apply(ctx, config, mode, a.Rollback)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mounts
+package rollout
 
 import (
 	"context"
@@ -11,32 +11,36 @@ import (
 	"time"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell/shelltest"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 )
 
 // What a roll-out says to do next has the node's name and address as whole words, whatever they are.
 func TestRollOutHints(t *testing.T) {
-	refused := errors.Join(ErrNotTaken, errors.New("refused"))
+	refused := errors.Join(machineconfig.ErrNotTaken, errors.New("refused"))
 	for name, c := range map[string]struct {
-		mode   Mode
+		mode   machineconfig.Mode
 		change func(*talos)
 		want   string
 	}{
-		"the kubelet is ill before":   {mode: Try, change: func(n *talos) { n.up = time.Now().Add(time.Hour) }, want: "talosctl -n ADDRESS service kubelet"},
-		"the node is NotReady before": {mode: Try, change: func(n *talos) { n.notReady = "no network" }, want: "kubectl describe node NAME"},
-		"somebody changes it": {mode: Try, change: func(n *talos) {
-			n.onApply = func(mode Mode) (error, error) { n.active = []byte("theirs"); return nil, context.DeadlineExceeded }
+		"the kubelet is ill before":   {mode: machineconfig.Try, change: func(n *talos) { n.up = time.Now().Add(time.Hour) }, want: "talosctl -n ADDRESS service kubelet"},
+		"the node is NotReady before": {mode: machineconfig.Try, change: func(n *talos) { n.notReady = "no network" }, want: "kubectl describe node NAME"},
+		"somebody changes it": {mode: machineconfig.Try, change: func(n *talos) {
+			n.onApply = func(mode machineconfig.Mode) (error, error) {
+				n.active = []byte("theirs")
+				return nil, context.DeadlineExceeded
+			}
 		}, want: "kubectl talosdisk mounts list --nodes NAME"},
-		"it is not kept": {mode: Try, change: func(n *talos) {
-			n.onApply = func(mode Mode) (error, error) {
-				if mode == NoReboot {
+		"it is not kept": {mode: machineconfig.Try, change: func(n *talos) {
+			n.onApply = func(mode machineconfig.Mode) (error, error) {
+				if mode == machineconfig.NoReboot {
 					return refused, nil
 				}
 				return nil, nil
 			}
 		}, want: "any change keeps it, such as a comment: talosctl -n ADDRESS edit machineconfig --mode no-reboot"},
-		"it is not taken back": {mode: NoReboot, change: func(n *talos) {
+		"it is not taken back": {mode: machineconfig.NoReboot, change: func(n *talos) {
 			n.broken = []byte("new")
-			n.onApply = func(Mode) (error, error) {
+			n.onApply = func(machineconfig.Mode) (error, error) {
 				if len(n.applied) > 1 {
 					return refused, nil
 				}
@@ -49,7 +53,8 @@ func TestRollOutHints(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					n := newTalos()
 					c.change(n)
-					s := step(node)
+					n.name, n.address = node, address
+					s := step(node, n)
 					s.Address = address
 					hint = rollOut(c.mode).Run(t.Context(), []Step{s}, func(Step) Node { return n })[0].Hint
 				})
