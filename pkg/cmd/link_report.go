@@ -114,14 +114,15 @@ func linkErrors(p link.Plan, s *snapshot.Snapshot, run dryRun) error {
 	}
 	var words []string
 	for _, word := range []string{"refused", "failed", "unknown", "not done", "without its volume", "unlinked with trouble"} {
-		if n := counts[word]; n > 0 {
+		switch n := counts[word]; {
+		case n == 0:
+		case len(p.Links) == 1:
+			words = append(words, "the link is "+word)
+		case len(words) == 0:
+			words = append(words, fmt.Sprintf("%d of %d links %s", n, len(p.Links), word))
+		default:
 			words = append(words, fmt.Sprintf("%d %s", n, word))
 		}
-	}
-	first, rest, _ := strings.Cut(words[0], " ")
-	words[0] = fmt.Sprintf("%s of %d links %s", first, len(p.Links), rest)
-	if len(p.Links) == 1 {
-		words[0] = "the link is " + rest
 	}
 	return failure.Several(strings.Join(words, ", "), parts)
 }

@@ -263,8 +263,8 @@ func (s *Subject) diskName() string {
 	if d, ok := s.entryDisk(); ok {
 		return d.Name
 	}
-	if source, _, _ := strings.Cut(s.Path.Source, " "); within(source, "/dev") {
-		return path.Base(source)
+	if within(s.Path.device, "/dev") {
+		return path.Base(s.Path.device)
 	}
 	return ""
 }

@@ -35,10 +35,11 @@ type answer struct {
 	check   Check
 	outcome Outcome
 	// why is the reason of any outcome but a finding; of an unknown one unread is the same, with its kind.
-	why    string
-	unread problem.Problem
-	found  []Finding
-	masked []bool
+	why     string
+	unread  problem.Problem
+	leftOut bool
+	found   []Finding
+	masked  []bool
 }
 
 func (a *answer) unknown(why problem.Problem) {
@@ -67,7 +68,7 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 	r := Report{Missing: missing}
 	var causes, symptoms []placed
 	for _, a := range answers {
-		r.Results = append(r.Results, Result{Code: a.check.Code, Subject: a.subject.Name, Outcome: a.outcome, Why: a.why})
+		r.Results = append(r.Results, Result{Code: a.check.Code, Subject: a.subject.Name, Outcome: a.outcome, Why: a.why, leftOut: a.leftOut})
 		for i, f := range a.found {
 			if a.masked[i] {
 				symptoms = append(symptoms, placed{a.subject, f})
@@ -167,9 +168,6 @@ func ask(c Check, s *Subject) *answer {
 	return a
 }
 
-// notAskedFor is why a finding was left out.
-const notAskedFor = "it is about directories that were not asked for"
-
 // leaveOut drops what is wrong with other directories and classes than those of the chains
 // that were asked for, unless the node itself was; and all that is wrong with the provisioner
 // where none of them has to do with it.
@@ -199,7 +197,7 @@ func leaveOut(answers []*answer, subjects []*Subject) {
 			return !local && a.check.Stage == StageProvisioner || !f.isAbout(of)
 		})
 		if a.masked = a.masked[:len(a.found)]; len(a.found) == 0 {
-			a.outcome, a.why = OutcomeNone, notAskedFor
+			a.outcome, a.why, a.leftOut = OutcomeNone, "it is about directories that were not asked for", true
 		}
 	}
 }

@@ -161,10 +161,10 @@ func (s *Subject) elsewhere(left []*snapshot.Volume, why func(Code, string, stri
 			lines = append(lines, fmt.Sprintf("%s on %s: the node does not exist", v.Name, v.Node))
 		default:
 			bar := keepsAway(s.Pod, node)
-			if bar == "" {
+			if bar.why == "" {
 				return misfit{}
 			}
-			lines = append(lines, fmt.Sprintf("%s on %s: %s", v.Name, v.Node, bar))
+			lines = append(lines, fmt.Sprintf("%s on %s: %s", v.Name, v.Node, bar.why))
 		}
 	}
 	if len(unseen) > 0 {
@@ -240,33 +240,39 @@ func (s *Subject) schedulerSays() []string {
 	return []string{"the scheduler: " + oneLine(s.Pod.Unscheduled)}
 }
 
+// obstacle is what keeps a pod from a node; cordon: that the node is cordoned.
+type obstacle struct {
+	why    string
+	cordon bool
+}
+
 // keepsAway is why a pod cannot be scheduled to a node, as far as selectors, taints
 // and the node's own state tell; empty if nothing does.
-func keepsAway(p *snapshot.UserPod, n *snapshot.Node) string {
+func keepsAway(p *snapshot.UserPod, n *snapshot.Node) obstacle {
 	for key, want := range p.NodeSelector {
 		if n.Labels[key] != want {
-			return fmt.Sprintf("the pod's nodeSelector asks for %s", labels.Set(p.NodeSelector))
+			return obstacle{why: fmt.Sprintf("the pod's nodeSelector asks for %s", labels.Set(p.NodeSelector))}
 		}
 	}
 	if len(p.NodeAffinity) > 0 && !slices.ContainsFunc(p.NodeAffinity, func(term string) bool { return meets(term, n) }) {
-		return "the pod's node affinity asks for " + strings.Join(p.NodeAffinity, " or ")
+		return obstacle{why: "the pod's node affinity asks for " + strings.Join(p.NodeAffinity, " or ")}
 	}
 	for _, t := range n.Taints {
 		if t.Effect == corev1.TaintEffectPreferNoSchedule || tolerated(t, p.Tolerations) {
 			continue
 		}
 		if t.Key == corev1.TaintNodeUnschedulable {
-			return "it is cordoned"
+			return obstacle{why: "it is cordoned", cordon: true}
 		}
-		return "it has the taint " + t.ToString()
+		return obstacle{why: "it has the taint " + t.ToString()}
 	}
 	switch {
 	case n.Unschedulable && !tolerated(corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}, p.Tolerations):
-		return "it is cordoned"
+		return obstacle{why: "it is cordoned", cordon: true}
 	case !n.Ready:
-		return "it is not Ready"
+		return obstacle{why: "it is not Ready"}
 	}
-	return ""
+	return obstacle{}
 }
 
 // meets tells whether a node meets a term of a node affinity. One that cannot be read

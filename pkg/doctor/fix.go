@@ -65,8 +65,16 @@ func (k deedKind) word() string {
 	return string(k)
 }
 
-// nothingToDo is the refusal of a deed that is done already.
-const nothingToDo = "there is nothing to do"
+// refusal is why a deed is not done; the zero refusal: it is done.
+type refusal struct {
+	why string
+	// done: there is nothing to do.
+	done bool
+	// by is what speaks against a link, if that is the reason.
+	by disk.Objection
+}
+
+func refused(format string, args ...any) refusal { return refusal{why: fmt.Sprintf(format, args...)} }
 
 // rehearse keeps the steps up to the first one that the program itself would refuse, and
 // says in its place why, and where to ask again. What a step changes, the next ones find changed.
@@ -86,23 +94,23 @@ func (s *Subject) rehearse(steps []Step) []Step {
 			continue
 		}
 		stage.Beside = s.sharing(step.deed)
-		next, refusal := perform(stage, step.deed)
-		if refusal == nothingToDo {
+		next, refused := perform(stage, step.deed)
+		if refused.done {
 			continue
 		}
-		if refusal == "" {
+		if refused == (refusal{}) {
 			kept, stage = append(kept, Step{Text: step.Text, Command: step.Command}), next
 			continue
 		}
-		if unseen := step.unseen(next, refusal); unseen.Text != "" {
+		if unseen := step.unseen(next, refused); unseen.Text != "" {
 			return append(kept, unseen)
 		}
-		again := Step{Text: fmt.Sprintf("as things are, %s would be refused: %s; once that is over, ask again:", step.deed.kind.word(), refusal), Command: shell.Command("kubectl", "talosdisk", "doctor", s.again())}
+		again := Step{Text: fmt.Sprintf("as things are, %s would be refused: %s; once that is over, ask again:", step.deed.kind.word(), refused.why), Command: shell.Command("kubectl", "talosdisk", "doctor", s.again())}
 		switch {
 		case i > 0 && step.deed.kind == deedMounts: // What has to be done before says why.
 			again.Text = "then ask again what is next:"
 		case i > 0:
-			again.Text = fmt.Sprintf("then ask again what is next; as things are, %s would be refused: %s:", step.deed.kind.word(), refusal)
+			again.Text = fmt.Sprintf("then ask again what is next; as things are, %s would be refused: %s:", step.deed.kind.word(), refused.why)
 		}
 		return append(kept, again)
 	}
@@ -127,12 +135,12 @@ func (s *Subject) again() string {
 }
 
 // unseen is how to see what a link was not decided on for, where only that speaks against it.
-func (step Step) unseen(s snapshot.Snapshot, refusal string) Step {
+func (step Step) unseen(s snapshot.Snapshot, because refusal) Step {
 	if step.deed.kind != deedLink || len(s.Nodes) == 0 || s.Nodes[0].View.Value == nil {
 		return Step{}
 	}
 	d, ok := s.Nodes[0].View.Value.DiskByName(step.deed.disk)
-	if !ok || d.Content != nil || !slices.ContainsFunc(d.Objections(), func(o disk.Objection) bool { return d.Name+" "+o.Message == refusal }) {
+	if !ok || d.Content != nil || !slices.Contains(d.Objections(), because.by) {
 		return Step{}
 	}
 	return Step{
@@ -143,14 +151,14 @@ func (step Step) unseen(s snapshot.Snapshot, refusal string) Step {
 
 // perform decides on a deed as the program would. It returns the snapshot as the deed
 // leaves it, or why it is refused.
-func perform(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusal string) {
+func perform(s snapshot.Snapshot, d deed) (snapshot.Snapshot, refusal) {
 	switch {
 	case d.kind == deedDelete:
 		return deletedVolume(s, d)
 	case d.kind == deedClean:
 		return s, waitedFor(s, d.volume)
 	case len(s.Nodes) == 0:
-		return s, "its node was not looked at"
+		return s, refused("its node was not looked at")
 	}
 	switch d.kind {
 	case deedUnlink:
@@ -162,7 +170,7 @@ func perform(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusal stri
 	}
 	class, _ := s.Install.ClassOf(d.class)
 	if within(class.HostDir, "/dev") || within(class.MountDir, "/dev") {
-		return s, class.HostDir + " is kept by the kernel and udev"
+		return s, refused("%s is kept by the kernel and udev", class.HostDir)
 	}
 	switch byHand := asBlock(s, d.class); d.kind {
 	case deedRemove:
@@ -170,7 +178,7 @@ func perform(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusal stri
 	case deedPoint:
 		e, there := byHand.Nodes[0].View.Value.Dirs[d.class].Entry(d.entry)
 		if !there || e.Kind != provisioner.Link {
-			return s, d.entry + " is no link"
+			return s, refused("%s is no link", d.entry)
 		}
 		byHand.Volumes = slices.DeleteFunc(slices.Clone(byHand.Volumes), func(v snapshot.Volume) bool { return v.Name == d.volume })
 		return s, refusedLink(withoutEntry(byHand, d), d)
@@ -190,49 +198,49 @@ func asBlock(s snapshot.Snapshot, class string) snapshot.Snapshot {
 	return s
 }
 
-func unlinked(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusal string) {
+func unlinked(s snapshot.Snapshot, d deed) (snapshot.Snapshot, refusal) {
 	plan, err := link.DecideUnlink(&s, link.UnlinkRequest{Names: []string{d.entry}, Class: d.class})
 	switch {
 	case err != nil:
-		return s, err.Error()
+		return s, refused("%s", err)
 	case len(plan.Links) != 1:
-		return s, fmt.Sprintf("%q is the name of %d links", d.entry, len(plan.Links))
+		return s, refused("%q is the name of %d links", d.entry, len(plan.Links))
 	case plan.Links[0].Action != change.Remove:
 		return s, refusalOf(plan.Links[0])
 	}
 	s.Volumes = slices.DeleteFunc(slices.Clone(s.Volumes), func(v snapshot.Volume) bool { return v.Name == plan.Links[0].Volume })
-	return withoutEntry(s, d), ""
+	return withoutEntry(s, d), refusal{}
 }
 
 // deletedVolume: the API server takes the deletion of a volume that a claim has, and keeps it until
 // the claim is gone: from then on nothing cleans it (finalizer kubernetes.io/pv-protection).
-func deletedVolume(s snapshot.Snapshot, d deed) (after snapshot.Snapshot, refusal string) {
+func deletedVolume(s snapshot.Snapshot, d deed) (snapshot.Snapshot, refusal) {
 	v, ok := s.VolumeByName(d.volume)
 	switch {
 	case !ok:
-		return s, fmt.Sprintf("there is no volume %q", d.volume)
+		return s, refused("there is no volume %q", d.volume)
 	case v.Phase == "Bound" && v.Claim != nil:
-		return s, fmt.Sprintf("claim %q has volume %q", v.Claim, v.Name)
+		return s, refused("claim %q has volume %q", v.Claim, v.Name)
 	case v.Phase == "Bound", v.Phase == "Available" && v.Claim != nil:
-		return s, fmt.Sprintf("volume %q is for a claim", v.Name)
+		return s, refused("volume %q is for a claim", v.Name)
 	}
 	s.Volumes = slices.DeleteFunc(slices.Clone(s.Volumes), func(v snapshot.Volume) bool { return v.Name == d.volume })
-	return s, ""
+	return s, refusal{}
 }
 
 // waitedFor is why the data of a released volume may be wanted: a claim has the name of the one that
 // had it, or names the volume.
-func waitedFor(s snapshot.Snapshot, volume string) string {
+func waitedFor(s snapshot.Snapshot, volume string) refusal {
 	v, _ := s.VolumeByName(volume)
 	if s.Claims.Value == nil {
-		return "whether a claim waits for it is not known: " + s.Claims.Why().Message
+		return refused("whether a claim waits for it is not known: %s", s.Claims.Why())
 	}
 	for _, c := range *s.Claims.Value {
 		if c.Volume == volume || v.Claim != nil && c.ClaimRef == *v.Claim && c.Volume == "" {
-			return fmt.Sprintf("claim %q waits for the volume", c.ClaimRef)
+			return refused("claim %q waits for the volume", c.ClaimRef)
 		}
 	}
-	return ""
+	return refusal{}
 }
 
 // withoutEntry is the snapshot of a node without an entry of a class.
@@ -255,21 +263,21 @@ func withoutEntry(s snapshot.Snapshot, d deed) snapshot.Snapshot {
 	return s
 }
 
-func refusedLink(s snapshot.Snapshot, d deed) string {
+func refusedLink(s snapshot.Snapshot, d deed) refusal {
 	arg, err := disk.ParseArg(d.disk)
 	if err != nil {
-		return err.Error()
+		return refused("%s", err)
 	}
 	plan, err := link.Decide(&s, link.Request{Disks: []disk.Arg{arg}, Class: d.class, As: d.entry, Accept: d.acceptances()})
 	switch {
 	case err != nil:
-		return err.Error()
+		return refused("%s", err)
 	case len(plan.Links) != 1:
-		return fmt.Sprintf("%q is the name of %d disks", d.disk, len(plan.Links))
+		return refused("%q is the name of %d disks", d.disk, len(plan.Links))
 	case plan.Links[0].Action != change.Create:
 		return refusalOf(plan.Links[0])
 	}
-	return ""
+	return refusal{}
 }
 
 func (d deed) acceptances() []link.Acceptance {
@@ -281,31 +289,31 @@ func (d deed) acceptances() []link.Acceptance {
 }
 
 // refusalOf is the first thing that speaks against a link.
-func refusalOf(l link.Link) string {
+func refusalOf(l link.Link) refusal {
 	switch {
 	case len(l.Objections) > 0:
-		return l.Disk + " " + l.Objections[0].Message
+		return refusal{why: l.Disk + " " + l.Objections[0].Message, by: l.Objections[0]}
 	case l.Detail != "":
-		return l.Detail
+		return refused("%s", l.Detail)
 	}
-	return nothingToDo
+	return refusal{done: true}
 }
 
 // refusedMounts is why mounts would not change the node's configuration. What it has not
 // read, it reads when it runs.
-func refusedMounts(s snapshot.Snapshot, d deed) string {
+func refusedMounts(s snapshot.Snapshot, d deed) refusal {
 	state := s.Nodes[0].Kubelet.Value
 	if state == nil {
-		return ""
+		return refusal{}
 	}
 	plan := mounts.Decide(*state, mounts.Request{Required: s.Install.HostDirs(), Convert: d.convert})
 	switch plan.Action {
 	case mounts.ActionPatch, mounts.ActionSkip:
-		return ""
+		return refusal{}
 	case mounts.ActionUnchanged:
-		return nothingToDo
+		return refusal{done: true}
 	}
-	return plan.Message
+	return refused("%s", plan.Message)
 }
 
 // unlinkSteps take an entry away: by unlink, by hand where its class is none of unlink's, and

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -109,7 +110,7 @@ func (a printed) accepted(s *snapshot.Snapshot) (after *snapshot.Snapshot, refus
 		after := *s
 		for _, l := range plan.Links {
 			if l.Action != change.Remove {
-				return s, refusalOf(l)
+				return s, cmp.Or(refusalOf(l).why, "there is nothing to do")
 			}
 			after.Volumes = slices.DeleteFunc(slices.Clone(after.Volumes), func(v snapshot.Volume) bool { return v.Name == l.Volume })
 			for i := range after.Nodes {
@@ -136,7 +137,7 @@ func (a printed) accepted(s *snapshot.Snapshot) (after *snapshot.Snapshot, refus
 		}
 		for _, l := range plan.Links {
 			if l.Action != change.Create {
-				return s, refusalOf(l)
+				return s, cmp.Or(refusalOf(l).why, "there is nothing to do")
 			}
 		}
 	case "mounts":

@@ -208,11 +208,11 @@ func affinityConflict(s *Subject) Verdict {
 		f.Because = fmt.Sprintf("node %q does not exist", v.Node)
 	default:
 		bar := keepsAway(s.Pod, s.Node)
-		f.Because = fmt.Sprintf("a local volume's pod runs where the disk is, and %s: %s", v.Node, bar)
-		switch bar {
-		case "it is cordoned":
+		f.Because = fmt.Sprintf("a local volume's pod runs where the disk is, and %s: %s", v.Node, bar.why)
+		switch {
+		case bar.cordon:
 			f.Fix = []Step{{Text: "let pods go there again:", Command: shell.Command("kubectl", "uncordon", v.Node)}}
-		case "":
+		case bar.why == "":
 			f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: too little memory or CPU left, or the volume's own node affinity", v.Node)
 			if foreign := s.foreignVolumes(); len(foreign) > 0 {
 				f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: most likely its other volumes, which are no local ones, and may be out of reach there", v.Node)

@@ -169,6 +169,8 @@ type Result struct {
 	Subject string  `json:"subject"`
 	Outcome Outcome `json:"outcome"`
 	Why     string  `json:"why,omitempty"`
+	// leftOut: its findings are about directories that were not asked for.
+	leftOut bool
 }
 
 // Report is all that a diagnosis says.
@@ -199,7 +201,7 @@ func (r Report) Problems(s Severity) int {
 func (r Report) NoQuestion() []Result {
 	var none []Result
 	for _, result := range r.Results {
-		if result.Outcome == OutcomeNone && result.Why != "" && result.Why != notAskedFor {
+		if result.Outcome == OutcomeNone && result.Why != "" && !result.leftOut {
 			none = append(none, result)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
@@ -77,6 +78,8 @@ type ThreeWay struct {
 	// "/dev/vde1 (xfs)".
 	Mounted disk.Answer
 	Source  string
+	// device is that source alone.
+	device string
 	// Hidden is what the kubelet does not see at Path, where it sees the directory beneath.
 	Hidden *mounts.Mount
 	// InKubelet and OnHost are how often Path, or Dir, is mounted one upon the other.
@@ -166,7 +169,7 @@ func (t *ThreeWay) byMounts(node *snapshot.Node, install provisioner.Install, cl
 		t.Mounted = disk.No
 		for _, m := range view.Host {
 			if m.Point == t.Path {
-				t.Mounted, t.Source = disk.Yes, fmt.Sprintf("%s (%s)", m, m.Type)
+				t.Mounted, t.Source, t.device = disk.Yes, fmt.Sprintf("%s (%s)", m, m.Type), m.Source
 				t.OnHost++
 			}
 		}
@@ -176,7 +179,7 @@ func (t *ThreeWay) byMounts(node *snapshot.Node, install provisioner.Install, cl
 		t.Mounted = disk.No
 		for _, m := range *told.Mounts.Value {
 			if clean(m.Target) == t.Path {
-				t.Mounted, t.Source = disk.Yes, m.Source
+				t.Mounted, t.Source, t.device = disk.Yes, m.Source, m.Source
 			}
 		}
 		return
@@ -186,6 +189,7 @@ func (t *ThreeWay) byMounts(node *snapshot.Node, install provisioner.Install, cl
 	switch {
 	case !ok || e.Mounted == "" || !mounted || host != class.HostDir:
 	case e.Mounted == disk.Yes, propagates(m):
+		t.device, _, _ = strings.Cut(e.Mount, " ")
 		t.Mounted, t.Source, t.mountsOf = e.Mounted, e.Mount, "the mounts of the provisioner's pod, to which those of the node come"
 	}
 }

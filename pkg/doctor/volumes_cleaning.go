@@ -78,7 +78,7 @@ func (s *Subject) decide() []Step {
 			}
 		}
 	}
-	if waitedFor(*s.Snapshot, v.Name) != "" && len(steps) > 0 {
+	if waitedFor(*s.Snapshot, v.Name) != (refusal{}) && len(steps) > 0 {
 		return steps
 	}
 	return append(steps, Step{
