@@ -42,7 +42,7 @@ type LinkPlanning struct {
 
 // PlanLinks observes the nodes and decides which links are to be made.
 func (c *Cluster) PlanLinks(ctx context.Context, p LinkPlanning) (*snapshot.Snapshot, link.Plan, error) {
-	request := observe.Request{Closely: link.Closely(p.Request.Disks), Blind: p.Depth == NoNode, StepsFollow: p.Depth == ToAct}
+	request := observe.Request{Closely: link.Closely(p.Request.Disks), WithoutNodes: p.Depth == NoNode, StepsFollow: p.Depth == ToAct}
 	if p.Again != nil {
 		request.Closely = p.Again.Disks()
 		if len(c.options.Nodes) == 0 {
@@ -147,7 +147,7 @@ func (c *Cluster) record(ctx context.Context, s *snapshot.Snapshot, plan *link.P
 
 // PlanUnlink observes the nodes and decides which links are to be removed.
 func (c *Cluster) PlanUnlink(ctx context.Context, r link.UnlinkRequest, depth Depth) (*snapshot.Snapshot, link.Plan, error) {
-	request := observe.Request{Users: true, Blind: depth == NoNode, StepsFollow: depth == ToAct}
+	request := observe.Request{Users: true, WithoutNodes: depth == NoNode, StepsFollow: depth == ToAct}
 	look := c.Observe
 	if depth != NoNode {
 		needs := append(c.looking(), throughPods(), anywhere("get", "persistentvolumes"), anywhere("delete", "persistentvolumes"))

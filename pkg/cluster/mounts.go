@@ -49,7 +49,7 @@ func (c *Cluster) PlanMounts(ctx context.Context, api *talos.Client, r mounts.Re
 	nodes := make([]NodeMounts, 0, len(seen))
 	for i, k := range seen {
 		n := NodeMounts{
-			Talos: k.State.Version, Plan: mounts.Decide(k.State, r), Before: k.Configs, Err: k.Err, node: api.Node(s.Nodes[i].Machine()),
+			Talos: k.State.Release, Plan: mounts.Decide(k.State, r), Before: k.Configs, Err: k.Err, node: api.Node(s.Nodes[i].Machine()),
 		}
 		if n.Action == mounts.ActionPatch {
 			n.edit()
@@ -65,7 +65,7 @@ func (c *Cluster) PlanMounts(ctx context.Context, api *talos.Client, r mounts.Re
 // observeForMounts looks at Kubernetes, after it made sure that everything may be done there.
 func (c *Cluster) observeForMounts(ctx context.Context, r mounts.Request, depth Depth) (*snapshot.Snapshot, error) {
 	// Where bind becomes rbind the pods are asked about too; not to be allowed to list them matters there alone.
-	request := observe.Request{Blind: true, Users: true}
+	request := observe.Request{WithoutNodes: true, Users: true}
 	if depth == NoNode {
 		return c.Observe(ctx, request)
 	}
@@ -79,7 +79,7 @@ func (c *Cluster) observeForMounts(ctx context.Context, r mounts.Request, depth 
 // ListMounts observes the kubelets of the chosen nodes, at the directories of all installations of the provisioner or of the one that
 // the options name.
 func (c *Cluster) ListMounts(ctx context.Context, api *talos.Client) (*snapshot.Snapshot, []observe.Kubelet, error) {
-	s, err := c.Observe(ctx, observe.Request{Blind: true, Every: true})
+	s, err := c.Observe(ctx, observe.Request{WithoutNodes: true, Every: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,7 +188,7 @@ func mountsWords() rollout.Words {
 
 // PerformMounts rolls the new configurations out, and puts into the nodes what came of each. The bounds of a roll-out that the options
 // of the cluster have are taken from them.
-func (c *Cluster) PerformMounts(ctx context.Context, nodes []NodeMounts, rollOut rollout.RollOut) {
+func (c *Cluster) PerformMounts(ctx context.Context, nodes []NodeMounts, rollOut rollout.Runner) {
 	var steps []rollout.Step
 	changed := make(map[string]*NodeMounts)
 	for i := range nodes {

@@ -25,7 +25,7 @@ func (c *Cluster) Observe(ctx context.Context, r observe.Request) (*snapshot.Sna
 	if err != nil {
 		return nil, err
 	}
-	if why := s.Unread[snapshot.PartOthers]; !why.IsZero() && !r.Blind {
+	if why := s.Unread[snapshot.PartOthers]; !why.IsZero() && !r.WithoutNodes {
 		c.reporter.Note("whether there is another provisioner, which may have linked disks, is not known: " + why.Message)
 	}
 	wanted := s.WantedBy

@@ -39,7 +39,7 @@ func (s *shared) completeDisks(cmd *cobra.Command, args []string, toComplete str
 func completeClass(s *shared, cmd *cobra.Command) {
 	must(cmd.RegisterFlagCompletionFunc("class", func(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Collector) []string {
-			snap, err := c.Observe(ctx, observe.Request{Selector: labels.Everything(), Blind: true, Every: true})
+			snap, err := c.Observe(ctx, observe.Request{Selector: labels.Everything(), WithoutNodes: true, Every: true})
 			if err != nil {
 				return nil
 			}

@@ -116,7 +116,7 @@ func (f *mountsFlags) AddFlags(fs *pflag.FlagSet) {
 type mountsOptions struct {
 	commonOptions // With -o patch there is no printer.
 	request       mounts.Request
-	rollOut       rollout.RollOut
+	rollOut       rollout.Runner
 	dryRun        dryRun
 	yes           bool
 }
@@ -159,7 +159,7 @@ func (f *mountsFlags) ToOptions(s *shared) (*mountsOptions, error) {
 		return nil, failure.New("--remove and --convert-kubelet-config do not go together", "")
 	}
 	o.request.Staged = f.Mode == string(machineconfig.Staged)
-	o.rollOut = rollout.RollOut{
+	o.rollOut = rollout.Runner{
 		Mode: machineconfig.Mode(f.Mode), MaxUnavailable: f.MaxUnavailable, Rollback: f.TryTimeout, Settle: f.TryTimeout / 2,
 		Call: min(f.TryTimeout/8, 15*time.Second),
 	}

@@ -79,7 +79,7 @@ type kubeletMount struct {
 	Required bool `json:"required,omitempty"`
 	// Entry of the configuration with this destination.
 	Entry *mounts.ExtraMount `json:"entry,omitempty"`
-	mounts.Sighting
+	mounts.Visibility
 }
 
 // kubeletMountsList is what mounts list prints.
@@ -140,18 +140,18 @@ func notListed(s *snapshot.Snapshot, items []kubeletMounts) error {
 
 func kubeletMountsOf(k observe.Kubelet, required []string) kubeletMounts {
 	n := kubeletMounts{
-		Kind: "KubeletMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Version,
+		Kind: "KubeletMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Release,
 		Warning: k.State.Unkept(), Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem).Message, err: k.Err, unread: !k.State.ConfigProblem.IsZero(),
 	}
 	if n.err == nil && !k.State.ViewProblem.IsZero() {
 		n.err = failure.New("what its kubelet sees is unknown: "+k.State.ViewProblem.Message, "try again")
 	}
 	see := func(m kubeletMount, dir string) {
-		m.Sighting = k.State.See(dir)
+		m.Visibility = k.State.Visibility(dir)
 		n.Paths = append(n.Paths, m)
 	}
-	for i := range k.State.Config.ExtraMounts {
-		entry := k.State.Config.ExtraMounts[i]
+	for i := range k.State.Settings.ExtraMounts {
+		entry := k.State.Settings.ExtraMounts[i]
 		see(kubeletMount{Entry: &entry, Required: slices.Contains(required, entry.Destination)}, entry.Destination)
 	}
 	for _, dir := range required {
@@ -159,7 +159,7 @@ func kubeletMountsOf(k observe.Kubelet, required []string) kubeletMounts {
 			see(kubeletMount{Required: true}, dir)
 		}
 	}
-	if k.State.Version.Known() {
+	if k.State.Release.Known() {
 		n.Findings = mounts.Findings(k.State)
 	}
 	return n

@@ -85,13 +85,13 @@ func TestMountsListTellsWhatWasNotSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := mounts.NodeState{Node: "w-1", Version: version}
+	state := mounts.NodeState{Node: "w-1", Release: version}
 	for name, c := range map[string]struct {
 		kubelet    observe.Kubelet
 		err        string
 		configured string
 	}{
-		"all seen":         {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.View = &mounts.View{} })}, "", "-"},
+		"all seen":         {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.View = &mounts.KubeletView{} })}, "", "-"},
 		"no view":          {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ViewProblem = problem.FromText("it broke") })}, "what its kubelet sees is unknown: it broke", "-"},
 		"no configuration": {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ConfigProblem = problem.FromText("no role") }), Err: errors.New("no role")}, "no role", "unknown"},
 	} {
@@ -110,7 +110,7 @@ func TestMountsListTellsWhatWasNotSeen(t *testing.T) {
 
 // The hint after a configuration that was not kept leads to mounts list, which has to tell it.
 func TestMountsListTellsWhatIsNotKept(t *testing.T) {
-	n := kubeletMountsOf(observe.Kubelet{State: mounts.NodeState{Node: "w-1", StagedDiffers: true, View: &mounts.View{}}}, nil)
+	n := kubeletMountsOf(observe.Kubelet{State: mounts.NodeState{Node: "w-1", StagedDiffers: true, View: &mounts.KubeletView{}}}, nil)
 	if !strings.Contains(n.Warning, "is not the one on its disk") || n.err != nil {
 		t.Errorf("%+v", n)
 	}

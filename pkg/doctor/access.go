@@ -229,7 +229,7 @@ func talosNotConfigured(s *Subject) Verdict {
 func talosOutOfReach(s *Subject) Verdict {
 	t, ok := ofKind(s.Node, problem.TalosUnreachable, problem.NoAnswer, problem.TalosTLS, problem.TalosForwarding, problem.TalosOtherNode, problem.TalosUnproven)
 	switch {
-	case !asked(s.Node) || isBlind(s.Node):
+	case !asked(s.Node) || hasNoTalosconfig(s.Node):
 		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
 	case !ok:
 		return fine()
@@ -272,7 +272,7 @@ func talosExpired(s *Subject) Verdict {
 				{Text: "if it has not ended, compare the clocks:", Command: shell.Command("talosctl", "-n", address(s.Node), "time")},
 			},
 		})
-	case !asked(s.Node) || isBlind(s.Node):
+	case !asked(s.Node) || hasNoTalosconfig(s.Node):
 		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
 	}
 	return fine()
@@ -281,7 +281,7 @@ func talosExpired(s *Subject) Verdict {
 func talosDenied(s *Subject) Verdict {
 	t, ok := ofKind(s.Node, problem.TalosDenied)
 	switch {
-	case !ok && (!asked(s.Node) || isBlind(s.Node)):
+	case !ok && (!asked(s.Node) || hasNoTalosconfig(s.Node)):
 		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
 	case !ok:
 		return fine()
@@ -299,8 +299,8 @@ func talosDenied(s *Subject) Verdict {
 	return found(f)
 }
 
-// isBlind tells that there is no talosconfig to ask by, which TD0102 says.
-func isBlind(n *snapshot.Node) bool {
+// hasNoTalosconfig reports that there is no talosconfig to ask by, which TD0102 says.
+func hasNoTalosconfig(n *snapshot.Node) bool {
 	_, ok := ofKind(n, problem.TalosNotConfigured, problem.TalosConfig)
 	return ok
 }

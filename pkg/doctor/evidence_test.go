@@ -84,7 +84,7 @@ func takers() map[string]func(*snapshot.Snapshot) {
 			}
 		})
 	}
-	ofKubelet("kubelet.config", func(k *mounts.NodeState) { k.Config, k.ConfigProblem = mounts.Config{}, problem.FromText(why) })
+	ofKubelet("kubelet.config", func(k *mounts.NodeState) { k.Settings, k.ConfigProblem = mounts.Settings{}, problem.FromText(why) })
 	ofKubelet("kubelet.view", func(k *mounts.NodeState) { k.View, k.ViewProblem = nil, problem.FromText(why) })
 	ofKubelet("kubelet.mounts", func(k *mounts.NodeState) {
 		if k.View != nil {
@@ -307,7 +307,7 @@ func manyCases() []nodeCase {
 		{Kind: problem.TalosExpired, Message: `the client certificate of Talos context "lab" ended at noon`},
 		{Kind: problem.TalosDenied, Message: `the mounts need: the machine configuration needs the Talos role os:admin; context "lab" has os:reader`},
 	} {
-		add("configuration: "+why.Message, func(w world) { w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, why })
+		add("configuration: "+why.Message, func(w world) { w.kubelet().Settings, w.kubelet().ConfigProblem = mounts.Settings{}, why })
 		add("view: "+why.Message, func(w world) { w.kubelet().View, w.kubelet().ViewProblem = nil, why })
 		add("mounts: "+why.Message, func(w world) {
 			w.kubelet().View.Kubelet, w.kubelet().View.Host, w.kubelet().View.MountsProblem = nil, nil, why
@@ -338,14 +338,14 @@ func manyCases() []nodeCase {
 		add(tt.name+", where a restart is dangerous", func(w world) {
 			tt.change(w)
 			if w.node().Kubelet.Value != nil {
-				w.kubelet().Version = talosVersion(w.t, "v1.12.4")
+				w.kubelet().Release = talosVersion(w.t, "v1.12.4")
 			}
 		})
 	}
 	add("a restart to come, by what the kubelet says of a pod and Talos of mounts", func(w world) {
 		w.waits()
-		w.kubelet().Version = talosVersion(w.t, "v1.12.4")
-		w.kubelet().View, w.kubelet().Config, w.kubelet().ConfigProblem = nil, mounts.Config{}, problem.FromText("it was not read")
+		w.kubelet().Release = talosVersion(w.t, "v1.12.4")
+		w.kubelet().View, w.kubelet().Settings, w.kubelet().ConfigProblem = nil, mounts.Settings{}, problem.FromText("it was not read")
 		w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("no command runs"))
 	})
 	add("two entries, and neither in force", func(w world) {
@@ -355,12 +355,12 @@ func manyCases() []nodeCase {
 	})
 	add("a restart to come, for a class without volumes", func(w world) {
 		w.blind()
-		w.kubelet().Version, w.Volumes = talosVersion(w.t, "v1.12.4"), nil
+		w.kubelet().Release, w.Volumes = talosVersion(w.t, "v1.12.4"), nil
 	})
 	add("a restart to come, by what the kubelet says of a pod", func(w world) {
 		w.waits()
-		w.kubelet().Version = talosVersion(w.t, "v1.12.4")
-		w.kubelet().View, w.kubelet().Config, w.kubelet().ConfigProblem = nil, mounts.Config{}, problem.FromText("it was not read")
+		w.kubelet().Release = talosVersion(w.t, "v1.12.4")
+		w.kubelet().View, w.kubelet().Settings, w.kubelet().ConfigProblem = nil, mounts.Settings{}, problem.FromText("it was not read")
 		w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount](problem.FromText("not asked"))
 	})
 	add("another disk under the link of a claim", func(w world) {

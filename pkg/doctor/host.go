@@ -195,7 +195,7 @@ func (s *Subject) entryAt(v snapshot.Volume) (provisioner.Entry, bool) {
 // meantMount is what says that a disk is to be mounted at a path; empty if nothing does.
 func (s *Subject) meantMount(p string) string {
 	state := value(s.Node.Kubelet)
-	for _, d := range state.Config.MachineDisks {
+	for _, d := range state.Settings.MachineDisks {
 		if clean(d.Mountpoint) == clean(p) {
 			return fmt.Sprintf("machine.disks mounts %s there", d.Device)
 		}
@@ -243,7 +243,7 @@ func (s *Subject) mountOf(v snapshot.TalosVolume) string {
 	}
 	state := value(s.Node.Kubelet)
 	count := make(map[string]int)
-	for _, d := range state.Config.MachineDisks {
+	for _, d := range state.Settings.MachineDisks {
 		count[d.Device]++ // The volumes of machine.disks are DEVICE-1, DEVICE-2, ….
 		if fmt.Sprintf("%s-%d", d.Device, count[d.Device]) == v.ID {
 			return clean(d.Mountpoint)
@@ -317,7 +317,7 @@ func (s *Subject) nothingExists(v snapshot.TalosVolume, f *Finding) {
 
 func sameMountpoint(s *Subject) Verdict {
 	devices := make(map[string][]string)
-	for _, d := range s.Node.Kubelet.Value.Config.MachineDisks {
+	for _, d := range s.Node.Kubelet.Value.Settings.MachineDisks {
 		devices[clean(d.Mountpoint)] = append(devices[clean(d.Mountpoint)], d.Device)
 	}
 	var all []Finding
@@ -346,7 +346,7 @@ func deviceMissing(s *Subject) Verdict {
 	for _, d := range value(talos.Disks) {
 		names = names || len(d.Symlinks) > 0
 	}
-	for _, m := range s.Node.Kubelet.Value.Config.MachineDisks {
+	for _, m := range s.Node.Kubelet.Value.Settings.MachineDisks {
 		if seen[m.Device] {
 			continue
 		}
@@ -418,7 +418,7 @@ func volumeByID(s *Subject) Verdict {
 	}
 	has := func(name string) bool {
 		if configured {
-			for _, v := range state.Config.UserVolumes {
+			for _, v := range state.Settings.UserVolumes {
 				if v.Name == name {
 					return true
 				}

@@ -16,7 +16,7 @@ import (
 // gone takes the disk's directory away from the node and all that look at it.
 func (w world) gone() {
 	w.mounted(kubeletSlave, "")
-	w.kubelet().View.Dirs[dirHDD] = mounts.Sight{Host: present(), Kubelet: present()}
+	w.kubelet().View.Dirs[dirHDD] = mounts.BothSides{Host: present(), Kubelet: present()}
 	w.talos().Mounts = snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda6", Target: "/var"}})
 	w.node().View.Value.Dirs["hdd"] = snapshot.Dir{Exists: true, MountPoint: true}
 }
@@ -42,7 +42,7 @@ func hostCases() []nodeCase {
 		{"gone", "TD0301", world.gone, OutcomeFinding, []string{`"/var/lib/disks/hdd/vde" of a volume is not on w-4`, "(volume local-pv-485eb69c)", "does not list it", "kubectl talosdisk disks --nodes w-4 -o wide", "pod/nginx-pod"}},
 		{"the directory gone", "TD0301", func(w world) {
 			w.gone()
-			w.kubelet().View.Dirs[dirHDD], w.kubelet().View.Dirs[dirBlock] = mounts.Sight{Host: absent(), Kubelet: absent()}, mounts.Sight{Host: absent(), Kubelet: absent()}
+			w.kubelet().View.Dirs[dirHDD], w.kubelet().View.Dirs[dirBlock] = mounts.BothSides{Host: absent(), Kubelet: absent()}, mounts.BothSides{Host: absent(), Kubelet: absent()}
 			second := w.Volumes[0]
 			second.Name, second.Path, second.Claim = "pv-2", dirHDD+"/vdz", nil
 			w.Volumes = append(w.Volumes, second)
@@ -50,7 +50,7 @@ func hostCases() []nodeCase {
 		{"gone, without Talos", "TD0301", func(w world) { w.gone(); w.noTalos("", "") }, OutcomeFinding, []string{"the provisioner's pod"}},
 		{"there", "TD0301", func(world) {}, OutcomeOK, nil},
 		{"a link that is gone is another's", "TD0301", func(w world) {
-			w.kubelet().View.Dirs[dirBlock] = mounts.Sight{Host: present(), Kubelet: present()}
+			w.kubelet().View.Dirs[dirBlock] = mounts.BothSides{Host: present(), Kubelet: present()}
 			w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true, MountPoint: true}
 		}, OutcomeOK, nil},
 		{"its Talos volume failed, which is the cause", "TD0301", func(w world) {
@@ -76,20 +76,20 @@ func hostCases() []nodeCase {
 			w.entries("hdd", provisioner.Entry{Name: "vde", Kind: provisioner.Directory, Mounted: disk.No})
 			w.Install.Mounts[1].Propagation = ""
 		}, OutcomeUnknown, nil},
-		{"a directory by hand", "TD0302", func(w world) { w.unmounted(); w.Volumes[0].ProvisionedBy, w.kubelet().Config.MachineDisks = "", nil }, OutcomeOK, nil},
+		{"a directory by hand", "TD0302", func(w world) { w.unmounted(); w.Volumes[0].ProvisionedBy, w.kubelet().Settings.MachineDisks = "", nil }, OutcomeOK, nil},
 		{"what a user volume leaves (talos.md 00.17)", "TD0302", func(w world) {
 			w.at("/var/mnt/data")
 			w.Volumes[0].ProvisionedBy = ""
-			w.kubelet().View.Dirs["/var/mnt"] = mounts.Sight{Host: present("data"), Kubelet: present("data")}
+			w.kubelet().View.Dirs["/var/mnt"] = mounts.BothSides{Host: present("data"), Kubelet: present("data")}
 		}, OutcomeFinding, []string{"user volumes of Talos are mounted in /var/mnt"}},
 		{"a user volume that is a directory", "TD0302", func(w world) {
 			w.at("/var/mnt/data")
 			w.reader()
-			w.kubelet().View.Dirs["/var/mnt"] = mounts.Sight{Host: present("data"), Kubelet: present("data")}
+			w.kubelet().View.Dirs["/var/mnt"] = mounts.BothSides{Host: present("data"), Kubelet: present("data")}
 			w.talosVolume(snapshot.TalosVolume{ID: "u-data", Type: "directory", Phase: "ready"})
 		}, OutcomeOK, nil},
 		{"a device, which the kubelet mounts", "TD0302", func(w world) {
-			w.kubelet().Config.MachineDisks = nil
+			w.kubelet().Settings.MachineDisks = nil
 			w.unmounted()
 			w.node().View.Value.Dirs["hdd"].Entries[0] = provisioner.Entry{Name: "vde", Kind: provisioner.Link, Target: "/dev/vde", Device: "254:64"}
 		}, OutcomeOK, nil},
@@ -142,10 +142,10 @@ func hostCases() []nodeCase {
 		}, OutcomeUnknown, []string{"no answer"}},
 
 		{"one mountpoint", "TD0304", func(w world) {
-			w.kubelet().Config.MachineDisks = append(w.kubelet().Config.MachineDisks, machineconfig.MachineDisk{Device: "/dev/vdf", Mountpoint: pathVDE + "/"})
+			w.kubelet().Settings.MachineDisks = append(w.kubelet().Settings.MachineDisks, machineconfig.MachineDisk{Device: "/dev/vdf", Mountpoint: pathVDE + "/"})
 		}, OutcomeFinding, []string{"mounts 2 partitions", "/dev/vde, /dev/vdf", "pod/nginx-pod"}},
 		{"one below the other", "TD0304", func(w world) {
-			w.kubelet().Config.MachineDisks = append(w.kubelet().Config.MachineDisks, machineconfig.MachineDisk{Device: "/dev/vdf", Mountpoint: pathVDE + "/f"})
+			w.kubelet().Settings.MachineDisks = append(w.kubelet().Settings.MachineDisks, machineconfig.MachineDisk{Device: "/dev/vdf", Mountpoint: pathVDE + "/f"})
 		}, OutcomeOK, nil},
 		{"os:reader", "TD0304", world.reader, OutcomeUnknown, []string{"os:admin"}},
 
@@ -153,10 +153,10 @@ func hostCases() []nodeCase {
 			w.talos().Disks = snapshot.Read([]snapshot.TalosDisk{{Name: "vda"}, {Name: "vdg"}, {Name: "loop0"}})
 		}, OutcomeFinding, []string{`"/dev/vde" of machine.disks is no disk of w-4`, "disks vda, vdg\n", "starts no kubelet"}},
 		{"by a name that lasts", "TD0305", func(w world) {
-			w.kubelet().Config.MachineDisks[0].Device = "/dev/disk/by-id/virtio-e"
+			w.kubelet().Settings.MachineDisks[0].Device = "/dev/disk/by-id/virtio-e"
 		}, OutcomeOK, nil},
 		{"by such a name, on a release that tells none", "TD0305", func(w world) {
-			w.kubelet().Config.MachineDisks[0].Device = "/dev/disk/by-id/virtio-e"
+			w.kubelet().Settings.MachineDisks[0].Device = "/dev/disk/by-id/virtio-e"
 			w.talos().Disks = snapshot.Read([]snapshot.TalosDisk{{Name: "vde"}})
 		}, OutcomeUnknown, []string{"udev's names"}},
 		{"disks were not read", "TD0305", func(w world) { w.talos().Disks = snapshot.Unread[[]snapshot.TalosDisk](problem.FromText("no answer")) }, OutcomeUnknown, nil},
@@ -169,7 +169,7 @@ func hostCases() []nodeCase {
 		{"a volume, by the configuration alone", "TD0306", func(w world) {
 			w.at("/var/mnt/u-data/x")
 			w.node().Talos = snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))
-			w.kubelet().Config.UserVolumes = []machineconfig.UserVolume{{Name: "data", Type: "partition"}}
+			w.kubelet().Settings.UserVolumes = []machineconfig.UserVolume{{Name: "data", Type: "partition"}}
 		}, OutcomeFinding, []string{`path "/var/mnt/u-data/x"`}},
 		{"one that is called so", "TD0306", func(w world) {
 			class(w, "hdd").HostDir = "/var/mnt/u-data"

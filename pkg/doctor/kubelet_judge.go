@@ -80,7 +80,7 @@ func (j *kubeletJudge) dir(dir string) {
 	case mounts.ReasonNoEntry:
 		code := Code("TD0401")
 		because := "the kubelet runs in its own mount namespace, and no extraMount covers the directory"
-		if j.state.Config.KubeletDocument {
+		if j.state.Settings.KubeletDocument {
 			code, because = "TD0407", "the configuration has a KubeletConfig document, as Talos generates it since v1.14, which knows no extraMounts"
 		}
 		j.hides(code, hiddenDir{dir, because, j.views(dir, d.Visible), plan})
@@ -127,7 +127,7 @@ func (j *kubeletJudge) holdsDisks(p string) bool {
 // does not see as the node does, where the entry was not read: the mounts that came of it
 // tell what it is like.
 func (j *kubeletJudge) byMounts(dir string, d mounts.Directory) bool {
-	s := j.state.See(dir)
+	s := j.state.Visibility(dir)
 	if s.Mount == nil || s.Mount.Point == "/" || strings.HasSuffix(s.Mount.Root, "//deleted") {
 		return false
 	}
@@ -152,7 +152,7 @@ func (j *kubeletJudge) byMounts(dir string, d mounts.Directory) bool {
 }
 
 func (j *kubeletJudge) bySight(dir string, plan mounts.Plan) {
-	switch s := j.state.See(dir); s.Visible {
+	switch s := j.state.Visibility(dir); s.Visible {
 	case disk.No:
 		j.hides("TD0401", hiddenDir{dir, "the kubelet runs in its own mount namespace: " + s.Why, j.views(dir, disk.No), plan})
 	case disk.Yes:
@@ -186,7 +186,7 @@ func (j *kubeletJudge) byEvents(dir string) {
 	case !seen:
 		why := orElse(j.s.Snapshot.NoTalos, j.node.Kubelet.Why())
 		if j.told {
-			why = problem.Text(j.state.See(dir).Why)
+			why = problem.Text(j.state.Visibility(dir).Why)
 		}
 		why = andProbe(j.node, why)
 		j.report.cannotTell(problem.Because("%s was not looked at through the kubelet's eyes: %s", dir, why), "TD0401")
@@ -235,7 +235,7 @@ func (j *kubeletJudge) hidden(code Code) {
 	for _, h := range all {
 		dirs = append(dirs, h.path)
 	}
-	required, err := mounts.Require(j.state.Version, dirs)
+	required, err := mounts.Require(j.state.Release, dirs)
 	if err != nil {
 		required = dirs
 	}
@@ -300,14 +300,14 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 	f := Finding{Severity: Error, Path: dir, Because: is, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{"TD0711"}}
 	switch d.Reason {
 	case mounts.ReasonNotInForce:
-		if inOneOf(dir, j.private) && len(j.state.See(dir).Hidden) > 0 {
+		if inOneOf(dir, j.private) && len(j.state.Visibility(dir).Hidden) > 0 {
 			j.late(&f, dir)
 			break
 		}
 		j.notInForce(&f, dir)
 	case mounts.ReasonHidden:
 		f.Code, f.Summary = "TD0404", fmt.Sprintf("%q lies in what Talos mounts into the kubelet on %s, and does not reach it", dir, allNodes)
-		f.Fix = restartKubelet(j.node, j.state.Version)
+		f.Fix = restartKubelet(j.node, j.state.Release)
 		j.restarts = true
 	case mounts.ReasonBindForRbind:
 		j.bind(&f, dir)
@@ -335,7 +335,7 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 // notInForce words a finding about an entry that the kubelet was not started with.
 func (j *kubeletJudge) notInForce(f *Finding, dir string) {
 	f.Code, f.Summary = "TD0402", fmt.Sprintf("the mount of %q is configured on %s and not in force", dir, allNodes)
-	f.Fix = restartKubelet(j.node, j.state.Version)
+	f.Fix = restartKubelet(j.node, j.state.Release)
 	j.restarts = true
 }
 
@@ -379,7 +379,7 @@ func (j *kubeletJudge) stale(f *Finding, dir string) {
 	f.Code = "TD0404"
 	f.Summary = fmt.Sprintf("mounts below %q do not reach the kubelet on %s as they come and go", dir, allNodes)
 	f.Because = "the kubelet holds a mount that the node has no longer, and pods would use it"
-	f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw:")}, restartKubelet(j.node, j.state.Version)...)
+	f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw:")}, restartKubelet(j.node, j.state.Release)...)
 }
 
 // otherSource words a finding about an entry that mounts another directory.
@@ -508,13 +508,13 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 
 // hides403 tells whether a disk below an entry is hidden from the kubelet as things are.
 func (j *kubeletJudge) hides403(dir string) bool {
-	s := j.state.See(dir)
+	s := j.state.Visibility(dir)
 	return j.matters(dir) && s.MountPoint == disk.Yes && len(s.Hidden) > 0
 }
 
 // hazard is told of where a restart is to come, and as a note everywhere else.
 func (j *kubeletJudge) hazard() {
-	v := j.state.Version
+	v := j.state.Release
 	if !v.Known() {
 		j.report.cannotTell(problem.Text("its release of Talos is not known"), "TD0411")
 		return
@@ -546,7 +546,7 @@ func (j *kubeletJudge) readOnlyRoot() {
 		return
 	}
 	there := []string{"/var", "/dev", "/run", "/etc", "/proc", "/sys", "/usr", "/lib", "/tmp", "/system", "/opt"}
-	for i, m := range j.state.Config.ExtraMounts {
+	for i, m := range j.state.Settings.ExtraMounts {
 		if !path.IsAbs(m.Source) || inOneOf(m.Source, there) {
 			continue
 		}

@@ -17,8 +17,8 @@ import (
 func (w world) kubeletDocument() {
 	w.blind()
 	w.node().OSImage = "Talos (v1.14.0)"
-	w.kubelet().Version = talosVersion(w.t, "v1.14.0")
-	w.kubelet().Config = mounts.Config{KubeletDocument: true, MachineDisks: w.kubelet().Config.MachineDisks}
+	w.kubelet().Release = talosVersion(w.t, "v1.14.0")
+	w.kubelet().Settings = mounts.Settings{KubeletDocument: true, MachineDisks: w.kubelet().Settings.MachineDisks}
 }
 
 func TestKubelet(t *testing.T) { try(t, kubeletCases()) }
@@ -73,7 +73,7 @@ func kubeletCases() []nodeCase {
 			w.Volumes[0].ProvisionedBy = ""
 		}, OutcomeFinding, []string{"no class of the provisioner has the directory", "options: [rbind, rslave, rw]", "edit machineconfig --mode no-reboot"}},
 		{"where no provisioner is wanted", "TD0401", func(w world) { w.blind(); w.node().Wanted, w.Volumes = false, nil }, OutcomeOK, nil},
-		{"a release whose restart is dangerous", "TD0401", func(w world) { w.blind(); w.kubelet().Version = talosVersion(w.t, "v1.12.2") }, OutcomeFinding, []string{"first: upgrade Talos", "then ask again what is next", "$ kubectl talosdisk doctor node/w-4"}},
+		{"a release whose restart is dangerous", "TD0401", func(w world) { w.blind(); w.kubelet().Release = talosVersion(w.t, "v1.12.2") }, OutcomeFinding, []string{"first: upgrade Talos", "then ask again what is next", "$ kubectl talosdisk doctor node/w-4"}},
 		{"volumes were not read", "TD0401", func(w world) { w.Unread = map[string]problem.Problem{"volumes": problem.FromText("forbidden")} }, OutcomeUnknown, []string{"forbidden"}},
 
 		{"not restarted since", "TD0402", func(w world) { w.blind(); w.extraMounts(bindMount(disks, "rbind", "rslave", "rw")) }, OutcomeFinding,
@@ -86,7 +86,7 @@ func kubeletCases() []nodeCase {
 		{"not in force, and a dangerous release", "TD0402", func(w world) {
 			w.blind()
 			w.extraMounts(bindMount(disks, "rbind", "rslave", "rw"))
-			w.kubelet().Version = talosVersion(w.t, "v1.10.3")
+			w.kubelet().Release = talosVersion(w.t, "v1.10.3")
 		}, OutcomeFinding, []string{"upgrade Talos first"}},
 
 		{"bind masks a disk (talos.md 00.14)", "TD0403", func(w world) {
@@ -102,7 +102,7 @@ func kubeletCases() []nodeCase {
 		{"bind, and nothing mounted below", "TD0403", func(w world) {
 			w.extraMounts(bindMount(disks, "bind", "rw"))
 			w.mounted(kubeletBound, "")
-			w.kubelet().Config.MachineDisks = nil
+			w.kubelet().Settings.MachineDisks = nil
 		}, OutcomeFinding, []string{"warning[TD0403]", "would hide", "$ talosctl -n 10.0.0.14 edit machineconfig"}},
 		{"rbind", "TD0403", func(world) {}, OutcomeOK, nil},
 		{"os:reader", "TD0403", world.reader, OutcomeUnknown, nil},
@@ -125,7 +125,7 @@ func kubeletCases() []nodeCase {
 		}, OutcomeFinding, []string{"error[TD0405]", "doubles the node's own mounts", "mounted there 7 times", "leave one entry", "until the node reboots"}},
 		{"leaked, and mended since", "TD0405", func(w world) { w.mounted(kubeletSlave, leaked(31)) }, OutcomeFinding, []string{"warning[TD0405]: mounts of", "31 times"}},
 		{"below what Talos mounts shared", "TD0405", func(w world) {
-			w.kubelet().Version = talosVersion(w.t, "v1.12.9")
+			w.kubelet().Release = talosVersion(w.t, "v1.12.9")
 			w.extraMounts(bindMount(disks, "rbind", "rslave", "rw"), bindMount("/var/mnt/x", rshared...))
 		}, OutcomeFinding, []string{`"/var/mnt/x"`, "doubles"}},
 		{"once", "TD0405", func(world) {}, OutcomeOK, nil},
@@ -190,10 +190,10 @@ func kubeletCases() []nodeCase {
 		{"sound", "TD0410", func(world) {}, OutcomeOK, nil},
 		{"os:reader", "TD0410", world.reader, OutcomeUnknown, nil},
 
-		{"as a note", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.12.4") }, OutcomeFinding, []string{"info[TD0411]", "#12797"}},
-		{"with a restart to come", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.12.4"); w.blind() }, OutcomeFinding, []string{"warning[TD0411]", "restarts the kubelet"}},
-		{"tokens", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.13.2") }, OutcomeFinding, []string{"info[TD0411]", "#13352"}},
-		{"mended", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.12.5"); w.blind() }, OutcomeOK, nil},
+		{"as a note", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.4") }, OutcomeFinding, []string{"info[TD0411]", "#12797"}},
+		{"with a restart to come", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.4"); w.blind() }, OutcomeFinding, []string{"warning[TD0411]", "restarts the kubelet"}},
+		{"tokens", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.13.2") }, OutcomeFinding, []string{"info[TD0411]", "#13352"}},
+		{"mended", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.5"); w.blind() }, OutcomeOK, nil},
 		{"not asked", "TD0411", func(w world) { w.noTalos("", "no answer") }, OutcomeUnknown, nil},
 	}
 }

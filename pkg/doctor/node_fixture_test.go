@@ -73,11 +73,11 @@ func talosVersion(t testing.TB, tag string) talosrelease.Release {
 }
 
 // present lists names, absent is a directory that is not there.
-func present(names ...string) mounts.Listing {
-	return mounts.Listing{Exists: disk.Yes, Entries: names}
+func present(names ...string) mounts.DirectoryListing {
+	return mounts.DirectoryListing{Exists: disk.Yes, Entries: names}
 }
 
-func absent() mounts.Listing { return mounts.Listing{Exists: disk.No} }
+func absent() mounts.DirectoryListing { return mounts.DirectoryListing{Exists: disk.No} }
 
 func bindMount(dir string, options ...string) mounts.ExtraMount {
 	return mounts.ExtraMount{Destination: dir, Type: "bind", Source: dir, Options: options}
@@ -123,14 +123,14 @@ func well(t testing.TB) world {
 			},
 		}),
 		Kubelet: snapshot.Read(mounts.NodeState{
-			Node: "w-4", Address: "10.0.0.14", Version: talosVersion(t, "v1.13.9"), Ready: true,
-			Config: mounts.Config{
+			Node: "w-4", Address: "10.0.0.14", Release: talosVersion(t, "v1.13.9"), Ready: true,
+			Settings: mounts.Settings{
 				Kubelet: true, ExtraMounts: []mounts.ExtraMount{bindMount("/var/lib/disks", "rbind", "rslave", "rw")},
 				MachineDisks: []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: pathVDE}},
 			},
-			View: &mounts.View{
+			View: &mounts.KubeletView{
 				PID: 568, Kubelet: mountinfo(t, kubeletOwn+kubeletSlave), Host: mountinfo(t, hostOwn+hostDisk),
-				Dirs: map[string]mounts.Sight{
+				Dirs: map[string]mounts.BothSides{
 					"/var/lib/disks": {Host: present("block", "hdd"), Kubelet: present("block", "hdd")},
 					dirHDD:           {Host: present("vde"), Kubelet: present("vde")},
 					dirBlock:         {Host: present("vdf"), Kubelet: present("vdf")},
@@ -195,7 +195,7 @@ func (w world) mounted(kubelet, host string) {
 
 // extraMounts sets the configuration's.
 func (w world) extraMounts(entries ...mounts.ExtraMount) {
-	w.kubelet().Config.ExtraMounts = entries
+	w.kubelet().Settings.ExtraMounts = entries
 }
 
 // blind is the article's cluster without an extraMount: no directory of the
@@ -236,7 +236,7 @@ func (w world) noTalos(kind problem.Kind, message string) {
 // reader is what an os:reader sees: directories, and neither configuration nor mounts.
 func (w world) reader() {
 	why := problem.Problem{Kind: problem.TalosDenied, Message: `the machine configuration needs the Talos role os:admin; context "lab" has os:reader`}
-	w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, why
+	w.kubelet().Settings, w.kubelet().ConfigProblem = mounts.Settings{}, why
 	w.node().Selections = snapshot.Unread[[]snapshot.Selection](why)
 	w.kubelet().View.Kubelet, w.kubelet().View.Host, w.kubelet().View.MountsProblem = nil, nil, why
 }

@@ -18,7 +18,7 @@ const noTalosconfig = "no talosconfig was found in x"
 func (w world) probed() {
 	w.NoTalos = problem.FromText(noTalosconfig)
 	w.node().Talos = snapshot.Unread[snapshot.Talos](problem.FromText(noTalosconfig))
-	w.kubelet().Config, w.kubelet().ConfigProblem = mounts.Config{}, problem.FromText(noTalosconfig)
+	w.kubelet().Settings, w.kubelet().ConfigProblem = mounts.Settings{}, problem.FromText(noTalosconfig)
 	w.node().Probe = snapshot.Read(snapshot.Probe{})
 }
 
@@ -76,7 +76,7 @@ func TestProbed(t *testing.T) {
 
 		{"what only the configuration tells", "TD0402", func(w world) { w.blind(); w.probed() }, OutcomeUnknown, []string{noTalosconfig}},
 		{"what only the configuration tells", "TD0408", world.probed, OutcomeUnknown, []string{noTalosconfig}},
-		{"the release, as the kubelet reports it", "TD0411", func(w world) { w.kubelet().Version = talosVersion(w.t, "v1.12.4"); w.probed() }, OutcomeFinding, []string{"#12797"}},
+		{"the release, as the kubelet reports it", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.4"); w.probed() }, OutcomeFinding, []string{"#12797"}},
 
 		{"no talosconfig", "TD0102", world.probed, OutcomeFinding, []string{"info[TD0102]", "a Job saw the kubelet's mounts where it could"}},
 		{"no talosconfig, and no Job", "TD0102", func(w world) { w.probed(); w.node().Probe = snapshot.Section[snapshot.Probe]{} }, OutcomeFinding, []string{"$ kubectl talosdisk doctor --probe"}},

@@ -367,7 +367,7 @@ func TestTheFirstCauseComesFirst(t *testing.T) {
 		w.entries("block", provisioner.Entry{Name: "vdf", Kind: provisioner.Link, Target: "/dev/disk/by-id/virtio-" + serialF, Device: "254:80"})
 		w.entries("hdd", provisioner.Entry{Name: "vde", Kind: provisioner.Directory, Mounted: disk.No})
 		if w.node().Kubelet.Value != nil {
-			w.kubelet().Config.MachineDisks = nil
+			w.kubelet().Settings.MachineDisks = nil
 		}
 		w.Volumes = w.Volumes[1:]
 		*w.Claims.Value, *w.Pods.Value = nil, nil

@@ -103,7 +103,7 @@ func CompareViews(node *snapshot.Node, install provisioner.Install, v snapshot.V
 		return t
 	}
 	state := value(node.Kubelet)
-	if required, err := mounts.Require(state.Version, install.HostDirs()); err == nil {
+	if required, err := mounts.Require(state.Release, install.HostDirs()); err == nil {
 		for _, dir := range required {
 			if within(t.Path, dir) && dir != t.Path {
 				t.Dir = dir
@@ -196,13 +196,13 @@ func (t *ThreeWay) byMounts(node *snapshot.Node, install provisioner.Install, cl
 
 // byNode is what the node has, as Talos or a Job tells; without either, what the
 // provisioner's pod has in the directory that it shares with the node.
-func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.View) {
+func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.KubeletView) {
 	t.Host = Seen{Answer: disk.Unknown}
 	if t.Mounted == disk.Yes {
 		t.Host = Seen{Answer: disk.Yes, Why: "it is mounted on the node from " + t.Source, Proof: true}
 		return
 	}
-	var listing mounts.Listing
+	var listing mounts.DirectoryListing
 	if view != nil {
 		listing = sight(*view, path.Dir(t.Path)).Host
 	}
@@ -234,7 +234,7 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 	no := func(why string) { t.Kubelet = Seen{Answer: disk.No, Why: why, Proof: true} }
 	listing := sight(*view, path.Dir(t.Path)).Kubelet
 	if view.HasMounts() {
-		s := view.See(t.Path)
+		s := view.Visibility(t.Path)
 		t.InKubelet, t.OnHost = s.InKubelet, s.OnHost
 		switch {
 		case s.Visible == disk.No && len(s.Hidden) > 0 && s.Hidden[0].Point == t.Path && (s.Mount == nil || s.Mount.Point != "/"):
@@ -264,7 +264,7 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 }
 
 // sight is what was listed of a directory, or nothing.
-func sight(view mounts.View, dir string) mounts.Sight {
+func sight(view mounts.KubeletView, dir string) mounts.BothSides {
 	if s, ok := view.Dirs[dir]; ok {
 		return s
 	}
@@ -273,7 +273,7 @@ func sight(view mounts.View, dir string) mounts.Sight {
 			return s
 		}
 	}
-	return mounts.Sight{}
+	return mounts.BothSides{}
 }
 
 func (t *ThreeWay) settle() {

@@ -37,7 +37,7 @@ func TestThreeWay(t *testing.T) {
 		{"a reader cannot tell whether the disk is mounted", world.reader, 0, PathSeen, disk.Yes, disk.Yes, disk.Yes, "were not compared"},
 		{"gone", func(w world) {
 			w.mounted(kubeletSlave, "")
-			w.kubelet().View.Dirs[dirHDD] = mounts.Sight{Host: present(), Kubelet: present()}
+			w.kubelet().View.Dirs[dirHDD] = mounts.BothSides{Host: present(), Kubelet: present()}
 			unlist(w, "hdd")
 		}, 0, PathMissing, disk.No, disk.No, disk.No, ""},
 		{"not in the provisioner's pod", func(w world) {

@@ -26,7 +26,7 @@ func Script() string { return nodescript.RecordScript() + script }
 // Answer is what one node's pod saw.
 type Answer struct {
 	// View has both sides' mounts, or MountsProblem. PID is as the pod counts.
-	View mounts.View
+	View mounts.KubeletView
 	// Started is when the kubelet's process started, by the node's clock, to the
 	// second before; zero: it did not say.
 	Started time.Time

@@ -72,7 +72,7 @@ type process struct {
 	exe, config, label string
 	// own: it is in the node's own PID namespace, and not in a container's.
 	own  bool
-	dirs map[string]mounts.Listing
+	dirs map[string]mounts.DirectoryListing
 	// table are its mounts, or the problem.
 	table   []mounts.Mount
 	problem string
@@ -90,7 +90,7 @@ func add(all []*process, r nodescript.Record) ([]*process, error) {
 	if r.Kind == "process" {
 		return append(all, &process{
 			pid: pid, started: r.Get("started"), exe: r.Get("exe"), config: r.Get("config"), label: r.Get("label"),
-			own: len(strings.Fields(r.Get("spaces"))) == 1, dirs: make(map[string]mounts.Listing), problem: "nobody looked",
+			own: len(strings.Fields(r.Get("spaces"))) == 1, dirs: make(map[string]mounts.DirectoryListing), problem: "nobody looked",
 		}), nil
 	}
 	if len(all) == 0 || all[len(all)-1].pid != pid {
@@ -115,8 +115,8 @@ func add(all []*process, r nodescript.Record) ([]*process, error) {
 	return all, nil
 }
 
-func listing(r nodescript.Record) mounts.Listing {
-	l := mounts.Listing{Exists: disk.Unknown, Problem: r.Get("problem")}
+func listing(r nodescript.Record) mounts.DirectoryListing {
+	l := mounts.DirectoryListing{Exists: disk.Unknown, Problem: r.Get("problem")}
 	switch r.Get("exists") {
 	case "yes":
 		l.Exists, l.Entries = disk.Yes, r.All("entry")
@@ -150,15 +150,15 @@ func choose(all []*process) (*process, error) {
 }
 
 // view puts the two sides together. Mounts are compared, so one side's alone are nothing.
-func view(host, kubelet *process) mounts.View {
-	v := mounts.View{PID: kubelet.pid, Dirs: make(map[string]mounts.Sight)}
+func view(host, kubelet *process) mounts.KubeletView {
+	v := mounts.KubeletView{PID: kubelet.pid, Dirs: make(map[string]mounts.BothSides)}
 	for dir, listed := range host.dirs {
-		v.Dirs[dir] = mounts.Sight{Host: listed, Kubelet: mounts.Listing{Exists: disk.Unknown, Problem: "nobody looked"}}
+		v.Dirs[dir] = mounts.BothSides{Host: listed, Kubelet: mounts.DirectoryListing{Exists: disk.Unknown, Problem: "nobody looked"}}
 	}
 	for dir, listed := range kubelet.dirs {
 		sight, ok := v.Dirs[dir]
 		if !ok {
-			sight.Host = mounts.Listing{Exists: disk.Unknown, Problem: "nobody looked"}
+			sight.Host = mounts.DirectoryListing{Exists: disk.Unknown, Problem: "nobody looked"}
 		}
 		sight.Kubelet = listed
 		v.Dirs[dir] = sight

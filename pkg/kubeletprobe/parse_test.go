@@ -64,9 +64,9 @@ func TestParse(t *testing.T) {
 		return m
 	}
 	want := Answer{
-		View: mounts.View{
+		View: mounts.KubeletView{
 			PID: 40, Host: table(host), Kubelet: table(kubelet),
-			Dirs: map[string]mounts.Sight{"/var/lib/disks": {Host: mounts.Listing{Exists: disk.Yes, Entries: []string{"a", "b"}}, Kubelet: mounts.Listing{Exists: disk.No}}},
+			Dirs: map[string]mounts.BothSides{"/var/lib/disks": {Host: mounts.DirectoryListing{Exists: disk.Yes, Entries: []string{"a", "b"}}, Kubelet: mounts.DirectoryListing{Exists: disk.No}}},
 		},
 		Started: time.Unix(1006, 0).UTC(),
 	}

@@ -94,16 +94,18 @@ func TestScriptSeesBothSides(t *testing.T) {
 			if since := time.Since(answer.Started); since < -2*time.Second || since > time.Minute {
 				t.Errorf("the kubelet started %s ago", since)
 			}
-			yes := func(entries ...string) mounts.Listing { return mounts.Listing{Exists: disk.Yes, Entries: entries} }
-			no := mounts.Listing{Exists: disk.No}
-			circle := mounts.Listing{Exists: disk.Unknown, Problem: "it leads through too many symlinks"}
-			for dir, want := range map[string]mounts.Sight{
+			yes := func(entries ...string) mounts.DirectoryListing {
+				return mounts.DirectoryListing{Exists: disk.Yes, Entries: entries}
+			}
+			no := mounts.DirectoryListing{Exists: disk.No}
+			circle := mounts.DirectoryListing{Exists: disk.Unknown, Problem: "it leads through too many symlinks"}
+			for dir, want := range map[string]mounts.BothSides{
 				"/N/disks":         {Host: yes(".hidden", "a b", "two\nlines"), Kubelet: yes(".hidden", "a b", "two\nlines")},
 				"/N/disks/a b":     {Host: yes("on-disk"), Kubelet: yes()},
 				"/N/empty":         {Host: yes(), Kubelet: yes()},
 				"/N/missing":       {Host: no, Kubelet: no},
-				"/N/file":          {Host: mounts.Listing{Exists: disk.No, Problem: "/N/file is not a directory"}, Kubelet: mounts.Listing{Exists: disk.No, Problem: "/N/file is not a directory"}},
-				"/N/file/below":    {Host: mounts.Listing{Exists: disk.No, Problem: "/N/file is not a directory"}, Kubelet: mounts.Listing{Exists: disk.No, Problem: "/N/file is not a directory"}},
+				"/N/file":          {Host: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"}, Kubelet: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"}},
+				"/N/file/below":    {Host: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"}, Kubelet: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"}},
 				"/N/dangling":      {Host: no, Kubelet: no},
 				"/N/absolute":      {Host: yes("sub", "up"), Kubelet: yes("other")},
 				"/N/real/up":       {Host: yes(), Kubelet: no},
@@ -117,13 +119,13 @@ func TestScriptSeesBothSides(t *testing.T) {
 			if !slices.Contains(v.Dirs["/"].Host.Entries, "proc") {
 				t.Errorf("/: %+v", v.Dirs["/"])
 			}
-			if s := v.See("/N/disks"); s.Visible != disk.No || len(s.Hidden) != 1 || s.Hidden[0].Point != "/N/disks/a b" {
+			if s := v.Visibility("/N/disks"); s.Visible != disk.No || len(s.Hidden) != 1 || s.Hidden[0].Point != "/N/disks/a b" {
 				t.Errorf("/N/disks: %+v", s)
 			}
-			if s := v.See("/N/real"); s.Visible != disk.No || s.MountPoint != disk.Yes {
+			if s := v.Visibility("/N/real"); s.Visible != disk.No || s.MountPoint != disk.Yes {
 				t.Errorf("/N/real: %+v", s)
 			}
-			if s := v.See("/N/empty"); s.Visible != disk.Yes {
+			if s := v.Visibility("/N/empty"); s.Visible != disk.Yes {
 				t.Errorf("/N/empty: %+v", s)
 			}
 		})
@@ -171,12 +173,12 @@ func TestScriptTakesNoFailureForAbsence(t *testing.T) {
 	long := "/N/pool/" + strings.Repeat("x", 256) // One byte more than a name may have.
 	for shell, out := range onNode(t, `mkdir -p "$N/pool/well"`, "true", nil, "$N/pool", strings.Replace(long, "/N", "$N", 1), "$N/pool/none") {
 		v := parsed(t, out).View
-		for dir, want := range map[string]mounts.Listing{
+		for dir, want := range map[string]mounts.DirectoryListing{
 			long:           {Exists: disk.Unknown, Problem: long + " cannot be read: File name too long"},
 			"/N/pool":      {Exists: disk.Yes, Entries: []string{"well"}},
 			"/N/pool/none": {Exists: disk.No},
 		} {
-			if got := v.Dirs[dir]; fmt.Sprint(got) != fmt.Sprint(mounts.Sight{Host: want, Kubelet: want}) {
+			if got := v.Dirs[dir]; fmt.Sprint(got) != fmt.Sprint(mounts.BothSides{Host: want, Kubelet: want}) {
 				t.Errorf("%s: %s: %+v\nwant %+v", shell, dir, got, want)
 			}
 		}
@@ -198,12 +200,12 @@ func TestScriptNamesDeadFileSystems(t *testing.T) {
 	const gone = ": Transport endpoint is not connected"
 	for shell, out := range onNode(t, setup, "true", nil, "$N/pool", "$N/dead", "$N/dead/below") {
 		v := parsed(t, out).View
-		for dir, want := range map[string]mounts.Listing{
+		for dir, want := range map[string]mounts.DirectoryListing{
 			"/N/dead":       {Exists: disk.Unknown, Problem: "/N/dead cannot be read" + gone},
 			"/N/dead/below": {Exists: disk.Unknown, Problem: "/N/dead cannot be read" + gone},
 			"/N/pool":       {Exists: disk.Yes, Entries: []string{"dead", "well"}},
 		} {
-			if got := v.Dirs[dir]; fmt.Sprint(got) != fmt.Sprint(mounts.Sight{Host: want, Kubelet: want}) {
+			if got := v.Dirs[dir]; fmt.Sprint(got) != fmt.Sprint(mounts.BothSides{Host: want, Kubelet: want}) {
 				t.Errorf("%s: %s: %+v\nwant %+v", shell, dir, got, want)
 			}
 		}

@@ -95,7 +95,7 @@ func (t editor) convertible(c Change) (*yaml.Node, error) {
 	return doc, nil
 }
 
-// body is the document's lines but for apiVersion and kind, with the names that its
+// body is the document's lines except for apiVersion and kind, with the names that its
 // fields have in machine.kubelet, and the splice that takes the document out.
 func (t *Text) body(doc *yaml.Node) (lines []string, drop splice) {
 	first := doc.Line - 1

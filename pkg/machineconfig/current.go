@@ -52,7 +52,7 @@ const (
 	Staged Mode = "staged"
 )
 
-// Error tells errors of applying apart: errors.Is(err, ErrNotTaken).
+// Error tells the errors of applying apart: errors.Is(err, ErrNotTaken).
 type Error string
 
 // ErrNotTaken is every error after which the node's configuration surely stays as it is. After any other the request may be under way,

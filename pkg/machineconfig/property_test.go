@@ -149,7 +149,7 @@ func editing(t *testing.T, raw []byte, w *writer) {
 	silent(t, diffMounts(raw, removed))
 }
 
-// writtenNull tells whether the edit takes the word null away.
+// writtenNull reports whether the edit takes the word null away.
 // rebinding holds that bind becomes rbind where it shall, by letters that are put in.
 func rebinding(t *testing.T, raw []byte, config mountsConfig) {
 	var rebind []int
@@ -193,7 +193,7 @@ func numbers(from, to int) []int {
 	return all
 }
 
-// insertion tells whether after is before with bytes put in at one place.
+// insertion reports whether after is before with bytes put in at one place.
 func insertion(before, after []byte) bool {
 	prefix, suffix := 0, 0
 	for prefix < len(before) && prefix < len(after) && before[prefix] == after[prefix] {

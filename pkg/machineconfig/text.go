@@ -200,7 +200,7 @@ func (t *Text) start(n *yaml.Node) int {
 }
 
 // end is the offset after a node's last character. Indent is the column of the
-// collection that the node is in, -1 for a root; flow tells that this is in brackets.
+// collection that the node is in, -1 for a root; flow reports whether this is in brackets.
 func (t *Text) end(n *yaml.Node, indent int, flow bool) int {
 	at := t.start(n)
 	if at >= len(t.raw) {
@@ -240,7 +240,7 @@ func (t *Text) end(n *yaml.Node, indent int, flow bool) int {
 	return t.end(n.Content[last], n.Column-1, false)
 }
 
-// isEmpty tells a null that has no text.
+// isEmpty reports whether a node is a null without text.
 func isEmpty(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Value == "" && n.Style == 0 && n.Anchor == ""
 }
@@ -433,7 +433,7 @@ func (t *Text) blockScalarEnd(at, indent int) int {
 	return end
 }
 
-// isMarker tells a line that begins or ends a document.
+// isMarker reports whether a line begins or ends a document.
 func (t *Text) isMarker(line int) bool { return t.isLine(line, "---") || t.isLine(line, "...") }
 
 func (t *Text) isLine(line int, marker string) bool {

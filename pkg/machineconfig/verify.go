@@ -73,7 +73,7 @@ func same(a, b *yaml.Node) bool {
 		slices.EqualFunc(a.Content, b.Content, same)
 }
 
-// sameBut compares mappings, but for what lies under a path of keys. To Talos a key
+// sameBut compares mappings, except for what lies under a path of keys. To Talos a key
 // that is not there, a null and an empty mapping are the same on that path.
 func sameBut(a, b *yaml.Node, path []string) bool {
 	if len(path) == 0 {

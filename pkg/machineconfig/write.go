@@ -159,7 +159,7 @@ func jsonText(v any) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// isJSON tells a mapping that is written as JSON would be.
+// isJSON reports whether a mapping is written as JSON would be.
 func isJSON(mapping *yaml.Node) bool {
 	return mapping.Style&yaml.FlowStyle != 0 && len(mapping.Content) > 0 && mapping.Content[0].Style&yaml.DoubleQuotedStyle != 0
 }

@@ -20,13 +20,13 @@ import (
 // is refused keeps the node as it is: each change restarts the kubelet, so there is one for all.
 func Decide(n NodeState, r Request) Plan {
 	p := Plan{Node: n.Node}
-	if err := n.Version.Supported(); err != nil {
-		if !n.Version.Known() {
+	if err := n.Release.Supported(); err != nil {
+		if !n.Release.Known() {
 			return p.end(ActionSkip, ReasonVersionUnknown, err.Error(), "")
 		}
 		return p.end(ActionRefuse, ReasonVersion, err.Error(), "upgrade Talos to "+talosrelease.Oldest+" or later")
 	}
-	p.warn(n.Version.Newer())
+	p.warn(n.Release.Newer())
 	dirs, err := cleanDirs(r.Required)
 	if err != nil {
 		return p.end(ActionRefuse, ReasonDirectory, err.Error(), failure.Hint(err))
@@ -76,8 +76,8 @@ func Decide(n NodeState, r Request) Plan {
 		return p.end(ActionUnchanged, reason, sentence(p.Directories), "")
 	}
 
-	if n.Config.KubeletDocument && !r.Convert && len(need) > 0 {
-		p.Ways = waysWithout(n.Version, need[0])
+	if n.Settings.KubeletDocument && !r.Convert && len(need) > 0 {
+		p.Ways = waysWithout(n.Release, need[0])
 		return p.end(ActionRefuse, ReasonKubeletDocument,
 			"the kubelet is configured by a KubeletConfig document, which has no extraMounts, and "+n.doesNotSee(need),
 			"give the provisioner a directory that the kubelet sees already; or have machine.kubelet back: "+shell.Command("kubectl", "talosdisk", "mounts", "--nodes", n.Node, "--convert-kubelet-config"))
@@ -88,11 +88,11 @@ func Decide(n NodeState, r Request) Plan {
 	if refused := n.restart(&p, r); refused != nil {
 		return *refused
 	}
-	taken := make([]string, 0, len(n.Config.ExtraMounts))
-	for _, m := range n.Config.ExtraMounts {
+	taken := make([]string, 0, len(n.Settings.ExtraMounts))
+	for _, m := range n.Settings.ExtraMounts {
 		taken = append(taken, m.destination())
 	}
-	adds := join(n.Version, need, taken)
+	adds := join(n.Release, need, taken)
 	changed := p.of(ActionPatch)
 	p.end(ActionPatch, changed[0].Reason, sentence(changed), "")
 	if refused := n.rebind(&p, bound); refused != nil {
@@ -110,7 +110,7 @@ func Decide(n NodeState, r Request) Plan {
 	if r.Propagation == PropagationPrivate {
 		p.warn("with private propagation the kubelet does not see what is mounted on the node later, until it starts again")
 	}
-	p.Convert, p.Restarts = n.Config.KubeletDocument, !r.Staged
+	p.Convert, p.Restarts = n.Settings.KubeletDocument, !r.Staged
 	return p
 }
 
@@ -119,7 +119,7 @@ func (n NodeState) doesNotSee(dirs []string) string {
 	var unseen, unknown []string
 	why := ""
 	for _, dir := range dirs {
-		if s := n.See(dir); s.Visible == disk.No {
+		if s := n.Visibility(dir); s.Visible == disk.No {
 			unseen = append(unseen, dir)
 		} else {
 			unknown, why = append(unknown, dir), cmp.Or(why, s.Why)
@@ -136,9 +136,9 @@ func (n NodeState) doesNotSee(dirs []string) string {
 }
 
 // host is what the node has at dir; nothing where nobody looked.
-func (n NodeState) host(dir string) Listing {
+func (n NodeState) host(dir string) DirectoryListing {
 	if n.View == nil {
-		return Listing{}
+		return DirectoryListing{}
 	}
 	return n.View.Dirs[dir].Host
 }
@@ -157,14 +157,14 @@ func (p Propagation) options() ([]string, bool) {
 // obstacle refuses to change a list of entries that is wrong already: the restart
 // would fail, or double the node's mounts.
 func (n NodeState) obstacle(p *Plan) *Plan {
-	entries := n.Config.ExtraMounts
+	entries := n.Settings.ExtraMounts
 	for i, m := range entries {
 		if fault := m.fault(); fault != "" {
 			refused := p.end(ActionRefuse, ReasonBadEntry, fmt.Sprintf("%s %s: the kubelet does not start with it", entry(i), fault), n.edit("take it out or mend it"))
 			return &refused
 		}
 	}
-	for _, c := range conflicts(n.Version, entries) {
+	for _, c := range conflicts(n.Release, entries) {
 		if c.lower < 0 && !c.leaks {
 			p.warn(c.text(entries))
 			continue
@@ -181,13 +181,13 @@ func (n NodeState) obstacle(p *Plan) *Plan {
 
 // oddities warns of what is wrong with the entries although nothing is changed.
 func (n NodeState) oddities(p *Plan) {
-	for i, m := range n.Config.ExtraMounts {
+	for i, m := range n.Settings.ExtraMounts {
 		if fault := m.fault(); fault != "" {
 			p.warn(entry(i) + " " + fault + ": the kubelet does not start with it")
 		}
 	}
-	for _, c := range conflicts(n.Version, n.Config.ExtraMounts) {
-		p.warn(c.text(n.Config.ExtraMounts))
+	for _, c := range conflicts(n.Release, n.Settings.ExtraMounts) {
+		p.warn(c.text(n.Settings.ExtraMounts))
 	}
 }
 
@@ -212,9 +212,9 @@ func (c conflict) text(entries []ExtraMount) string {
 }
 
 // restart refuses what must not be done to this node now: every change restarts its
-// kubelet, but for one that is staged.
+// kubelet, except for one that is staged.
 func (n NodeState) restart(p *Plan, r Request) *Plan {
-	hazard := n.Version.RestartHazard()
+	hazard := n.Release.RestartHazard()
 	var refused Plan
 	switch {
 	case n.StagedDiffers:
@@ -233,7 +233,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 		refused = p.end(ActionRefuse, ReasonHazard, hazard, "upgrade Talos, or restart it all the same with --accept "+string(ReasonHazard))
 	default:
 		p.warn(hazard)
-		for _, caution := range n.Version.RestartCautions() {
+		for _, caution := range n.Release.RestartCautions() {
 			p.warn(caution)
 		}
 		n.unshown(p)
@@ -245,7 +245,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 
 // unshown warns that a staged configuration cannot be seen.
 func (n NodeState) unshown(p *Plan) {
-	if !n.Version.Has(talosrelease.StoredConfig) {
+	if !n.Release.Has(talosrelease.StoredConfig) {
 		p.warn("Talos before v1.10 does not show a staged configuration: if there is one, it is lost")
 	}
 }
@@ -265,7 +265,7 @@ func (n NodeState) Unkept() string {
 func (n NodeState) ways(refused []Directory) []Way {
 	for _, d := range refused {
 		if d.Reason == ReasonOffVar || d.Reason == ReasonVarMnt || d.Reason == ReasonHoldsTalos {
-			return waysWithout(n.Version, d.Path)
+			return waysWithout(n.Release, d.Path)
 		}
 	}
 	return nil

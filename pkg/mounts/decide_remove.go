@@ -16,10 +16,10 @@ func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
 	if !n.ConfigProblem.IsZero() {
 		return p.end(ActionSkip, ReasonConfigNotRead, "its configuration was not read: "+n.ConfigProblem.Message, "")
 	}
-	exact := append(join(n.Version, dirs, nil), dirs...)
+	exact := append(join(n.Release, dirs, nil), dirs...)
 	var remove []int
 	var removed, left []ExtraMount
-	for i, m := range n.Config.ExtraMounts {
+	for i, m := range n.Settings.ExtraMounts {
 		if m.Destination != "" && slices.Contains(exact, m.destination()) {
 			remove, removed = append(remove, i), append(removed, m)
 		} else {
@@ -78,10 +78,10 @@ func (n NodeState) usedBy(p *Plan, lost []string, why string) *Plan {
 	return nil
 }
 
-// loses tells whether dir is seen through the entries that go, and through nothing else.
+// loses reports whether dir is seen through the entries that go, and through nothing else.
 func (n NodeState) loses(dir string, gone []string, left []ExtraMount) bool {
 	at := func(destination string) bool { return below(dir, destination) }
-	if _, talos := n.Version.DefaultMountAbove(dir); talos || !slices.ContainsFunc(gone, at) {
+	if _, talos := n.Release.DefaultMountAbove(dir); talos || !slices.ContainsFunc(gone, at) {
 		return false
 	}
 	return !slices.ContainsFunc(left, func(m ExtraMount) bool { return m.fault() == "" && at(m.destination()) })

@@ -19,7 +19,7 @@ const disksDir = "/var/lib/disks"
 
 // plain is a ready node with a configuration of before v1.14, of which nobody saw the kubelet.
 func plain(t testing.TB, release string, entries ...ExtraMount) NodeState {
-	return NodeState{Node: "w-1", Address: "10.0.0.11", Version: version(t, release), Config: Config{Kubelet: true, ExtraMounts: entries}, Ready: true}
+	return NodeState{Node: "w-1", Address: "10.0.0.11", Release: version(t, release), Settings: Settings{Kubelet: true, ExtraMounts: entries}, Ready: true}
 }
 
 // with changes a state.
@@ -29,9 +29,9 @@ func (n NodeState) with(change func(*NodeState)) NodeState {
 }
 
 func unseen(n *NodeState)     { n.ConfigProblem = problem.FromText("os:admin is needed") }
-func documented(n *NodeState) { n.Config = Config{KubeletDocument: true} }
+func documented(n *NodeState) { n.Settings = Settings{KubeletDocument: true} }
 
-func watched(v *View) func(*NodeState) { return func(n *NodeState) { n.View = v } }
+func watched(v *KubeletView) func(*NodeState) { return func(n *NodeState) { n.View = v } }
 
 func ask(dirs ...string) Request { return Request{Required: dirs} }
 
@@ -54,7 +54,7 @@ func decideCases(t testing.TB) []decideCase {
 	reader := func(host, kubelet string) func(*NodeState) {
 		return watched(listing(map[string][2]string{disksDir: {host, kubelet}}))
 	}
-	down := watched(&View{Dirs: map[string]Sight{disksDir: {Host: Listing{Exists: disk.Yes, Entries: []string{"hdd"}}, Kubelet: Listing{Exists: disk.Unknown, Problem: "no kubelet runs"}}}, MountsProblem: problem.FromText("no kubelet runs")})
+	down := watched(&KubeletView{Dirs: map[string]BothSides{disksDir: {Host: DirectoryListing{Exists: disk.Yes, Entries: []string{"hdd"}}, Kubelet: DirectoryListing{Exists: disk.Unknown, Problem: "no kubelet runs"}}}, MountsProblem: problem.FromText("no kubelet runs")})
 	wrong := bind(disksDir)
 	wrong.Source = "/var/lib/other"
 	noSource, relative, noBind := bind(disksDir), bind(disksDir), bind(disksDir, "rw")
@@ -99,10 +99,10 @@ func decideCases(t testing.TB) []decideCase {
 		{name: "bind masks a disk", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.No, message: "leaves out what is mounted at /var/lib/disks/hdd/vde"},
 		{name: "bind masks a disk at the next start", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(slave, hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.Yes, message: "leaves out"},
 		{name: "bind on a parent of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) {
-			n.Config.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir + "/hdd/vde"}}
+			n.Settings.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir + "/hdd/vde"}}
 		}), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.Unknown, message: "/var/lib/disks/hdd/vde"},
 		{name: "bind at the mount point of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) {
-			n.Config.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir}}
+			n.Settings.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir}}
 		}), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, warning: "whether there are any was not seen"},
 		{name: "bind at the mount point of a disk", node: plain(t, current, bind(disksDir+"/hdd/vde", "bind", "rw")).with(admin(slave, hostDisk)), dir: disksDir + "/hdd/vde", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
 		{name: "bind with no disk below", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, "")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
@@ -124,7 +124,7 @@ func decideCases(t testing.TB) []decideCase {
 		{name: "not visible", node: plain(t, "v1.14.0").with(admin("", hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, message: "no extraMount covers it"},
 		{name: "not listed", node: plain(t, "v1.6.0").with(reader("hdd", "-")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, warning: "before v1.10 does not show a staged configuration"},
 		{name: "not looked at", node: plain(t, current), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
-		{name: "no machine.kubelet", node: plain(t, current).with(func(n *NodeState) { n.Config = Config{} }), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
+		{name: "no machine.kubelet", node: plain(t, current).with(func(n *NodeState) { n.Settings = Settings{} }), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
 		{name: "an entry for another", node: plain(t, current, bind("/var/lib/other")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
 		{name: "an entry that begins alike", node: plain(t, current, bind("/var/lib/disk")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
 		{name: "that does not exist", node: plain(t, current).with(reader("-", "-")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, warning: "Talos makes it"},
@@ -229,7 +229,7 @@ func TestDecideOnSeveral(t *testing.T) {
 		{"nothing", plain(t, current), "", ActionUnchanged, ReasonNothing, ""},
 		{"relative", plain(t, current), disksDir + " disks", ActionRefuse, ReasonDirectory, ""},
 		{"too old", plain(t, "v1.5.5"), disksDir, ActionRefuse, ReasonVersion, ""},
-		{"of unknown version", plain(t, current).with(func(n *NodeState) { n.Version = talosrelease.Release{} }), disksDir, ActionSkip, ReasonVersionUnknown, ""},
+		{"of unknown version", plain(t, current).with(func(n *NodeState) { n.Release = talosrelease.Release{} }), disksDir, ActionSkip, ReasonVersionUnknown, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Decide(tt.node, ask(strings.Fields(tt.dirs)...))
@@ -313,7 +313,7 @@ func TestDecideShowsWays(t *testing.T) {
 		{plain(t, "v1.14.0", bind(disksDir+"/a")), disksDir, 0},
 	} {
 		if p := Decide(tt.node, ask(tt.dir)); len(p.Ways) != tt.want || p.Action != ActionRefuse {
-			t.Errorf("%s, %s: %s, %d ways", tt.node.Version, tt.dir, p.Action, len(p.Ways))
+			t.Errorf("%s, %s: %s, %d ways", tt.node.Release, tt.dir, p.Action, len(p.Ways))
 		}
 	}
 }
@@ -374,7 +374,7 @@ func TestDecideRemoves(t *testing.T) {
 			}
 			var removed []ExtraMount
 			for _, i := range tt.remove {
-				removed = append(removed, tt.node.Config.ExtraMounts[i])
+				removed = append(removed, tt.node.Settings.ExtraMounts[i])
 			}
 			if !reflect.DeepEqual(p.Removed, removed) {
 				t.Errorf("removes %+v", p.Removed)
@@ -396,11 +396,11 @@ func TestDecideIsIdempotent(t *testing.T) {
 		if !slices.Equal(p.Appear(), []string{"/var/lib/c", disksDir}) {
 			t.Fatalf("%s: %+v", release, p)
 		}
-		node.Config.ExtraMounts = append(node.Config.ExtraMounts, p.Add...)
+		node.Settings.ExtraMounts = append(node.Settings.ExtraMounts, p.Add...)
 		if again := Decide(node, r); again.Action != ActionUnchanged {
 			t.Errorf("%s: again: %+v", release, again)
 		}
-		if clash := conflicts(node.Version, node.Config.ExtraMounts); len(clash) != 0 {
+		if clash := conflicts(node.Release, node.Settings.ExtraMounts); len(clash) != 0 {
 			t.Errorf("%s: %+v", release, clash)
 		}
 		r.Remove = true

@@ -46,8 +46,8 @@ func TestDecideWarnsOfWhatMayNotBeSo(t *testing.T) {
 
 // A mount whose source is a file leaves the node without a kubelet.
 func TestDecideRefusesAFile(t *testing.T) {
-	file := Listing{Exists: disk.No, Problem: `"/var/lib/disks" is not a directory`}
-	view := &View{PID: 1, Dirs: map[string]Sight{disksDir: {Host: file, Kubelet: Listing{Exists: disk.No}}}}
+	file := DirectoryListing{Exists: disk.No, Problem: `"/var/lib/disks" is not a directory`}
+	view := &KubeletView{PID: 1, Dirs: map[string]BothSides{disksDir: {Host: file, Kubelet: DirectoryListing{Exists: disk.No}}}}
 	for _, staged := range []bool{false, true} {
 		p := Decide(plain(t, "v1.13.9").with(watched(view)), Request{Required: []string{disksDir}, Staged: staged})
 		if p.Action != ActionRefuse || p.Reason != ReasonDirectory || !strings.Contains(p.Message, "is not a directory") {

@@ -14,7 +14,7 @@ import (
 
 // Change is what shall become of machine.kubelet.extraMounts.
 type Change struct {
-	// Remove are indexes of Config.ExtraMounts.
+	// Remove are indexes of Settings.ExtraMounts.
 	Remove []int
 	// Rebind are indexes of those whose option bind becomes rbind.
 	Rebind []int
@@ -27,8 +27,8 @@ var extraMounts = machineconfig.List{
 	Path: []string{"machine", "kubelet", "extraMounts"},
 	Item: "extra mount",
 	Read: func(t *machineconfig.Text) ([]any, error) {
-		config, err := readConfig(t)
-		return values(config.ExtraMounts), err
+		settings, err := readSettings(t)
+		return values(settings.ExtraMounts), err
 	},
 	Hints: machineconfig.Hints{
 		ByHand:  "write the entry by hand with talosctl edit machineconfig; kubectl talosdisk mounts -o patch prints it",

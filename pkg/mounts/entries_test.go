@@ -24,12 +24,12 @@ cluster: {}
 `
 
 func TestEntryPerDisk(t *testing.T) {
-	config, err := ReadConfig([]byte(entryPerDisk))
+	config, err := ReadSettings([]byte(entryPerDisk))
 	if err != nil {
 		t.Fatal(err)
 	}
 	node := plain(t, "v1.9.5")
-	node.Config = config
+	node.Settings = config
 	d := Decide(node, ask("/var/mnt")).Directories[0]
 	if d.Action != ActionRefuse || d.Reason != ReasonNested {
 		t.Errorf("%s, %s: %s", d.Action, d.Reason, d.Message)

@@ -41,7 +41,7 @@ func (m ExtraMount) leads(dir string) string {
 
 func (m ExtraMount) binds() bool { return has(m.Options, "bind", "rbind") }
 
-// recursive tells whether what is mounted below when the kubelet starts comes along
+// recursive reports whether what is mounted below when the kubelet starts comes along
 // (measured with runc 1.1.5: bind, whatever its propagation, leaves it behind).
 func (m ExtraMount) recursive() bool { return has(m.Options, "rbind") }
 

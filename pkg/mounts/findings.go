@@ -58,8 +58,8 @@ func Findings(n NodeState) []Finding {
 	add := func(flag Flag, path, format string, args ...any) {
 		found = append(found, Finding{Flag: flag, Path: path, Message: fmt.Sprintf(format, args...)})
 	}
-	entries := n.Config.ExtraMounts
-	clashes := conflicts(n.Version, entries)
+	entries := n.Settings.ExtraMounts
+	clashes := conflicts(n.Release, entries)
 	seen := make(map[string]bool, len(entries))
 	for i, m := range entries {
 		if fault := m.fault(); fault != "" {
@@ -127,7 +127,7 @@ func (n NodeState) bindFinding(i int, m ExtraMount, add func(Flag, string, strin
 
 // viewFindings compares an entry with what the kubelet has.
 func (n NodeState) viewFindings(i int, dir string, add func(Flag, string, string, ...any)) {
-	s := n.See(dir)
+	s := n.Visibility(dir)
 	switch {
 	case len(s.Hidden) > 0 && s.MountPoint == disk.Yes:
 		for _, h := range s.Hidden {

@@ -36,7 +36,7 @@ func TestFindings(t *testing.T) {
 		{"bind masks a disk", plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), "bind-for-rbind /var/lib/disks, hidden /var/lib/disks/hdd/vde", []string{"at /var/lib/disks/hdd/vde when the kubelet starts is hidden", "/dev/vde1"}},
 		{"bind with nothing below", plain(t, current, bind(disksDir, "bind", "rw")).with(admin(bound, "")), "bind-for-rbind /var/lib/disks", []string{"a disk that is mounted below it"}},
 		{"bind beside machine.disks", plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) {
-			n.Config.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir + "/vde"}}
+			n.Settings.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir + "/vde"}}
 		}), "bind-for-rbind /var/lib/disks, unknown /var/lib/disks", []string{"at /var/lib/disks/vde"}},
 		// 00.3 and 00.15.
 		{"thrice", plain(t, "v1.14.0", local, local, local).with(admin(fourTimes, "")),

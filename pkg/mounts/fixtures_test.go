@@ -70,25 +70,25 @@ func lines(t testing.TB, text string) []Mount {
 }
 
 // seen is a view with the mounts of both sides.
-func seen(t testing.TB, kubelet, host string) *View {
+func seen(t testing.TB, kubelet, host string) *KubeletView {
 	t.Helper()
-	return &View{PID: 1996, Kubelet: lines(t, kubeletOwn+kubelet), Host: lines(t, hostOwn+host)}
+	return &KubeletView{PID: 1996, Kubelet: lines(t, kubeletOwn+kubelet), Host: lines(t, hostOwn+host)}
 }
 
 // listing is a view of an os:reader. Entries are words; "-" is a directory that does not exist, "?" one that was not read.
-func listing(dirs map[string][2]string) *View {
-	v := &View{PID: 1996, Dirs: make(map[string]Sight), MountsProblem: problem.FromText("os:admin is needed")}
-	side := func(s string) Listing {
+func listing(dirs map[string][2]string) *KubeletView {
+	v := &KubeletView{PID: 1996, Dirs: make(map[string]BothSides), MountsProblem: problem.FromText("os:admin is needed")}
+	side := func(s string) DirectoryListing {
 		switch s {
 		case "-":
-			return Listing{Exists: disk.No}
+			return DirectoryListing{Exists: disk.No}
 		case "?":
-			return Listing{Exists: disk.Unknown, Problem: "permission denied"}
+			return DirectoryListing{Exists: disk.Unknown, Problem: "permission denied"}
 		}
-		return Listing{Exists: disk.Yes, Entries: strings.Fields(s)}
+		return DirectoryListing{Exists: disk.Yes, Entries: strings.Fields(s)}
 	}
 	for dir, sides := range dirs {
-		v.Dirs[dir] = Sight{Host: side(sides[0]), Kubelet: side(sides[1])}
+		v.Dirs[dir] = BothSides{Host: side(sides[0]), Kubelet: side(sides[1])}
 	}
 	return v
 }

@@ -16,12 +16,12 @@ import (
 // judge decides on one clean directory of all of the classes'. ActionPatch means that it needs an entry, or with
 // ReasonBindForRbind that the one it has gets rbind.
 func (n NodeState) judge(dir string, all []string) Directory {
-	s := n.See(dir)
+	s := n.Visibility(dir)
 	d := Directory{Path: dir, Visible: s.Visible}
-	if talos, ok := n.Version.DefaultMountAbove(dir); ok {
+	if talos, ok := n.Release.DefaultMountAbove(dir); ok {
 		return n.byTalos(d, s, talos)
 	}
-	if talos, ok := n.Version.DefaultMountBelow(dir); ok {
+	if talos, ok := n.Release.DefaultMountBelow(dir); ok {
 		return d.refuse(ReasonHoldsTalos, fmt.Sprintf("holds %s, which Talos mounts into the kubelet itself: a mount of the whole would nest", talos.Destination), "give the provisioner a directory of its own, such as /var/lib/disks")
 	}
 	if !below(dir, "/var") {
@@ -46,7 +46,7 @@ func (n NodeState) judge(dir string, all []string) Directory {
 		return d
 	}
 	var held, of []string
-	for i, m := range n.Config.ExtraMounts {
+	for i, m := range n.Settings.ExtraMounts {
 		if m.fault() == "" && below(m.destination(), dir) {
 			held, of = append(held, m.destination()), append(of, entry(i))
 		}
@@ -74,44 +74,44 @@ func (n NodeState) judge(dir string, all []string) Directory {
 	return d
 }
 
-// See is what the kubelet sees at dir; unknown where nobody looked.
-func (n NodeState) See(dir string) Sighting {
+// Visibility is what the kubelet sees at dir; unknown where nobody looked.
+func (n NodeState) Visibility(dir string) Visibility {
 	if n.View == nil {
-		return Sighting{Path: dir, Visible: disk.Unknown, Why: cmp.Or(n.ViewProblem.Message, "nobody looked"), MountPoint: disk.Unknown}
+		return Visibility{Path: dir, Visible: disk.Unknown, Why: cmp.Or(n.ViewProblem.Message, "nobody looked"), MountPoint: disk.Unknown}
 	}
-	return n.View.See(dir)
+	return n.View.Visibility(dir)
 }
 
 // serving are the positions of the entries that dir lies in, the nearest last.
 func (n NodeState) serving(dir string) []int {
 	var found []int
-	for i, m := range n.Config.ExtraMounts {
+	for i, m := range n.Settings.ExtraMounts {
 		if m.Destination != "" && below(dir, m.destination()) {
 			found = append(found, i)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b int) int {
-		return len(n.Config.ExtraMounts[a].destination()) - len(n.Config.ExtraMounts[b].destination())
+		return len(n.Settings.ExtraMounts[a].destination()) - len(n.Settings.ExtraMounts[b].destination())
 	})
 	return found
 }
 
 // byTalos decides on a directory in what Talos mounts into every kubelet.
-func (n NodeState) byTalos(d Directory, s Sighting, talos talosrelease.DefaultMount) Directory {
+func (n NodeState) byTalos(d Directory, s Visibility, talos talosrelease.DefaultMount) Directory {
 	if s.Visible == disk.No {
 		return d.refuse(ReasonHidden, fmt.Sprintf("lies in %s, which Talos mounts into the kubelet, and is not visible all the same: %s", talos.Destination, s.Why), n.restartHint())
 	}
 	if s.Visible != disk.Yes && talos.Destination != "/dev" && !has(talos.Options, "rbind") {
 		d.Action, d.Reason = ActionSkip, ReasonNotSeen
-		d.Message = fmt.Sprintf("lies in %s, of which Talos %s shows the kubelet no disk mounted below, and whether there is one is unknown: %s", talos.Destination, n.Version, s.Why)
+		d.Message = fmt.Sprintf("lies in %s, of which Talos %s shows the kubelet no disk mounted below, and whether there is one is unknown: %s", talos.Destination, n.Release, s.Why)
 		return d
 	}
-	return d.unchanged(ReasonVisible, fmt.Sprintf("is visible: Talos %s mounts %s into the kubelet", n.Version, talos.Destination))
+	return d.unchanged(ReasonVisible, fmt.Sprintf("is visible: Talos %s mounts %s into the kubelet", n.Release, talos.Destination))
 }
 
 // byEntries decides on a directory that entries of the configuration are for.
-func (n NodeState) byEntries(d Directory, s Sighting, serving []int, all []string) Directory {
-	entries := n.Config.ExtraMounts
+func (n NodeState) byEntries(d Directory, s Visibility, serving []int, all []string) Directory {
+	entries := n.Settings.ExtraMounts
 	for _, i := range serving {
 		if fault := entries[i].fault(); fault != "" {
 			return d.refuse(ReasonBadEntry, fmt.Sprintf("is not mounted: %s %s", entry(i), fault), n.edit("mend it"))
@@ -170,7 +170,7 @@ func (n NodeState) diskBelow(dir string) (string, bool) {
 		}
 		return "", false
 	}
-	for _, m := range n.Config.MachineDisks {
+	for _, m := range n.Settings.MachineDisks {
 		if m.Mountpoint != dir && below(m.Mountpoint, dir) {
 			return m.Mountpoint, true
 		}
@@ -181,7 +181,7 @@ func (n NodeState) diskBelow(dir string) (string, bool) {
 // restartHint is the command that puts a configuration in force that is not.
 func (n NodeState) restartHint() string {
 	hint := "restart the kubelet: " + shell.Command("talosctl", "-n", n.address(), "service", "kubelet", "restart")
-	if hazard := n.Version.RestartHazard(); hazard != "" {
+	if hazard := n.Release.RestartHazard(); hazard != "" {
 		hint = fmt.Sprintf("upgrade Talos first: %s; then %s", hazard, hint)
 	}
 	return hint

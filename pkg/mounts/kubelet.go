@@ -71,7 +71,7 @@ func (h KubeletHealth) Missing(earlier any) string {
 
 // Unseen is the first of the directories that a kubelet which is back does not see; empty if it sees all. What was looked at has to
 // be the view of that kubelet, and not of the next one, of which it is not known that it is healthy.
-func (h KubeletHealth) Unseen(view View, dirs []string) string {
+func (h KubeletHealth) Unseen(view KubeletView, dirs []string) string {
 	if view.PID != h.Kubelet.PID {
 		return fmt.Sprintf("the kubelet restarted again: it was process %d, and is process %d", h.Kubelet.PID, view.PID)
 	}

@@ -35,7 +35,7 @@ func TestKubeletComesBack(t *testing.T) {
 		"seen by the next one": {dirs: map[string]disk.Answer{"/a": disk.Yes}, viewer: 3,
 			want: "the kubelet restarted again: it was process 2, and is process 3"},
 	} {
-		now, view := good, View{PID: 2, Dirs: make(map[string]Sight), MountsProblem: problem.FromText("not here")}
+		now, view := good, KubeletView{PID: 2, Dirs: make(map[string]BothSides), MountsProblem: problem.FromText("not here")}
 		if c.viewer != 0 {
 			view.PID = c.viewer
 		}
@@ -46,7 +46,7 @@ func TestKubeletComesBack(t *testing.T) {
 		for dir, exists := range c.dirs {
 			dirs = append(dirs, dir)
 			if exists != "" {
-				view.Dirs[dir] = Sight{Host: Listing{Exists: disk.Yes, Entries: []string{"vdf"}}, Kubelet: Listing{Exists: exists, Entries: []string{"vdf"}}}
+				view.Dirs[dir] = BothSides{Host: DirectoryListing{Exists: disk.Yes, Entries: []string{"vdf"}}, Kubelet: DirectoryListing{Exists: exists, Entries: []string{"vdf"}}}
 			}
 		}
 		got := now.Missing(was)

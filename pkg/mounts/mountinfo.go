@@ -141,7 +141,7 @@ func (m Mount) Propagation() string {
 	}
 }
 
-// ReadOnly tells whether this mount is, whatever its file system.
+// ReadOnly reports whether this mount is, whatever its file system.
 func (m Mount) ReadOnly() bool { return slices.Contains(m.Options, "ro") }
 
 // String is what is mounted: the device, or the kind of file system without one.

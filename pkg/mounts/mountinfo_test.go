@@ -103,9 +103,9 @@ func FuzzParseMountinfo(f *testing.F) {
 			t.Fatalf("written and read again: %+v, was %+v", got, mounts)
 		}
 		// Whatever it says, a walk through it ends.
-		view := View{Kubelet: mounts, Host: mounts}
+		view := KubeletView{Kubelet: mounts, Host: mounts}
 		for _, m := range mounts[:min(len(mounts), 50)] {
-			if s := view.See(m.Point); s.Visible == disk.No {
+			if s := view.Visibility(m.Point); s.Visible == disk.No {
 				t.Fatalf("a namespace differs from itself at %q: %s", m.Point, s.Why)
 			}
 		}

@@ -13,17 +13,17 @@ type NodeState struct {
 	// Node is the node's name, Address what talosctl -n takes.
 	Node    string               `json:"node"`
 	Address string               `json:"address,omitempty"`
-	Version talosrelease.Release `json:"version"`
-	// Config is what the configuration in force says of the kubelet. ConfigProblem
-	// tells why it could not be read (only os:admin may), and Config counts for nothing.
-	Config        Config          `json:"config,omitzero"`
+	Release talosrelease.Release `json:"version"`
+	// Settings is what the configuration in force says of the kubelet. ConfigProblem
+	// says why it could not be read (only os:admin may), and Settings counts for nothing.
+	Settings      Settings        `json:"config,omitzero"`
 	ConfigProblem problem.Problem `json:"configProblem,omitzero"`
 	// StagedDiffers: the configuration on disk is not the one in force.
 	StagedDiffers bool `json:"stagedDiffers,omitempty"`
 	// Tried: a configuration was tried since the node booted, and may be in force still.
 	Tried bool `json:"tried,omitempty"`
 	// View is what the kubelet sees. Nil: ViewProblem says why it is not known.
-	View        *View           `json:"view,omitempty"`
+	View        *KubeletView    `json:"view,omitempty"`
 	ViewProblem problem.Problem `json:"viewProblem,omitzero"`
 	// Ready is the node's condition; NotReady its message where it is not.
 	Ready    bool   `json:"ready"`

@@ -22,13 +22,13 @@ func (m ExtraMount) rebound() ExtraMount {
 	return m
 }
 
-// rebindable tells whether an entry can get rbind for bind: nothing may come along with it but what the classes have,
+// rebindable reports whether an entry can get rbind for bind: nothing may come along with it but what the classes have,
 // whose directories dirs are.
 func (n NodeState) rebindable(m ExtraMount, dirs []string) bool {
 	if !has(m.Options, "bind") {
 		return false // A file system of its own, for instance.
 	}
-	if slices.Contains(append(join(n.Version, dirs, nil), dirs...), m.destination()) {
+	if slices.Contains(append(join(n.Release, dirs, nil), dirs...), m.destination()) {
 		return true
 	}
 	if n.View == nil || !n.View.HasMounts() {
@@ -49,12 +49,12 @@ func (n NodeState) rebind(p *Plan, dirs []string) (refused *Plan) {
 	slices.Sort(p.Rebind)
 	p.Rebind = slices.Compact(p.Rebind)
 	for _, i := range p.Rebind {
-		p.Rebound = append(p.Rebound, n.Config.ExtraMounts[i].rebound())
+		p.Rebound = append(p.Rebound, n.Settings.ExtraMounts[i].rebound())
 	}
 	var changes []string
 	for _, name := range n.volumes() {
 		at := path.Clean(n.Volumes[name])
-		s := n.See(at)
+		s := n.Visibility(at)
 		if s.Visible == disk.Yes || !slices.ContainsFunc(p.Rebound, func(m ExtraMount) bool { return below(at, m.destination()) }) {
 			continue
 		}

@@ -47,7 +47,7 @@ func TestDecideRebinds(t *testing.T) {
 		"and another directory without one":    {masked(bound1), []string{disksDir, "/var/other"}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, []string{"/var/other"}, ""},
 		"the disks of others would come along": {masked(bound1).with(watched(seen(t, bound, hostDisk+other))), []string{disksDir + "/hdd"}, ActionRefuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
 		"what would come along was not seen": {plain(t, "v1.13.9", bound1).with(func(n *NodeState) {
-			n.Config.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: vde}}
+			n.Settings.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: vde}}
 		}), []string{disksDir + "/hdd"},
 			ActionRefuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
 		"no bind at all":               {masked(tmpfs), []string{disksDir}, ActionRefuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
@@ -58,13 +58,13 @@ func TestDecideRebinds(t *testing.T) {
 		"a volume in use elsewhere":    {masked(bound1).with(volume("/var/elsewhere", "default/db")), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
 		"a volume in use, seen by now": {masked(bound1).with(watched(seen(t, slave, hostDisk))).with(volume(vde, "default/db")), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
 		"a volume in use, and no view": {masked(bound1).with(volume(vde, "default/db")).with(func(n *NodeState) {
-			n.View, n.Config.MachineDisks = nil, []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: vde}}
+			n.View, n.Settings.MachineDisks = nil, []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: vde}}
 		}), []string{disksDir},
 			ActionRefuse, ReasonVolumeInUse, nil, nil, nil, "default/db"},
 		"who uses volumes is not known":            {masked(bound1).with(volume(vde)).with(func(n *NodeState) { n.UsedProblem = "forbidden" }), []string{disksDir}, ActionSkip, ReasonVolumeInUse, nil, nil, nil, "is unknown: forbidden"},
 		"no volume, and who uses any is not known": {masked(bound1).with(func(n *NodeState) { n.UsedProblem = "forbidden" }), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
 		"the entries lie upon each other":          {masked(bind("/var/a"), bind("/var/a"), bound1), []string{disksDir}, ActionRefuse, ReasonDuplicate, nil, nil, nil, "both mount /var/a"},
-		"a restart does harm":                      {masked(bound1).with(func(n *NodeState) { n.Version = version(t, "v1.12.4") }), []string{disksDir}, ActionRefuse, ReasonHazard, nil, nil, nil, ""},
+		"a restart does harm":                      {masked(bound1).with(func(n *NodeState) { n.Release = version(t, "v1.12.4") }), []string{disksDir}, ActionRefuse, ReasonHazard, nil, nil, nil, ""},
 		"another one is staged":                    {masked(bound1).with(func(n *NodeState) { n.StagedDiffers = true }), []string{disksDir}, ActionRefuse, ReasonStaged, nil, nil, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

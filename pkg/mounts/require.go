@@ -14,7 +14,7 @@ import (
 
 // Require is what a kubelet must see so that all of hostDirs can be seen: cleaned and
 // sorted, of nested ones the outer. Siblings become their parent, so that one mount
-// serves those to come as well, but for a parent that holds what Talos mounts
+// serves those to come as well, except for a parent that holds what Talos mounts
 // itself on that version (as /var and /var/lib do).
 //
 // It is an error if one is empty or relative.
@@ -86,7 +86,7 @@ func parentOfSeveral(v talosrelease.Release, dirs, taken []string) (string, bool
 // varMnt is where Talos mounts user volumes (constants.UserVolumeMountPoint, v1.10).
 const varMnt = "/var/mnt"
 
-// below tells whether a clean path is dir or lies below it.
+// below reports whether a clean path is dir or lies below it.
 func below(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }

@@ -39,27 +39,27 @@ type Mount struct {
 	Source string `json:"source"`
 }
 
-// View is what one kubelet sees, and what its node sees.
-type View struct {
+// KubeletView is what one kubelet sees, and what its node sees.
+type KubeletView struct {
 	// PID is the kubelet's, as the node counts.
 	PID int `json:"pid"`
 	// Dirs are the directories asked for, by path.
-	Dirs map[string]Sight `json:"dirs"`
+	Dirs map[string]BothSides `json:"dirs"`
 	// Kubelet and Host are the mounts of the kubelet's and of the node's own
-	// namespace. MountsProblem tells why they could not be read: only os:admin may.
+	// namespace. MountsProblem says why they could not be read: only os:admin may.
 	Kubelet       []Mount         `json:"kubelet,omitempty"`
 	Host          []Mount         `json:"host,omitempty"`
 	MountsProblem problem.Problem `json:"mountsProblem,omitzero"`
 }
 
-// Sight is one directory, listed on the node and through the kubelet's eyes.
-type Sight struct {
-	Host    Listing `json:"host"`
-	Kubelet Listing `json:"kubelet"`
+// BothSides is one directory, listed on the node and through the kubelet's eyes.
+type BothSides struct {
+	Host    DirectoryListing `json:"host"`
+	Kubelet DirectoryListing `json:"kubelet"`
 }
 
-// Listing is a directory's content, or why there is none.
-type Listing struct {
+// DirectoryListing is a directory's content, or why there is none.
+type DirectoryListing struct {
 	// Exists is Unknown where Problem says why.
 	Exists  disk.Answer `json:"exists"`
 	Entries []string    `json:"entries,omitempty"`

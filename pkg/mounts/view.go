@@ -13,8 +13,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 )
 
-// Sighting is what a kubelet sees at one directory.
-type Sighting struct {
+// Visibility is what a kubelet sees at one directory.
+type Visibility struct {
 	Path string `json:"path"`
 	// Visible is Yes where the kubelet sees at Path, and below it, what the node has
 	// there; Why says how that is known.
@@ -23,7 +23,7 @@ type Sighting struct {
 
 	// The rest is known from the mounts only.
 
-	// MountPoint tells whether Path itself is a mount of the kubelet's. Unknown
+	// MountPoint reports whether Path itself is a mount of the kubelet's. Unknown
 	// where the mounts could not be read.
 	MountPoint disk.Answer `json:"mountPoint"`
 	// Mount is what covers Path in the kubelet. Nil: unknown.
@@ -40,34 +40,34 @@ type Sighting struct {
 	Stale  []Mount `json:"stale,omitempty"`
 }
 
-// Visible tells whether the kubelet sees at dir what the node has there, and why.
-func (v View) Visible(dir string) (disk.Answer, string) {
-	s := v.See(dir)
+// Visible reports whether the kubelet sees at dir what the node has there, and why.
+func (v KubeletView) Visible(dir string) (disk.Answer, string) {
+	s := v.Visibility(dir)
 	return s.Visible, s.Why
 }
 
-// HasMounts tells whether both sides' mounts were read.
-func (v View) HasMounts() bool {
+// HasMounts reports whether both sides' mounts were read.
+func (v KubeletView) HasMounts() bool {
 	return v.MountsProblem.IsZero() && len(v.Kubelet) > 0 && len(v.Host) > 0
 }
 
-// See is what the kubelet sees at dir. The mounts of both sides prove it; where they
+// Visibility is what the kubelet sees at dir. The mounts of both sides prove it; where they
 // could not be read, the listings speak, and may not be able to tell.
-func (v View) See(dir string) Sighting {
+func (v KubeletView) Visibility(dir string) Visibility {
 	if !path.IsAbs(dir) {
-		return Sighting{Path: dir, Visible: disk.Unknown, Why: "it is not an absolute path", MountPoint: disk.Unknown}
+		return Visibility{Path: dir, Visible: disk.Unknown, Why: "it is not an absolute path", MountPoint: disk.Unknown}
 	}
 	dir = path.Clean(dir)
 	if !v.HasMounts() {
-		s := Sighting{Path: dir, MountPoint: disk.Unknown}
+		s := Visibility{Path: dir, MountPoint: disk.Unknown}
 		s.Visible, s.Why = v.byListing(dir)
 		return s
 	}
 	return v.byMounts(dir)
 }
 
-func (v View) byMounts(dir string) Sighting {
-	s := Sighting{Path: dir, MountPoint: disk.No, InKubelet: stacked(v.Kubelet, dir), OnHost: stacked(v.Host, dir)}
+func (v KubeletView) byMounts(dir string) Visibility {
+	s := Visibility{Path: dir, MountPoint: disk.No, InKubelet: stacked(v.Kubelet, dir), OnHost: stacked(v.Host, dir)}
 	kubelet, host := newTree(v.Kubelet), newTree(v.Host)
 	inKubelet, ok1 := kubelet.at(dir)
 	onHost, ok2 := host.at(dir)
@@ -130,7 +130,7 @@ func hiddenText(hidden []Mount) string {
 
 // byListing compares what both sides list. Equal lists of names are taken for the
 // same directory; that the disks mounted below are the same they cannot prove.
-func (v View) byListing(dir string) (disk.Answer, string) {
+func (v KubeletView) byListing(dir string) (disk.Answer, string) {
 	answer, why := v.listed(dir)
 	if answer != disk.Yes {
 		return answer, why
@@ -148,16 +148,16 @@ func (v View) byListing(dir string) (disk.Answer, string) {
 }
 
 // sight is what was listed of a clean path, however it was written when asked for.
-func (v View) sight(dir string) (Sight, bool) {
+func (v KubeletView) sight(dir string) (BothSides, bool) {
 	for asked, sight := range v.Dirs {
 		if path.Clean(asked) == dir {
 			return sight, true
 		}
 	}
-	return Sight{}, false
+	return BothSides{}, false
 }
 
-func (v View) listed(dir string) (disk.Answer, string) {
+func (v KubeletView) listed(dir string) (disk.Answer, string) {
 	sight, ok := v.sight(dir)
 	host, kubelet := sight.Host, sight.Kubelet
 	switch {
@@ -231,7 +231,7 @@ func stacked(mounts []Mount, point string) int {
 	return n
 }
 
-// samePlace tells whether path lies in the same directory of the same file system
+// samePlace reports whether path lies in the same directory of the same file system
 // in two mounts that cover it.
 func samePlace(a, b Mount, p string) bool {
 	return a.Device == b.Device && a.place(p) == b.place(p)

@@ -55,7 +55,7 @@ func TestSeeByMounts(t *testing.T) {
 		{"a name that begins alike", "623 305 254:6 /lib/disk /var/lib/disk rw - xfs /dev/vda6 rw\n", "", "/var/lib/disks", disk.No, "no mount", disk.No, "private", 0, 0, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := seen(t, tt.kubelet, tt.host).See(tt.dir)
+			s := seen(t, tt.kubelet, tt.host).Visibility(tt.dir)
 			if s.Visible != tt.visible || s.MountPoint != tt.mountPoint || s.Propagation != tt.propagation {
 				t.Errorf("visible %s, mount point %s, %s: %s", s.Visible, s.MountPoint, s.Propagation, s.Why)
 			}
@@ -93,7 +93,7 @@ func TestSeeByListing(t *testing.T) {
 		{"another directory differs", map[string][2]string{dir: {"hdd", "hdd"}, dir + "-2": {"vde", ""}}, disk.Yes, "same entries"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := listing(tt.dirs).See(dir + "/")
+			s := listing(tt.dirs).Visibility(dir + "/")
 			if s.Visible != tt.visible || s.MountPoint != disk.Unknown || s.Mount != nil {
 				t.Errorf("visible %s: %s; mount point %s", s.Visible, s.Why, s.MountPoint)
 			}
@@ -154,8 +154,8 @@ func TestSeeThousands(t *testing.T) {
 		fmt.Fprintf(&host, "%d %d 254:65 / /var/lib/disks/hdd/vde rw shared:51 - xfs /dev/vde1 rw\n", 900+times+i, parent)
 		parent = 900 + times + i
 	}
-	n := NodeState{Version: version(t, "v1.12.9"), View: seen(t, slave, host.String()), Config: Config{ExtraMounts: []ExtraMount{bind(disksDir, "bind")}}}
-	if s := n.See(disksDir); s.Visible != disk.Yes || s.OnHost != times {
+	n := NodeState{Release: version(t, "v1.12.9"), View: seen(t, slave, host.String()), Settings: Settings{ExtraMounts: []ExtraMount{bind(disksDir, "bind")}}}
+	if s := n.Visibility(disksDir); s.Visible != disk.Yes || s.OnHost != times {
 		t.Errorf("%+v", s)
 	}
 	found := Findings(n)
@@ -170,8 +170,8 @@ func TestSeeHowItIsWritten(t *testing.T) {
 		t.Errorf("%s: %s", answer, why)
 	}
 	for _, dir := range []string{"", "disks", "."} {
-		for _, v := range []*View{v, seen(t, slave, hostDisk)} {
-			if s := v.See(dir); s.Visible != disk.Unknown || s.Path != dir {
+		for _, v := range []*KubeletView{v, seen(t, slave, hostDisk)} {
+			if s := v.Visibility(dir); s.Visible != disk.Unknown || s.Path != dir {
 				t.Errorf("%q: %+v", dir, s)
 			}
 		}
@@ -179,8 +179,8 @@ func TestSeeHowItIsWritten(t *testing.T) {
 }
 
 func TestSeeWithoutRoot(t *testing.T) {
-	v := View{Kubelet: lines(t, slave), Host: lines(t, hostOwn)}
-	if s := v.See("/var/lib/disks"); s.Visible != disk.Unknown || s.MountPoint != disk.Unknown {
+	v := KubeletView{Kubelet: lines(t, slave), Host: lines(t, hostOwn)}
+	if s := v.Visibility("/var/lib/disks"); s.Visible != disk.Unknown || s.MountPoint != disk.Unknown {
 		t.Errorf("%+v", s)
 	}
 }

@@ -31,7 +31,7 @@ func TestNamesThatNoObjectHas(t *testing.T) {
 		}),
 	} {
 		client := fake.NewClientset(daemonSet("provisioner", nil), configMap(), node("w-1", nil), o)
-		if s, err := (&Collector{Client: client}).Observe(t.Context(), Request{Blind: true}); err == nil || s != nil {
+		if s, err := (&Collector{Client: client}).Observe(t.Context(), Request{WithoutNodes: true}); err == nil || s != nil {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
@@ -47,7 +47,7 @@ func TestAnAddressThatIsNone(t *testing.T) {
 	n := node("w-1", func(n *corev1.Node) {
 		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "--nodes=$(me)"}, {Type: corev1.NodeInternalIP, Address: "fd00::1"}}
 	})
-	s, err := (&Collector{Client: fake.NewClientset(daemonSet("provisioner", nil), configMap(), n)}).Observe(t.Context(), Request{Blind: true})
+	s, err := (&Collector{Client: fake.NewClientset(daemonSet("provisioner", nil), configMap(), n)}).Observe(t.Context(), Request{WithoutNodes: true})
 	if err != nil || s.Nodes[0].Address != "fd00::1" || strings.Contains(s.Nodes[0].Address, "$") {
 		t.Errorf("%+v, %v", s, err)
 	}

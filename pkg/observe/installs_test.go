@@ -49,7 +49,7 @@ func TestSeveralInstallations(t *testing.T) {
 		if change != nil {
 			change(client)
 		}
-		r.Blind = true
+		r.WithoutNodes = true
 		return (&Collector{Client: client}).Observe(t.Context(), r)
 	}
 	check := func(t *testing.T, s *snapshot.Snapshot, err error, first, other, class string) {

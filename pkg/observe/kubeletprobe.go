@@ -45,7 +45,9 @@ func (d *diagnosis) probeKubelet(ctx context.Context, n snapshot.Node, told snap
 }
 
 // seenOrDown tells that Talos told of the mounts, or that there is no kubelet to have any.
-func seenOrDown(view *mounts.View) bool { return view != nil && (view.HasMounts() || view.PID == 0) }
+func seenOrDown(view *mounts.KubeletView) bool {
+	return view != nil && (view.HasMounts() || view.PID == 0)
+}
 
 // whyNotProbed is why no pod can look at a node; no problem if one can.
 func (d *diagnosis) whyNotProbed(n snapshot.Node) problem.Problem {
@@ -79,7 +81,7 @@ func (d *diagnosis) stateOf(volumes []snapshot.Volume, n snapshot.Node, told sna
 		return *told.Value
 	}
 	state := newState(volumes, n)
-	state.Version, _ = talosrelease.Parse(n.OSImage) // One that is not understood is not known.
+	state.Release, _ = talosrelease.Parse(n.OSImage) // One that is not understood is not known.
 	state.ConfigProblem = cmp.Or(d.s.NoTalos, told.Why())
 	return state
 }

@@ -45,17 +45,17 @@ func (p *fakeProber) Probe(ctx context.Context, node, image string, dirs []strin
 }
 
 // seen is a view with the mounts of both sides.
-func seen(pid int) mounts.View {
-	return mounts.View{PID: pid, Kubelet: []mounts.Mount{{ID: 1}}, Host: []mounts.Mount{{ID: 1}}}
+func seen(pid int) mounts.KubeletView {
+	return mounts.KubeletView{PID: pid, Kubelet: []mounts.Mount{{ID: 1}}, Host: []mounts.Mount{{ID: 1}}}
 }
 
 // told is a node whose Talos API shows this view.
 type told struct {
 	fakeTalos
-	view mounts.View
+	view mounts.KubeletView
 }
 
-func (n told) View(context.Context, []string) (mounts.View, error) { return n.view, nil }
+func (n told) View(context.Context, []string) (mounts.KubeletView, error) { return n.view, nil }
 
 // change changes the node that dbPod is on.
 func change(s *apiServer, f func(*corev1.Node)) {
@@ -79,14 +79,14 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 	}{
 		"no talosconfig": {prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7), Started: at}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			v := k.Value
-			return v != nil && v.View.PID == 7 && v.ConfigProblem.Message == "no talosconfig" && v.Version.String() == "v1.13.9" && v.Volumes["pv-w-1"] != "" && v.Ready && v.Node == "w-1"
+			return v != nil && v.View.PID == 7 && v.ConfigProblem.Message == "no talosconfig" && v.Release.String() == "v1.13.9" && v.Volumes["pv-w-1"] != "" && v.Ready && v.Node == "w-1"
 		}},
 		"Talos tells everything": {talos: told{view: seen(5)}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value.View.PID == 5 }},
-		"Talos tells that no kubelet runs": {talos: told{view: mounts.View{MountsProblem: problem.FromText("no kubelet runs")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+		"Talos tells that no kubelet runs": {talos: told{view: mounts.KubeletView{MountsProblem: problem.FromText("no kubelet runs")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			return k.Value.View.MountsProblem.Message == "no kubelet runs"
 		}},
-		"the role is too weak for mounts": {talos: told{fakeTalos{config: errors.New("not for you")}, mounts.View{PID: 5, MountsProblem: problem.FromText("nor this")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View.PID == 7 && k.Value.ConfigProblem.Message == "not for you" && k.Value.Version.String() == "v1.13.9"
+		"the role is too weak for mounts": {talos: told{fakeTalos{config: errors.New("not for you")}, mounts.KubeletView{PID: 5, MountsProblem: problem.FromText("nor this")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+			return k.Value.View.PID == 7 && k.Value.ConfigProblem.Message == "not for you" && k.Value.Release.String() == "v1.13.9"
 		}},
 		"Talos does not show the view": {talos: fakeTalos{view: errors.New("gone")}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			return k.Value.View.PID == 7 && k.Value.ViewProblem.Message == "" && k.Value.ConfigProblem.Message == ""

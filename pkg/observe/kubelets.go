@@ -22,7 +22,7 @@ type TalosNode interface {
 	Verify(ctx context.Context) error
 	Version(ctx context.Context) (string, error)
 	Configs(ctx context.Context) (machineconfig.Current, error)
-	View(ctx context.Context, dirs []string) (mounts.View, error)
+	View(ctx context.Context, dirs []string) (mounts.KubeletView, error)
 	// Select tells which of the node's disks selectors match.
 	Select(ctx context.Context, selectors []machineconfig.VolumeSelector) ([]snapshot.Selection, error)
 }
@@ -82,13 +82,13 @@ func kubeletOf(ctx context.Context, volumes []snapshot.Volume, n snapshot.Node, 
 	if err != nil {
 		return fail(err)
 	}
-	if k.State.Version, err = talosrelease.Parse(tag); err != nil {
+	if k.State.Release, err = talosrelease.Parse(tag); err != nil {
 		return fail(err)
 	}
 	k.Configs, err = talos.Configs(ctx)
 	if err == nil {
-		k.State.StagedDiffers, k.State.Tried = k.Configs.Pending(), k.Configs.Tried(k.State.Version)
-		k.State.Config, err = mounts.ReadConfig(k.Configs.Active)
+		k.State.StagedDiffers, k.State.Tried = k.Configs.Pending(), k.Configs.Tried(k.State.Release)
+		k.State.Settings, err = mounts.ReadSettings(k.Configs.Active)
 	}
 	if err != nil {
 		k.Err, k.State.ConfigProblem = err, problem.From(err)
@@ -133,10 +133,10 @@ func newState(volumes []snapshot.Volume, n snapshot.Node) mounts.NodeState {
 // one mount would bring them, and those that the configuration mounts.
 func look(n mounts.NodeState, hostDirs []string) []string {
 	dirs := slices.Clone(hostDirs)
-	if required, err := mounts.Require(n.Version, hostDirs); err == nil {
+	if required, err := mounts.Require(n.Release, hostDirs); err == nil {
 		dirs = append(dirs, required...)
 	}
-	for _, m := range n.Config.ExtraMounts {
+	for _, m := range n.Settings.ExtraMounts {
 		dirs = append(dirs, m.Destination)
 	}
 	dirs = slices.DeleteFunc(dirs, func(dir string) bool { return len(dir) == 0 || dir[0] != '/' })

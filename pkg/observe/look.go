@@ -197,7 +197,7 @@ func (d *diagnosis) kubeletOf(ctx context.Context, n snapshot.Node) (snapshot.Se
 	}
 	volumes, node := sorted(d.objects.volumes), d.request.Kubelet(n.Machine())
 	k := kubeletOf(ctx, volumes, n, d.dirs(volumes, n.Name), node)
-	if k.Err != nil && !k.State.Version.Known() {
+	if k.Err != nil && !k.State.Release.Known() {
 		return snapshot.Unread[mounts.NodeState](problem.From(k.Err)), snapshot.Unread[[]snapshot.Selection](problem.From(k.Err))
 	}
 	return snapshot.Read(k.State), k.selections(ctx, node)

@@ -44,11 +44,11 @@ func (f fakeTalos) Configs(context.Context) (machineconfig.Current, error) {
 	return machineconfig.Current{Active: []byte("version: v1alpha1\nmachine: {kubelet: {}}\n"), Version: "1"}, f.config
 }
 
-func (f fakeTalos) View(_ context.Context, dirs []string) (mounts.View, error) {
+func (f fakeTalos) View(_ context.Context, dirs []string) (mounts.KubeletView, error) {
 	if f.looked != nil {
 		f.looked(dirs)
 	}
-	return mounts.View{PID: 7}, f.view
+	return mounts.KubeletView{PID: 7}, f.view
 }
 
 func (f fakeTalos) Select(_ context.Context, selectors []machineconfig.VolumeSelector) ([]snapshot.Selection, error) {

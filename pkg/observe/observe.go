@@ -63,8 +63,8 @@ type Request struct {
 	StepsFollow bool
 	// Podless asks Talos about the nodes too that have no provisioner pod.
 	Podless bool
-	// Blind asks no node.
-	Blind bool
+	// WithoutNodes asks no node.
+	WithoutNodes bool
 	// Users asks which pods use the claims of local volumes.
 	Users bool
 	// Every is about all installations of the provisioner where none is named; otherwise
@@ -146,7 +146,7 @@ func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot,
 	if err := s.CheckNames(); err != nil {
 		return nil, err
 	}
-	if !r.Blind {
+	if !r.WithoutNodes {
 		if err := c.look(ctx, s, r); err != nil {
 			return nil, err
 		}

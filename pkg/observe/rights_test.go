@@ -25,7 +25,7 @@ import (
 // and one too many is not minimal.
 func TestRolesAreWhatIsAsked(t *testing.T) {
 	observe := func(r Request) func(*testing.T, *apiServer) {
-		r.Blind = true // A look is pods/exec.
+		r.WithoutNodes = true // A look is pods/exec.
 		return func(t *testing.T, s *apiServer) {
 			if _, err := (&Collector{Client: s.client(t)}).Observe(t.Context(), r); err != nil {
 				t.Fatal(err)

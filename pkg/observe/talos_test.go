@@ -66,7 +66,7 @@ func TestTalosIsAskedOfEveryNode(t *testing.T) {
 		"every node": {Collector{Talos: &nodesTalos{}}, Request{Podless: true}, []string{"w-1 10.0.0.1", "w-2 10.0.0.1"},
 			[]string{"disk-of-w-1", "no answer", "no InternalIP"}},
 		"nodes with a pod only": {Collector{Talos: &nodesTalos{}}, Request{}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
-		"no node":               {Collector{Talos: &nodesTalos{}}, Request{Podless: true, Blind: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
+		"no node":               {Collector{Talos: &nodesTalos{}}, Request{Podless: true, WithoutNodes: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
 		"without a talosconfig": {Collector{NoTalos: problem.FromText("no talosconfig")}, Request{Podless: true}, nil, []string{"no talosconfig", "no talosconfig", "no talosconfig"}},
 		"where it is not asked": {Collector{}, Request{Podless: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
 	} {

@@ -36,7 +36,7 @@ func TestTrust(t *testing.T) {
 		if c.level != "" {
 			own.Labels = map[string]string{labelPodSecurity: c.level}
 		}
-		c.request.Blind = true
+		c.request.WithoutNodes = true
 		_, err := (&Collector{Client: fake.NewClientset(ds, config, own, node("w-1", nil))}).Observe(t.Context(), c.request)
 		switch {
 		case c.refused == "" && err != nil:
@@ -57,7 +57,7 @@ func TestOnlyTheDaemonSetsOwnPods(t *testing.T) {
 		"another kind of that UID":   func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "ReplicaSet" },
 	} {
 		client := fake.NewClientset(daemonSet("provisioner", nil), configMap(), node("w-1", nil), pod("w-1", change))
-		s, err := (&Collector{Client: client}).Observe(t.Context(), Request{Blind: true})
+		s, err := (&Collector{Client: client}).Observe(t.Context(), Request{WithoutNodes: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 )
 
-func (r RollOut) one(ctx context.Context, s Step, n Node) Outcome {
-	a := attempt{RollOut: r, step: s, node: n}
+func (r Runner) one(ctx context.Context, s Step, n Node) Outcome {
+	a := attempt{Runner: r, step: s, node: n}
 	a.say("looking again")
 	before, refused := a.admit(ctx)
 	if refused != nil {
@@ -34,7 +34,7 @@ func (r RollOut) one(ctx context.Context, s Step, n Node) Outcome {
 
 // attempt is one step under way.
 type attempt struct {
-	RollOut
+	Runner
 	step Step
 	node Node
 }

@@ -14,7 +14,7 @@ import (
 // leaves open what comes of it, it looks until the configurations are as was meant,
 // or for as long as a request may take.
 func (a attempt) lookAfter(ctx context.Context, err error, there func(machineconfig.Current) bool) (configs machineconfig.Current, lookErr error) {
-	// The run may have ended; what is true of the node still has to be told.
+	// The run may have ended; what is true of the node still has to be reported.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Call)
 	defer cancel()
 	lookErr = context.DeadlineExceeded
@@ -63,7 +63,7 @@ func (a attempt) wait(ctx context.Context, before State, works func(context.Cont
 	poll(wctx, func() bool {
 		now, err := a.look(wctx)
 		if err != nil {
-			missing = told(wctx, a.unseen(), err, missing)
+			missing = unlessCutOff(wctx, a.unseen(), err, missing)
 			return false
 		}
 		missing = now.Missing(before)
@@ -74,7 +74,7 @@ func (a attempt) wait(ctx context.Context, before State, works func(context.Cont
 		defer cancel()
 		lacks, err := works(cctx, now)
 		if err != nil {
-			missing = told(wctx, a.Words.Effect+" is unknown", err, missing)
+			missing = unlessCutOff(wctx, a.Words.Effect+" is unknown", err, missing)
 			return false
 		}
 		missing = lacks
@@ -86,9 +86,9 @@ func (a attempt) wait(ctx context.Context, before State, works func(context.Cont
 // unseen is what is said where the node was not seen.
 func (a attempt) unseen() string { return a.Words.Back + " was not seen" }
 
-// told is what is said of a request that failed. One that the end of the wait cut
+// unlessCutOff is what is said of a request that failed. One that the end of the wait cut
 // off says nothing of the node: what was known before stays.
-func told(ctx context.Context, what string, err error, before string) string {
+func unlessCutOff(ctx context.Context, what string, err error, before string) string {
 	end, bounded := ctx.Deadline()
 	cut := bounded && errors.Is(err, context.DeadlineExceeded) && time.Until(end) < early
 	if ctx.Err() != nil || cut {

@@ -188,7 +188,7 @@ type restless struct {
 	times int
 }
 
-func (r *restless) View(ctx context.Context, dirs []string) (mounts.View, error) {
+func (r *restless) View(ctx context.Context, dirs []string) (mounts.KubeletView, error) {
 	r.mu.Lock()
 	if r.times++; r.times == 1 {
 		r.restart(r.active)

@@ -37,7 +37,7 @@ func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing 
 	poll(wctx, func() bool {
 		configs, err := a.configs(wctx)
 		if err != nil {
-			last = told(wctx, "its configuration could not be read", err, last)
+			last = unlessCutOff(wctx, "its configuration could not be read", err, last)
 			return false
 		}
 		if bytes.Equal(configs.Active, a.step.After) {
@@ -53,7 +53,7 @@ func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing 
 		restored = true
 		now, err := a.look(wctx)
 		if err != nil {
-			last = told(wctx, a.unseen(), err, last)
+			last = unlessCutOff(wctx, a.unseen(), err, last)
 			return false
 		}
 		last = now.Missing(tried)
@@ -80,7 +80,7 @@ func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing 
 }
 
 // takeBack applies the old configuration, unless somebody changed it meanwhile: the
-// new one has to be in force, and ours tells whether what is on disk is from this run.
+// new one has to be in force, and ours reports whether what is on disk is from this run.
 func (a attempt) takeBack(ctx context.Context, missing string, ours func(machineconfig.Current) bool) Outcome {
 	detail := func(end string) string { return missing + "; " + end }
 	hint := a.Words.Undo + ": " + a.talosctl("edit", "machineconfig", "--mode", "no-reboot")

@@ -55,7 +55,7 @@ type Step struct {
 	Works func(ctx context.Context, now State) (missing string, err error)
 }
 
-// Words are what a change is called where its outcome is told.
+// Words are what a change is called where its outcome is reported.
 type Words struct {
 	// Back is what comes back after a change: "the kubelet".
 	Back string
@@ -74,8 +74,8 @@ type Outcome struct {
 	Detail, Hint string
 }
 
-// RollOut changes nodes, a few at a time, and stops at the first that fails.
-type RollOut struct {
+// Runner changes nodes, a few at a time, and stops at the first that fails.
+type Runner struct {
 	Words Words
 	Mode  machineconfig.Mode
 	// MaxUnavailable is how many nodes may be under way at once.
@@ -88,7 +88,7 @@ type RollOut struct {
 	Admit time.Duration
 	// Call bounds one request.
 	Call time.Duration
-	// Progress, if set, is told what a node is at. It must be safe to call from
+	// Progress, if set, gets what a node is at. It must be safe to call from
 	// several goroutines.
 	Progress func(node, stage string)
 }
@@ -100,7 +100,7 @@ const endedBefore = "the run ended before it began"
 const interval = time.Second
 
 // Run performs the steps in their order. outcomes has one for each, whatever happens.
-func (r RollOut) Run(ctx context.Context, steps []Step, node func(Step) Node) []Outcome {
+func (r Runner) Run(ctx context.Context, steps []Step, node func(Step) Node) []Outcome {
 	outcomes := make([]Outcome, len(steps))
 	var mu sync.Mutex
 	failed := ""

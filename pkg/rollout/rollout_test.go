@@ -181,13 +181,13 @@ func (n *talos) kubelet(ctx context.Context) (mounts.Kubelet, error) {
 	return k, ctx.Err()
 }
 
-func (n *talos) View(_ context.Context, dirs []string) (mounts.View, error) {
+func (n *talos) View(_ context.Context, dirs []string) (mounts.KubeletView, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	v := mounts.View{PID: n.pid, Dirs: make(map[string]mounts.Sight), MountsProblem: problem.FromText("not here")}
+	v := mounts.KubeletView{PID: n.pid, Dirs: make(map[string]mounts.BothSides), MountsProblem: problem.FromText("not here")}
 	for _, d := range dirs {
-		here := mounts.Listing{Exists: disk.Yes, Entries: []string{"vdf"}}
-		sight := mounts.Sight{Host: here, Kubelet: mounts.Listing{Exists: disk.No}}
+		here := mounts.DirectoryListing{Exists: disk.Yes, Entries: []string{"vdf"}}
+		sight := mounts.BothSides{Host: here, Kubelet: mounts.DirectoryListing{Exists: disk.No}}
 		if !bytes.Equal(n.active, n.blind) && bytes.Equal(n.active, []byte("new")) {
 			sight.Kubelet = here
 		}
@@ -204,7 +204,7 @@ func (n *talos) readiness() mounts.Readiness {
 
 // viewer shows what a kubelet sees.
 type viewer interface {
-	View(ctx context.Context, dirs []string) (mounts.View, error)
+	View(ctx context.Context, dirs []string) (mounts.KubeletView, error)
 }
 
 // step is a change after which the kubelet has to see a directory.
@@ -223,8 +223,8 @@ func step(node string, n viewer) Step {
 	}}
 }
 
-func rollOut(mode machineconfig.Mode) RollOut {
-	return RollOut{
+func rollOut(mode machineconfig.Mode) Runner {
+	return Runner{
 		Words: Words{
 			Back: "the kubelet", Effect: "what the kubelet sees", Undo: "take the entry out",
 			Show: func(node string) string {
@@ -443,7 +443,7 @@ func TestTold(t *testing.T) {
 			{time.Second, errors.New("broken"), "before"},
 		} {
 			time.Sleep(step.until)
-			if got := told(ctx, "not seen", step.err, "before"); got != step.want {
+			if got := unlessCutOff(ctx, "not seen", step.err, "before"); got != step.want {
 				t.Errorf("%q, want %q", got, step.want)
 			}
 		}

@@ -32,9 +32,11 @@ func TestView(t *testing.T) {
 	if view.PID != n.Kubelet().PID || view.PID == 0 {
 		t.Errorf("PID is %d", view.PID)
 	}
-	yes := func(entries ...string) mounts.Listing { return mounts.Listing{Exists: disk.Yes, Entries: entries} }
-	no := mounts.Listing{Exists: disk.No}
-	for dir, want := range map[string]mounts.Sight{
+	yes := func(entries ...string) mounts.DirectoryListing {
+		return mounts.DirectoryListing{Exists: disk.Yes, Entries: entries}
+	}
+	no := mounts.DirectoryListing{Exists: disk.No}
+	for dir, want := range map[string]mounts.BothSides{
 		"/var/mnt/disks": {Host: yes("vdf"), Kubelet: yes("vdf")},
 		"/var/mnt/in":    {Host: yes("vdf"), Kubelet: yes("vdf")},
 		// Asked for it below /proc/PID/root, Talos itself would list the node's.
@@ -42,7 +44,7 @@ func TestView(t *testing.T) {
 		"/var/lib/only-host": {Host: yes("file"), Kubelet: no},
 		"/var/none":          {Host: no, Kubelet: no},
 		"/var/lib/only-host/file": {
-			Host:    mounts.Listing{Exists: disk.No, Problem: `"/var/lib/only-host/file" is not a directory`},
+			Host:    mounts.DirectoryListing{Exists: disk.No, Problem: `"/var/lib/only-host/file" is not a directory`},
 			Kubelet: no,
 		},
 	} {

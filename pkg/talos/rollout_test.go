@@ -152,7 +152,7 @@ func TestRollOut(t *testing.T) {
 				if c.hooks != nil {
 					n.SetHooks(c.hooks(n))
 				}
-				r := rollout.RollOut{Words: mountsWords, Mode: c.mode, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
+				r := rollout.Runner{Words: mountsWords, Mode: c.mode, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
 				if profile == talostest.V19 { // Where it cannot be seen, it is looked for to the end.
 					r.Call = 1500 * time.Millisecond
 				}
@@ -240,14 +240,14 @@ func TestRollOutRebinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := mounts.NodeState{Node: "w-1", View: &view, Ready: true}
-		if s.Config, err = mounts.ReadConfig(configs.Active); err != nil {
+		if s.Settings, err = mounts.ReadSettings(configs.Active); err != nil {
 			t.Fatal(err)
 		}
 		tag, err := node.Version(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Version, err = talosrelease.Parse(tag); err != nil {
+		if s.Release, err = talosrelease.Parse(tag); err != nil {
 			t.Fatal(err)
 		}
 		return s, configs
@@ -261,7 +261,7 @@ func TestRollOutRebinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rollout.RollOut{Words: mountsWords, Mode: machineconfig.Try, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
+	r := rollout.Runner{Words: mountsWords, Mode: machineconfig.Try, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
 	got := r.Run(ctx, []rollout.Step{{Node: "w-1", Before: configs, After: after, Works: rolled{node, n}.sees(plan.Appear()...)}}, func(rollout.Step) rollout.Node { return rolled{node, n} })[0]
 	if got.Result != change.Patched || !bytes.Equal(n.DiskConfig(), after) || len(after) != len(config)+1 {
 		t.Errorf("%+v", got)

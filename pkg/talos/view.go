@@ -18,7 +18,7 @@ import (
 // itself does. os:reader may ask; the mounts need os:admin, and without it
 // MountsProblem tells so. ErrRestarted: the kubelet did not stay the same one for
 // as long as looking took, twice.
-func (n *Node) View(ctx context.Context, dirs []string) (mounts.View, error) {
+func (n *Node) View(ctx context.Context, dirs []string) (mounts.KubeletView, error) {
 	view, err := n.look(ctx, dirs)
 	if errors.Is(err, ErrRestarted) {
 		view, err = n.look(ctx, dirs)
@@ -26,47 +26,47 @@ func (n *Node) View(ctx context.Context, dirs []string) (mounts.View, error) {
 	return view, err
 }
 
-func (n *Node) look(ctx context.Context, dirs []string) (mounts.View, error) {
+func (n *Node) look(ctx context.Context, dirs []string) (mounts.KubeletView, error) {
 	pid, err := n.kubeletPID(ctx)
 	if err != nil {
-		return mounts.View{}, err
+		return mounts.KubeletView{}, err
 	}
-	view := mounts.View{PID: pid, Dirs: make(map[string]mounts.Sight, len(dirs))}
+	view := mounts.KubeletView{PID: pid, Dirs: make(map[string]mounts.BothSides, len(dirs))}
 	kubelet := tree{list: func(dir string) ([]File, error) {
 		return n.List(ctx, fmt.Sprintf("/proc/%d/root%s", pid, dir), 1)
 	}}
 	for _, dir := range dirs {
-		var sight mounts.Sight
+		var sight mounts.BothSides
 		if sight.Host, err = n.listing(ctx, dir); err != nil {
-			return mounts.View{}, err
+			return mounts.KubeletView{}, err
 		}
 		if pid == 0 {
-			sight.Kubelet = mounts.Listing{Exists: disk.Unknown, Problem: "no kubelet runs"}
+			sight.Kubelet = mounts.DirectoryListing{Exists: disk.Unknown, Problem: "no kubelet runs"}
 		} else if sight.Kubelet, err = kubelet.listing(dir); err != nil {
-			return mounts.View{}, err
+			return mounts.KubeletView{}, err
 		}
 		view.Dirs[dir] = sight
 	}
 	if err := n.mounts(ctx, &view); err != nil {
-		return mounts.View{}, err
+		return mounts.KubeletView{}, err
 	}
 	// A process that has ended has no directories, and its number may be another's by now.
 	if after, err := n.kubeletPID(ctx); err != nil {
-		return mounts.View{}, err
+		return mounts.KubeletView{}, err
 	} else if after != pid {
-		return mounts.View{}, fail(ErrRestarted, "the kubelet restarted while it was looked at", "", "try again")
+		return mounts.KubeletView{}, fail(ErrRestarted, "the kubelet restarted while it was looked at", "", "try again")
 	}
 	return view, nil
 }
 
 // listing is what a directory of the node has.
-func (n *Node) listing(ctx context.Context, dir string) (mounts.Listing, error) {
+func (n *Node) listing(ctx context.Context, dir string) (mounts.DirectoryListing, error) {
 	files, err := n.List(ctx, dir, 1)
 	switch {
 	case errors.Is(err, ErrNotFound) && strings.HasSuffix(err.Error(), "not a directory"):
-		return mounts.Listing{Exists: disk.No, Problem: fmt.Sprintf("%q is not a directory", dir)}, nil
+		return mounts.DirectoryListing{Exists: disk.No, Problem: fmt.Sprintf("%q is not a directory", dir)}, nil
 	case errors.Is(err, ErrNotFound):
-		return mounts.Listing{Exists: disk.No}, nil
+		return mounts.DirectoryListing{Exists: disk.No}, nil
 	case err != nil:
 		return unlisted(err)
 	}
@@ -74,7 +74,7 @@ func (n *Node) listing(ctx context.Context, dir string) (mounts.Listing, error) 
 }
 
 // mounts reads the mounts of the kubelet's and of the node's namespace.
-func (n *Node) mounts(ctx context.Context, view *mounts.View) error {
+func (n *Node) mounts(ctx context.Context, view *mounts.KubeletView) error {
 	if view.PID == 0 {
 		view.MountsProblem = problem.Text("no kubelet runs")
 		return nil
@@ -116,7 +116,7 @@ type tree struct {
 const maxLinks = 40
 
 // listing is what dir has. The error is one that another directory would have, too.
-func (t *tree) listing(dir string) (mounts.Listing, error) {
+func (t *tree) listing(dir string) (mounts.DirectoryListing, error) {
 	at, ahead := "", components(dir)
 	for links := 0; len(ahead) > 0; {
 		name := ahead[0]
@@ -132,19 +132,19 @@ func (t *tree) listing(dir string) (mounts.Listing, error) {
 		i := slices.IndexFunc(files, func(f File) bool { return f.Name == name })
 		switch {
 		case i < 0:
-			return mounts.Listing{Exists: disk.No}, nil
+			return mounts.DirectoryListing{Exists: disk.No}, nil
 		case files[i].Problem != "":
-			return mounts.Listing{Exists: disk.Unknown, Problem: files[i].Problem}, nil
+			return mounts.DirectoryListing{Exists: disk.Unknown, Problem: files[i].Problem}, nil
 		case files[i].Symlink:
 			if links++; links > maxLinks {
-				return mounts.Listing{Exists: disk.Unknown, Problem: "it leads through too many symlinks"}, nil
+				return mounts.DirectoryListing{Exists: disk.Unknown, Problem: "it leads through too many symlinks"}, nil
 			}
 			if strings.HasPrefix(files[i].Link, "/") {
 				at = ""
 			}
 			ahead = append(components(files[i].Link), ahead...)
 		case !files[i].Dir:
-			return mounts.Listing{Exists: disk.No, Problem: fmt.Sprintf("%q is not a directory", at+"/"+name)}, nil
+			return mounts.DirectoryListing{Exists: disk.No, Problem: fmt.Sprintf("%q is not a directory", at+"/"+name)}, nil
 		default:
 			at += "/" + name
 		}
@@ -171,8 +171,8 @@ func (t *tree) read(dir string) ([]File, error) {
 	return files, err
 }
 
-func listed(files []File) mounts.Listing {
-	listing := mounts.Listing{Exists: disk.Yes}
+func listed(files []File) mounts.DirectoryListing {
+	listing := mounts.DirectoryListing{Exists: disk.Yes}
 	for _, f := range files {
 		listing.Entries = append(listing.Entries, f.Name)
 	}
@@ -182,11 +182,11 @@ func listed(files []File) mounts.Listing {
 
 // unlisted is a directory that could not be listed. The error is one that another
 // directory would have, too.
-func unlisted(err error) (mounts.Listing, error) {
+func unlisted(err error) (mounts.DirectoryListing, error) {
 	if decisive(err) || errors.Is(err, ErrDenied) {
-		return mounts.Listing{}, err
+		return mounts.DirectoryListing{}, err
 	}
-	return mounts.Listing{Exists: disk.Unknown, Problem: err.Error()}, nil
+	return mounts.DirectoryListing{Exists: disk.Unknown, Problem: err.Error()}, nil
 }
 
 // components are a path's names, without those that mean nothing.

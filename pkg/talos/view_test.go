@@ -25,8 +25,10 @@ func TestTree(t *testing.T) {
 		"/dev":           {dir("disk")},
 		"/dev/disk":      {dir("by-id")},
 	}
-	yes := func(entries ...string) mounts.Listing { return mounts.Listing{Exists: disk.Yes, Entries: entries} }
-	for path, want := range map[string]mounts.Listing{
+	yes := func(entries ...string) mounts.DirectoryListing {
+		return mounts.DirectoryListing{Exists: disk.Yes, Entries: entries}
+	}
+	for path, want := range map[string]mounts.DirectoryListing{
 		"/var/lib/disks":  yes("vdb", "vdf"),
 		"/var//lib/disks": yes("vdb", "vdf"),
 		"/":               yes("dev", "loop", "run", "var"),

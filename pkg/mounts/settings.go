@@ -8,14 +8,14 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 )
 
-// Config is what matters here of a machine configuration. It holds no key and no token.
-type Config struct {
+// Settings is what matters here of a machine configuration. It holds no key and no token.
+type Settings struct {
 	// ExtraMounts is machine.kubelet.extraMounts, in its order. Change counts by it. A
 	// null among the entries, over which Talos goes, is an empty one here.
 	ExtraMounts []ExtraMount `json:"extraMounts,omitempty"`
-	// Kubelet tells that there is a key machine.kubelet, be it null or empty.
+	// Kubelet reports whether there is a key machine.kubelet, be it null or empty.
 	Kubelet bool `json:"kubelet,omitempty"`
-	// KubeletDocument tells that there is a KubeletConfig document, as Talos v1.14
+	// KubeletDocument reports whether there is a KubeletConfig document, as Talos v1.14
 	// generates it. It knows no extra mounts, and Talos takes no machine.kubelet beside it.
 	KubeletDocument bool `json:"kubeletDocument,omitempty"`
 	// UserVolumes are the UserVolumeConfig documents, in their order.
@@ -24,20 +24,20 @@ type Config struct {
 	MachineDisks []machineconfig.MachineDisk `json:"machineDisks,omitempty"`
 }
 
-// ReadConfig reads a machine configuration of one or several documents. Errors name
+// ReadSettings reads a machine configuration of one or several documents. Errors name
 // lines, never what is on them.
-func ReadConfig(raw []byte) (Config, error) {
+func ReadSettings(raw []byte) (Settings, error) {
 	t, err := machineconfig.Parse(raw)
 	if err != nil {
-		return Config{}, err
+		return Settings{}, err
 	}
-	return readConfig(t)
+	return readSettings(t)
 }
 
-func readConfig(t *machineconfig.Text) (config Config, err error) {
+func readSettings(t *machineconfig.Text) (settings Settings, err error) {
 	doc, err := t.Main()
 	if err != nil {
-		return Config{}, err
+		return Settings{}, err
 	}
 	var typed struct {
 		Machine struct {
@@ -45,29 +45,29 @@ func readConfig(t *machineconfig.Text) (config Config, err error) {
 		} `yaml:"machine"`
 	}
 	if err := machineconfig.Decode(doc, &typed); err != nil {
-		return Config{}, err
+		return Settings{}, err
 	}
 	var kubelet struct {
 		ExtraMounts []yaml.Node `yaml:"extraMounts"`
 	}
-	if config.Kubelet = typed.Machine.Kubelet.Kind != 0; config.Kubelet {
+	if settings.Kubelet = typed.Machine.Kubelet.Kind != 0; settings.Kubelet {
 		if err := machineconfig.Decode(&typed.Machine.Kubelet, &kubelet); err != nil {
-			return Config{}, err
+			return Settings{}, err
 		}
 	}
 	for _, entry := range kubelet.ExtraMounts {
 		var mount ExtraMount
 		if err := machineconfig.Decode(&entry, &mount); err != nil {
-			return Config{}, err
+			return Settings{}, err
 		}
-		config.ExtraMounts = append(config.ExtraMounts, mount)
+		settings.ExtraMounts = append(settings.ExtraMounts, mount)
 	}
-	if config.MachineDisks, err = t.MachineDisks(); err != nil {
-		return Config{}, err
+	if settings.MachineDisks, err = t.MachineDisks(); err != nil {
+		return Settings{}, err
 	}
-	config.KubeletDocument = len(t.Documents("KubeletConfig")) > 0
-	if config.UserVolumes, err = t.UserVolumes(); err != nil {
-		return Config{}, err
+	settings.KubeletDocument = len(t.Documents("KubeletConfig")) > 0
+	if settings.UserVolumes, err = t.UserVolumes(); err != nil {
+		return Settings{}, err
 	}
-	return config, nil
+	return settings, nil
 }
