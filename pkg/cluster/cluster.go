@@ -83,13 +83,14 @@ func (c *Cluster) Close() {
 }
 
 // Observer looks at the cluster, and at its nodes' Talos API if that is asked.
-func (c *Cluster) Observer() *observe.Collector {
-	observer := &observe.Collector{
-		Client: c.Client, Pods: c.pods, NoTalos: c.noTalos,
+func (c *Cluster) Observer() *observe.Observer {
+	observer := &observe.Observer{
+		Client: c.Client, Pods: c.pods, NoTalos: c.noTalos, Limit: c.options.Concurrency, Timeout: c.options.NodeTimeout,
 		Progress: func(nodes int) func() { return c.reporter.Count("looked at %d/%d nodes", nodes) },
 	}
 	if c.talos != nil {
 		observer.Talos = c.talos
+		observer.Kubelet = func(m snapshot.Machine) observe.TalosNode { return c.talos.Node(m) }
 	}
 	return observer
 }

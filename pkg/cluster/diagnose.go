@@ -15,8 +15,8 @@ import (
 
 // Diagnosis is what Diagnose looks at.
 type Diagnosis struct {
-	// Request names the targets. The options fill in the provisioner, the bounds and who is asked.
-	Request observe.DiagnoseRequest
+	// Request names the targets. The options fill in the provisioner, and all is asked that a diagnosis reads.
+	Request observe.Request
 	// Probe looks by Jobs where Talos does not tell what the kubelets see.
 	Probe bool
 }
@@ -24,17 +24,14 @@ type Diagnosis struct {
 // Diagnose observes all that a diagnosis asks for.
 func (c *Cluster) Diagnose(ctx context.Context, d Diagnosis) (*snapshot.Snapshot, error) {
 	r := d.Request
-	r.ProvisionerNamespace, r.DaemonSet = c.options.Namespace, c.options.DaemonSet
-	r.Limit, r.Timeout, r.Exec = c.options.Concurrency, c.options.NodeTimeout, true
-	r.Events, r.LogLine = doctor.EventReasons(), doctor.LogTells
-	if c.talos != nil {
-		r.Kubelet = func(m snapshot.Machine) observe.TalosNode { return c.talos.Node(m) }
-	}
+	r.Parts, r.EventReasons, r.LogLine = observe.Diagnosis, doctor.EventReasons(), doctor.LogTells
+	r.Namespace, r.DaemonSet, r.Every, r.NamedOnly, r.Podless = c.options.Namespace, c.options.DaemonSet, true, true, true
+	observer := c.Observer()
 	var warnings warnings
 	if d.Probe {
-		r.KubeletProbe = &kube.AllowedKubeletProbes{KubeletProbes: &kube.KubeletProbes{Client: c.Client, Warn: warnings.add}}
+		observer.KubeletProbe = &kube.AllowedKubeletProbes{KubeletProbes: &kube.KubeletProbes{Client: c.Client, Warn: warnings.add}}
 	}
-	s, err := c.Observer().Diagnose(ctx, r)
+	s, err := observer.Observe(ctx, r)
 	c.reporter.Clear()
 	for _, text := range warnings.sorted() {
 		c.reporter.Warn(text, nil)

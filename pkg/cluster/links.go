@@ -27,6 +27,14 @@ const (
 	NoNode
 )
 
+// parts are those that a plan of links is made from, beside what is always read.
+func (d Depth) parts() observe.Parts {
+	if d == NoNode {
+		return 0
+	}
+	return observe.OnNodes
+}
+
 // recordTimeout bounds what is written down when the run itself is over.
 const recordTimeout = 10 * time.Second
 
@@ -42,7 +50,7 @@ type LinkPlanning struct {
 
 // PlanLinks observes the nodes and decides which links are to be made.
 func (c *Cluster) PlanLinks(ctx context.Context, p LinkPlanning) (*snapshot.Snapshot, link.Plan, error) {
-	request := observe.Request{Closely: link.Closely(p.Request.Disks), WithoutNodes: p.Depth == NoNode, StepsFollow: p.Depth == ToAct}
+	request := observe.Request{Closely: link.Closely(p.Request.Disks), Parts: p.Depth.parts(), StepsFollow: p.Depth == ToAct}
 	if p.Again != nil {
 		request.Closely = p.Again.Disks()
 		if len(c.options.Nodes) == 0 {
@@ -147,7 +155,7 @@ func (c *Cluster) record(ctx context.Context, s *snapshot.Snapshot, plan *link.P
 
 // PlanUnlink observes the nodes and decides which links are to be removed.
 func (c *Cluster) PlanUnlink(ctx context.Context, r link.UnlinkRequest, depth Depth) (*snapshot.Snapshot, link.Plan, error) {
-	request := observe.Request{Users: true, WithoutNodes: depth == NoNode, StepsFollow: depth == ToAct}
+	request := observe.Request{Parts: observe.Users | depth.parts(), StepsFollow: depth == ToAct}
 	look := c.Observe
 	if depth != NoNode {
 		needs := append(c.looking(), throughPods(), anywhere("get", "persistentvolumes"), anywhere("delete", "persistentvolumes"))

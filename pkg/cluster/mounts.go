@@ -65,7 +65,7 @@ func (c *Cluster) PlanMounts(ctx context.Context, api *talos.Client, r mounts.Re
 // observeForMounts looks at Kubernetes, after it made sure that everything may be done there.
 func (c *Cluster) observeForMounts(ctx context.Context, r mounts.Request, depth Depth) (*snapshot.Snapshot, error) {
 	// Where bind becomes rbind the pods are asked about too; not to be allowed to list them matters there alone.
-	request := observe.Request{WithoutNodes: true, Users: true}
+	request := observe.Request{Parts: observe.Users}
 	if depth == NoNode {
 		return c.Observe(ctx, request)
 	}
@@ -79,7 +79,7 @@ func (c *Cluster) observeForMounts(ctx context.Context, r mounts.Request, depth 
 // ListMounts observes the kubelets of the chosen nodes, at the directories of all installations of the provisioner or of the one that
 // the options name.
 func (c *Cluster) ListMounts(ctx context.Context, api *talos.Client) (*snapshot.Snapshot, []observe.Kubelet, error) {
-	s, err := c.Observe(ctx, observe.Request{WithoutNodes: true, Every: true})
+	s, err := c.Observe(ctx, observe.Request{Every: true})
 	if err != nil {
 		return nil, nil, err
 	}

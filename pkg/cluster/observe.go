@@ -20,12 +20,13 @@ import (
 func (c *Cluster) Observe(ctx context.Context, r observe.Request) (*snapshot.Snapshot, error) {
 	r.Nodes, r.Selector = c.options.Nodes, c.options.Selector
 	r.Namespace, r.DaemonSet = c.options.Namespace, c.options.DaemonSet
+	r.Strict = true
 	s, err := c.Observer().Observe(ctx, r)
 	c.reporter.Clear()
 	if err != nil {
 		return nil, err
 	}
-	if why := s.Unread[snapshot.PartOthers]; !why.IsZero() && !r.WithoutNodes {
+	if why := s.Unread[snapshot.PartOthers]; !why.IsZero() && r.Parts&observe.PodViews != 0 {
 		c.reporter.Note("whether there is another provisioner, which may have linked disks, is not known: " + why.Message)
 	}
 	wanted := s.WantedBy

@@ -7,15 +7,14 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/observe"
 )
 
 // completeDisks completes the names of whole disks, as the nodes have them now.
 func (s *shared) completeDisks(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Collector) []string {
-		snap, err := c.Observe(ctx, observe.Request{Selector: labels.Everything(), Every: true})
+	names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Observer) []string {
+		snap, err := c.Observe(ctx, observe.Request{Parts: observe.OnNodes, Strict: true, Every: true})
 		if err != nil {
 			return nil
 		}
@@ -38,8 +37,8 @@ func (s *shared) completeDisks(cmd *cobra.Command, args []string, toComplete str
 // completeClass completes --class with the classes of the provisioner.
 func completeClass(s *shared, cmd *cobra.Command) {
 	must(cmd.RegisterFlagCompletionFunc("class", func(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-		names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Collector) []string {
-			snap, err := c.Observe(ctx, observe.Request{Selector: labels.Everything(), WithoutNodes: true, Every: true})
+		names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Observer) []string {
+			snap, err := c.Observe(ctx, observe.Request{Strict: true, Every: true})
 			if err != nil {
 				return nil
 			}
@@ -59,7 +58,7 @@ func completeClass(s *shared, cmd *cobra.Command) {
 
 // completeFromNodes runs f against the cluster of the flags. Like every
 // completion it is silent and ends within completionDeadline.
-func (s *shared) completeFromNodes(ctx context.Context, f func(context.Context, *observe.Collector) []string) []string {
+func (s *shared) completeFromNodes(ctx context.Context, f func(context.Context, *observe.Observer) []string) []string {
 	if ctx == nil {
 		ctx = context.Background()
 	}

@@ -23,7 +23,7 @@ func (s *shared) completeTargets(cmd *cobra.Command, args []string, toComplete s
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Collector) []string {
+	names := s.completeFromNodes(cmd.Context(), func(ctx context.Context, c *observe.Observer) []string {
 		var found []string
 		add := func(o metav1.Object) { found = append(found, kind+"/"+o.GetName()) }
 		core, options := c.Client.CoreV1(), metav1.ListOptions{Limit: 500}

@@ -105,7 +105,7 @@ func (o *disksOptions) run(ctx context.Context) error {
 	if len(o.args) > 0 {
 		closely = link.Closely(o.args)
 	}
-	s, err := c.Observe(ctx, observe.Request{Closely: closely, Users: true, Podless: true, Every: true})
+	s, err := c.Observe(ctx, observe.Request{Parts: observe.Users | observe.OnNodes, Closely: closely, Podless: true, Every: true})
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (f *doctorFlags) AddFlags(fs *pflag.FlagSet) {
 // doctorOptions are what doctor needs to run.
 type doctorOptions struct {
 	commonOptions
-	request    observe.DiagnoseRequest
+	request    observe.Request
 	checks     doctor.Options
 	failOn     doctor.Severity
 	short      bool
@@ -151,11 +151,11 @@ func (f *doctorFlags) ToOptions(s *shared, args []string) (*doctorOptions, error
 		return nil, err
 	}
 	if f.Selector != "" {
-		if o.request.Selector, err = labels.Parse(f.Selector); err != nil {
+		if o.request.PodSelector, err = labels.Parse(f.Selector); err != nil {
 			return nil, failure.Wrap(err, fmt.Sprintf("--selector: %q is not a label selector", f.Selector), "")
 		}
 	}
-	o.request.Namespace, o.request.AllNamespaces = namespace, f.AllNamespaces
+	o.request.PodNamespace, o.request.AllNamespaces = namespace, f.AllNamespaces
 	return o, nil
 }
 

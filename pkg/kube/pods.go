@@ -19,10 +19,10 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// maxKept is for how many nodes a session is kept open between looking and
+// MaxSessions is for how many nodes a session is kept open between looking and
 // acting. Beyond it each node is simply asked twice: a thousand open connections
 // would be more than a machine commonly allows.
-const maxKept = 64
+const MaxSessions = 64
 
 // Pods are the provisioner's pods, one a node. It implements link.Runner.
 type Pods struct {
@@ -58,7 +58,7 @@ func Targets(s *snapshot.Snapshot) map[string]exec.Target {
 // was lost on the way, as when a kubelet restarts, is made again once.
 // done, if not nil, is called after each node, from several goroutines.
 func (p *Pods) Observe(ctx context.Context, nodes, closely []string, stepsFollow bool, done func()) []nodescript.Answer {
-	stepsFollow = stepsFollow && len(nodes) <= maxKept
+	stepsFollow = stepsFollow && len(nodes) <= MaxSessions
 	return exec.Each(ctx, nodes, p.Limit, p.Timeout, func(ctx context.Context, node string) nodescript.Answer {
 		if done != nil {
 			defer done()

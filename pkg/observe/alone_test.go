@@ -33,8 +33,9 @@ func TestTalosAloneBeforeThereIsAProvisioner(t *testing.T) {
 		"a provisioner":                    {with, &nodesTalos{}, Request{Podless: true}, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			collector := Collector{Client: fake.NewClientset(c.objects...), Pods: &kube.Pods{}, Talos: c.talos}
-			s, err := collector.Observe(t.Context(), c.request)
+			c.request.Strict, c.request.Parts = true, OnNodes
+			observer := Observer{Client: fake.NewClientset(c.objects...), Pods: &kube.Pods{}, Talos: c.talos}
+			s, err := observer.Observe(t.Context(), c.request)
 			if c.hint != "" {
 				if err == nil || !strings.Contains(failure.Hint(err), c.hint) {
 					t.Fatalf("%v, hint %q", err, failure.Hint(err))

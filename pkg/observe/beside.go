@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/kube"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/nodescript"
@@ -17,22 +17,36 @@ import (
 // LookBeside looks at the nodes that were not chosen, for the disks that they share with the
 // chosen ones: at those with a provisioner pod, or where one is meant to be. The sessions that
 // wait on the chosen nodes are left alone.
-func (c *Collector) LookBeside(ctx context.Context, s *snapshot.Snapshot) error {
-	nodes, err := c.nodes(ctx, Request{})
-	if err != nil {
+func (c *Observer) LookBeside(ctx context.Context, s *snapshot.Snapshot) error {
+	aside, beside := *c, *s
+	aside.Pods = &kube.Pods{Executor: c.Pods.Executor, Limit: c.Pods.Limit, Timeout: c.Pods.Timeout}
+	d := aside.observation(Request{Parts: OnNodes, Strict: true})
+	d.s = &beside
+	if err := d.listNodes(ctx, metav1.ListOptions{}); err != nil {
 		return err
 	}
-	nodes = slices.DeleteFunc(nodes, func(n corev1.Node) bool { _, chosen := s.NodeByName(n.Name); return chosen })
-	if len(nodes) == 0 {
+	for _, n := range s.Nodes {
+		delete(d.objects.nodes, n.Name)
+	}
+	if len(d.objects.nodes) == 0 {
 		return nil
 	}
-	pods, err := c.pods(ctx, s.Install)
-	if err != nil {
+	d.installs = []*installation{{install: s.Install}}
+	beside.Others = slices.Clone(s.Others)
+	for i, o := range s.Others {
+		d.installs = append(d.installs, &installation{install: o.Install})
+		beside.Others[i].Nodes = nil
+	}
+	for _, in := range d.installs {
+		in.state = new(snapshot.ProvisionerState)
+	}
+	if err := d.readOwnPods(ctx); err != nil {
 		return err
 	}
-	beside := *s
-	beside.Nodes, beside.Others = join(s.Install, nodes, pods), slices.Clone(s.Others)
-	c.joinOthers(ctx, &beside, nodes)
+	for _, v := range s.Volumes {
+		d.objects.volumes[v.Name] = v
+	}
+	d.nodes()
 	beside.Nodes = slices.DeleteFunc(beside.Nodes, func(n snapshot.Node) bool { return !beside.WantedBy(n) && n.Pod.Value == nil })
 	if err := beside.CheckNames(); err != nil {
 		return err
@@ -42,9 +56,7 @@ func (c *Collector) LookBeside(ctx context.Context, s *snapshot.Snapshot) error 
 			s.Volumes[i].Node = beside.NodeByHostname(v.Node)
 		}
 	}
-	aside := *c
-	aside.Pods = &kube.Pods{Executor: c.Pods.Executor, Limit: c.Pods.Limit, Timeout: c.Pods.Timeout}
-	if err := aside.look(ctx, &beside, Request{}); err != nil {
+	if err := d.look(ctx); err != nil {
 		return err
 	}
 	s.Beside = beside.Nodes
@@ -54,12 +66,12 @@ func (c *Collector) LookBeside(ctx context.Context, s *snapshot.Snapshot) error 
 		}
 		maps.Copy(s.Others[i].Nodes, o.Nodes)
 	}
-	return ctx.Err()
+	return context.Cause(ctx)
 }
 
 // LookCloser looks once more at nodes, chosen or not, and reads and opens the disks closely there. What it does not
 // see stays as it was seen.
-func (c *Collector) LookCloser(ctx context.Context, s *snapshot.Snapshot, nodes, closely []string) error {
+func (c *Observer) LookCloser(ctx context.Context, s *snapshot.Snapshot, nodes, closely []string) error {
 	every := *s
 	every.Nodes = slices.Concat(s.Nodes, s.Beside)
 	pods := &kube.Pods{Executor: c.Pods.Executor, Limit: c.Pods.Limit, Timeout: c.Pods.Timeout}
@@ -75,5 +87,5 @@ func (c *Collector) LookCloser(ctx context.Context, s *snapshot.Snapshot, nodes,
 			}
 		}
 	}
-	return ctx.Err()
+	return context.Cause(ctx)
 }

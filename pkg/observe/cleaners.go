@@ -27,7 +27,7 @@ const (
 
 // readCleaners reads the Jobs that clean volumes, and their pods. There are such for block devices only,
 // and only with useJobForCleaning: without a released volume nobody asks for them.
-func (d *diagnosis) readCleaners(ctx context.Context) {
+func (d *observation) readCleaners(ctx context.Context) {
 	state := d.s.Provisioner.Value
 	if state == nil || !slices.ContainsFunc(sorted(d.objects.volumes), func(v snapshot.Volume) bool {
 		return v.Phase == string(corev1.VolumeReleased) && v.Mode == provisioner.Block && v.ReclaimPolicy == string(corev1.PersistentVolumeReclaimDelete)

@@ -41,7 +41,7 @@ func released() *apiServer {
 }
 
 func TestCleaningJobsAreReadForAReleasedVolume(t *testing.T) {
-	got := diagnose(t, released(), DiagnoseRequest{}).Provisioner.Value.Jobs
+	got := diagnose(t, released(), Request{}).Provisioner.Value.Jobs
 	want := []snapshot.CleaningJob{{
 		Name: "cleanup-pv-w-1", Volume: "pv-w-1", VolumeUID: "uid-pv-w-1", Failed: 7, GaveUp: "BackoffLimitExceeded: Job has reached the specified backoff limit",
 		Pods: []snapshot.ProvisionerPod{{Name: "cleanup-pv-w-1-x", UID: "uid-x", Phase: "Failed", Restarts: 6, Unscheduled: "no node"}},
@@ -50,12 +50,12 @@ func TestCleaningJobsAreReadForAReleasedVolume(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	s := cluster(2)
-	if jobs := diagnose(t, s, DiagnoseRequest{}).Provisioner.Value.Jobs; jobs.Value != nil || jobs.Problem.Message != "" || s.asked["list jobs"] != 0 {
+	if jobs := diagnose(t, s, Request{}).Provisioner.Value.Jobs; jobs.Value != nil || jobs.Problem.Message != "" || s.asked["list jobs"] != 0 {
 		t.Errorf("without a released volume: %+v", jobs)
 	}
 	s = released()
 	s.forbidden = []string{"list jobs"}
-	if jobs := diagnose(t, s, DiagnoseRequest{}).Provisioner.Value.Jobs; jobs.Value != nil || !strings.Contains(jobs.Problem.Message, "forbidden") {
+	if jobs := diagnose(t, s, Request{}).Provisioner.Value.Jobs; jobs.Value != nil || !strings.Contains(jobs.Problem.Message, "forbidden") {
 		t.Errorf("without the right: %+v", jobs)
 	}
 }

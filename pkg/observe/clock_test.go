@@ -46,7 +46,7 @@ func TestTheTimeIsTheCluster(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := (&Collector{Client: client}).Diagnose(t.Context(), DiagnoseRequest{Targets: dbPod})
+			got, err := (&Observer{Client: client}).Observe(t.Context(), diagnosing(Request{Targets: dbPod}))
 			if err != nil {
 				t.Fatal(err)
 			}

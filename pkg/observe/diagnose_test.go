@@ -127,10 +127,21 @@ func event(kind, space, name, uid, reason string) *corev1.Event {
 	}
 }
 
-func diagnose(t *testing.T, s *apiServer, r DiagnoseRequest) *snapshot.Snapshot {
+// diagnosing is a request for all that a diagnosis reads.
+func diagnosing(r Request) Request {
+	r.Parts, r.Every, r.NamedOnly, r.Podless = Diagnosis, true, true, true
+	r.EventReasons, r.LogLine = doctor.EventReasons(), doctor.LogTells
+	return r
+}
+
+func diagnose(t *testing.T, s *apiServer, r Request) *snapshot.Snapshot {
 	t.Helper()
-	r.Events, r.LogLine = doctor.EventReasons(), doctor.LogTells
-	got, err := (&Collector{Client: s.client(t)}).Diagnose(t.Context(), r)
+	return diagnoseBy(t, &Observer{Client: s.client(t)}, r)
+}
+
+func diagnoseBy(t *testing.T, c *Observer, r Request) *snapshot.Snapshot {
+	t.Helper()
+	got, err := c.Observe(t.Context(), diagnosing(r))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +152,7 @@ func diagnose(t *testing.T, s *apiServer, r DiagnoseRequest) *snapshot.Snapshot 
 func TestOnePodCostsTheSameInAnyCluster(t *testing.T) {
 	requests := func(nodes int) string {
 		s := cluster(nodes)
-		got := diagnose(t, s, DiagnoseRequest{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "db-w-1"}}})
+		got := diagnose(t, s, Request{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "db-w-1"}}})
 		if len(got.Nodes) != 1 || got.Nodes[0].Aside || len(got.Volumes) != 1 || len(*got.Claims.Value) != 1 || len(*got.Pods.Value) != 1 || len(got.Unread) != 0 {
 			t.Errorf("of %d nodes: %+v", nodes, got)
 		}
@@ -159,7 +170,7 @@ func TestOnePodCostsTheSameInAnyCluster(t *testing.T) {
 }
 
 func TestAPodHasItsWholeChain(t *testing.T) {
-	got := diagnose(t, cluster(3), DiagnoseRequest{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "db-w-1"}}})
+	got := diagnose(t, cluster(3), Request{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "db-w-1"}}})
 	if got.Version != snapshot.FormatVersion || got.Kubernetes != "v1.37.2" || got.AllVolumes || got.Time.IsZero() || got.Targets[0].UID != "uid-db-w-1" {
 		t.Errorf("%+v", got)
 	}
@@ -239,60 +250,60 @@ func TestWhatBelongsToATarget(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		change  func(*apiServer)
-		request DiagnoseRequest
+		request Request
 		want    string
 	}{
-		"a claim":  {nil, DiagnoseRequest{Targets: ref("pvc", "data-w-1")}, "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"a volume": {nil, DiagnoseRequest{Targets: ref("pv", "pv-w-1")}, "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"a node": {nil, DiagnoseRequest{Targets: ref("node", "w-1")},
+		"a claim":  {nil, Request{Targets: ref("pvc", "data-w-1")}, "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
+		"a volume": {nil, Request{Targets: ref("pv", "pv-w-1")}, "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
+		"a node": {nil, Request{Targets: ref("node", "w-1")},
 			"[db-w-1+data-w-1] [data-w-1] [pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-1]"},
-		"a pod without a local volume": {nil, DiagnoseRequest{Targets: ref("pod", "other")}, "[other+other] [other=nfs.csi.k8s.io] [] [w-0]"},
-		"a pod without any":            {nil, DiagnoseRequest{Targets: ref("pod", "none")}, "[none] [] [] [w-0]"},
-		"several": {nil, DiagnoseRequest{Targets: slices.Concat(ref("pod", "db-w-0"), ref("pv", "pv-w-2"))},
+		"a pod without a local volume": {nil, Request{Targets: ref("pod", "other")}, "[other+other] [other=nfs.csi.k8s.io] [] [w-0]"},
+		"a pod without any":            {nil, Request{Targets: ref("pod", "none")}, "[none] [] [] [w-0]"},
+		"several": {nil, Request{Targets: slices.Concat(ref("pod", "db-w-0"), ref("pv", "pv-w-2"))},
 			"[db-w-0+data-w-0 db-w-2+data-w-2] [data-w-0 data-w-2] [pv-w-0@w-0 pv-w-2@w-2] [w-0 w-2]"},
-		"by labels": {nil, DiagnoseRequest{Selector: db, Namespace: "db"},
+		"by labels": {nil, Request{PodSelector: db, PodNamespace: "db"},
 			"[db-w-0+data-w-0 db-w-1+data-w-1 db-w-2+data-w-2 none other+other] [data-w-0 data-w-1 data-w-2 other=nfs.csi.k8s.io] [pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-0 w-1 w-2]"},
-		"everything": {nil, DiagnoseRequest{},
+		"everything": {nil, Request{},
 			"[db-w-0+data-w-0 db-w-1+data-w-1 db-w-2+data-w-2] [data-w-0 data-w-1 data-w-2] [pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-0 w-1 w-2]"},
 		"a claim that waits": {func(s *apiServer) {
 			s.objects = append(s.objects, user("db", "waits", "", "wish"), claim("db", "wish", nil), volume("free", "w-2", ""))
-		}, DiagnoseRequest{Targets: ref("pod", "waits")},
+		}, Request{Targets: ref("pod", "waits")},
 			"[waits+wish] [wish] [free@w-2 pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-0 aside w-1 aside w-2 aside]"},
 		"a claim that waits for another sort of volume": {func(s *apiServer) {
 			s.objects = append(s.objects, user("db", "waits", "", "wish"), claim("db", "wish", func(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("nfs") }))
-		}, DiagnoseRequest{Targets: ref("pod", "waits")}, "[waits+wish] [wish=nfs.csi.k8s.io] [] []"},
+		}, Request{Targets: ref("pod", "waits")}, "[waits+wish] [wish=nfs.csi.k8s.io] [] []"},
 		"a claim that does not exist": {func(s *apiServer) { s.objects = append(s.objects, user("db", "waits", "", "wish")) },
-			DiagnoseRequest{Targets: ref("pod", "waits")}, "[waits+wish] [] [] []"},
+			Request{Targets: ref("pod", "waits")}, "[waits+wish] [] [] []"},
 		"a volume that does not exist any more": {func(s *apiServer) {
 			s.objects = append(s.objects, user("db", "lost", "w-1", "lost"), claim("db", "lost", func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "gone" }))
-		}, DiagnoseRequest{Targets: ref("pod", "lost")}, "[lost+lost] [lost] [] [w-1]"},
+		}, Request{Targets: ref("pod", "lost")}, "[lost+lost] [lost] [] [w-1]"},
 		"a claim for one pod at a time": {func(s *apiServer) {
 			s.objects = append(s.objects, user("db", "first", "w-1", "one", "data-w-0"), user("db", "second", "w-1", "one"), volume("pv-one", "w-1", "one"),
 				claim("db", "one", func(c *corev1.PersistentVolumeClaim) {
 					c.Spec.AccessModes, c.Spec.VolumeName = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}, "pv-one"
 				}))
-		}, DiagnoseRequest{Targets: ref("pod", "second")}, "[first+one second+one] [one] [pv-one@w-1] [w-1]"},
+		}, Request{Targets: ref("pod", "second")}, "[first+one second+one] [one] [pv-one@w-1] [w-1]"},
 		"a node of another hostname": {func(s *apiServer) {
 			s.objects = append(s.objects, node("n-9", func(n *corev1.Node) { n.Labels = map[string]string{corev1.LabelHostname: "n-9.example.org"} }), volume("pv-9", "n-9.example.org", ""))
-		}, DiagnoseRequest{Targets: ref("pv", "pv-9")}, "[] [] [pv-9@n-9] [n-9]"},
+		}, Request{Targets: ref("pv", "pv-9")}, "[] [] [pv-9@n-9] [n-9]"},
 		"a node that is gone": {func(s *apiServer) { s.objects = append(s.objects, volume("pv-9", "n-9", "")) },
-			DiagnoseRequest{Targets: ref("pv", "pv-9")}, "[] [] [pv-9@n-9] []"},
+			Request{Targets: ref("pv", "pv-9")}, "[] [] [pv-9@n-9] []"},
 		"a pod that asks for a node": {func(s *apiServer) {
 			p := user("db", "waits", "", "wish")
 			p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: "w-2"}
 			s.objects = append(s.objects, p, claim("db", "wish", nil))
-		}, DiagnoseRequest{Targets: ref("pod", "waits")}, "[waits+wish] [wish] [pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-0 aside w-1 aside w-2]"},
+		}, Request{Targets: ref("pod", "waits")}, "[waits+wish] [wish] [pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-0 aside w-1 aside w-2]"},
 		"everything, with a typo, a lost claim and a directory": {func(s *apiServer) {
 			host := user("x", "host", "w-1")
 			host.Spec.Volumes = []corev1.Volume{{Name: "h", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/lib/disks/block/x"}}}}
 			s.objects = append(s.objects, host, user("x", "lost", "", "nowhere"), claim("x", "typo", func(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("blok") }))
-		}, DiagnoseRequest{},
+		}, Request{},
 			"[db-w-0+data-w-0 db-w-1+data-w-1 db-w-2+data-w-2 host+/var/lib/disks/block/x lost+nowhere] [data-w-0 data-w-1 data-w-2 typo] [pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-0 w-1 w-2]"},
 		"everything, with a node that has no disks": {func(s *apiServer) {
 			s.objects = append(s.objects, node("cp", func(n *corev1.Node) {
 				n.Spec.Taints = []corev1.Taint{{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}}
 			}))
-		}, DiagnoseRequest{},
+		}, Request{},
 			"[db-w-0+data-w-0 db-w-1+data-w-1 db-w-2+data-w-2] [data-w-0 data-w-1 data-w-2] [pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [cp aside w-0 w-1 w-2]"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -313,22 +324,22 @@ func TestWhatBelongsToATarget(t *testing.T) {
 
 func TestATargetThatDoesNotExistIsAnError(t *testing.T) {
 	for name, c := range map[string]struct {
-		request   DiagnoseRequest
+		request   Request
 		err, hint string
 	}{
-		"pod":    {DiagnoseRequest{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "x"}}}, `"pod/x" does not exist in namespace "db"`, "kubectl -n db get pod"},
-		"claim":  {DiagnoseRequest{Targets: []snapshot.Ref{{Kind: "pvc", Namespace: "db", Name: "x"}}}, `"pvc/x" does not exist in namespace "db"`, "kubectl -n db get pvc"},
-		"volume": {DiagnoseRequest{Targets: []snapshot.Ref{{Kind: "pv", Name: "x"}}}, `"pv/x" does not exist`, "kubectl get pv"},
-		"node":   {DiagnoseRequest{Targets: []snapshot.Ref{{Kind: "node", Name: "x"}}}, `"node/x" does not exist`, "kubectl get node"},
-		"two of three": {DiagnoseRequest{Targets: []snapshot.Ref{{Kind: "node", Name: "x"}, {Kind: "pv", Name: "y"}, {Kind: "node", Name: "w-0"}}},
+		"pod":    {Request{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "x"}}}, `"pod/x" does not exist in namespace "db"`, "kubectl -n db get pod"},
+		"claim":  {Request{Targets: []snapshot.Ref{{Kind: "pvc", Namespace: "db", Name: "x"}}}, `"pvc/x" does not exist in namespace "db"`, "kubectl -n db get pvc"},
+		"volume": {Request{Targets: []snapshot.Ref{{Kind: "pv", Name: "x"}}}, `"pv/x" does not exist`, "kubectl get pv"},
+		"node":   {Request{Targets: []snapshot.Ref{{Kind: "node", Name: "x"}}}, `"node/x" does not exist`, "kubectl get node"},
+		"two of three": {Request{Targets: []snapshot.Ref{{Kind: "node", Name: "x"}, {Kind: "pv", Name: "y"}, {Kind: "node", Name: "w-0"}}},
 			"not all targets exist: pv/y: it does not exist; node/x: it does not exist", ""},
-		"another sort of volume": {DiagnoseRequest{Targets: []snapshot.Ref{{Kind: "pv", Name: "pv-other"}}}, `PersistentVolume "pv-other" is not a local one, but nfs.csi.k8s.io`, ""},
-		"another kind":           {DiagnoseRequest{Targets: []snapshot.Ref{{Kind: "job", Name: "x"}}}, `"job/x" cannot be diagnosed`, "pod/NAME"},
-		"labels": {DiagnoseRequest{Selector: labels.SelectorFromSet(labels.Set{"a": "b"}), Namespace: "db"},
+		"another sort of volume": {Request{Targets: []snapshot.Ref{{Kind: "pv", Name: "pv-other"}}}, `PersistentVolume "pv-other" is not a local one, but nfs.csi.k8s.io`, ""},
+		"another kind":           {Request{Targets: []snapshot.Ref{{Kind: "job", Name: "x"}}}, `"job/x" cannot be diagnosed`, "pod/NAME"},
+		"labels": {Request{PodSelector: labels.SelectorFromSet(labels.Set{"a": "b"}), PodNamespace: "db"},
 			`no pod in namespace "db" has the labels a=b`, "kubectl -n db get pods --show-labels"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := (&Collector{Client: cluster(1).client(t)}).Diagnose(t.Context(), c.request)
+			_, err := (&Observer{Client: cluster(1).client(t)}).Observe(t.Context(), diagnosing(c.request))
 			if err == nil || err.Error() != c.err || failure.Hint(err) != c.hint && !strings.HasPrefix(failure.Hint(err), c.hint) {
 				t.Errorf("error %v, hint %q", err, failure.Hint(err))
 			}
@@ -341,7 +352,7 @@ func TestEverythingCostsOneListOfEach(t *testing.T) {
 	requests := func(nodes int) (string, *snapshot.Snapshot) {
 		s := cluster(nodes)
 		s.objects = append(s.objects, event("Pod", "db", "none", "uid-none", "BackOff"))
-		got := diagnose(t, s, DiagnoseRequest{})
+		got := diagnose(t, s, Request{})
 		for _, perNode := range []string{"get nodes/proxy", "get pods/log"} {
 			if s.asked[perNode] != nodes {
 				t.Errorf("%s: %d times for %d nodes", perNode, s.asked[perNode], nodes)

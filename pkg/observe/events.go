@@ -170,18 +170,18 @@ func eventLists(about []snapshot.Ref, all bool) []eventList {
 	return lists
 }
 
-func (d *diagnosis) listEvents(ctx context.Context, l eventList, f func(snapshot.Event)) error {
+func (d *observation) listEvents(ctx context.Context, l eventList, f func(snapshot.Event)) error {
 	return items(ctx, metav1.ListOptions{FieldSelector: l.selector}, func(o metav1.ListOptions) (runtime.Object, error) {
 		return d.Client.CoreV1().Events(l.namespace).List(ctx, o)
 	}, func(e *corev1.Event) {
-		if event, ok := eventOf(e, d.request.Events); ok {
+		if event, ok := eventOf(e, d.request.EventReasons); ok {
 			f(event)
 		}
 	})
 }
 
 // readEvents reads the events about everything that is diagnosed.
-func (d *diagnosis) readEvents(ctx context.Context, about []snapshot.Ref) {
+func (d *observation) readEvents(ctx context.Context, about []snapshot.Ref) {
 	wanted := make(map[snapshot.Ref]bool, len(about))
 	for _, r := range about {
 		wanted[identity(r)] = true
@@ -189,7 +189,7 @@ func (d *diagnosis) readEvents(ctx context.Context, about []snapshot.Ref) {
 	lists := eventLists(about, d.whole)
 	var mu sync.Mutex
 	var events []snapshot.Event
-	problems := exec.Each(ctx, lists, d.request.Limit, d.request.Timeout, func(ctx context.Context, l eventList) problem.Problem {
+	problems := exec.Each(ctx, lists, d.Limit, d.Timeout, func(ctx context.Context, l eventList) problem.Problem {
 		err := d.listEvents(ctx, l, func(e snapshot.Event) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -219,7 +219,7 @@ func identity(r snapshot.Ref) snapshot.Ref {
 }
 
 // subjects are the objects whose events count.
-func (d *diagnosis) subjects() []snapshot.Ref {
+func (d *observation) subjects() []snapshot.Ref {
 	o := &d.objects
 	var refs []snapshot.Ref
 	for _, p := range sorted(o.pods) {
@@ -238,7 +238,7 @@ func (d *diagnosis) subjects() []snapshot.Ref {
 			refs = append(refs, snapshot.Ref{Kind: kindNode, Name: n.Name})
 		}
 	}
-	for _, of := range d.installations() {
+	for _, of := range d.installs {
 		i, p := of.install, of.state
 		refs = append(refs, snapshot.Ref{Kind: kindDaemonSet, Namespace: i.Namespace, Name: i.Name, UID: p.UID})
 		for _, pod := range p.Pods {

@@ -31,13 +31,13 @@ func TestNamesThatNoObjectHas(t *testing.T) {
 		}),
 	} {
 		client := fake.NewClientset(daemonSet("provisioner", nil), configMap(), node("w-1", nil), o)
-		if s, err := (&Collector{Client: client}).Observe(t.Context(), Request{WithoutNodes: true}); err == nil || s != nil {
+		if s, err := (&Observer{Client: client}).Observe(t.Context(), Request{Strict: true}); err == nil || s != nil {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
 	s := cluster(2)
 	s.objects = append(s.objects, user("db", evil, "w-1", "data-w-1"))
-	if got, err := (&Collector{Client: s.client(t)}).Diagnose(t.Context(), DiagnoseRequest{}); err == nil || got != nil {
+	if got, err := (&Observer{Client: s.client(t)}).Observe(t.Context(), diagnosing(Request{})); err == nil || got != nil {
 		t.Errorf("a pod: %+v, %v", got, err)
 	}
 }
@@ -47,7 +47,7 @@ func TestAnAddressThatIsNone(t *testing.T) {
 	n := node("w-1", func(n *corev1.Node) {
 		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "--nodes=$(me)"}, {Type: corev1.NodeInternalIP, Address: "fd00::1"}}
 	})
-	s, err := (&Collector{Client: fake.NewClientset(daemonSet("provisioner", nil), configMap(), n)}).Observe(t.Context(), Request{WithoutNodes: true})
+	s, err := (&Observer{Client: fake.NewClientset(daemonSet("provisioner", nil), configMap(), n)}).Observe(t.Context(), Request{Strict: true})
 	if err != nil || s.Nodes[0].Address != "fd00::1" || strings.Contains(s.Nodes[0].Address, "$") {
 		t.Errorf("%+v, %v", s, err)
 	}

@@ -49,8 +49,8 @@ func TestSeveralInstallations(t *testing.T) {
 		if change != nil {
 			change(client)
 		}
-		r.WithoutNodes = true
-		return (&Collector{Client: client}).Observe(t.Context(), r)
+		r.Strict = true
+		return (&Observer{Client: client}).Observe(t.Context(), r)
 	}
 	check := func(t *testing.T, s *snapshot.Snapshot, err error, first, other, class string) {
 		t.Helper()
@@ -135,7 +135,7 @@ func TestAProvisionerThatIsMeantForNoNode(t *testing.T) {
 				n.Spec.Taints = []corev1.Taint{{Key: "k", Effect: corev1.TaintEffectNoSchedule}}
 			}
 		}
-		got := diagnose(t, s, DiagnoseRequest{})
+		got := diagnose(t, s, Request{})
 		for _, n := range got.Nodes {
 			if n.Name == "w-1" && n.Aside != aside {
 				t.Errorf("node selector %q: %s is aside: %v", selector, n.Name, n.Aside)

@@ -23,8 +23,8 @@ type KubeletProber interface {
 
 // probeKubelet has a pod look where Talos did not tell of the mounts. What Talos told of the
 // rest stays; without that the configuration is unknown, as before.
-func (d *diagnosis) probeKubelet(ctx context.Context, n snapshot.Node, told snapshot.Section[mounts.NodeState]) (snapshot.Section[mounts.NodeState], snapshot.Section[snapshot.Probe]) {
-	if d.request.KubeletProbe == nil || told.Value != nil && seenOrDown(told.Value.View) {
+func (d *observation) probeKubelet(ctx context.Context, n snapshot.Node, told snapshot.Section[mounts.NodeState]) (snapshot.Section[mounts.NodeState], snapshot.Section[snapshot.Probe]) {
+	if d.KubeletProbe == nil || told.Value != nil && seenOrDown(told.Value.View) {
 		return told, snapshot.Section[snapshot.Probe]{}
 	}
 	if why := d.whyNotProbed(n); !why.IsZero() {
@@ -32,7 +32,7 @@ func (d *diagnosis) probeKubelet(ctx context.Context, n snapshot.Node, told snap
 	}
 	volumes := sorted(d.objects.volumes)
 	state := d.stateOf(volumes, n, told)
-	answer, err := d.request.KubeletProbe.Probe(ctx, n.Name, d.s.Install.Image, look(state, d.dirs(volumes, n.Name)))
+	answer, err := d.KubeletProbe.Probe(ctx, n.Name, d.s.Install.Image, look(state, d.dirs(volumes, n.Name)))
 	if err != nil {
 		return told, snapshot.Unread[snapshot.Probe](problem.From(err))
 	}
@@ -50,7 +50,7 @@ func seenOrDown(view *mounts.KubeletView) bool {
 }
 
 // whyNotProbed is why no pod can look at a node; no problem if one can.
-func (d *diagnosis) whyNotProbed(n snapshot.Node) problem.Problem {
+func (d *observation) whyNotProbed(n snapshot.Node) problem.Problem {
 	switch {
 	case n.NotReady != "": // Its kubelet starts no pod.
 		return problem.Text(n.NotReady)
@@ -67,16 +67,16 @@ func (d *diagnosis) whyNotProbed(n snapshot.Node) problem.Problem {
 }
 
 // trusted tells that the provisioner's image may run with the node's processes.
-func (d *diagnosis) trusted() bool {
+func (d *observation) trusted() bool {
 	level := ""
 	if state := d.s.Provisioner.Value; state != nil {
 		level = state.PodSecurity
 	}
-	return vouchedFor(d.request.ProvisionerNamespace != "", d.s.Install.Namespace, level)
+	return vouchedFor(d.request.Namespace != "", d.s.Install.Namespace, level)
 }
 
 // stateOf is what Talos told of a kubelet, or what is known of one without.
-func (d *diagnosis) stateOf(volumes []snapshot.Volume, n snapshot.Node, told snapshot.Section[mounts.NodeState]) mounts.NodeState {
+func (d *observation) stateOf(volumes []snapshot.Volume, n snapshot.Node, told snapshot.Section[mounts.NodeState]) mounts.NodeState {
 	if told.Value != nil {
 		return *told.Value
 	}

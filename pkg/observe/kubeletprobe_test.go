@@ -117,16 +117,16 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 			if c.change != nil {
 				c.change(s)
 			}
-			collector, r := &Collector{Client: s.client(t)}, DiagnoseRequest{Targets: dbPod, KubeletProbe: c.prober}
+			observer := &Observer{Client: s.client(t)}
+			if c.prober != nil {
+				observer.KubeletProbe = c.prober
+			}
 			if c.talos != nil {
-				r.Kubelet = func(snapshot.Machine) TalosNode { return c.talos }
+				observer.Kubelet = func(snapshot.Machine) TalosNode { return c.talos }
 			} else {
-				collector.NoTalos = problem.FromText("no talosconfig")
+				observer.NoTalos = problem.FromText("no talosconfig")
 			}
-			got, err := collector.Diagnose(t.Context(), r)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := diagnoseBy(t, observer, Request{Targets: dbPod})
 			n := got.Nodes[0]
 			if n.Probe.Problem.Message != c.probe || (n.Probe.Value != nil) != (c.asked && c.probe == "") {
 				t.Errorf("probe: %+v", n.Probe)
@@ -154,15 +154,15 @@ func TestAJobHasNoImageOfATenant(t *testing.T) {
 	const unknown = `the image of DaemonSet "local-storage/provisioner" is not known to be the provisioner's: name it with --provisioner-namespace and --provisioner`
 	for name, c := range map[string]struct {
 		level   string // of Pod Security
-		request DiagnoseRequest
+		request Request
 		want    string
 	}{
 		"privileged pods are allowed":           {level: "privileged"},
 		"nothing allows them":                   {want: unknown},
 		"they are not allowed":                  {level: "baseline", want: unknown},
-		"the user names it":                     {request: DiagnoseRequest{ProvisionerNamespace: "local-storage", DaemonSet: "provisioner"}},
-		"the user names its namespace":          {level: "baseline", request: DiagnoseRequest{ProvisionerNamespace: "local-storage"}},
-		"a name is the same in every namespace": {level: "baseline", request: DiagnoseRequest{DaemonSet: "provisioner"}, want: unknown},
+		"the user names it":                     {request: Request{Namespace: "local-storage", DaemonSet: "provisioner"}},
+		"the user names its namespace":          {level: "baseline", request: Request{Namespace: "local-storage"}},
+		"a name is the same in every namespace": {level: "baseline", request: Request{DaemonSet: "provisioner"}, want: unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, p := cluster(1), &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}
@@ -171,8 +171,7 @@ func TestAJobHasNoImageOfATenant(t *testing.T) {
 					ns.Labels = map[string]string{labelPodSecurity: c.level}
 				}
 			}
-			c.request.KubeletProbe = p
-			got := diagnose(t, s, c.request)
+			got := diagnoseBy(t, &Observer{Client: s.client(t), KubeletProbe: p}, c.request)
 			if problem := got.Nodes[0].Probe.Problem; problem.Message != c.want || (len(p.asked) == 0) != (c.want != "") {
 				t.Errorf("%q, want %q; asked %q", problem, c.want, p.asked)
 			}
@@ -184,15 +183,12 @@ func TestAJobHasNoImageOfATenant(t *testing.T) {
 // that hangs ends by itself.
 func TestAJobHasTheBoundsOfTheRun(t *testing.T) {
 	p := &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}, hang: "w-1"}
-	c := &Collector{Client: cluster(3).client(t), NoTalos: problem.FromText("no talosconfig")}
-	got, err := c.Diagnose(t.Context(), DiagnoseRequest{KubeletProbe: p, Limit: 1, Timeout: 50 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := &Observer{Client: cluster(3).client(t), NoTalos: problem.FromText("no talosconfig"), KubeletProbe: p, Limit: 1, Timeout: 50 * time.Millisecond}
+	got := diagnoseBy(t, c, Request{})
 	if len(p.asked) != 3 || got.Nodes[0].Probe.Value == nil || got.Nodes[1].Probe.Problem.Message != "no answer within 50ms; --node-timeout gives it longer" || got.Nodes[2].Probe.Value == nil {
 		t.Errorf("%+v", got.Nodes)
 	}
-	if without := diagnose(t, cluster(3), DiagnoseRequest{}); without.Nodes[0].Probe.Value != nil || without.Nodes[0].Probe.Problem.Message != "" {
+	if without := diagnose(t, cluster(3), Request{}); without.Nodes[0].Probe.Value != nil || without.Nodes[0].Probe.Problem.Message != "" {
 		t.Errorf("%+v", without.Nodes[0].Probe)
 	}
 }
@@ -223,7 +219,7 @@ func TestStarted(t *testing.T) {
 func TestARefusedBodyHasItsReason(t *testing.T) {
 	s := cluster(2)
 	s.forbidden = []string{"get pods/log", "get nodes/proxy"}
-	got := diagnose(t, s, DiagnoseRequest{Targets: dbPod})
+	got := diagnose(t, s, Request{Targets: dbPod})
 	for _, problem := range []string{got.Provisioner.Value.LogProblem["w-1"].Message, got.Nodes[0].Stats.Problem.Message} {
 		if !strings.Contains(problem, "forbidden: not for you") {
 			t.Errorf("%q", problem)

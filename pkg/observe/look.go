@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/exec"
@@ -20,43 +21,59 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// look looks at the nodes that belong to what is diagnosed, and reads what was
-// reported of it: everything at once.
-func (d *diagnosis) look(ctx context.Context) {
+// look looks at the nodes that belong to what is observed, and reads what was
+// reported of it: everything at once. The error is that no pod may be looked through, where the request is strict.
+func (d *observation) look(ctx context.Context) error {
+	r := d.request
+	if r.wants(TalosInventory | KubeletMounts) {
+		d.s.NoTalos = d.NoTalos
+	}
 	var nodes []*snapshot.Node
 	for i := range d.s.Nodes {
-		if !d.s.Nodes[i].Aside {
+		if r.wants(PodViews|TalosInventory|KubeletMounts|VolumeStats) && !d.s.Nodes[i].Aside {
 			nodes = append(nodes, &d.s.Nodes[i])
 		}
 	}
-	if d.Pods != nil {
-		d.Pods.Targets, d.Pods.Classes, d.Pods.Volumes = kube.Targets(d.s), d.s.Install.Classes, nodescript.VolumePaths(d.s)
+	looks := d.podLooks()
+	// A run that is to act looks through pods, and counts those.
+	counts := func(n *snapshot.Node) bool { return !r.Strict || n.Pod.Value != nil }
+	step := func() {}
+	if counted := slices.DeleteFunc(slices.Clone(nodes), func(n *snapshot.Node) bool { return !counts(n) }); d.Progress != nil && len(counted) > 0 {
+		step = d.Progress(len(counted))
 	}
-	d.looks = d.otherLooks()
-	var step func()
-	if d.Progress != nil && len(nodes) > 0 {
-		step = d.Progress(len(nodes))
-	}
-	about := d.subjects()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	var ways sync.WaitGroup
-	down := make(map[string]string) // The nodes are being filled in while logs are read.
-	for i := range d.s.Nodes {
-		down[d.s.Nodes[i].Name] = d.s.Nodes[i].NotReady
+	if r.wants(Events) {
+		about := d.subjects()
+		ways.Go(func() { d.readEvents(ctx, about) })
 	}
-	ways.Go(func() { d.readEvents(ctx, about) })
-	ways.Go(func() { d.readLogs(ctx, down) })
-	ways.Go(func() { d.readCleaners(ctx) })
+	if r.wants(Logs) {
+		down := make(map[string]string) // The nodes are being filled in while logs are read.
+		for i := range d.s.Nodes {
+			down[d.s.Nodes[i].Name] = d.s.Nodes[i].NotReady
+		}
+		ways.Go(func() { d.readLogs(ctx, down) })
+	}
+	if r.wants(CleaningJobs) {
+		ways.Go(func() { d.readCleaners(ctx) })
+	}
 	ways.Go(func() {
-		exec.Each(ctx, nodes, d.request.Limit, 0, func(ctx context.Context, n *snapshot.Node) error {
-			d.lookAt(ctx, n)
-			if step != nil {
+		exec.Each(ctx, nodes, d.Limit, 0, func(ctx context.Context, n *snapshot.Node) error {
+			if err := d.lookAt(ctx, n, looks); err != nil {
+				stop(err)
+			}
+			if counts(n) {
 				step()
 			}
 			return nil
 		})
 	})
 	ways.Wait()
-	for i, look := range d.looks {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	for i, look := range looks[min(1, len(looks)):] {
 		for name, view := range look.views {
 			here := d.s.Others[i].Nodes[name]
 			here.View = view
@@ -69,83 +86,125 @@ func (d *diagnosis) look(ctx context.Context) {
 		}
 		n.KubeletStarted = started(*n)
 	}
+	return nil
 }
 
-// lookAt looks at one node in every way that there is, each in its own time.
-func (d *diagnosis) lookAt(ctx context.Context, n *snapshot.Node) {
-	was := *n // What is filled in beside does not matter to the others.
-	within := func(f func(context.Context)) func() {
-		return func() {
-			ctx, cancel := failure.WithTimeout(ctx, d.request.Timeout)
-			defer cancel()
-			f(ctx)
-		}
+// lookAt looks at one node in every way that is asked for, each in its own time.
+func (d *observation) lookAt(ctx context.Context, n *snapshot.Node, looks []*podLook) (refused error) {
+	r, was := d.request, *n // What is filled in beside does not matter to the others.
+	within := func(f func(context.Context)) {
+		ctx, cancel := failure.WithTimeout(ctx, d.Timeout)
+		defer cancel()
+		f(ctx)
 	}
 	var ways sync.WaitGroup
 	ways.Go(func() {
-		within(func(ctx context.Context) { n.View = d.viewOf(ctx, d.s, d.Pods, was) })()
 		// One after the other: two looks at a disk at the same time would be in each other's way.
-		for i := range d.looks {
-			within(func(ctx context.Context) { d.looks[i].at(ctx, d, was.Name) })()
+		read := false
+		for i, look := range looks {
+			within(func(ctx context.Context) {
+				view, err := look.at(ctx, d, was.Name, read)
+				if i == 0 {
+					n.View, refused = view, d.strictly(err)
+				}
+			})
+			read = read || look.has(was.Name)
 		}
 	})
-	ways.Go(within(func(ctx context.Context) { n.Talos = d.talosOf(ctx, was) }))
-	ways.Go(func() {
-		within(func(ctx context.Context) { n.Kubelet, n.Selections = d.kubeletOf(ctx, was) })()
-		within(func(ctx context.Context) { n.Kubelet, n.Probe = d.probeKubelet(ctx, was, n.Kubelet) })()
-	})
-	ways.Go(within(func(ctx context.Context) { n.Stats = d.statsOf(ctx, was) }))
+	if r.wants(TalosInventory) {
+		ways.Go(func() { within(func(ctx context.Context) { n.Talos = d.talosOf(ctx, was) }) })
+	}
+	if r.wants(KubeletMounts) {
+		ways.Go(func() {
+			within(func(ctx context.Context) { n.Kubelet, n.Selections = d.kubeletOf(ctx, was) })
+			within(func(ctx context.Context) { n.Kubelet, n.Probe = d.probeKubelet(ctx, was, n.Kubelet) })
+		})
+	}
+	if r.wants(VolumeStats) {
+		ways.Go(func() { within(func(ctx context.Context) { n.Stats = d.statsOf(ctx, was) }) })
+	}
 	ways.Wait()
+	return refused
 }
 
-// otherLook is a look through the pods of a further installation.
-type otherLook struct {
+// podLook is a look through the pods of one installation.
+type podLook struct {
+	// as is the snapshot as the installation has it, and stays as it is while the nodes are looked at.
 	as   *snapshot.Snapshot
 	pods *kube.Pods
-	mu   sync.Mutex
+	// nodes are those of as, by name.
+	nodes map[string]snapshot.Node
+	// follow keeps the sessions open for the steps that follow.
+	follow bool
+
+	mu sync.Mutex
 	// views are what they see, by node.
 	views map[string]snapshot.Section[snapshot.PodView]
 }
 
-// otherLooks are those of all further installations.
-func (d *diagnosis) otherLooks() []*otherLook {
-	var all []*otherLook
-	for _, as := range d.s.Installations()[1:] {
-		look := &otherLook{as: as, views: make(map[string]snapshot.Section[snapshot.PodView])}
-		if d.Pods != nil {
-			look.pods = &kube.Pods{Executor: d.Pods.Executor, Limit: d.Pods.Limit, Timeout: d.Pods.Timeout, Targets: kube.Targets(as), Classes: as.Install.Classes}
+// podLooks are those of all installations, in their order; none if pods are not asked.
+func (d *observation) podLooks() []*podLook {
+	if d.Pods == nil || !d.request.wants(PodViews) {
+		return nil
+	}
+	var all []*podLook
+	for i, as := range d.s.Installations() {
+		look := &podLook{as: as, pods: d.Pods, nodes: make(map[string]snapshot.Node, len(as.Nodes)), views: make(map[string]snapshot.Section[snapshot.PodView])}
+		if i > 0 {
+			look.pods = &kube.Pods{Executor: d.Pods.Executor, Limit: d.Pods.Limit, Timeout: d.Pods.Timeout}
+		}
+		look.pods.Targets, look.pods.Classes, look.pods.Volumes = kube.Targets(as), as.Install.Classes, nil
+		if i == 0 {
+			look.follow = d.request.StepsFollow && len(look.pods.Targets) <= kube.MaxSessions
+			if d.request.wants(VolumePaths) {
+				look.pods.Volumes = nodescript.VolumePaths(as)
+			}
+		}
+		for _, n := range as.Nodes {
+			look.nodes[n.Name] = n
 		}
 		all = append(all, look)
 	}
 	return all
 }
 
-// at looks at a node.
-func (l *otherLook) at(ctx context.Context, d *diagnosis, node string) {
-	n, _ := l.as.NodeByName(node)
-	view := d.viewOf(ctx, l.as, l.pods, n)
+// has reports whether there is a pod to look through on a node.
+func (l *podLook) has(node string) bool { return l.nodes[node].Pod.Value != nil }
+
+// at looks at a node. read: the disks that the request names are read already. The error is that looking is not allowed.
+func (l *podLook) at(ctx context.Context, d *observation, node string, read bool) (snapshot.Section[snapshot.PodView], error) {
+	var closely []string
+	if !read {
+		closely = slices.Clone(d.request.Closely)
+	}
+	if d.request.wants(VolumeDisks) {
+		closely = append(closely, volumeDisks(l.as, sorted(d.objects.volumes), node)...)
+	}
+	view, err := l.view(ctx, l.nodes[node], closely)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.views[node] = view
+	return view, err
 }
 
-// viewOf is what the pod of an installation, that of the snapshot, sees on the node.
-func (d *diagnosis) viewOf(ctx context.Context, s *snapshot.Snapshot, pods *kube.Pods, n snapshot.Node) snapshot.Section[snapshot.PodView] {
-	switch {
-	case !d.request.Exec || pods == nil:
-		return snapshot.Section[snapshot.PodView]{}
-	case n.Pod.Value == nil:
-		return snapshot.Unread[snapshot.PodView](n.Pod.Why())
-	case !s.Unread[snapshot.PartInstall].IsZero():
-		return snapshot.Unread[snapshot.PodView](s.Unread[snapshot.PartInstall])
+// view is what the installation's pod sees on a node.
+func (l *podLook) view(ctx context.Context, n snapshot.Node, closely []string) (snapshot.Section[snapshot.PodView], error) {
+	if n.Pod.Value == nil {
+		return snapshot.Unread[snapshot.PodView](n.Pod.Why()), nil
 	}
-	entries := closely(s, sorted(d.objects.volumes), n.Name)
-	return viewOf(n.Name, pods.Observe(ctx, []string{n.Name}, entries, false, nil)[0])
+	if why := l.as.Unread[snapshot.PartInstall]; !why.IsZero() {
+		return snapshot.Unread[snapshot.PodView](why), nil
+	}
+	answer := l.pods.Observe(ctx, []string{n.Name}, closely, l.follow, nil)[0]
+	if answer.NotStarted && apierrors.IsForbidden(answer.Err) {
+		return viewOf(n.Name, answer), answer.Err
+	}
+	return viewOf(n.Name, answer), nil
 }
 
-// closely are the entries of the node's volumes, as its provisioner pod sees them: the
+// volumeDisks are the entries of the node's volumes, as its provisioner pod sees them: the
 // disks behind them are read and opened.
-func closely(s *snapshot.Snapshot, volumes []snapshot.Volume, node string) []string {
+func volumeDisks(s *snapshot.Snapshot, volumes []snapshot.Volume, node string) []string {
 	var paths []string
 	for _, v := range volumes {
 		class, ok := s.Install.ClassOf(v.Class)
@@ -172,9 +231,12 @@ func closely(s *snapshot.Snapshot, volumes []snapshot.Volume, node string) []str
 }
 
 // talosOf is what the node's Talos API tells of its disks.
-func (d *diagnosis) talosOf(ctx context.Context, n snapshot.Node) snapshot.Section[snapshot.Talos] {
-	if d.Talos == nil {
+func (d *observation) talosOf(ctx context.Context, n snapshot.Node) snapshot.Section[snapshot.Talos] {
+	switch {
+	case d.Talos == nil:
 		return snapshot.Section[snapshot.Talos]{Problem: d.NoTalos}
+	case n.Pod.Value == nil && !d.request.Podless:
+		return snapshot.Section[snapshot.Talos]{}
 	}
 	if n.Address == "" {
 		return snapshot.Unread[snapshot.Talos](problem.Text(noAddress))
@@ -188,14 +250,14 @@ func (d *diagnosis) talosOf(ctx context.Context, n snapshot.Node) snapshot.Secti
 
 // kubeletOf is what the configuration says of the node's kubelet, and what that sees; and which disks
 // the configuration selects.
-func (d *diagnosis) kubeletOf(ctx context.Context, n snapshot.Node) (snapshot.Section[mounts.NodeState], snapshot.Section[[]snapshot.Selection]) {
-	if d.request.Kubelet == nil {
+func (d *observation) kubeletOf(ctx context.Context, n snapshot.Node) (snapshot.Section[mounts.NodeState], snapshot.Section[[]snapshot.Selection]) {
+	if d.Kubelet == nil {
 		return snapshot.Section[mounts.NodeState]{Problem: d.NoTalos}, snapshot.Section[[]snapshot.Selection]{Problem: d.NoTalos}
 	}
 	if n.Address == "" {
 		return snapshot.Unread[mounts.NodeState](problem.Text(noAddress)), snapshot.Unread[[]snapshot.Selection](problem.Text(noAddress))
 	}
-	volumes, node := sorted(d.objects.volumes), d.request.Kubelet(n.Machine())
+	volumes, node := sorted(d.objects.volumes), d.Kubelet(n.Machine())
 	k := kubeletOf(ctx, volumes, n, d.dirs(volumes, n.Name), node)
 	if k.Err != nil && !k.State.Release.Known() {
 		return snapshot.Unread[mounts.NodeState](problem.From(k.Err)), snapshot.Unread[[]snapshot.Selection](problem.From(k.Err))
@@ -207,7 +269,7 @@ const noAddress = "the node's status has no InternalIP to reach Talos by"
 
 // dirs are the directories to look at on a node: the classes', those of its volumes,
 // and those that the pods there have of the node.
-func (d *diagnosis) dirs(volumes []snapshot.Volume, node string) []string {
+func (d *observation) dirs(volumes []snapshot.Volume, node string) []string {
 	dirs := d.hostDirs()
 	for _, v := range volumes {
 		if v.Node == node {
@@ -226,7 +288,7 @@ func (d *diagnosis) dirs(volumes []snapshot.Volume, node string) []string {
 }
 
 // statsOf are the file systems of the claims of the node's pods, if such pods run.
-func (d *diagnosis) statsOf(ctx context.Context, n snapshot.Node) snapshot.Section[[]snapshot.VolumeStat] {
+func (d *observation) statsOf(ctx context.Context, n snapshot.Node) snapshot.Section[[]snapshot.VolumeStat] {
 	running := false
 	for _, p := range d.objects.pods {
 		running = running || p.Node == n.Name && p.Phase == string(corev1.PodRunning) && len(claimsOf(p)) > 0

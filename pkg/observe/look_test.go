@@ -87,8 +87,7 @@ func TestTheKubeletIsLookedAt(t *testing.T) {
 					p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "logs", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/logs/db/"}}})
 				}
 			}
-			collector := &Collector{Client: s.client(t), NoTalos: problem.FromText(c.noTalos)}
-			r := DiagnoseRequest{Targets: dbPod}
+			observer := &Observer{Client: s.client(t), NoTalos: problem.FromText(c.noTalos)}
 			var asked []string
 			if c.node != nil {
 				c.node.looked = func(dirs []string) {
@@ -96,12 +95,9 @@ func TestTheKubeletIsLookedAt(t *testing.T) {
 						t.Errorf("looked at %q, want %q", dirs, want)
 					}
 				}
-				r.Kubelet = func(m snapshot.Machine) TalosNode { asked = append(asked, m.Node+" "+m.Address); return *c.node }
+				observer.Kubelet = func(m snapshot.Machine) TalosNode { asked = append(asked, m.Node+" "+m.Address); return *c.node }
 			}
-			got, err := collector.Diagnose(t.Context(), r)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := diagnoseBy(t, observer, Request{Targets: dbPod})
 			section := got.Nodes[0].Kubelet
 			if c.state != nil {
 				if section.Value == nil || !c.state(*section.Value) {
@@ -142,7 +138,7 @@ func TestOnlyNodesThatBelongAreLookedAt(t *testing.T) {
 				n.Spec.Taints = []corev1.Taint{{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}}
 			}))
 			asked := &nodesTalos{}
-			_, err := (&Collector{Client: s.client(t), Talos: asked}).Diagnose(t.Context(), DiagnoseRequest{Targets: c.targets, Limit: 2})
+			_, err := (&Observer{Client: s.client(t), Talos: asked, Limit: 2}).Observe(t.Context(), diagnosing(Request{Targets: c.targets}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +152,7 @@ func TestOnlyNodesThatBelongAreLookedAt(t *testing.T) {
 func TestANodeThatHangsEndsByItself(t *testing.T) {
 	s := cluster(2)
 	s.objects = append(s.objects, node("hangs", nil), volume("pv-h", "hangs", ""))
-	got, err := (&Collector{Client: s.client(t), Talos: &nodesTalos{}}).Diagnose(t.Context(), DiagnoseRequest{Timeout: 50 * time.Millisecond})
+	got, err := (&Observer{Client: s.client(t), Talos: &nodesTalos{}, Timeout: 50 * time.Millisecond}).Observe(t.Context(), diagnosing(Request{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,14 +175,14 @@ func TestExecThatIsForbiddenIsSaid(t *testing.T) {
 	}
 	var mu sync.Mutex
 	steps := 0
-	c := &Collector{Client: client, Pods: &kube.Pods{Executor: executor, Limit: 1}, Progress: func(nodes int) func() {
+	c := &Observer{Client: client, Pods: &kube.Pods{Executor: executor, Limit: 1}, Progress: func(nodes int) func() {
 		return func() {
 			mu.Lock()
 			defer mu.Unlock()
 			steps += nodes
 		}
 	}}
-	got, err := c.Diagnose(t.Context(), DiagnoseRequest{Exec: true})
+	got, err := c.Observe(t.Context(), diagnosing(Request{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,12 +205,12 @@ func TestKubeletWithoutPods(t *testing.T) {
 	}
 }
 
-func TestClosely(t *testing.T) {
+func TestVolumeDisks(t *testing.T) {
 	s := &snapshot.Snapshot{Install: provisioner.Install{Classes: []provisioner.Class{{Name: "block", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block"}}}}
 	v := func(class, path, node string) snapshot.Volume {
 		return snapshot.Volume{Class: class, Path: path, Node: node}
 	}
-	got := closely(s, []snapshot.Volume{
+	got := volumeDisks(s, []snapshot.Volume{
 		v("block", "/var/lib/disks/block/vdg", "w-1"), v("block", "/var/lib/disks/block/vdf", "w-1"), v("block", "/var/lib/disks/block/vdf", "w-1"),
 		v("block", "/var/lib/disks/block/vdh", "w-2"), v("other", "/var/lib/disks/block/vdi", "w-1"), v("block", "/elsewhere/vdj", "w-1"),
 		v("block", "/var/lib/disks/block/two words", "w-1"), v("block", "/var/lib/disks/block/*", "w-1"),
@@ -332,7 +328,7 @@ func TestAKubeletThatIsDownIsNotAsked(t *testing.T) {
 			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, Reason: "NodeStatusUnknown"}}
 		}
 	}
-	got := diagnose(t, s, DiagnoseRequest{Targets: dbPod})
+	got := diagnose(t, s, Request{Targets: dbPod})
 	const why = "the node is NotReady (NodeStatusUnknown)"
 	if got.Nodes[0].Stats.Problem.Message != why || got.Provisioner.Value.LogProblem["w-1"].Message != why {
 		t.Errorf("stats: %q, log: %q", got.Nodes[0].Stats.Problem, got.Provisioner.Value.LogProblem["w-1"])

@@ -6,8 +6,8 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +18,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
@@ -29,15 +31,23 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// Collector observes one cluster.
-type Collector struct {
+// Observer observes one cluster.
+type Observer struct {
 	Client kube.Client
-	// Pods are how nodes are looked at; Observe finds out which they are.
+	// Pods are how nodes are looked at; Observe finds out which they are. Without them no pod is asked.
 	Pods *kube.Pods
-	// Talos, if set, is asked about every node that is looked at, beside its pod. If
-	// it is not set where it would be asked, NoTalos says why.
+	// Talos, if set, is asked about the nodes that are looked at, and Kubelet, if set, connects to a node's Talos API, to ask it about
+	// the kubelet. If they are not set where they would be, NoTalos says why.
 	Talos   Talos
+	Kubelet func(snapshot.Machine) TalosNode
 	NoTalos problem.Problem
+	// KubeletProbe, if set, looks through the eyes of the kubelets of which Talos does not tell
+	// what they see. It makes something in the cluster for that, and takes it away.
+	KubeletProbe KubeletProber
+	// Limit is how many nodes are looked at, and how many requests are made, at once; 0 is no limit. Timeout is each look's own;
+	// 0 is none.
+	Limit   int
+	Timeout time.Duration
 	// Progress, if set, is called with the number of nodes to look at, and what
 	// it returns after each. It must be safe to call from several goroutines.
 	Progress func(nodes int) (step func())
@@ -49,194 +59,233 @@ type Talos interface {
 	Inventory(ctx context.Context, machine snapshot.Machine) (snapshot.Talos, error)
 }
 
+// Parts are what a snapshot can have. The nodes, volumes and StorageClasses, the installations of the provisioner with their
+// classes and pods, and what is recorded of volumes' disks are always read.
+type Parts uint
+
+// The parts.
+const (
+	// Server is the API server's version and time. Without it the snapshot is of this machine's time.
+	Server Parts = 1 << iota
+	// Users are the names of the pods that use claims.
+	Users
+	// Workload are the claims of local volumes and the pods that use them, or directories of classes.
+	Workload
+	// Provisioner is the state of the installations beside their configuration.
+	Provisioner
+	// Logs are the provisioners' logs.
+	Logs
+	// CleaningJobs are the Jobs that clean volumes.
+	CleaningJobs
+	// Events are those about everything else in the snapshot.
+	Events
+	// PodViews are what the provisioners' pods see of their nodes.
+	PodViews
+	// VolumePaths adds to them where the paths of volumes lead, and VolumeDisks has them read and open the disks of volumes.
+	VolumePaths
+	VolumeDisks
+	// TalosInventory is what the nodes' Talos API tells of their disks.
+	TalosInventory
+	// KubeletMounts are what kubelets see, and the configurations say of that and of disks.
+	KubeletMounts
+	// VolumeStats are the sizes of the file systems of claims.
+	VolumeStats
+
+	// OnNodes are the parts that a decision on disks needs.
+	OnNodes = PodViews | VolumePaths | TalosInventory
+	// Diagnosis are those that a diagnosis reads.
+	Diagnosis = Server | Workload | Provisioner | Logs | CleaningJobs | Events | PodViews | VolumeDisks | TalosInventory | KubeletMounts | VolumeStats
+)
+
 // Request is what to observe.
 type Request struct {
-	// Nodes are names and globs; empty: all.
-	Nodes []string
-	// Selector chooses nodes too.
+	// Parts of the snapshot that are wanted. The others are not asked for.
+	Parts Parts
+	// Strict makes an error of what is a problem in the snapshot otherwise: an object of the API server that cannot be read, and an
+	// installation that is missing or has to be chosen. What concerns one node, or beside the chosen installation another one, stays a problem.
+	Strict bool
+
+	// Nodes are names and globs, and Selector chooses among nodes; empty: all.
+	Nodes    []string
 	Selector labels.Selector
+	// Targets are pods, claims (pvc), volumes (pv) and nodes, and PodSelector chooses pods, in PodNamespace or in all. With any of them only
+	// what belongs to them is observed, and not the whole cluster.
+	Targets       []snapshot.Ref
+	PodSelector   labels.Selector
+	PodNamespace  string
+	AllNamespaces bool
+
 	// Namespace and DaemonSet of the provisioner; empty: to be found.
 	Namespace, DaemonSet string
+	// Every is about all installations of the provisioner where none is named; otherwise
+	// several are an error.
+	Every bool
+	// NamedOnly leaves out the installations that are not named. Otherwise they are the snapshot's Others.
+	NamedOnly bool
+	// Check, if set, judges the provisioner before any node is looked at.
+	Check func(*snapshot.Snapshot) error
+	// Trust refuses a provisioner that nobody vouches for, before any node is looked at: for commands that change something.
+	Trust bool
+
 	// Closely are the disks to read and open, as nodescript.Look takes them.
 	Closely []string
 	// StepsFollow tells that the nodes will be asked to do something.
 	StepsFollow bool
 	// Podless asks Talos about the nodes too that have no provisioner pod.
 	Podless bool
-	// WithoutNodes asks no node.
-	WithoutNodes bool
-	// Users asks which pods use the claims of local volumes.
-	Users bool
-	// Every is about all installations of the provisioner where none is named; otherwise
-	// several are an error.
-	Every bool
-	// Check, if set, judges the provisioner before any node is looked at.
-	Check func(*snapshot.Snapshot) error
-	// Trust refuses a provisioner that nobody vouches for, before any node is looked at: for commands that change something.
-	Trust bool
+	// EventReasons are those of the events that are kept. Others may say what has no place in a file that people send around: the
+	// answer of a pod's failed probe, for one.
+	EventReasons []string
+	// LogLine, if set, reports whether a line of a provisioner's log is kept that is neither a warning nor an error.
+	LogLine func(string) bool
 }
 
-// Observe fills a snapshot. What concerns one node is told in its sections; an
-// error means that there is nothing to decide on.
-func (c *Collector) Observe(ctx context.Context, r Request) (*snapshot.Snapshot, error) {
-	s := &snapshot.Snapshot{Time: time.Now()}
-	var nodes []corev1.Node
-	var installs []provisioner.Install
-	var unlisted problem.Problem
+func (r Request) wants(p Parts) bool { return r.Parts&p != 0 }
+
+// whole reports whether the request is about the cluster, and not about targets.
+func (r Request) whole() bool {
+	return len(r.Targets) == 0 && (r.PodSelector == nil || r.PodSelector.Empty())
+}
+
+// observation is a snapshot being filled.
+type observation struct {
+	*Observer
+	request Request
+	s       *snapshot.Snapshot
+	// whole: there is no target.
+	whole bool
+	clock clock
+	// mu guards what is unread while several parts are read at once.
+	mu sync.Mutex
+
+	objects objects
+	// installs are the installations of the snapshot, the first one first; none where there is none. Their pods are those on the nodes that
+	// belong to what is observed.
+	installs []*installation
+	// records are what is known of volumes' disks beside the volumes.
+	records map[string]snapshot.Record
+}
+
+// Observe fills a snapshot with the parts that are asked for. For one target the number of requests does not depend on the size of
+// the cluster.
+//
+// What cannot be read is said in the snapshot, as far as the request does not make an error of it. An error means that there is
+// nothing to decide on: the API server does not answer, or what was named does not exist.
+func (c *Observer) Observe(ctx context.Context, r Request) (*snapshot.Snapshot, error) {
+	d := c.observation(r)
+	err := d.observe(ctx)
+	if ended := context.Cause(ctx); ended != nil {
+		return nil, ended
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.s, nil
+}
+
+func (c *Observer) observation(r Request) *observation {
+	return &observation{
+		Observer: c, request: r, whole: r.whole(), objects: newObjects(),
+		s: &snapshot.Snapshot{Version: snapshot.FormatVersion, Time: time.Now(), Unread: make(map[string]problem.Problem), Targets: slices.Clone(r.Targets)},
+	}
+}
+
+func (d *observation) observe(ctx context.Context) error {
+	if err := d.read(ctx); err != nil {
+		return err
+	}
+	if d.request.Strict { // No node is asked by names that are not believed.
+		if err := d.s.CheckNames(); err != nil {
+			return err
+		}
+	}
+	if err := d.look(ctx); err != nil {
+		return err
+	}
+	d.finish()
+	return d.s.CheckNames()
+}
+
+// read reads the API server's objects.
+func (d *observation) read(ctx context.Context) error {
+	if d.request.wants(Server) {
+		if err := d.server(ctx); err != nil {
+			return err
+		}
+	}
+	classes := make(chan struct{})
+	var found []*installation
+	var installsErr error
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { installs, unlisted, err = c.listed(gctx, r); return err })
-	g.Go(func() (err error) { nodes, err = c.nodes(gctx, r); return err })
-	g.Go(func() (err error) { s.Volumes, err = c.volumes(gctx); return err })
-	g.Go(func() (err error) { s.StorageClasses, err = c.storageClasses(gctx); return err })
-	if r.Users {
-		g.Go(func() error { s.Users = c.users(gctx); return nil })
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	install, err := choose(installs, r)
-	if err != nil {
-		return c.withoutInstall(ctx, s, nodes, installs, r, err)
-	}
-	s.Install = install
-	if !unlisted.IsZero() {
-		s.Unread = map[string]problem.Problem{snapshot.PartOthers: unlisted}
-	}
-	s.Others = c.others(ctx, installs, install)
-	var pods []corev1.Pod
-	var records map[string]snapshot.Record
-	var classesErr, recordsErr error
-	g, gctx = errgroup.WithContext(ctx)
-	g.Go(func() error { s.Install.Classes, classesErr = c.classes(gctx, install); return nil })
-	g.Go(func() error { records, recordsErr = kube.Records(gctx, c.Client, install.Namespace); return nil })
-	g.Go(func() (err error) { pods, err = c.pods(gctx, install); return err })
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	if classesErr != nil {
-		if !r.Every || !swapFirst(s, classesErr) {
-			return nil, classesErr
-		}
-		if pods, err = c.pods(ctx, s.Install); err != nil {
-			return nil, err
-		}
-	}
-	if r.Check != nil {
-		if err := r.Check(s); err != nil {
-			return nil, err
-		}
-	}
-	if r.Trust {
-		if err := c.trust(ctx, r, s.Install); err != nil {
-			return nil, err
-		}
-	}
-	s.Nodes = join(s.Install, nodes, pods)
-	c.joinOthers(ctx, s, nodes)
-	for i := range s.Volumes {
-		s.Volumes[i].Node = s.NodeByHostname(s.Volumes[i].Node)
-	}
-	if recordsErr != nil {
-		if s.Unread == nil {
-			s.Unread = make(map[string]problem.Problem)
-		}
-		s.Unread[snapshot.PartRecords] = problem.From(recordsErr)
-	}
-	s.Recall(records)
-	if err := s.CheckNames(); err != nil {
-		return nil, err
-	}
-	if !r.WithoutNodes {
-		if err := c.look(ctx, s, r); err != nil {
-			return nil, err
-		}
-	}
-	return s, ctx.Err()
-}
-
-// look asks every node with a provisioner pod what it sees, and at the same time its
-// Talos API.
-func (c *Collector) look(ctx context.Context, s *snapshot.Snapshot, r Request) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	fill := c.askTalos(ctx, s, r)
-	c.askOtherPods(ctx, s, r)
-	err := c.askPods(ctx, s, r)
-	if err != nil {
-		cancel()
-	}
-	fill()
-	return err
-}
-
-// askTalos begins to ask the nodes' Talos APIs. The returned function waits for their answers and fills the Talos sections:
-// until then the nodes can be read.
-func (c *Collector) askTalos(ctx context.Context, s *snapshot.Snapshot, r Request) (fill func()) {
-	s.NoTalos = c.NoTalos
-	var of []*snapshot.Node
-	var machines []snapshot.Machine
-	for i := range s.Nodes {
-		switch n := &s.Nodes[i]; {
-		case c.Talos == nil && !c.NoTalos.IsZero():
-			n.Talos = snapshot.Unread[snapshot.Talos](c.NoTalos)
-		case c.Talos == nil, n.Pod.Value == nil && !r.Podless:
-		case n.Address == "":
-			n.Talos = snapshot.Unread[snapshot.Talos](problem.Text("the node's status has no InternalIP to reach Talos by"))
-		default:
-			of, machines = append(of, n), append(machines, n.Machine())
-		}
-	}
-	var limit int
-	var timeout time.Duration
-	if c.Pods != nil {
-		limit, timeout = c.Pods.Limit, c.Pods.Timeout
-	}
-	var told []snapshot.Section[snapshot.Talos]
-	var asked sync.WaitGroup
-	asked.Go(func() {
-		told = exec.Each(ctx, machines, limit, timeout, func(ctx context.Context, m snapshot.Machine) snapshot.Section[snapshot.Talos] {
-			told, err := c.Talos.Inventory(ctx, m)
-			if err != nil {
-				return snapshot.Unread[snapshot.Talos](problem.From(err))
-			}
-			return snapshot.Read(told)
-		})
+	g.Go(func() error {
+		defer close(classes)
+		return d.classes(gctx)
 	})
-	return func() {
-		asked.Wait()
-		for i, n := range of {
-			n.Talos = told[i]
+	g.Go(func() error {
+		found, installsErr = d.listInstallations(gctx)
+		return d.strictly(installsErr)
+	})
+	g.Go(func() error {
+		if d.whole {
+			return d.readAll(gctx)
 		}
+		<-classes // Which claims have volumes made for them is known from these.
+		return d.readTargets(gctx)
+	})
+	if err := g.Wait(); err != nil {
+		return err
 	}
+	if err := d.readInstallations(ctx, found, installsErr); err != nil {
+		return err
+	}
+	if d.whole && d.request.wants(Workload) {
+		d.keepLocal()
+	}
+	d.nodes()
+	return nil
 }
 
-// askPods fills the nodes' views. To be forbidden to ask concerns no single node, and
-// is an error.
-func (c *Collector) askPods(ctx context.Context, s *snapshot.Snapshot, r Request) error {
-	var names []string
-	var of []*snapshot.Node
-	for i := range s.Nodes {
-		n := &s.Nodes[i]
-		if n.Pod.Value == nil {
-			n.View = snapshot.Unread[snapshot.PodView](n.Pod.Why())
-			continue
+// strictly is the error where the request is strict about it.
+func (d *observation) strictly(err error) error {
+	if d.request.Strict {
+		return err
+	}
+	return nil
+}
+
+// unread says why a part could not be read, or returns it where the request is strict.
+func (d *observation) unread(part string, err error) error {
+	if d.request.Strict {
+		return err
+	}
+	d.note(part, err)
+	return nil
+}
+
+// note says in the snapshot why a part could not be read.
+func (d *observation) note(part string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.s.Unread[part] = problem.From(err)
+}
+
+// server asks for the API server's version, and what time it is there. Everybody may, so
+// that no answer means that there will be none to anything else.
+func (d *observation) server(ctx context.Context) error {
+	client, err := d.clock.through(d.Client.CoreV1().RESTClient())
+	if err != nil {
+		return err
+	}
+	body, err := client.Get().AbsPath("/version").DoRaw(ctx)
+	var status apierrors.APIStatus
+	switch {
+	case err == nil:
+		var info version.Info
+		if err := json.Unmarshal(body, &info); err == nil {
+			d.s.Kubernetes = info.GitVersion
 		}
-		names = append(names, n.Name)
-		of = append(of, n)
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	var done func()
-	if c.Progress != nil {
-		done = c.Progress(len(names))
-	}
-	c.Pods.Targets, c.Pods.Classes, c.Pods.Volumes = kube.Targets(s), s.Install.Classes, nodescript.VolumePaths(s)
-	for i, answer := range c.Pods.Observe(ctx, names, r.Closely, r.StepsFollow, done) {
-		if answer.NotStarted && apierrors.IsForbidden(answer.Err) {
-			return answer.Err
-		}
-		of[i].View = viewOf(names[i], answer)
+	case apierrors.IsUnauthorized(err), !errors.As(err, &status):
+		return err
 	}
 	return nil
 }
@@ -252,8 +301,8 @@ func viewOf(node string, a nodescript.Answer) snapshot.Section[snapshot.PodView]
 	return snapshot.Read(view)
 }
 
-// classes reads the provisioner's ConfigMap.
-func (c *Collector) classes(ctx context.Context, i provisioner.Install) ([]provisioner.Class, error) {
+// classesOf reads the provisioner's ConfigMap.
+func (c *Observer) classesOf(ctx context.Context, i provisioner.Install) ([]provisioner.Class, error) {
 	where := fmt.Sprintf("ConfigMap %q of the provisioner", i.Namespace+"/"+i.ConfigMap)
 	look := shell.Command("kubectl", "-n", i.Namespace, "get", "configmap", i.ConfigMap, "-o", "yaml")
 	config, err := c.Client.CoreV1().ConfigMaps(i.Namespace).Get(ctx, i.ConfigMap, metav1.GetOptions{})
@@ -285,30 +334,4 @@ func join(i provisioner.Install, nodes []corev1.Node, pods []corev1.Pod) []snaps
 	}
 	slices.SortFunc(all, func(a, b snapshot.Node) int { return strings.Compare(a.Name, b.Name) })
 	return all
-}
-
-// matching filters nodes by names and globs; one that matches nothing is an error.
-func matching(nodes []corev1.Node, patterns []string) ([]corev1.Node, error) {
-	if len(patterns) == 0 {
-		return nodes, nil
-	}
-	var chosen []corev1.Node
-	matched := make(map[string]bool)
-	for _, n := range nodes {
-		taken := false
-		for _, p := range patterns {
-			if ok, _ := path.Match(p, n.Name); ok {
-				matched[p], taken = true, true
-			}
-		}
-		if taken {
-			chosen = append(chosen, n)
-		}
-	}
-	for _, p := range patterns {
-		if !matched[p] {
-			return nil, failure.New(fmt.Sprintf("no node is called %q", p), "kubectl get nodes")
-		}
-	}
-	return chosen, nil
 }

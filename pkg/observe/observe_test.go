@@ -148,7 +148,7 @@ func TestNodesWithoutAPodAreNamedWithTheReason(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects := append([]runtime.Object{c.node, configMap(), daemonSet("provisioner", c.ds)}, c.pods...)
-			s, err := (&Collector{Client: fake.NewClientset(objects...)}).Observe(t.Context(), Request{WithoutNodes: true})
+			s, err := (&Observer{Client: fake.NewClientset(objects...)}).Observe(t.Context(), Request{Strict: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -189,8 +189,8 @@ func TestTheProvisionerIsFoundOrChosen(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.request.WithoutNodes = true
-			s, err := (&Collector{Client: fake.NewClientset(c.objects...)}).Observe(t.Context(), c.request)
+			c.request.Strict = true
+			s, err := (&Observer{Client: fake.NewClientset(c.objects...)}).Observe(t.Context(), c.request)
 			if c.err == "" {
 				if err != nil || s.Install.Name != c.want || len(s.Install.Classes) != 1 {
 					t.Fatalf("install = %+v, %v", s, err)
@@ -206,11 +206,11 @@ func TestTheProvisionerIsFoundOrChosen(t *testing.T) {
 
 func TestANameThatNoNodeHasIsAnError(t *testing.T) {
 	client := fake.NewClientset(daemonSet("provisioner", nil), configMap(), node("w-1", nil), node("w-2", nil), node("x-1", nil))
-	s, err := (&Collector{Client: client}).Observe(t.Context(), Request{WithoutNodes: true, Nodes: []string{"w-*", "x-1"}})
+	s, err := (&Observer{Client: client}).Observe(t.Context(), Request{Strict: true, Nodes: []string{"w-*", "x-1"}})
 	if err != nil || len(s.Nodes) != 3 {
 		t.Fatalf("%v, %v", s, err)
 	}
-	_, err = (&Collector{Client: client}).Observe(t.Context(), Request{WithoutNodes: true, Nodes: []string{"w-1", "w-9"}})
+	_, err = (&Observer{Client: client}).Observe(t.Context(), Request{Strict: true, Nodes: []string{"w-1", "w-9"}})
 	if err == nil || err.Error() != `no node is called "w-9"` {
 		t.Errorf("err = %v", err)
 	}
@@ -228,7 +228,7 @@ func TestUsersAreKeptByClaim(t *testing.T) {
 	}
 	client := fake.NewClientset(daemonSet("provisioner", nil), configMap(), node("w", nil),
 		with("a", "c1", corev1.PodRunning), with("b", "c1", corev1.PodPending), with("done", "c2", corev1.PodSucceeded))
-	s, err := (&Collector{Client: client}).Observe(t.Context(), Request{WithoutNodes: true, Users: true})
+	s, err := (&Observer{Client: client}).Observe(t.Context(), Request{Strict: true, Parts: Users})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestOneListOfEachWhateverTheSize(t *testing.T) {
 			objects = append(objects, node(name, nil), pod(name, nil))
 		}
 		client := fake.NewClientset(objects...)
-		s, err := (&Collector{Client: client}).Observe(t.Context(), Request{WithoutNodes: true, Users: true})
+		s, err := (&Observer{Client: client}).Observe(t.Context(), Request{Strict: true, Parts: Users})
 		if err != nil || len(s.Nodes) != nodes {
 			t.Fatalf("%d nodes of %d, %v", len(s.Nodes), nodes, err)
 		}
@@ -281,7 +281,7 @@ func TestVolumesAreOfNodesByName(t *testing.T) {
 		}}
 	}
 	client := fake.NewClientset(daemonSet("provisioner", nil), configMap(), labelled, pv("a", "w-1.example.org"), pv("b", "w-2"))
-	s, err := (&Collector{Client: client}).Observe(t.Context(), Request{WithoutNodes: true})
+	s, err := (&Observer{Client: client}).Observe(t.Context(), Request{Strict: true})
 	if err != nil {
 		t.Fatal(err)
 	}

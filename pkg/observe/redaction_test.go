@@ -88,7 +88,7 @@ func TestNoSecretGetsIntoAFile(t *testing.T) {
 				c.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "fast"}}
 			}))
 			secretive(s)
-			got := diagnose(t, s, DiagnoseRequest{Targets: targets, Kubelet: func(snapshot.Machine) TalosNode { return leaky{} }})
+			got := diagnoseBy(t, &Observer{Client: s.client(t), Kubelet: func(snapshot.Machine) TalosNode { return leaky{} }}, Request{Targets: targets})
 			var file bytes.Buffer
 			if err := snapshot.Save(&file, got); err != nil {
 				t.Fatal(err)

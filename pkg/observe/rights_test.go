@@ -25,9 +25,9 @@ import (
 // and one too many is not minimal.
 func TestRolesAreWhatIsAsked(t *testing.T) {
 	observe := func(r Request) func(*testing.T, *apiServer) {
-		r.WithoutNodes = true // A look is pods/exec.
+		r.Strict = true // A look is pods/exec.
 		return func(t *testing.T, s *apiServer) {
-			if _, err := (&Collector{Client: s.client(t)}).Observe(t.Context(), r); err != nil {
+			if _, err := (&Observer{Client: s.client(t)}).Observe(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -42,20 +42,20 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 		// and those for what this cluster does not have: a released volume, which a Job may clean.
 		besides []string
 	}{
-		"disks":       {observe(Request{Users: true}), []string{"create pods/exec"}},
+		"disks":       {observe(Request{Parts: Users}), []string{"create pods/exec"}},
 		"link":        {observe(Request{Trust: true}), []string{"create pods/exec", "watch persistentvolumes", "patch persistentvolumes", "create configmaps", "patch configmaps"}},
-		"unlink":      {observe(Request{Users: true, Trust: true}), []string{"create pods/exec", "get persistentvolumes", "delete persistentvolumes", "patch configmaps"}},
-		"mounts":      {observe(Request{Users: true, Trust: true}), []string{"get nodes"}},
+		"unlink":      {observe(Request{Parts: Users, Trust: true}), []string{"create pods/exec", "get persistentvolumes", "delete persistentvolumes", "patch configmaps"}},
+		"mounts":      {observe(Request{Parts: Users, Trust: true}), []string{"get nodes"}},
 		"mounts-list": {observe(Request{}), nil},
-		"status":      {func(t *testing.T, s *apiServer) { diagnose(t, s, DiagnoseRequest{}) }, []string{"create pods/exec", "list jobs"}},
+		"status":      {func(t *testing.T, s *apiServer) { diagnose(t, s, Request{}) }, []string{"create pods/exec", "list jobs"}},
 		"doctor": {func(t *testing.T, s *apiServer) {
-			diagnose(t, s, DiagnoseRequest{})
-			diagnose(t, s, DiagnoseRequest{Targets: pods[:1]})
-			diagnose(t, s, DiagnoseRequest{Targets: pods})
-			diagnose(t, s, DiagnoseRequest{Targets: []snapshot.Ref{{Kind: kindClaim, Namespace: "db", Name: "data-w-1"}}})
-			diagnose(t, s, DiagnoseRequest{Targets: []snapshot.Ref{{Kind: kindVolume, Name: "pv-w-1"}}})
-			diagnose(t, s, DiagnoseRequest{Targets: []snapshot.Ref{{Kind: kindNode, Name: "w-1"}}})
-			diagnose(t, s, DiagnoseRequest{Selector: labels.SelectorFromSet(labels.Set{"app": "db"}), AllNamespaces: true})
+			diagnose(t, s, Request{})
+			diagnose(t, s, Request{Targets: pods[:1]})
+			diagnose(t, s, Request{Targets: pods})
+			diagnose(t, s, Request{Targets: []snapshot.Ref{{Kind: kindClaim, Namespace: "db", Name: "data-w-1"}}})
+			diagnose(t, s, Request{Targets: []snapshot.Ref{{Kind: kindVolume, Name: "pv-w-1"}}})
+			diagnose(t, s, Request{Targets: []snapshot.Ref{{Kind: kindNode, Name: "w-1"}}})
+			diagnose(t, s, Request{PodSelector: labels.SelectorFromSet(labels.Set{"app": "db"}), AllNamespaces: true})
 		}, []string{"create pods/exec", "list jobs"}},
 		// Beside doctor, and in kube-system.
 		"doctor-probe": {func(t *testing.T, s *apiServer) {

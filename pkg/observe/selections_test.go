@@ -46,11 +46,11 @@ func TestSelectorsAreRead(t *testing.T) {
 		"not asked":     {nil, snapshot.Section[[]snapshot.Selection]{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := DiagnoseRequest{Targets: dbPod}
+			observer := &Observer{Client: cluster(2).client(t)}
 			if c.node != nil {
-				r.Kubelet = func(snapshot.Machine) TalosNode { return *c.node }
+				observer.Kubelet = func(snapshot.Machine) TalosNode { return *c.node }
 			}
-			got := diagnose(t, cluster(2), r)
+			got := diagnoseBy(t, observer, Request{Targets: dbPod})
 			n, _ := got.NodeByName("w-1")
 			if !reflect.DeepEqual(n.Selections, c.want) {
 				t.Errorf("%+v, not %+v", n.Selections, c.want)

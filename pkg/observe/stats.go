@@ -15,7 +15,7 @@ import (
 
 // readStats asks a node's kubelet, through the API server, for the file systems of its
 // pods' claims. It needs get on nodes/proxy.
-func (d *diagnosis) readStats(ctx context.Context, node string) ([]snapshot.VolumeStat, error) {
+func (d *observation) readStats(ctx context.Context, node string) ([]snapshot.VolumeStat, error) {
 	body, err := kube.Raw(d.Client.CoreV1().RESTClient().Get().Resource("nodes").Name(node).SubResource("proxy").Suffix("stats/summary").Do(ctx))
 	if err != nil {
 		return nil, err

@@ -57,22 +57,22 @@ func TestTalosIsAskedOfEveryNode(t *testing.T) {
 	nowhere := node("w-3", func(n *corev1.Node) { n.Status.Addresses = nil })
 	client := fake.NewClientset(daemonSet("provisioner", nil), configMap(), node("w-1", nil), node("w-2", nil), nowhere)
 	for name, c := range map[string]struct {
-		collector Collector
-		request   Request
-		asked     []string
+		observer Observer
+		request  Request
+		asked    []string
 		// want is why each node's section is unread, or its value.
 		want []string
 	}{
-		"every node": {Collector{Talos: &nodesTalos{}}, Request{Podless: true}, []string{"w-1 10.0.0.1", "w-2 10.0.0.1"},
+		"every node": {Observer{Talos: &nodesTalos{}}, Request{Strict: true, Parts: OnNodes, Podless: true}, []string{"w-1 10.0.0.1", "w-2 10.0.0.1"},
 			[]string{"disk-of-w-1", "no answer", "no InternalIP"}},
-		"nodes with a pod only": {Collector{Talos: &nodesTalos{}}, Request{}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
-		"no node":               {Collector{Talos: &nodesTalos{}}, Request{Podless: true, WithoutNodes: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
-		"without a talosconfig": {Collector{NoTalos: problem.FromText("no talosconfig")}, Request{Podless: true}, nil, []string{"no talosconfig", "no talosconfig", "no talosconfig"}},
-		"where it is not asked": {Collector{}, Request{Podless: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
+		"nodes with a pod only": {Observer{Talos: &nodesTalos{}}, Request{Strict: true, Parts: OnNodes}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
+		"no node":               {Observer{Talos: &nodesTalos{}}, Request{Strict: true, Podless: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
+		"without a talosconfig": {Observer{NoTalos: problem.FromText("no talosconfig")}, Request{Strict: true, Parts: OnNodes, Podless: true}, nil, []string{"no talosconfig", "no talosconfig", "no talosconfig"}},
+		"where it is not asked": {Observer{}, Request{Strict: true, Parts: OnNodes, Podless: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.collector.Client, c.collector.Pods = client, &kube.Pods{}
-			s, err := c.collector.Observe(t.Context(), c.request)
+			c.observer.Client, c.observer.Pods = client, &kube.Pods{}
+			s, err := c.observer.Observe(t.Context(), c.request)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,10 +85,10 @@ func TestTalosIsAskedOfEveryNode(t *testing.T) {
 					t.Errorf("%s: %q, want %q", n.Name, got, c.want[i])
 				}
 			}
-			if s.NoTalos != c.collector.NoTalos {
+			if s.NoTalos != c.observer.NoTalos {
 				t.Errorf("NoTalos = %q", s.NoTalos)
 			}
-			if f, ok := c.collector.Talos.(*nodesTalos); ok {
+			if f, ok := c.observer.Talos.(*nodesTalos); ok {
 				if slices.Sort(f.asked); !slices.Equal(f.asked, c.asked) {
 					t.Errorf("asked %q, want %q", f.asked, c.asked)
 				}
@@ -122,8 +122,8 @@ func TestTalosIsAskedWithinTheBoundsOfTheRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := Collector{Client: client, Pods: &kube.Pods{Limit: limit, Timeout: 200 * time.Millisecond}, Talos: talos}
-	s, err := c.Observe(t.Context(), Request{Podless: true})
+	c := Observer{Client: client, Pods: &kube.Pods{}, Talos: talos, Limit: limit, Timeout: 200 * time.Millisecond}
+	s, err := c.Observe(t.Context(), Request{Strict: true, Parts: OnNodes, Podless: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,8 @@ type objects struct {
 	wantedNodes map[string]bool
 	// wantedVolumes too; without targets it is not used.
 	wantedVolumes map[string]bool
+	// users are the names of the pods that use each claim, where nothing else is asked of them.
+	users map[snapshot.ClaimRef][]string
 
 	podsProblem, claimsProblem problem.Problem
 }
@@ -52,7 +54,7 @@ func newObjects() objects {
 	return objects{
 		pods: make(map[string]snapshot.UserPod), claims: make(map[string]snapshot.Claim), volumes: make(map[string]snapshot.Volume),
 		foreign: make(map[string]string), nodes: make(map[string]corev1.Node),
-		wantedNodes: make(map[string]bool), wantedVolumes: make(map[string]bool),
+		wantedNodes: make(map[string]bool), wantedVolumes: make(map[string]bool), users: make(map[snapshot.ClaimRef][]string),
 	}
 }
 
@@ -69,7 +71,7 @@ func (o *objects) add(pv *corev1.PersistentVolume) {
 
 // readTargets reads the targets and what belongs to them: a pod's claims and a claim's
 // pods, the volumes and the nodes.
-func (d *diagnosis) readTargets(ctx context.Context) error {
+func (d *observation) readTargets(ctx context.Context) error {
 	targets := make(map[string][]snapshot.Ref)
 	for _, t := range d.s.Targets {
 		if !slices.Contains([]string{kindPod, kindClaim, kindVolume, kindNode}, t.Kind) {
@@ -104,16 +106,18 @@ func (d *diagnosis) readTargets(ctx context.Context) error {
 			return err
 		}
 	}
-	pending := d.readVolumes(ctx)
+	pending, err := d.readVolumes(ctx)
+	if err != nil {
+		return err
+	}
 	d.readRivals(ctx)
 	d.wantNodes(targets[kindNode])
-	d.readNodes(ctx, pending)
-	return nil
+	return d.readNodes(ctx, pending)
 }
 
 // readNamed reads the pods, volumes and nodes that were named, and the pods that the
 // selector chooses.
-func (d *diagnosis) readNamed(ctx context.Context, targets map[string][]snapshot.Ref) error {
+func (d *observation) readNamed(ctx context.Context, targets map[string][]snapshot.Ref) error {
 	o := &d.objects
 	var pods map[string]*corev1.Pod
 	var volumes map[string]*corev1.PersistentVolume
@@ -128,7 +132,7 @@ func (d *diagnosis) readNamed(ctx context.Context, targets map[string][]snapshot
 	g.Go(func() error { nodes, nodesErr = d.getNodes(gctx, names(targets[kindNode])); return nil })
 	var selected []snapshot.UserPod
 	var selectErr error
-	if r := d.request; r.Selector != nil && !r.Selector.Empty() {
+	if r := d.request; r.PodSelector != nil && !r.PodSelector.Empty() {
 		g.Go(func() error { selected, selectErr = d.selectPods(gctx); return nil })
 	}
 	_ = g.Wait() // What failed is told below, each by itself.
@@ -171,20 +175,26 @@ func (d *diagnosis) readNamed(ctx context.Context, targets map[string][]snapshot
 	case selectErr != nil:
 		o.podsProblem = problem.From(selectErr)
 	case len(selected) == 0 && len(d.s.Targets) == 0:
-		where, hint := fmt.Sprintf("namespace %q", d.request.Namespace), shell.Command("kubectl", "-n", d.request.Namespace, "get", "pods", "--show-labels")
+		where, hint := fmt.Sprintf("namespace %q", d.request.PodNamespace), shell.Command("kubectl", "-n", d.request.PodNamespace, "get", "pods", "--show-labels")
 		if d.request.AllNamespaces {
 			where, hint = "any namespace", "kubectl get pods -A --show-labels"
 		}
-		return failure.New(fmt.Sprintf("no pod in %s has the labels %s", where, d.request.Selector), hint)
+		return failure.New(fmt.Sprintf("no pod in %s has the labels %s", where, d.request.PodSelector), hint)
 	}
 	if volumesErr != nil {
-		d.unread(snapshot.PartVolumes, volumesErr)
+		if err := d.unread(snapshot.PartVolumes, volumesErr); err != nil {
+			return err
+		}
 	}
 	if nodesErr != nil {
-		d.unread(snapshot.PartNodes, nodesErr)
+		if err := d.unread(snapshot.PartNodes, nodesErr); err != nil {
+			return err
+		}
 	}
 	if len(targets[kindNode]) > 0 {
-		d.listVolumes(ctx)
+		if err := d.listVolumes(ctx); err != nil {
+			return err
+		}
 		hostnames := make(map[string]bool)
 		for _, t := range targets[kindNode] {
 			hostnames[hostname(o.nodes[t.Name], t.Name)] = true
@@ -207,7 +217,7 @@ func hostname(n corev1.Node, name string) string {
 }
 
 // claimsOfVolumes are the claims of the volumes that are diagnosed.
-func (d *diagnosis) claimsOfVolumes() map[snapshot.ClaimRef]bool {
+func (d *observation) claimsOfVolumes() map[snapshot.ClaimRef]bool {
 	refs := make(map[snapshot.ClaimRef]bool)
 	for name := range d.objects.wantedVolumes {
 		if ref := d.objects.volumes[name].Claim; ref != nil {
@@ -218,7 +228,7 @@ func (d *diagnosis) claimsOfVolumes() map[snapshot.ClaimRef]bool {
 }
 
 // readUsers reads the pods that use the wanted claims, beside those that are targets.
-func (d *diagnosis) readUsers(ctx context.Context, wanted map[snapshot.ClaimRef]bool) {
+func (d *observation) readUsers(ctx context.Context, wanted map[snapshot.ClaimRef]bool) {
 	o := &d.objects
 	if len(wanted) == 0 || !o.podsProblem.IsZero() {
 		return
@@ -234,7 +244,7 @@ func (d *diagnosis) readUsers(ctx context.Context, wanted map[snapshot.ClaimRef]
 }
 
 // addUser keeps a pod for the wanted claims that it uses.
-func (d *diagnosis) addUser(p snapshot.UserPod, wanted map[snapshot.ClaimRef]bool) {
+func (d *observation) addUser(p snapshot.UserPod, wanted map[snapshot.ClaimRef]bool) {
 	if _, ok := d.objects.pods[key(p.Namespace, p.Name)]; ok || over(p) {
 		return
 	}
@@ -247,7 +257,7 @@ func (d *diagnosis) addUser(p snapshot.UserPod, wanted map[snapshot.ClaimRef]boo
 }
 
 // readClaims reads the wanted claims. One that does not exist is simply not there.
-func (d *diagnosis) readClaims(ctx context.Context, wanted map[snapshot.ClaimRef]bool) {
+func (d *observation) readClaims(ctx context.Context, wanted map[snapshot.ClaimRef]bool) {
 	refs := slices.SortedFunc(maps.Keys(wanted), func(a, b snapshot.ClaimRef) int { return strings.Compare(a.String(), b.String()) })
 	keep := func(pvc *corev1.PersistentVolumeClaim) {
 		d.objects.claims[key(pvc.Namespace, pvc.Name)] = claimOf(pvc)
@@ -255,7 +265,7 @@ func (d *diagnosis) readClaims(ctx context.Context, wanted map[snapshot.ClaimRef
 	var err error
 	if len(refs) <= few {
 		var found []*corev1.PersistentVolumeClaim
-		found, err = getEach(ctx, d.request.Limit, refs, func(ctx context.Context, r snapshot.ClaimRef) (*corev1.PersistentVolumeClaim, error) {
+		found, err = getEach(ctx, d.Limit, refs, func(ctx context.Context, r snapshot.ClaimRef) (*corev1.PersistentVolumeClaim, error) {
 			return d.Client.CoreV1().PersistentVolumeClaims(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
 		})
 		for _, pvc := range found {
@@ -279,7 +289,7 @@ func (d *diagnosis) readClaims(ctx context.Context, wanted map[snapshot.ClaimRef
 
 // readVolumes reads the claims' volumes, or all of them where a claim has none: why
 // nothing fits can be told only from what there is. It tells whether that was so.
-func (d *diagnosis) readVolumes(ctx context.Context) (pending bool) {
+func (d *observation) readVolumes(ctx context.Context) (pending bool, err error) {
 	o := &d.objects
 	var missing []string
 	for _, c := range o.claims {
@@ -296,15 +306,15 @@ func (d *diagnosis) readVolumes(ctx context.Context) (pending bool) {
 	switch {
 	case d.s.AllVolumes || !d.s.Unread[snapshot.PartVolumes].IsZero():
 	case pending || len(missing) > few:
-		d.listVolumes(ctx)
+		err = d.listVolumes(ctx)
 	case len(missing) > 0:
 		slices.Sort(missing)
-		found, err := d.getVolumes(ctx, slices.Compact(missing))
+		found, getErr := d.getVolumes(ctx, slices.Compact(missing))
 		for _, pv := range found {
 			o.add(pv)
 		}
-		if err != nil {
-			d.unread(snapshot.PartVolumes, err)
+		if getErr != nil {
+			err = d.unread(snapshot.PartVolumes, getErr)
 		}
 	}
 	for k, c := range o.claims {
@@ -319,7 +329,7 @@ func (d *diagnosis) readVolumes(ctx context.Context) (pending bool) {
 			delete(o.wantedVolumes, name)
 		}
 	}
-	return pending
+	return pending, err
 }
 
 // dynamic tells a class whose volumes are made for each claim.
@@ -330,7 +340,7 @@ func dynamic(s *snapshot.Snapshot, class string) bool {
 
 // readRivals reads the pods that a pod may have to wait for: a claim of
 // ReadWriteOncePod has one user at a time.
-func (d *diagnosis) readRivals(ctx context.Context) {
+func (d *observation) readRivals(ctx context.Context) {
 	wanted, spaces := make(map[snapshot.ClaimRef]bool), make(map[string]bool)
 	for _, c := range d.objects.claims {
 		if slices.Contains(c.AccessModes, string(corev1.ReadWriteOncePod)) {
@@ -348,7 +358,7 @@ func (d *diagnosis) readRivals(ctx context.Context) {
 
 // wantNodes says which nodes belong to what is diagnosed: those that were named, those
 // of pods and of volumes, and those that a pod asks for by name.
-func (d *diagnosis) wantNodes(targets []snapshot.Ref) {
+func (d *observation) wantNodes(targets []snapshot.Ref) {
 	o := &d.objects
 	for _, t := range targets {
 		o.wantedNodes[t.Name] = true
@@ -379,10 +389,10 @@ func (o *objects) named(host string) bool {
 
 // readNodes reads the nodes that belong to what is diagnosed, or all of them. What is
 // wanted by a hostname is then wanted by name.
-func (d *diagnosis) readNodes(ctx context.Context, all bool) {
+func (d *observation) readNodes(ctx context.Context, all bool) error {
 	o := &d.objects
 	if !d.s.Unread[snapshot.PartNodes].IsZero() {
-		return
+		return nil
 	}
 	var unknown []string
 	for _, name := range o.nodesWanted() {
@@ -406,8 +416,7 @@ func (d *diagnosis) readNodes(ctx context.Context, all bool) {
 		}
 	}
 	if err != nil {
-		d.unread(snapshot.PartNodes, err)
-		return
+		return d.unread(snapshot.PartNodes, err)
 	}
 	for _, wanted := range o.nodesWanted() {
 		if _, ok := o.nodes[wanted]; ok {
@@ -420,24 +429,25 @@ func (d *diagnosis) readNodes(ctx context.Context, all bool) {
 			}
 		}
 	}
+	return nil
 }
 
 // selectPods are the pods that the selector chooses.
-func (d *diagnosis) selectPods(ctx context.Context) ([]snapshot.UserPod, error) {
-	namespace := d.request.Namespace
+func (d *observation) selectPods(ctx context.Context) ([]snapshot.UserPod, error) {
+	namespace := d.request.PodNamespace
 	if d.request.AllNamespaces {
 		namespace = metav1.NamespaceAll
 	}
 	var pods []snapshot.UserPod
-	err := d.listPods(ctx, namespace, metav1.ListOptions{LabelSelector: d.request.Selector.String()}, func(p snapshot.UserPod) { pods = append(pods, p) })
+	err := d.listPods(ctx, namespace, metav1.ListOptions{LabelSelector: d.request.PodSelector.String()}, func(p snapshot.UserPod) { pods = append(pods, p) })
 	return pods, err
 }
 
 // getPods, getVolumes and getNodes read objects by name. One that does not exist is not
 // in the answer.
 
-func (d *diagnosis) getPods(ctx context.Context, refs []snapshot.Ref) (map[string]*corev1.Pod, error) {
-	found, err := getEach(ctx, d.request.Limit, refs, func(ctx context.Context, r snapshot.Ref) (*corev1.Pod, error) {
+func (d *observation) getPods(ctx context.Context, refs []snapshot.Ref) (map[string]*corev1.Pod, error) {
+	found, err := getEach(ctx, d.Limit, refs, func(ctx context.Context, r snapshot.Ref) (*corev1.Pod, error) {
 		return d.Client.CoreV1().Pods(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
 	})
 	byName := make(map[string]*corev1.Pod, len(found))
@@ -447,8 +457,8 @@ func (d *diagnosis) getPods(ctx context.Context, refs []snapshot.Ref) (map[strin
 	return byName, err
 }
 
-func (d *diagnosis) getVolumes(ctx context.Context, names []string) (map[string]*corev1.PersistentVolume, error) {
-	found, err := getEach(ctx, d.request.Limit, names, func(ctx context.Context, name string) (*corev1.PersistentVolume, error) {
+func (d *observation) getVolumes(ctx context.Context, names []string) (map[string]*corev1.PersistentVolume, error) {
+	found, err := getEach(ctx, d.Limit, names, func(ctx context.Context, name string) (*corev1.PersistentVolume, error) {
 		return d.Client.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
 	})
 	byName := make(map[string]*corev1.PersistentVolume, len(found))
@@ -458,8 +468,8 @@ func (d *diagnosis) getVolumes(ctx context.Context, names []string) (map[string]
 	return byName, err
 }
 
-func (d *diagnosis) getNodes(ctx context.Context, names []string) (map[string]*corev1.Node, error) {
-	found, err := getEach(ctx, d.request.Limit, names, func(ctx context.Context, name string) (*corev1.Node, error) {
+func (d *observation) getNodes(ctx context.Context, names []string) (map[string]*corev1.Node, error) {
+	found, err := getEach(ctx, d.Limit, names, func(ctx context.Context, name string) (*corev1.Node, error) {
 		return d.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	})
 	byName := make(map[string]*corev1.Node, len(found))

@@ -83,7 +83,7 @@ func TestWhatIsForbiddenIsSaid(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(2)
 			s.forbidden = c.forbidden
-			r := DiagnoseRequest{Targets: slices.Clone(dbPod)}
+			r := Request{Targets: slices.Clone(dbPod)}
 			if c.whole {
 				r.Targets = nil
 			}
@@ -102,7 +102,7 @@ func TestWhatIsForbiddenIsSaid(t *testing.T) {
 func TestEventsThatMayBeReadAreThere(t *testing.T) {
 	s := cluster(2)
 	s.forbidden = []string{"list events in default"}
-	got := diagnose(t, s, DiagnoseRequest{Targets: dbPod})
+	got := diagnose(t, s, Request{Targets: dbPod})
 	if got.Events.Value == nil || !slices.ContainsFunc(*got.Events.Value, func(e snapshot.Event) bool { return e.Reason == "FailedMapVolume" }) {
 		t.Errorf("%+v", got.Events)
 	}
@@ -121,27 +121,27 @@ func TestWhichProvisioner(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		change  func(*apiServer)
-		request DiagnoseRequest
+		request Request
 		install string
 		unread  string
 	}{
-		"the only one": {func(*apiServer) {}, DiagnoseRequest{Targets: dbPod}, "provisioner", ""},
+		"the only one": {func(*apiServer) {}, Request{Targets: dbPod}, "provisioner", ""},
 		"that of the class": {func(s *apiServer) {
 			s.objects = append(s.objects, second("hdd: {hostDir: /var/hdd, mountDir: /mnt/hdd}")...)
 		},
-			DiagnoseRequest{Targets: dbPod}, "provisioner", ""},
+			Request{Targets: dbPod}, "provisioner", ""},
 		"two with the class": {func(s *apiServer) {
 			s.objects = append(s.objects, second("block: {hostDir: /var/hdd, mountDir: /mnt/hdd}")...)
 		},
-			DiagnoseRequest{Targets: dbPod}, "provisioner second", ""},
+			Request{Targets: dbPod}, "provisioner second", ""},
 		"one that was named": {func(s *apiServer) {
 			s.objects = append(s.objects, second("block: {hostDir: /var/hdd, mountDir: /mnt/hdd}")...)
 		},
-			DiagnoseRequest{Targets: dbPod, DaemonSet: "second"}, "second", ""},
+			Request{Targets: dbPod, DaemonSet: "second"}, "second", ""},
 		"two, of everything": {func(s *apiServer) {
 			s.objects = append(s.objects, second("hdd: {hostDir: /var/hdd, mountDir: /mnt/hdd}")...)
 		},
-			DiagnoseRequest{}, "provisioner second", ""},
+			Request{}, "provisioner second", ""},
 		"two, of which one makes no sense": {func(s *apiServer) {
 			s.objects = append(s.objects, second("hdd: {hostDir: /var/hdd, mountDir: /mnt/hdd}")...)
 			for _, o := range s.objects {
@@ -149,17 +149,17 @@ func TestWhichProvisioner(t *testing.T) {
 					cm.Data["storageClassMap"] = "block: {}"
 				}
 			}
-		}, DiagnoseRequest{}, "second provisioner", ""},
+		}, Request{}, "second provisioner", ""},
 		"none": {func(s *apiServer) {
 			s.objects = slices.DeleteFunc(s.objects, func(o metav1.Object) bool { return resourceOf(o) == "daemonsets" })
-		}, DiagnoseRequest{Targets: dbPod}, "", "no DaemonSet that runs the local volume static provisioner in any namespace"},
+		}, Request{Targets: dbPod}, "", "no DaemonSet that runs the local volume static provisioner in any namespace"},
 		"classes that make no sense": {func(s *apiServer) {
 			for _, o := range s.objects {
 				if cm, ok := o.(*corev1.ConfigMap); ok {
 					cm.Data["storageClassMap"] = "block: {}"
 				}
 			}
-		}, DiagnoseRequest{Targets: dbPod}, "provisioner", `ConfigMap "local-storage/config" of the provisioner: class "block" in storageClassMap: hostDir is missing`},
+		}, Request{Targets: dbPod}, "provisioner", `ConfigMap "local-storage/config" of the provisioner: class "block" in storageClassMap: hostDir is missing`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(2)
@@ -206,7 +206,7 @@ func TestNoAnswerIsAnError(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s, err := (&Collector{Client: client}).Diagnose(t.Context(), DiagnoseRequest{}); s != nil || !c.is(err) {
+			if s, err := (&Observer{Client: client}).Observe(t.Context(), diagnosing(Request{})); s != nil || !c.is(err) {
 				t.Errorf("%v, %v", s, err)
 			}
 		})
@@ -222,7 +222,7 @@ func TestAnInterruptionIsTheError(t *testing.T) {
 			cancel(stop)
 		}
 	}
-	if _, err := (&Collector{Client: s.client(t)}).Diagnose(ctx, DiagnoseRequest{Targets: dbPod}); !errors.Is(err, stop) {
+	if _, err := (&Observer{Client: s.client(t)}).Observe(ctx, diagnosing(Request{Targets: dbPod})); !errors.Is(err, stop) {
 		t.Errorf("err = %v", err)
 	}
 }

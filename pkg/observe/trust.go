@@ -26,7 +26,7 @@ func vouchedFor(named bool, namespace, level string) bool {
 }
 
 // trust fails unless somebody vouches for the provisioner.
-func (c *Collector) trust(ctx context.Context, r Request, i provisioner.Install) error {
+func (c *Observer) trust(ctx context.Context, r Request, i provisioner.Install) error {
 	if vouchedFor(r.Namespace != "", i.Namespace, "") {
 		return nil
 	}
@@ -49,10 +49,13 @@ func (c *Collector) trust(ctx context.Context, r Request, i provisioner.Install)
 }
 
 // Find is the one installation that there is, or that was asked for. Its classes are not read.
-func (c *Collector) Find(ctx context.Context, r Request) (provisioner.Install, error) {
-	found, err := c.installs(ctx, r)
+func (c *Observer) Find(ctx context.Context, r Request) (provisioner.Install, error) {
+	found, err := c.installationsIn(ctx, r.Namespace)
+	if err == nil {
+		found, err = chooseFrom(found, r)
+	}
 	if err != nil {
 		return provisioner.Install{}, err
 	}
-	return choose(found, r)
+	return found[0].install, nil
 }

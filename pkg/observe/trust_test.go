@@ -36,8 +36,8 @@ func TestTrust(t *testing.T) {
 		if c.level != "" {
 			own.Labels = map[string]string{labelPodSecurity: c.level}
 		}
-		c.request.WithoutNodes = true
-		_, err := (&Collector{Client: fake.NewClientset(ds, config, own, node("w-1", nil))}).Observe(t.Context(), c.request)
+		c.request.Strict = true
+		_, err := (&Observer{Client: fake.NewClientset(ds, config, own, node("w-1", nil))}).Observe(t.Context(), c.request)
 		switch {
 		case c.refused == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
@@ -57,7 +57,7 @@ func TestOnlyTheDaemonSetsOwnPods(t *testing.T) {
 		"another kind of that UID":   func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "ReplicaSet" },
 	} {
 		client := fake.NewClientset(daemonSet("provisioner", nil), configMap(), node("w-1", nil), pod("w-1", change))
-		s, err := (&Collector{Client: client}).Observe(t.Context(), Request{WithoutNodes: true})
+		s, err := (&Observer{Client: client}).Observe(t.Context(), Request{Strict: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestOnlyTheDaemonSetsOwnPods(t *testing.T) {
 			p.OwnerReferences = nil
 		}
 	}
-	got := diagnose(t, s, DiagnoseRequest{})
+	got := diagnose(t, s, Request{})
 	if got.Nodes[0].Pod.Value != nil || len(got.Provisioner.Value.Pods) != 0 {
 		t.Errorf("a pod without an owner: %+v, %+v", got.Nodes[0].Pod, got.Provisioner.Value.Pods)
 	}

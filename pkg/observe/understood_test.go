@@ -101,7 +101,11 @@ func TestWhyNoPodRunsIsUnderstood(t *testing.T) {
 func TestWhyNoProvisionerIsUnderstood(t *testing.T) {
 	one, other := provisioner.Install{Namespace: "a", Name: "prov", ConfigMap: "config"}, provisioner.Install{Namespace: "b", Name: "prov"}
 	chosen := func(found []provisioner.Install, r Request) error {
-		_, err := choose(found, r)
+		var all []*installation
+		for _, i := range found {
+			all = append(all, &installation{install: i})
+		}
+		_, err := chooseFrom(all, r)
 		return err
 	}
 	classes := func(data map[string]string) error {
@@ -109,7 +113,7 @@ func TestWhyNoProvisionerIsUnderstood(t *testing.T) {
 		if data != nil {
 			client = fake.NewClientset(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "config"}, Data: data})
 		}
-		_, err := (&Collector{Client: client}).classes(context.Background(), one)
+		_, err := (&Observer{Client: client}).classesOf(context.Background(), one)
 		return err
 	}
 	for name, c := range map[string]struct {
