@@ -136,7 +136,7 @@ func noVolumes(s *snapshot.Snapshot) string {
 func withoutRow(r doctor.Report, rows []volumeStatus) []doctor.Finding {
 	var all []doctor.Finding
 	for _, f := range r.Findings {
-		told := f.Code == "TD0101" || slices.ContainsFunc(rows, func(row volumeStatus) bool { return slices.Contains(row.Codes, f.Code) })
+		told := f.Code == doctor.CodeRights || slices.ContainsFunc(rows, func(row volumeStatus) bool { return slices.Contains(row.Codes, f.Code) })
 		if f.Severity == doctor.Error && !told {
 			all = append(all, f)
 		}
@@ -148,7 +148,7 @@ func withoutRow(r doctor.Report, rows []volumeStatus) []doctor.Finding {
 func withoutRows(r doctor.Report) []string {
 	var why []string
 	for _, f := range r.Findings {
-		if f.Code == "TD0101" && f.Severity != doctor.Info {
+		if f.Code == doctor.CodeRights && f.Severity != doctor.Info {
 			why = append(why, fmt.Sprintf("%s: %s; kubectl talosdisk doctor --only TD0101 says who can mend that", f.Summary, strings.Join(f.Evidence, ", ")))
 		}
 	}

@@ -15,16 +15,63 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of what could not be looked at.
+const (
+	// CodeRights: rights in Kubernetes are missing.
+	CodeRights           Code = "TD0101"
+	codeNoTalosconfig    Code = "TD0102"
+	codeTalosUnreachable Code = "TD0103"
+	codeTalosExpired     Code = "TD0104"
+	codeTalosDenied      Code = "TD0105"
+	codeNotTalos         Code = "TD0106"
+	codeNodeNotReady     Code = "TD0107"
+)
+
 // accessChecks are those of what could not be looked at.
 func accessChecks() []Check {
 	return []Check{
-		{Code: codeRights, Title: "Kubernetes rights are missing", Severity: Warning, Stage: StageAccess, About: OfCluster, Run: rightsMissing},
-		{Code: "TD0102", Title: "Talos is not configured", Severity: Info, Stage: StageAccess, About: OfCluster, Run: talosNotConfigured},
-		{Code: "TD0103", Title: "Talos is out of reach", Severity: Warning, Stage: StageAccess, About: OfNode, Applies: runsTalos, Run: talosOutOfReach},
-		{Code: "TD0104", Title: "the Talos client certificate has ended", Severity: Warning, Stage: StageAccess, About: OfNode, Applies: runsTalos, Run: talosExpired},
-		{Code: "TD0105", Title: "the Talos role is too weak", Severity: Info, Stage: StageAccess, About: OfNode, Applies: runsTalos, Run: talosDenied},
-		{Code: "TD0106", Title: "the node does not run Talos", Severity: Info, Stage: StageAccess, About: OfNode, Needs: []Need{NeedNodes}, Run: notTalos},
-		{Code: "TD0107", Title: "the node is not Ready", Severity: Error, Stage: StageAccess, About: OfNode, Needs: []Need{NeedNodes}, Run: nodeNotReady},
+		{
+			Code: CodeRights, Title: "Kubernetes rights are missing", Severity: Warning, Stage: StageAccess, About: OfCluster,
+			// This is about what could not be read, and so about every part that comes from Kubernetes; the next ones about those that
+			// come from Talos.
+			Uses: []Need{NeedNodes, NeedInstall, NeedVolumes, NeedStorageClasses, NeedClaims, NeedPods, NeedEvents, NeedProvisioner, NeedPod, NeedView, NeedStats},
+			Run:  rightsMissing,
+		},
+		{
+			Code: codeNoTalosconfig, Title: "Talos is not configured", Severity: Info, Stage: StageAccess, About: OfCluster,
+			Uses: []Need{NeedNodes, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts, NeedTalosDevices, NeedSelections},
+			Run:  talosNotConfigured,
+		},
+		{
+			Code: codeTalosUnreachable, Title: "Talos is out of reach", Severity: Warning, Stage: StageAccess, About: OfNode,
+			Uses:    []Need{NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts, NeedTalosDevices, NeedSelections},
+			Applies: runsTalos,
+			Run:     talosOutOfReach,
+		},
+		{
+			Code: codeTalosExpired, Title: "the Talos client certificate has ended", Severity: Warning, Stage: StageAccess, About: OfNode,
+			Uses:    []Need{NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts, NeedTalosDevices, NeedSelections},
+			Applies: runsTalos,
+			Run:     talosExpired,
+		},
+		{
+			Code: codeTalosDenied, Title: "the Talos role is too weak", Severity: Info, Stage: StageAccess, About: OfNode,
+			Uses:    []Need{NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts, NeedTalosDevices, NeedSelections},
+			Applies: runsTalos,
+			Run:     talosDenied,
+		},
+		{
+			Code: codeNotTalos, Title: "the node does not run Talos", Severity: Info, Stage: StageAccess, About: OfNode,
+			Needs: []Need{NeedNodes},
+			Run:   notTalos,
+		},
+		{
+			Code: codeNodeNotReady, Title: "the node is not Ready", Severity: Error, Stage: StageAccess, About: OfNode,
+			Needs: []Need{NeedNodes},
+			// Talos tells how the kubelet does.
+			Uses: []Need{NeedTalos},
+			Run:  nodeNotReady,
+		},
 	}
 }
 
@@ -43,9 +90,6 @@ func rightText(r rights.Right) string {
 	}
 	return fmt.Sprintf("%s %s %s", r.Verb, r.Qualified(), where)
 }
-
-// codeRights is of rights in Kubernetes that are missing.
-const codeRights Code = "TD0101"
 
 // missingRight is a right, and who lacks it.
 type missingRight struct {
@@ -327,7 +371,7 @@ func nodeNotReady(s *Subject) Verdict {
 		Summary: "the kubelet on " + allNodes + " is not Ready",
 		Because: "the kubelet there starts no pod, and no command can be run in one",
 		Fix:     []Step{{Command: shell.Command("kubectl", "describe", "node", s.Node.Name)}, {Command: shell.Command("talosctl", "-n", address(s.Node), "service", "kubelet")}},
-		Masks:   []Code{"TD0203", "TD0204", "TD0206", "TD0207", "TD0208"},
+		Masks:   []Code{codeNoPod, codePodDown, codeClassNotMounted, codeNotPropagated, codeDevNotMounted},
 	}
 	if s.Node.NotReady != "" {
 		f.Evidence = []string{s.Node.Name + ": " + s.Node.NotReady}

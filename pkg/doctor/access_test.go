@@ -154,7 +154,7 @@ func TestWithoutARightADiagnosisIsIncomplete(t *testing.T) {
 		if text != "" {
 			w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText(text))
 		}
-		r := Run(w.Snapshot, Options{Only: []Code{codeRights}})
+		r := Run(w.Snapshot, Options{Only: []Code{CodeRights}})
 		if r.Incomplete() != want || len(r.Unknown()) > 0 {
 			t.Errorf("%q: incomplete: %t, want %t", text, r.Incomplete(), want)
 		}

@@ -55,7 +55,7 @@ func chains(subjects []*Subject, answers []*answer) []Chain {
 }
 
 // otherDiskCode is the check that measures what a pod has as its volume.
-const otherDiskCode Code = "TD0708"
+const otherDiskCode Code = codeOtherCapacity
 
 // chain is the subject's; measured is what came of comparing what its pod has with the volume.
 func (s *Subject) chain(findings []Finding, measured Outcome) Chain {

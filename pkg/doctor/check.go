@@ -63,10 +63,6 @@ func noQuestion(format string, args ...any) Verdict {
 func Checks() []Check {
 	all := slices.Concat(accessChecks(), provisionerChecks(), sharedChecks(), hostChecks(), selectorChecks(), kubeletChecks(), linkChecks(), volumeChecks(), podChecks(), waitingChecks(), talosChecks())
 	slices.SortStableFunc(all, func(a, b Check) int { return strings.Compare(string(a.Code), string(b.Code)) })
-	used := uses()
-	for i := range all {
-		all[i].Uses = used[all[i].Code]
-	}
 	return all
 }
 

@@ -77,9 +77,9 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 			}
 		}
 	}
-	if len(s.Nodes) == 0 && len(s.Targets) == 0 && o.wants("TD0203") {
+	if len(s.Nodes) == 0 && len(s.Targets) == 0 && o.wants(codeNoPod) {
 		// No node was asked about, and so none is well.
-		r.Results = append(r.Results, Result{Code: "TD0203", Subject: string(OfCluster), Outcome: OutcomeUnknown, Why: orElse(s.Unread[snapshot.PartNodes].Message, "the cluster has no nodes")})
+		r.Results = append(r.Results, Result{Code: codeNoPod, Subject: string(OfCluster), Outcome: OutcomeUnknown, Why: orElse(s.Unread[snapshot.PartNodes].Message, "the cluster has no nodes")})
 	}
 	r.Findings, r.Masked = group(causes), group(symptoms)
 	r.Chains = chains(subjects, answers)

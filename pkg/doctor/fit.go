@@ -30,15 +30,18 @@ type misfit struct {
 	unknown problem.Problem
 }
 
-func misfitOf(s *Subject, code Code) Verdict {
-	m := s.misfit()
-	switch {
-	case !m.unknown.IsZero():
-		return unknown("%s", m.unknown)
-	case m.code == code:
-		return found(m.finding)
+// misfitOf runs the check of one reason for which a claim gets no volume.
+func misfitOf(code Code) func(*Subject) Verdict {
+	return func(s *Subject) Verdict {
+		m := s.misfit()
+		switch {
+		case !m.unknown.IsZero():
+			return unknown("%s", m.unknown)
+		case m.code == code:
+			return found(m.finding)
+		}
+		return fine()
 	}
-	return fine()
 }
 
 // misfit takes away from the volumes of the claim's class those that do not do, one
@@ -78,18 +81,18 @@ func (s *Subject) misfit() misfit {
 			because += "; the provisioner does not run everywhere, so that there may be disks that it has not published"
 			fix = slices.Insert(fix, 0, see...)
 		}
-		return why("TD0606", fmt.Sprintf("no volume of class %q is free for claim %q", s.ClassName, s.ClaimRef), because, append(evidence, down...), fix...)
+		return why(codeAllTaken, fmt.Sprintf("no volume of class %q is free for claim %q", s.ClassName, s.ClaimRef), because, append(evidence, down...), fix...)
 	}
 	left = keep(free, func(v *snapshot.Volume) bool { return v.Mode == c.Mode })
 	if len(left) == 0 {
-		return why("TD0603", fmt.Sprintf("claim %q asks for volumeMode %s, and no free volume of class %q has it", s.ClaimRef, c.Mode, s.ClassName),
+		return why(codeOtherMode, fmt.Sprintf("claim %q asks for volumeMode %s, and no free volume of class %q has it", s.ClaimRef, c.Mode, s.ClassName),
 			"a volume's volumeMode is that of its class in the provisioner's configuration", volumeLines(free, func(v *snapshot.Volume) string { return string(v.Mode) }),
 			Step{Text: fmt.Sprintf("set volumeMode: %s in the claim, or name another class; it has to be made anew:", free[0].Mode), Command: anew.Command})
 	}
 	before := left
 	left = keep(left, func(v *snapshot.Volume) bool { return holds(v.AccessModes, c.AccessModes) })
 	if len(left) == 0 {
-		return why("TD0604", fmt.Sprintf("claim %q asks for %s, and no free volume of class %q has it", s.ClaimRef, strings.Join(c.AccessModes, ", "), s.ClassName),
+		return why(codeOtherAccessMode, fmt.Sprintf("claim %q asks for %s, and no free volume of class %q has it", s.ClaimRef, strings.Join(c.AccessModes, ", "), s.ClassName),
 			"a disk is in one node: local volumes are ReadWriteOnce", volumeLines(before, func(v *snapshot.Volume) string { return strings.Join(v.AccessModes, ", ") }),
 			Step{Text: "set accessModes: [ReadWriteOnce] in the claim; it has to be made anew:", Command: anew.Command})
 	}
@@ -100,7 +103,7 @@ func (s *Subject) misfit() misfit {
 	}
 	left = keep(left, func(v *snapshot.Volume) bool { return selector.Matches(labels.Set(v.Labels)) })
 	if len(left) == 0 {
-		return why("TD0605", fmt.Sprintf("claim %q selects volumes by %s, and no free volume of class %q matches", s.ClaimRef, c.Selector, s.ClassName),
+		return why(codeOtherLabels, fmt.Sprintf("claim %q selects volumes by %s, and no free volume of class %q matches", s.ClaimRef, c.Selector, s.ClassName),
 			"the provisioner gives volumes only the labels that its configuration names (labelsForPV, nodeLabelsForPV)", volumeLines(before, func(v *snapshot.Volume) string { return orElse(labels.Set(v.Labels).String(), "no labels") }),
 			Step{Text: "label a volume, or take the selector out of the claim:", Command: "kubectl get pv --show-labels"}, anew)
 	}
@@ -112,7 +115,7 @@ func (s *Subject) misfit() misfit {
 		if short := c.Request - largest.Capacity; short < 1<<30 {
 			because += "; the provisioner rounds a disk's size down to whole Gi"
 		}
-		return why("TD0602", fmt.Sprintf("claim %q asks for %s, and no free volume of class %q is that large", s.ClaimRef, size(c.Request), s.ClassName), because,
+		return why(codeTooSmall, fmt.Sprintf("claim %q asks for %s, and no free volume of class %q is that large", s.ClaimRef, size(c.Request), s.ClassName), because,
 			volumeLines(before, func(v *snapshot.Volume) string { return size(v.Capacity) }),
 			Step{Text: fmt.Sprintf("ask for no more than %s in the claim; it has to be made anew:", size(largest.Capacity)), Command: anew.Command}, more)
 	}
@@ -170,7 +173,7 @@ func (s *Subject) elsewhere(left []*snapshot.Volume, why func(Code, string, stri
 	if len(unseen) > 0 {
 		return misfit{unknown: s.Snapshot.Unread[snapshot.PartNodes]}
 	}
-	return why("TD0607", fmt.Sprintf("volumes that fit claim %q are only on nodes that pod %q cannot go to", s.ClaimRef, s.Pod.Name),
+	return why(codeOtherNodes, fmt.Sprintf("volumes that fit claim %q are only on nodes that pod %q cannot go to", s.ClaimRef, s.Pod.Name),
 		"a local volume's pod runs where the disk is", lines,
 		Step{Text: "let the pod go there (nodeSelector, affinity, tolerations), free the node, or link a disk on another:", Command: "kubectl talosdisk disks"})
 }

@@ -17,16 +17,68 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of the node.
+const (
+	codePathMissing       Code = "TD0301"
+	codeNotMounted        Code = "TD0302"
+	codeTalosVolumeFailed Code = "TD0303"
+	codeSameMountpoint    Code = "TD0304"
+	codeDeviceMissing     Code = "TD0305"
+	codeVolumeByID        Code = "TD0306"
+	codeStagedPending     Code = "TD0307"
+)
+
 // hostChecks are those of the node's own directories, mounts and Talos volumes.
 func hostChecks() []Check {
 	return []Check{
-		{Code: "TD0301", Title: "the path is missing on the node", Severity: Error, Stage: StageHost, About: OfNode, Needs: []Need{NeedVolumes}, Applies: hasVolumesHere, Run: pathMissing},
-		{Code: "TD0302", Title: "the path is there and is no mount point", Severity: Error, Stage: StageHost, About: OfNode, Needs: []Need{NeedVolumes}, Applies: hasFilesystems, Run: notMounted},
-		{Code: "TD0303", Title: "a Talos volume failed", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedTalosVolumes}, Run: talosVolumeFailed},
-		{Code: "TD0304", Title: "two entries of machine.disks have one mountpoint", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedKubeletConfig}, Run: sameMountpoint},
-		{Code: "TD0305", Title: "a device of machine.disks is missing", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedKubeletConfig, NeedTalosDisks}, Run: deviceMissing},
-		{Code: "TD0306", Title: "/var/mnt/u-NAME for /var/mnt/NAME", Severity: Error, Stage: StageHost, About: OfNode, Applies: namesVolumeByID, Run: volumeByID},
-		{Code: "TD0307", Title: "a staged configuration is pending", Severity: Warning, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedKubeletConfig}, Run: stagedPending},
+		{
+			Code: codePathMissing, Title: "the path is missing on the node", Severity: Error, Stage: StageHost, About: OfNode,
+			Needs: []Need{NeedVolumes},
+			// Each of those who look tells whether a path is there; the others are who suffers.
+			Uses:    []Need{NeedInstall, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosVolumes, NeedTalosMounts, NeedPods},
+			Applies: hasVolumesHere,
+			Run:     pathMissing,
+		},
+		{
+			Code: codeNotMounted, Title: "the path is there and is no mount point", Severity: Error, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedVolumes},
+			Uses:    []Need{NeedInstall, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosVolumes, NeedTalosMounts, NeedPods},
+			Applies: hasFilesystems,
+			Run:     notMounted,
+		},
+		{
+			Code: codeTalosVolumeFailed, Title: "a Talos volume failed", Severity: Error, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedTalosVolumes},
+			Uses:    []Need{NeedVolumes, NeedPods, NeedKubeletConfig, NeedSelections},
+			Applies: runsTalos,
+			Run:     talosVolumeFailed,
+		},
+		{
+			Code: codeSameMountpoint, Title: "two entries of machine.disks have one mountpoint", Severity: Error, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedKubeletConfig},
+			Uses:    []Need{NeedVolumes, NeedPods},
+			Applies: runsTalos,
+			Run:     sameMountpoint,
+		},
+		{
+			Code: codeDeviceMissing, Title: "a device of machine.disks is missing", Severity: Error, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedKubeletConfig, NeedTalosDisks},
+			Uses:    []Need{NeedVolumes, NeedPods},
+			Applies: runsTalos,
+			Run:     deviceMissing,
+		},
+		{
+			Code: codeVolumeByID, Title: "/var/mnt/u-NAME for /var/mnt/NAME", Severity: Error, Stage: StageHost, About: OfNode,
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedKubeletConfig, NeedTalosVolumes},
+			Applies: namesVolumeByID,
+			Run:     volumeByID,
+		},
+		{
+			Code: codeStagedPending, Title: "a staged configuration is pending", Severity: Warning, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedKubeletConfig},
+			Applies: runsTalos,
+			Run:     stagedPending,
+		},
 	}
 }
 
@@ -88,7 +140,7 @@ func pathMissing(s *Subject) Verdict {
 				Summary:  fmt.Sprintf("%q of a volume is not on %s", clean(v.Path), allNodes),
 				Because:  "the volume goes on saying where its data was; the directory went with the disk, its mount, or the EPHEMERAL partition that it lay on",
 				Evidence: []string{fmt.Sprintf("%s: %s (volume %s)", s.Node.Name, t.Host.Why, v.Name)},
-				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{"TD0508", "TD0711"},
+				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{codeNoLink, codeMountFailed},
 				Fix: []Step{
 					{Text: "see which disks are there, and what they hold:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
 					{Text: "mount the disk there again, under the same path; if its data is not needed any more, delete the claim and then the volume with kubectl delete"},
@@ -143,7 +195,7 @@ func notMounted(s *Subject) Verdict {
 				Summary:  fmt.Sprintf("nothing is mounted at %q of a volume on %s", clean(v.Path), allNodes),
 				Because:  "the directory is there without its disk: a pod would write to the system disk, and find none of its data",
 				Evidence: nonEmpty(fmt.Sprintf("%s: %s, and it is not among %s (volume %s)", s.Node.Name, t.Host.Why, t.mountsOf, v.Name), s.meantMount(v.Path)),
-				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{"TD0216", "TD0609", "TD0703", "TD0708"},
+				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{codeLogErrors, codeReleasedStays, codeWrongFilesystem, codeOtherCapacity},
 				Fix: []Step{
 					{Text: "stop its pods before they write there; see what became of the disk:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
 					{Text: "and of its volume in Talos:", Command: shell.Command("talosctl", "-n", address(s.Node), "get", "volumestatus")},
@@ -166,7 +218,7 @@ func notMounted(s *Subject) Verdict {
 				Summary:  fmt.Sprintf("%q on %s is no mount point, and becomes no volume", v.Path, allNodes),
 				Because:  fmt.Sprintf("in the directory of class %q the provisioner publishes only what a disk is mounted at", v.Class),
 				Evidence: nonEmpty(fmt.Sprintf("%s: %s is not among %s", s.Node.Name, v.Path, t.mountsOf), s.meantMount(v.Path)),
-				Path:     v.Path, Masks: []Code{"TD0216", "TD0507"},
+				Path:     v.Path, Masks: []Code{codeLogErrors, codeNoVolume},
 				Fix: []Step{{Text: "see what became of its disk, or take the directory away if it is not meant to be one:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")}},
 			})
 		}
@@ -267,7 +319,7 @@ func talosVolumeFailed(s *Subject) Verdict {
 			Summary:  fmt.Sprintf("Talos volume %q on %s is %s", v.ID, allNodes, v.Phase),
 			Because:  orElse(v.Problem, "Talos does not say why; a minSize that no disk has room for looks like this"),
 			Evidence: []string{fmt.Sprintf("%s: VolumeStatus %s: phase %s %s", s.Node.Name, v.ID, v.Phase, v.Problem)},
-			Path:     s.mountOf(v), Masks: []Code{"TD0508", "TD0711", "TD0703", "TD0708"},
+			Path:     s.mountOf(v), Masks: []Code{codeNoLink, codeMountFailed, codeWrongFilesystem, codeOtherCapacity},
 			Fix: []Step{
 				{Text: "compare what its document asks for with the disks that there are:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
 				{Text: "mend the document; that needs no reboot:", Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "no-reboot")},

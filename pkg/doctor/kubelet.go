@@ -13,27 +13,103 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
+// The codes of the checks of the kubelet.
+const (
+	codeUnseenDirectory Code = "TD0401"
+	codeNotInForce      Code = "TD0402"
+	codeBindForRbind    Code = "TD0403"
+	codePropagation     Code = "TD0404"
+	codeLeakedMounts    Code = "TD0405"
+	codeOtherSource     Code = "TD0406"
+	codeEmptyDocument   Code = "TD0407"
+	codeReadOnlyMount   Code = "TD0408"
+	codeNeedlessEntry   Code = "TD0409"
+	codeBadEntry        Code = "TD0410"
+	codeRestartHazard   Code = "TD0411"
+)
+
 // kubeletChecks are those of what the kubelet sees. Package mounts judges; here its
 // judgement is put in relation to the volumes that suffer.
 func kubeletChecks() []Check {
-	check := func(code Code, title string, severity Severity, needs ...Need) Check {
-		return Check{
-			Code: code, Title: title, Severity: severity, Stage: StageKubelet, About: OfNode, Needs: needs, Applies: runsTalos,
-			Run: func(s *Subject) Verdict { return judgeKubelet(s).verdict(code) },
-		}
-	}
 	return []Check{
-		check("TD0401", "the kubelet does not see the directory", Error, NeedInstall, NeedVolumes),
-		check("TD0402", "a mount is configured and not in force", Error, NeedKubeletConfig),
-		check("TD0403", "bind where rbind is needed", Error, NeedKubelet),
-		check("TD0404", "propagation hides later mounts", Error, NeedKubelet),
-		check("TD0405", "entries upon each other leak mounts", Error, NeedKubelet),
-		check("TD0406", "source and destination of an entry differ", Error, NeedKubelet),
-		check("TD0407", "a KubeletConfig document has no extraMounts", Error, NeedInstall, NeedVolumes, NeedKubeletConfig),
-		check("TD0408", "a directory is read-only in the kubelet", Error, NeedKubeletConfig),
-		check("TD0409", "an entry is needless", Info, NeedKubeletConfig),
-		check("TD0410", "an entry keeps the kubelet down", Error, NeedKubeletConfig),
-		check("TD0411", "a release on which a kubelet restart is dangerous", Info, NeedKubelet),
+		{
+			Code: codeUnseenDirectory, Title: "the kubelet does not see the directory", Severity: Error, Stage: StageKubelet, About: OfNode,
+			Needs: []Need{NeedInstall, NeedVolumes},
+			// One look at a node tells all that is wrong with its kubelet: which directories it must see, what it sees of them, and who
+			// suffers. Where nobody looked, the node may have the directory all the same.
+			Uses:    []Need{NeedPods, NeedEvents, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeUnseenDirectory),
+		},
+		{
+			Code: codeNotInForce, Title: "a mount is configured and not in force", Severity: Error, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedKubeletConfig},
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedPods, NeedEvents, NeedView, NeedKubeletView, NeedKubeletMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeNotInForce),
+		},
+		{
+			Code: codeBindForRbind, Title: "bind where rbind is needed", Severity: Error, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedKubelet},
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedPods, NeedEvents, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeBindForRbind),
+		},
+		{
+			Code: codePropagation, Title: "propagation hides later mounts", Severity: Error, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedKubelet},
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedPods, NeedEvents, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codePropagation),
+		},
+		{
+			Code: codeLeakedMounts, Title: "entries upon each other leak mounts", Severity: Error, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedKubelet},
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedPods, NeedEvents, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeLeakedMounts),
+		},
+		{
+			Code: codeOtherSource, Title: "source and destination of an entry differ", Severity: Error, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedKubelet},
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedPods, NeedEvents, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeOtherSource),
+		},
+		{
+			Code: codeEmptyDocument, Title: "a KubeletConfig document has no extraMounts", Severity: Error, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedInstall, NeedVolumes, NeedKubeletConfig},
+			Uses:    []Need{NeedPods, NeedEvents, NeedView, NeedKubeletView, NeedKubeletMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeEmptyDocument),
+		},
+		{
+			Code: codeReadOnlyMount, Title: "a directory is read-only in the kubelet", Severity: Error, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedKubeletConfig},
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedPods, NeedEvents, NeedView, NeedKubeletView, NeedKubeletMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeReadOnlyMount),
+		},
+		{
+			Code: codeNeedlessEntry, Title: "an entry is needless", Severity: Info, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedKubeletConfig},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeNeedlessEntry),
+		},
+		{
+			Code: codeBadEntry, Title: "an entry keeps the kubelet down", Severity: Error, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedKubeletConfig},
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedPods, NeedEvents, NeedView, NeedKubeletView, NeedKubeletMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeBadEntry),
+		},
+		{
+			Code: codeRestartHazard, Title: "a release on which a kubelet restart is dangerous", Severity: Info, Stage: StageKubelet, About: OfNode,
+			Needs:   []Need{NeedKubelet},
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedPods, NeedEvents, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosMounts},
+			Applies: runsTalos,
+			Run:     ofKubelet(codeRestartHazard),
+		},
 	}
 }
 
@@ -74,6 +150,11 @@ func (r *kubeletReport) cannotTell(why problem.Problem, codes ...Code) {
 	}
 }
 
+// ofKubelet runs the check of one thing that can be wrong with what a node's kubelet sees.
+func ofKubelet(code Code) func(*Subject) Verdict {
+	return func(s *Subject) Verdict { return judgeKubelet(s).verdict(code) }
+}
+
 // judgeKubelet looks at one node once; all checks of the room pick from it.
 func judgeKubelet(s *Subject) *kubeletReport {
 	if s.kubelet != nil {
@@ -87,8 +168,8 @@ func judgeKubelet(s *Subject) *kubeletReport {
 	for _, dir := range s.localDirs() {
 		j.dir(dir)
 	}
-	j.hidden("TD0401")
-	j.hidden("TD0407")
+	j.hidden(codeUnseenDirectory)
+	j.hidden(codeEmptyDocument)
 	if j.told {
 		j.entries()
 		j.readOnlyRoot()

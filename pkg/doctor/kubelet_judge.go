@@ -78,20 +78,20 @@ func (j *kubeletJudge) dir(dir string) {
 	switch d.Reason {
 	case mounts.ReasonVisible:
 	case mounts.ReasonNoEntry:
-		code := Code("TD0401")
+		code := codeUnseenDirectory
 		because := "the kubelet runs in its own mount namespace, and no extraMount covers the directory"
 		if j.state.Settings.KubeletDocument {
-			code, because = "TD0407", "the configuration has a KubeletConfig document, as Talos generates it since v1.14, which knows no extraMounts"
+			code, because = codeEmptyDocument, "the configuration has a KubeletConfig document, as Talos generates it since v1.14, which knows no extraMounts"
 		}
 		j.hides(code, hiddenDir{dir, because, j.views(dir, d.Visible), plan})
 	case mounts.ReasonOffVar, mounts.ReasonVarMnt, mounts.ReasonHoldsTalos:
-		j.hides("TD0401", hiddenDir{dir, is, j.views(dir, d.Visible), plan})
+		j.hides(codeUnseenDirectory, hiddenDir{dir, is, j.views(dir, d.Visible), plan})
 	case mounts.ReasonConfigNotRead, mounts.ReasonConfigured, mounts.ReasonNotSeen:
 		if d.Visible == disk.No {
 			if j.byMounts(dir, d) {
 				return
 			}
-			j.hides("TD0401", hiddenDir{dir, "the kubelet runs in its own mount namespace; which extraMounts are configured could not be read", j.views(dir, d.Visible), plan})
+			j.hides(codeUnseenDirectory, hiddenDir{dir, "the kubelet runs in its own mount namespace; which extraMounts are configured could not be read", j.views(dir, d.Visible), plan})
 		} else {
 			j.byEvents(dir)
 		}
@@ -131,7 +131,7 @@ func (j *kubeletJudge) byMounts(dir string, d mounts.Directory) bool {
 	if s.Mount == nil || s.Mount.Point == "/" || strings.HasSuffix(s.Mount.Root, "//deleted") {
 		return false
 	}
-	f := Finding{Severity: Error, Path: dir, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{"TD0711"}}
+	f := Finding{Severity: Error, Path: dir, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{codeMountFailed}}
 	f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s; the mount at %s is %s", j.node.Name, s.Why, s.Mount.Point, s.Propagation))
 	switch {
 	case len(s.Hidden) > 0 && s.Propagation == "private":
@@ -154,7 +154,7 @@ func (j *kubeletJudge) byMounts(dir string, d mounts.Directory) bool {
 func (j *kubeletJudge) bySight(dir string, plan mounts.Plan) {
 	switch s := j.state.Visibility(dir); s.Visible {
 	case disk.No:
-		j.hides("TD0401", hiddenDir{dir, "the kubelet runs in its own mount namespace: " + s.Why, j.views(dir, disk.No), plan})
+		j.hides(codeUnseenDirectory, hiddenDir{dir, "the kubelet runs in its own mount namespace: " + s.Why, j.views(dir, disk.No), plan})
 	case disk.Yes:
 	default:
 		j.byEvents(dir)
@@ -180,16 +180,16 @@ func (j *kubeletJudge) byEvents(dir string) {
 	}
 	switch {
 	case len(evidence) > 0:
-		j.hides("TD0401", hiddenDir{path: dir, because: "the kubelet runs in its own mount namespace, in which the directory is not; which extraMounts are configured was not read", evidence: once(evidence)})
+		j.hides(codeUnseenDirectory, hiddenDir{path: dir, because: "the kubelet runs in its own mount namespace, in which the directory is not; which extraMounts are configured was not read", evidence: once(evidence)})
 	case !why.IsZero():
-		j.report.unknown["TD0401"] = why
+		j.report.unknown[codeUnseenDirectory] = why
 	case !seen:
 		why := orElse(j.s.Snapshot.NoTalos, j.node.Kubelet.Why())
 		if j.told {
 			why = problem.Text(j.state.Visibility(dir).Why)
 		}
 		why = andProbe(j.node, why)
-		j.report.cannotTell(problem.Because("%s was not looked at through the kubelet's eyes: %s", dir, why), "TD0401")
+		j.report.cannotTell(problem.Because("%s was not looked at through the kubelet's eyes: %s", dir, why), codeUnseenDirectory)
 	}
 }
 
@@ -241,7 +241,7 @@ func (j *kubeletJudge) hidden(code Code) {
 	}
 	for _, dir := range required {
 		f := Finding{
-			Code: code, Severity: Error, Path: dir, Objects: j.s.affected(dir), Masks: []Code{"TD0706", "TD0711"},
+			Code: code, Severity: Error, Path: dir, Objects: j.s.affected(dir), Masks: []Code{codeHostPathType, codeMountFailed},
 			Summary: fmt.Sprintf("the kubelet on %s cannot see %q", allNodes, dir),
 		}
 		first := slices.IndexFunc(all, func(h hiddenDir) bool { return within(h.path, dir) })
@@ -252,13 +252,13 @@ func (j *kubeletJudge) hidden(code Code) {
 				f.Evidence = once(append(f.Evidence, h.evidence...))
 			}
 		}
-		if code == "TD0407" {
+		if code == codeEmptyDocument {
 			f.Summary += ", and its configuration has no place for it"
 		}
 		f.Fix = j.mend(dir, all[first].plan)
 		j.report.findings = append(j.report.findings, f)
 	}
-	if code == "TD0401" && len(all) > 0 {
+	if code == codeUnseenDirectory && len(all) > 0 {
 		j.restarts = true
 	}
 }
@@ -297,7 +297,7 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 	if d.Reason == mounts.ReasonBindForRbind && j.state.View != nil && j.state.View.HasMounts() && d.Visible == disk.Yes {
 		return // The disk that bind hides lies in another directory than this one.
 	}
-	f := Finding{Severity: Error, Path: dir, Because: is, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{"TD0711"}}
+	f := Finding{Severity: Error, Path: dir, Because: is, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{codeMountFailed}}
 	switch d.Reason {
 	case mounts.ReasonNotInForce:
 		if inOneOf(dir, j.private) && len(j.state.Visibility(dir).Hidden) > 0 {
@@ -306,25 +306,25 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 		}
 		j.notInForce(&f, dir)
 	case mounts.ReasonHidden:
-		f.Code, f.Summary = "TD0404", fmt.Sprintf("%q lies in what Talos mounts into the kubelet on %s, and does not reach it", dir, allNodes)
+		f.Code, f.Summary = codePropagation, fmt.Sprintf("%q lies in what Talos mounts into the kubelet on %s, and does not reach it", dir, allNodes)
 		f.Fix = restartKubelet(j.node, j.state.Release)
 		j.restarts = true
 	case mounts.ReasonBindForRbind:
 		j.bind(&f, dir)
 	case mounts.ReasonDuplicate, mounts.ReasonNested:
-		f.Code, f.Summary = "TD0405", fmt.Sprintf("%q is mounted into the kubelet on %s more than once", dir, allNodes)
+		f.Code, f.Summary = codeLeakedMounts, fmt.Sprintf("%q is mounted into the kubelet on %s more than once", dir, allNodes)
 		f.Fix = leaveOne(j.node)
 	case mounts.ReasonOtherSource:
 		j.otherSource(&f, dir)
 	case mounts.ReasonReadOnly:
-		f.Code, f.Summary = "TD0408", fmt.Sprintf("%q is read-only in the kubelet on %s", dir, allNodes)
+		f.Code, f.Summary = codeReadOnlyMount, fmt.Sprintf("%q is read-only in the kubelet on %s", dir, allNodes)
 		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
 		f.Because += "; disks that are mounted below it stay writable, and devices too, but no volume that is a plain directory"
 		if !j.hasPlain(dir) {
 			f.Severity = Warning
 		}
 	case mounts.ReasonBadEntry:
-		f.Code, f.Summary = "TD0410", fmt.Sprintf("an entry for %q keeps the kubelet on %s from starting", dir, allNodes)
+		f.Code, f.Summary = codeBadEntry, fmt.Sprintf("an entry for %q keeps the kubelet on %s from starting", dir, allNodes)
 		f.Fix = []Step{edit(j.node, "mend the entry, or take it out:")}
 	default:
 		return
@@ -334,30 +334,30 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 
 // notInForce words a finding about an entry that the kubelet was not started with.
 func (j *kubeletJudge) notInForce(f *Finding, dir string) {
-	f.Code, f.Summary = "TD0402", fmt.Sprintf("the mount of %q is configured on %s and not in force", dir, allNodes)
+	f.Code, f.Summary = codeNotInForce, fmt.Sprintf("the mount of %q is configured on %s and not in force", dir, allNodes)
 	f.Fix = restartKubelet(j.node, j.state.Release)
 	j.restarts = true
 }
 
 // late words a finding about a disk that was mounted after the kubelet had started.
 func (j *kubeletJudge) late(f *Finding, dir string) {
-	f.Code, f.Summary = "TD0404", fmt.Sprintf("the kubelet on %s does not see the disks that were mounted in %q after it started", allNodes, dir)
+	f.Code, f.Summary = codePropagation, fmt.Sprintf("the kubelet on %s does not see the disks that were mounted in %q after it started", allNodes, dir)
 	f.Because = "the entry is private, and nothing that is mounted later propagates: pods would write to the directory beneath"
 	f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw, which restarts the kubelet:")}, Step{Text: "then start the pods again: those that run keep what they have"})
-	f.Masks = []Code{"TD0703", "TD0708"}
+	f.Masks = []Code{codeWrongFilesystem, codeOtherCapacity}
 	j.restarts = true
 }
 
 // bind words a finding about disks that stay hidden beneath a bind.
 func (j *kubeletJudge) bind(f *Finding, dir string) {
-	f.Code = "TD0403"
+	f.Code = codeBindForRbind
 	f.Summary = fmt.Sprintf("pods that start on %s would write to the system disk instead of the disks in %q", allNodes, dir)
 	f.Fix = []Step{
 		{Text: "stop the pods first, and save what those wrote that started like this, which lies on the system disk in the directory beneath:", Command: "kubectl talosdisk explain TD0403"},
 		j.rebind(dir, "replace bind by rbind among the options of the entry, which restarts the kubelet:"),
 		{Text: "then start the pods again"},
 	}
-	f.Masks = []Code{"TD0703", "TD0708"}
+	f.Masks = []Code{codeWrongFilesystem, codeOtherCapacity}
 }
 
 // rebind is the step that makes rbind of bind in the entry that a directory lies in, or that lies in it: by mounts, if
@@ -376,7 +376,7 @@ func (j *kubeletJudge) rebind(dir, text string) Step {
 
 // stale words a finding about mounts that neither come to the kubelet nor go.
 func (j *kubeletJudge) stale(f *Finding, dir string) {
-	f.Code = "TD0404"
+	f.Code = codePropagation
 	f.Summary = fmt.Sprintf("mounts below %q do not reach the kubelet on %s as they come and go", dir, allNodes)
 	f.Because = "the kubelet holds a mount that the node has no longer, and pods would use it"
 	f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw:")}, restartKubelet(j.node, j.state.Release)...)
@@ -384,7 +384,7 @@ func (j *kubeletJudge) stale(f *Finding, dir string) {
 
 // otherSource words a finding about an entry that mounts another directory.
 func (j *kubeletJudge) otherSource(f *Finding, dir string) {
-	f.Code, f.Summary = "TD0406", fmt.Sprintf("%q is another directory in the kubelet on %s", dir, allNodes)
+	f.Code, f.Summary = codeOtherSource, fmt.Sprintf("%q is another directory in the kubelet on %s", dir, allNodes)
 	f.Fix = []Step{edit(j.node, "make source and destination of the entry the same:")}
 }
 
@@ -409,14 +409,14 @@ func (j *kubeletJudge) entries() {
 		if j.state.View != nil {
 			why = orElse(j.state.View.MountsProblem, problem.Text("the mounts were not read"))
 		}
-		j.report.cannotTell(why, "TD0402", "TD0404", "TD0405")
+		j.report.cannotTell(why, codeNotInForce, codePropagation, codeLeakedMounts)
 	}
 	if !j.state.ConfigProblem.IsZero() { // The mounts show what has come of the entries, and nothing of those that do no harm yet.
-		j.report.cannotTell(j.state.ConfigProblem, "TD0403", "TD0404", "TD0405", "TD0406")
+		j.report.cannotTell(j.state.ConfigProblem, codeBindForRbind, codePropagation, codeLeakedMounts, codeOtherSource)
 	}
 	for _, f := range j.flags {
 		if f.Flag == mounts.FlagUnknown {
-			j.report.cannotTell(problem.Text(f.Message), "TD0402")
+			j.report.cannotTell(problem.Text(f.Message), codeNotInForce)
 			continue
 		}
 		j.entry(f)
@@ -433,13 +433,13 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 	f := Finding{Severity: Warning, Path: m.Path, Evidence: []string{j.node.Name + ": " + m.Message}, Objects: j.s.affected(m.Path)}
 	switch m.Flag {
 	case mounts.FlagNoDestination, mounts.FlagBadEntry:
-		f.Code, f.Severity, f.Path = "TD0410", Error, path.Join("/", m.Path)
+		f.Code, f.Severity, f.Path = codeBadEntry, Error, path.Join("/", m.Path)
 		f.Summary = fmt.Sprintf("an entry of machine.kubelet.extraMounts keeps the kubelet on %s from starting", allNodes)
 		f.Because = "Talos checks nothing in an entry, and the container runtime cannot make this mount"
 		f.Fix = []Step{edit(j.node, "mend the entry, or take it out:")}
-		f.Objects, f.Masks = nil, []Code{"TD0107"}
+		f.Objects, f.Masks = nil, []Code{codeNodeNotReady}
 	case mounts.FlagDuplicated, mounts.FlagNested, mounts.FlagLeaked:
-		f.Code = "TD0405"
+		f.Code = codeLeakedMounts
 		f.Summary = fmt.Sprintf("entries for %q lie upon each other on %s", m.Path, allNodes)
 		f.Because = "two mounts upon each other show the kubelet the upper one only, and serve nobody"
 		f.Fix = leaveOne(j.node)
@@ -452,7 +452,7 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 			f.Because = "each start of the kubelet doubles the node's own mounts, until none can be made any more and the kubelet stays down"
 		}
 	case mounts.FlagNeedless:
-		f.Code, f.Severity = "TD0409", Info
+		f.Code, f.Severity = codeNeedlessEntry, Info
 		f.Summary = fmt.Sprintf("an entry for %q is needless on %s", m.Path, allNodes)
 		f.Because = "Talos mounts it into the kubelet by itself"
 		f.Fix = []Step{edit(j.node, "take the entry out when the configuration is changed for another reason; that restarts the kubelet:")}
@@ -461,7 +461,7 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 		j.otherSource(&f, m.Path)
 		f.Because = "volumes carry the node's path, under which the kubelet finds something else"
 	case mounts.FlagReadOnly:
-		f.Code = "TD0408"
+		f.Code = codeReadOnlyMount
 		f.Summary = fmt.Sprintf("%q is read-only in the kubelet on %s", m.Path, allNodes)
 		f.Because = "pods cannot write to plain directories in it; disks that are mounted below it stay writable"
 		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
@@ -469,7 +469,7 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 		if !j.holdsDisks(m.Path) {
 			return // Of other software, or of one disk, below which nothing is mounted.
 		}
-		f.Code = "TD0403"
+		f.Code = codeBindForRbind
 		f.Summary = fmt.Sprintf("the entry for %q on %s would hide disks that are mounted below it", m.Path, allNodes)
 		f.Because = "bind leaves out what is mounted below when the kubelet starts: pods would write to the system disk, and nothing would say so"
 		f.Fix = []Step{j.rebind(m.Path, "replace bind by rbind among the options of the entry:")}
@@ -516,10 +516,10 @@ func (j *kubeletJudge) hides403(dir string) bool {
 func (j *kubeletJudge) hazard() {
 	v := j.state.Release
 	if !v.Known() {
-		j.report.cannotTell(problem.Text("its release of Talos is not known"), "TD0411")
+		j.report.cannotTell(problem.Text("its release of Talos is not known"), codeRestartHazard)
 		return
 	}
-	f := Finding{Code: "TD0411", Severity: Info, Evidence: []string{fmt.Sprintf("%s runs Talos %s", j.node.Name, v)}}
+	f := Finding{Code: codeRestartHazard, Severity: Info, Evidence: []string{fmt.Sprintf("%s runs Talos %s", j.node.Name, v)}}
 	switch {
 	case v.RestartHazard() != "":
 		f.Summary = fmt.Sprintf("on %s a restart of the kubelet unmounts the user volumes", allNodes)
@@ -551,7 +551,7 @@ func (j *kubeletJudge) readOnlyRoot() {
 			continue
 		}
 		j.report.add(Finding{
-			Code: "TD0410", Severity: Error, Path: clean(m.Destination), Masks: []Code{"TD0107"},
+			Code: codeBadEntry, Severity: Error, Path: clean(m.Destination), Masks: []Code{codeNodeNotReady},
 			Summary:  fmt.Sprintf("an entry of machine.kubelet.extraMounts keeps the kubelet on %s from starting", allNodes),
 			Because:  "its source is not below /var, and Talos cannot make it on the read-only root file system",
 			Evidence: []string{fmt.Sprintf("%s: machine.kubelet.extraMounts[%d] has source %q, and the node is not Ready", j.node.Name, i, m.Source)},

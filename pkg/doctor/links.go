@@ -17,27 +17,81 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of links.
+const (
+	codeLinkDangles    Code = "TD0501"
+	codeOtherDisk      Code = "TD0502"
+	codeLinkedTwice    Code = "TD0503"
+	codeUnstableTarget Code = "TD0504"
+	codeWrongEntry     Code = "TD0505"
+	codeLinkedInUse    Code = "TD0506"
+	codeNoVolume       Code = "TD0507"
+	codeNoLink         Code = "TD0508"
+)
+
 // linkChecks are those of the entries in the provisioner's directories.
 func linkChecks() []Check {
-	seen := []Need{NeedInstall, NeedView}
-	volumes := []Need{NeedInstall, NeedVolumes, NeedView}
 	entry := func(s *Subject) bool { return s.Class != nil && s.Entry != nil }
 	linked := func(s *Subject) bool { return s.unseenLink() || entry(s) && s.Entry.Kind == provisioner.Link }
 	device := func(s *Subject) bool { return s.unseenLink() || entry(s) && s.Entry.Device != "" }
 	return []Check{
-		{Code: "TD0501", Title: "a link leads nowhere", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: linked, Run: linkDangles},
-		{Code: "TD0502", Title: "a link leads to another disk than recorded", Severity: Error, Stage: StageLink, About: OfChain, Needs: volumes,
-			Applies: func(s *Subject) bool { return device(s) && s.Volume != nil }, Run: otherDisk},
-		{Code: "TD0503", Title: "two links lead to one disk", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: device, Run: linkedTwice},
-		{Code: "TD0504", Title: "a link's target does not survive a reboot", Severity: Warning, Stage: StageLink, About: OfChain, Needs: seen,
-			Applies: func(s *Subject) bool { return s.unseenLink() || linked(s) && s.Entry.Device != "" }, Run: unstableTarget},
-		{Code: "TD0505", Title: "an entry is not what its class needs", Severity: Warning, Stage: StageLink, About: OfChain, Needs: seen,
-			Applies: func(s *Subject) bool { return s.unseenLink() || entry(s) }, Run: wrongEntry},
-		{Code: "TD0506", Title: "a linked disk is in use by something else", Severity: Error, Stage: StageLink, About: OfChain, Needs: seen, Applies: device, Run: linkedInUse},
-		{Code: "TD0507", Title: "an entry has no volume", Severity: Warning, Stage: StageVolume, About: OfChain, Needs: volumes,
-			Applies: func(s *Subject) bool { return entry(s) && s.Volume == nil || s.Node != nil && !s.Unseen.IsZero() }, Run: noVolume},
-		{Code: "TD0508", Title: "a volume has no link", Severity: Error, Stage: StageLink, About: OfChain, Needs: volumes,
-			Applies: (*Subject).ofLink, Run: noLink},
+		{
+			Code: codeLinkDangles, Title: "a link leads nowhere", Severity: Error, Stage: StageLink, About: OfChain,
+			Needs: []Need{NeedInstall, NeedView},
+			// Of a pod or a claim it is the volume that leads to the entry. Talos tells which names several disks have.
+			Uses:    []Need{NeedVolumes, NeedPod, NeedTalosDisks},
+			Applies: linked,
+			Run:     linkDangles,
+		},
+		{
+			Code: codeOtherDisk, Title: "a link leads to another disk than recorded", Severity: Error, Stage: StageLink, About: OfChain,
+			Needs:   []Need{NeedInstall, NeedVolumes, NeedView},
+			Uses:    []Need{NeedPod, NeedTalosDisks},
+			Applies: func(s *Subject) bool { return device(s) && s.Volume != nil },
+			Run:     otherDisk,
+		},
+		{
+			Code: codeLinkedTwice, Title: "two links lead to one disk", Severity: Error, Stage: StageLink, About: OfChain,
+			Needs:   []Need{NeedInstall, NeedView},
+			Uses:    []Need{NeedVolumes, NeedPod},
+			Applies: device,
+			Run:     linkedTwice,
+		},
+		{
+			Code: codeUnstableTarget, Title: "a link's target does not survive a reboot", Severity: Warning, Stage: StageLink, About: OfChain,
+			Needs:   []Need{NeedInstall, NeedView},
+			Uses:    []Need{NeedVolumes, NeedTalosDisks},
+			Applies: func(s *Subject) bool { return s.unseenLink() || linked(s) && s.Entry.Device != "" },
+			Run:     unstableTarget,
+		},
+		{
+			Code: codeWrongEntry, Title: "an entry is not what its class needs", Severity: Warning, Stage: StageLink, About: OfChain,
+			Needs:   []Need{NeedInstall, NeedView},
+			Uses:    []Need{NeedVolumes, NeedPod, NeedClaims},
+			Applies: func(s *Subject) bool { return s.unseenLink() || entry(s) },
+			Run:     wrongEntry,
+		},
+		{
+			Code: codeLinkedInUse, Title: "a linked disk is in use by something else", Severity: Error, Stage: StageLink, About: OfChain,
+			Needs:   []Need{NeedInstall, NeedView},
+			Uses:    []Need{NeedVolumes, NeedPod, NeedTalosDisks, NeedTalosMounts},
+			Applies: device,
+			Run:     linkedInUse,
+		},
+		{
+			Code: codeNoVolume, Title: "an entry has no volume", Severity: Warning, Stage: StageVolume, About: OfChain,
+			Needs:   []Need{NeedInstall, NeedVolumes, NeedView},
+			Uses:    []Need{NeedPod, NeedProvisioner},
+			Applies: func(s *Subject) bool { return entry(s) && s.Volume == nil || s.Node != nil && !s.Unseen.IsZero() },
+			Run:     noVolume,
+		},
+		{
+			Code: codeNoLink, Title: "a volume has no link", Severity: Error, Stage: StageLink, About: OfChain,
+			Needs:   []Need{NeedInstall, NeedVolumes, NeedView},
+			Uses:    []Need{NeedPod, NeedTalosDisks},
+			Applies: (*Subject).ofLink,
+			Run:     noLink,
+		},
 	}
 }
 
@@ -78,7 +132,7 @@ func linkDangles(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("the link %q on %s leads nowhere", s.entryPath(), s.NodeName),
 		Because:  fmt.Sprintf("%s does not exist there: the disk is gone, or has another name now", s.Entry.Target),
 		Evidence: []string{fmt.Sprintf("%s -> %s: no device, as the provisioner's pod sees it", s.entryPath(), s.Entry.Target)},
-		Masks:    []Code{"TD0507", "TD0710", "TD0711"},
+		Masks:    []Code{codeNoVolume, codeDiskErrors, codeMountFailed},
 		Path:     s.entryPath(),
 	}
 	f.Fix = append(f.Fix, Step{Text: "is the disk there, by serial and size?", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide")})
@@ -167,7 +221,7 @@ func otherDisk(s *Subject) Verdict {
 			fmt.Sprintf("%s leads to %s: %s, %d bytes", s.entryPath(), now.Name, now.Identity(), now.Size),
 		},
 		Fix:   []Step{s.retain("keep it from being wiped first:")},
-		Masks: []Code{"TD0504", "TD0708", "TD0711", "TD0703"},
+		Masks: []Code{codeUnstableTarget, codeOtherCapacity, codeMountFailed, codeWrongFilesystem},
 		Path:  s.entryPath(),
 	}
 	if d, ok := s.recorded(); ok {
@@ -199,7 +253,7 @@ func otherSize(s *Subject, now disk.Disk) Verdict {
 			s.retain("until you know which, keep it from being wiped:"),
 			{Text: "if you grew the disk, record its new size:", Command: shell.Command("kubectl", "annotate", "pv", s.Volume.Name, "--overwrite", "talosdisk.dev/size="+fmt.Sprintf("%d", now.Size))},
 		},
-		Masks: []Code{"TD0504", "TD0708", "TD0711", "TD0703"},
+		Masks: []Code{codeUnstableTarget, codeOtherCapacity, codeMountFailed, codeWrongFilesystem},
 		Path:  s.entryPath(),
 	})
 }
@@ -297,7 +351,7 @@ func linkedTwice(s *Subject) Verdict {
 	f := Finding{
 		Summary: fmt.Sprintf("%d links on %s lead to %s", len(paths), s.NodeName, name),
 		Because: "each is published as a volume of its own: two claims would write over each other",
-		Masks:   []Code{"TD0507"},
+		Masks:   []Code{codeNoVolume},
 	}
 	for _, p := range paths {
 		v := s.index.paths[[2]string{s.NodeName, p}]
@@ -335,7 +389,7 @@ func (s *Subject) publishedByTwo(t twin) Finding {
 		Evidence: []string{s.entryLine()},
 		Objects:  []snapshot.Ref{{Kind: "node", Name: s.NodeName}},
 		Fix:      []Step{{Text: "give each class a hostDir of its own, or a namePattern that leaves out what is the other's, in the values of the chart:", Command: configMap(i)}, restart(i)},
-		Masks:    []Code{"TD0507"},
+		Masks:    []Code{codeNoVolume},
 	}
 }
 
@@ -406,7 +460,7 @@ func wrongEntry(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("%q on %s cannot become a volume of class %q", s.entryPath(), s.NodeName, s.Class.Name),
 		Because:  because,
 		Evidence: []string{s.entryLine() + ": " + kindText(e.Kind)},
-		Masks:    []Code{"TD0507", "TD0711"},
+		Masks:    []Code{codeNoVolume, codeMountFailed},
 		Path:     s.entryPath(),
 	}
 	if s.Volume != nil {
@@ -560,7 +614,7 @@ func noLink(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("volume %q has no link: %q is not on %s", s.Volume.Name, clean(s.Volume.Path), s.NodeName),
 		Because:  "links lie on the node's own disk: a reset or wipe of EPHEMERAL takes them away, and so does a person",
 		Evidence: []string{s.Path.Provisioner.Why},
-		Masks:    []Code{"TD0609", "TD0711"},
+		Masks:    []Code{codeReleasedStays, codeMountFailed},
 		Path:     clean(s.Volume.Path),
 	}
 	reserved := s.Volume.Claim != nil && s.Volume.Phase == "Available"

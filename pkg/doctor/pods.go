@@ -15,36 +15,106 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of pods.
+const (
+	codeMixedUp          Code = "TD0701"
+	codeAffinityConflict Code = "TD0702"
+	codeWrongFilesystem  Code = "TD0703"
+	codeFormatFailed     Code = "TD0704"
+	codeNoMkfs           Code = "TD0705"
+	codeHostPathType     Code = "TD0706"
+	codeUsedByOther      Code = "TD0707"
+	codeOtherCapacity    Code = "TD0708"
+	codeClaimNotThere    Code = "TD0709"
+	codeDiskErrors       Code = "TD0710"
+	codeMountFailed      Code = "TD0711"
+)
+
 // podChecks are those of pods.
 func podChecks() []Check {
 	ofPod := func(s *Subject) bool { return s.Pod != nil && s.PodVolume != nil }
-	events := []Need{NeedPods, NeedEvents}
-	told := func(code Code, title string, explain func(*Subject, Trouble) Finding, kinds ...CauseKind) Check {
-		return Check{Code: code, Title: title, Severity: Error, Stage: StagePod, About: OfChain, Needs: events, Applies: ofPod,
-			Run: ofLocal(func(s *Subject) Verdict { return ofTroubles(s, explain, kinds...) })}
-	}
 	return []Check{
-		{Code: "TD0701", Title: "volumeMounts and volumeDevices are mixed up", Severity: Error, Stage: StagePod, About: OfChain,
+		{
+			Code: codeMixedUp, Title: "volumeMounts and volumeDevices are mixed up", Severity: Error, Stage: StagePod, About: OfChain,
 			Needs:   []Need{NeedPods, NeedClaims},
-			Applies: func(s *Subject) bool { return ofPod(s) && (s.Claim != nil || s.Volume != nil) }, Run: ofLocal(mixedUp)},
-		{Code: "TD0702", Title: "the pod cannot go where its volume is", Severity: Error, Stage: StagePod, About: OfChain, Needs: []Need{NeedPods, NeedVolumes},
-			Applies: func(s *Subject) bool { return ofPod(s) && s.Volume != nil }, Run: affinityConflict},
-		told("TD0703", "the disk has another filesystem than its class", wrongFilesystem, CauseFilesystem),
-		told("TD0704", "making the filesystem failed", formatFailed, CauseFormat, CauseUnformatted),
-		told("TD0705", "the kubelet has no mkfs for the filesystem", noMkfs, CauseNoMkfs),
-		told("TD0706", "a hostPath's type check fails in the kubelet", hostPathType, CauseHostPathType),
-		{Code: "TD0707", Title: "a ReadWriteOncePod volume is in use", Severity: Error, Stage: StagePod, About: OfChain, Needs: events,
-			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil }, Run: ofLocal(usedByOther)},
-		{Code: "TD0708", Title: "the pod has another disk than its volume", Severity: Error, Stage: StagePod, About: OfChain,
+			Uses:    []Need{NeedVolumes, NeedInstall, NeedStorageClasses, NeedEvents},
+			Applies: func(s *Subject) bool { return ofPod(s) && (s.Claim != nil || s.Volume != nil) },
+			Run:     ofLocal(mixedUp),
+		},
+		{
+			Code: codeAffinityConflict, Title: "the pod cannot go where its volume is", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs:   []Need{NeedPods, NeedVolumes},
+			Uses:    []Need{NeedEvents, NeedNodes, NeedClaims},
+			Applies: func(s *Subject) bool { return ofPod(s) && s.Volume != nil },
+			Run:     affinityConflict,
+		},
+		{
+			Code: codeWrongFilesystem, Title: "the disk has another filesystem than its class", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs: []Need{NeedPods, NeedEvents},
+			// Whether the volume is a local one, and what it is called; where the kubelet is, and since when it runs; and who has a
+			// disk that the kubelet cannot open.
+			Uses:    []Need{NeedClaims, NeedVolumes, NeedInstall, NeedStorageClasses, NeedNodes, NeedView, NeedTalosDisks, NeedTalosMounts},
+			Applies: ofPod,
+			Run:     ofTroubles(wrongFilesystem, CauseFilesystem),
+		},
+		{
+			Code: codeFormatFailed, Title: "making the filesystem failed", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs:   []Need{NeedPods, NeedEvents},
+			Uses:    []Need{NeedClaims, NeedVolumes, NeedInstall, NeedStorageClasses, NeedNodes, NeedView, NeedTalosDisks, NeedTalosMounts},
+			Applies: ofPod,
+			Run:     ofTroubles(formatFailed, CauseFormat, CauseUnformatted),
+		},
+		{
+			Code: codeNoMkfs, Title: "the kubelet has no mkfs for the filesystem", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs:   []Need{NeedPods, NeedEvents},
+			Uses:    []Need{NeedClaims, NeedVolumes, NeedInstall, NeedStorageClasses, NeedNodes},
+			Applies: ofPod,
+			Run:     ofTroubles(noMkfs, CauseNoMkfs),
+		},
+		{
+			Code: codeHostPathType, Title: "a hostPath's type check fails in the kubelet", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs:   []Need{NeedPods, NeedEvents},
+			Uses:    []Need{NeedClaims, NeedVolumes, NeedInstall, NeedStorageClasses, NeedNodes},
+			Applies: ofPod,
+			Run:     ofTroubles(hostPathType, CauseHostPathType),
+		},
+		{
+			Code: codeUsedByOther, Title: "a ReadWriteOncePod volume is in use", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs:   []Need{NeedPods, NeedEvents},
+			Uses:    []Need{NeedClaims, NeedVolumes, NeedInstall, NeedStorageClasses, NeedNodes},
+			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil },
+			Run:     ofLocal(usedByOther),
+		},
+		{
+			Code: codeOtherCapacity, Title: "the pod has another disk than its volume", Severity: Error, Stage: StagePod, About: OfChain,
 			Needs: []Need{NeedPods, NeedVolumes, NeedStats},
+			Uses:  []Need{NeedClaims, NeedEvents, NeedTalosVolumes, NeedKubeletConfig},
 			Applies: func(s *Subject) bool {
 				return ofPod(s) && s.Volume != nil && s.Volume.Mode == provisioner.Filesystem && s.PodVolume.Mounted && s.Pod.Phase == "Running" && hasVolumes(*s.Pod)
-			}, Run: otherCapacity},
-		{Code: "TD0709", Title: "the pod's claim does not exist", Severity: Error, Stage: StageClaim, About: OfChain, Needs: []Need{NeedPods, NeedClaims},
-			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil }, Run: claimNotThere},
-		told("TD0710", "the disk has errors", diskErrors, CauseIO, CauseFsck, CauseProbe),
-		told("TD0711", "mounting failed", mountFailed, CauseOther, CausePathMissing, CauseWrongKind, CauseDenied, CauseAffinity, CauseDeviceMissing, CauseBusy, CauseNotBound,
-			CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath, CauseTimeout, CauseDeleting),
+			},
+			Run: otherCapacity,
+		},
+		{
+			Code: codeClaimNotThere, Title: "the pod's claim does not exist", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedPods, NeedClaims},
+			Applies: func(s *Subject) bool { return ofPod(s) && s.ClaimRef != nil },
+			Run:     claimNotThere,
+		},
+		{
+			Code: codeDiskErrors, Title: "the disk has errors", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs:   []Need{NeedPods, NeedEvents},
+			Uses:    []Need{NeedClaims, NeedVolumes, NeedInstall, NeedStorageClasses, NeedNodes, NeedView, NeedTalosDisks, NeedTalosMounts},
+			Applies: ofPod,
+			Run:     ofTroubles(diskErrors, CauseIO, CauseFsck, CauseProbe),
+		},
+		{
+			Code: codeMountFailed, Title: "mounting failed", Severity: Error, Stage: StagePod, About: OfChain,
+			Needs:   []Need{NeedPods, NeedEvents},
+			Uses:    []Need{NeedClaims, NeedVolumes, NeedInstall, NeedStorageClasses, NeedNodes, NeedView, NeedTalosDisks, NeedTalosMounts},
+			Applies: ofPod,
+			Run: ofTroubles(mountFailed, CauseOther, CausePathMissing, CauseWrongKind, CauseDenied, CauseAffinity, CauseDeviceMissing, CauseBusy, CauseNotBound,
+				CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath, CauseTimeout, CauseDeleting),
+		},
 	}
 }
 
@@ -91,9 +161,14 @@ func (s *Subject) local() (local disk.Answer, why problem.Problem) {
 // podName is the pod as texts call it.
 func (s *Subject) podName() string { return s.Pod.Namespace + "/" + s.Pod.Name }
 
-// ofTroubles is a finding for the kubelet's latest complaint of one of the kinds, with
+// ofTroubles runs the check of what the kubelet says of the pod's volume, if it is a local one.
+func ofTroubles(explain func(*Subject, Trouble) Finding, kinds ...CauseKind) func(*Subject) Verdict {
+	return ofLocal(func(s *Subject) Verdict { return complaintsOf(s, explain, kinds...) })
+}
+
+// complaintsOf is a finding for the kubelet's latest complaint of one of the kinds, with
 // all of them as evidence.
-func ofTroubles(s *Subject, explain func(*Subject, Trouble) Finding, kinds ...CauseKind) Verdict {
+func complaintsOf(s *Subject, explain func(*Subject, Trouble) Finding, kinds ...CauseKind) Verdict {
 	troubles := slices.DeleteFunc(slices.Clone(s.mountTroubles()), func(t Trouble) bool { return !slices.Contains(kinds, t.Cause.Kind) })
 	switch {
 	case len(troubles) > 0:
@@ -131,7 +206,7 @@ func mixedUp(s *Subject) Verdict {
 	} else {
 		mode, what = s.Volume.Mode, fmt.Sprintf("volume %q", s.Volume.Name)
 	}
-	f := Finding{Masks: []Code{"TD0711"}}
+	f := Finding{Masks: []Code{codeMountFailed}}
 	switch v := s.PodVolume; {
 	case mode == provisioner.Block && v.Mounted:
 		f.Summary = fmt.Sprintf("pod %q has %s, a block device, among its volumeMounts", s.podName(), what)
@@ -191,7 +266,7 @@ func affinityConflict(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("pod %q cannot go to %s, where its volume %q is", s.podName(), orElse(v.Node, "the node"), v.Name),
 		Because:  "a local volume's pod runs on the node that has the disk",
 		Evidence: []string{evidence},
-		Masks:    []Code{"TD0711"},
+		Masks:    []Code{codeMountFailed},
 	}
 	if others := s.otherNodes(); len(others) > 0 {
 		f.Summary = fmt.Sprintf("the volumes of pod %q are on several nodes", s.podName())
@@ -288,7 +363,7 @@ func wrongFilesystem(s *Subject, t Trouble) Finding {
 			s.disksCommand(),
 			{Text: "if nobody needs what is on it, delete the claim and wipe the disk with talosctl wipe disk; else set the class's fsType to what is there, and have the volume made anew"},
 		},
-		Masks: []Code{"TD0711"},
+		Masks: []Code{codeMountFailed},
 	}
 }
 
@@ -297,7 +372,7 @@ func formatFailed(s *Subject, t Trouble) Finding {
 		Summary: fmt.Sprintf("making a filesystem on %q%s failed", s.device(t), s.on()),
 		Because: "mkfs was refused: the disk is in use by something else, read-only or broken",
 		Fix:     []Step{s.disksCommand(), {Text: "the kernel's own words:", Command: shell.Command("talosctl", "-n", s.talosAddress(), "dmesg")}},
-		Masks:   []Code{"TD0711"},
+		Masks:   []Code{codeMountFailed},
 	}
 	if t.Cause.Kind == CauseUnformatted {
 		f.Because = "it has none yet, and the pod has the volume read-only"
@@ -329,7 +404,7 @@ func noMkfs(s *Subject, _ Trouble) Finding {
 			{Text: "or take the image whose tag ends in -fat, which restarts the kubelet, with fsType: xfs or ext4 in the provisioner's class:",
 				Command: shell.Command("talosctl", "-n", s.talosAddress(), "edit", "machineconfig", "--mode", "no-reboot")},
 		},
-		Masks: []Code{"TD0711"},
+		Masks: []Code{codeMountFailed},
 	}
 }
 
@@ -338,7 +413,7 @@ func hostPathType(s *Subject, t Trouble) Finding {
 	f := Finding{
 		Summary: fmt.Sprintf("the kubelet%s does not find %q as hostPath type %s asks", s.on(), p, orElse(s.PodVolume.HostPathType, "of the pod")),
 		Because: "the type is checked in the kubelet's own mount namespace, which on Talos lacks most directories of the node",
-		Masks:   []Code{"TD0711"},
+		Masks:   []Code{codeMountFailed},
 		Path:    p,
 	}
 	f.Fix = []Step{{Text: fmt.Sprintf("leave the type of hostPath volume %q empty: the container runtime, which sees the node, mounts it without the kubelet", s.PodVolume.Name)}}
@@ -371,7 +446,7 @@ func usedByOther(s *Subject) Verdict {
 		Because:  "such a claim is for one pod at a time, on whatever node",
 		Evidence: []string{evidence},
 		Fix:      []Step{{Text: "wait for the other pod to end, or delete it; who has the claim:", Command: shell.Command("kubectl", "-n", s.ClaimRef.Namespace, "describe", "pvc", s.ClaimRef.Name)}},
-		Masks:    []Code{"TD0711"},
+		Masks:    []Code{codeMountFailed},
 	}
 	for _, p := range s.otherPods() {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("pod %q uses it, %s", p.Name, podPhase(p)))
@@ -472,7 +547,7 @@ func claimNotThere(s *Subject) Verdict {
 		Because:  "it was deleted, never made, or is in another namespace",
 		Evidence: []string{fmt.Sprintf("volume %q of the pod names claim %q", s.PodVolume.Name, s.ClaimRef.Name)},
 		Fix:      []Step{{Text: "the claims there are:", Command: shell.Command("kubectl", "-n", s.Pod.Namespace, "get", "pvc")}},
-		Masks:    []Code{"TD0711", "TD0612"},
+		Masks:    []Code{codeMountFailed, codeVolumeDeleted},
 	})
 }
 
@@ -484,7 +559,7 @@ func diskErrors(s *Subject, t Trouble) Finding {
 			{Text: "the kernel's own words:", Command: shell.Command("talosctl", "-n", s.talosAddress(), "dmesg")},
 			{Text: "keep what is on it from being wiped, and replace the disk"},
 		},
-		Masks: []Code{"TD0711"},
+		Masks: []Code{codeMountFailed},
 	}
 	switch t.Cause.Kind {
 	case CauseFsck:

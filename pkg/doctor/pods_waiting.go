@@ -12,16 +12,22 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of what waits.
+const (
+	codeWaits Code = "TD0712"
+)
+
 // waitingChecks are those of what keeps pods and claims from being well, whatever it is. What another check finds explains it.
 func waitingChecks() []Check {
 	return []Check{
-		{Code: "TD0712", Title: "a pod or a claim waits for something else", Severity: Error, Stage: StagePod, About: OfChain, LastResort: true,
-			Needs: []Need{NeedPods}, Applies: unwell, Run: waitsFor},
+		{
+			Code: codeWaits, Title: "a pod or a claim waits for something else", Severity: Error, Stage: StagePod, About: OfChain, LastResort: true,
+			Needs:   []Need{NeedPods},
+			Uses:    []Need{NeedEvents, NeedNodes, NeedClaims, NeedVolumes, NeedStorageClasses},
+			Applies: unwell,
+			Run:     waitsFor,
+		},
 	}
-}
-
-func usesOfWaiting() map[Code][]Need {
-	return map[Code][]Need{"TD0712": {NeedEvents, NeedNodes, NeedClaims, NeedVolumes, NeedStorageClasses}}
 }
 
 // unwell tells a pod that should run and does not, and a claim that should be bound and is not.
@@ -157,7 +163,7 @@ func (s *Subject) nodeNotReady() string {
 // one about the node or the cluster that explains such troubles.
 func explains(cause placed, s *Subject) bool {
 	f, of := cause.finding, cause.subject
-	if f.Code == "TD0712" || f.Severity != Error {
+	if f.Code == codeWaits || f.Severity != Error {
 		return false
 	}
 	if of.Kind == OfChain {

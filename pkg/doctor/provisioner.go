@@ -19,25 +19,119 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of the provisioner's installation, its pods and its classes.
+const (
+	codeNoProvisioner    Code = "TD0201"
+	codePodSecurity      Code = "TD0202"
+	codeNoPod            Code = "TD0203"
+	codePodDown          Code = "TD0204"
+	codeReadOnlyHostDir  Code = "TD0205"
+	codeClassNotMounted  Code = "TD0206"
+	codeNotPropagated    Code = "TD0207"
+	codeDevNotMounted    Code = "TD0208"
+	codeNoStorageClass   Code = "TD0209"
+	codeBindsImmediately Code = "TD0210"
+	codePublishedTwice   Code = "TD0211"
+	codeLeftOut          Code = "TD0212"
+	codePublishesSystem  Code = "TD0213"
+	codeTaintStays       Code = "TD0214"
+	codeOldRelease       Code = "TD0215"
+	codeLogErrors        Code = "TD0216"
+)
+
 // provisionerChecks are those of the provisioner's installation, its pods and its classes.
 func provisionerChecks() []Check {
 	return []Check{
-		{Code: "TD0201", Title: "no provisioner is found", Severity: Error, Stage: StageProvisioner, About: OfCluster, Run: noInstall},
-		{Code: "TD0202", Title: "Pod Security refuses the provisioner's pods", Severity: Error, Stage: StageProvisioner, About: OfCluster, Needs: []Need{NeedInstall, NeedNodes}, Run: podSecurity},
-		{Code: "TD0203", Title: "no provisioner pod on the node", Severity: Warning, Stage: StageProvisioner, About: OfNode, Needs: []Need{NeedInstall}, Run: noPod},
-		{Code: "TD0204", Title: "the provisioner's container does not run", Severity: Error, Stage: StageProvisioner, About: OfNode, Needs: []Need{NeedInstall}, Run: podDown},
-		{Code: "TD0205", Title: "hostDir lies on the read-only root", Severity: Error, Stage: StageProvisioner, About: OfNode, Needs: []Need{NeedInstall}, Run: readOnlyHostDir},
-		{Code: "TD0206", Title: "hostDir is not mounted into the provisioner's pod", Severity: Error, Stage: StageProvisioner, About: OfCluster, Needs: []Need{NeedInstall}, Run: classNotMounted},
-		{Code: "TD0207", Title: "hostDir is mounted without HostToContainer", Severity: Error, Stage: StageProvisioner, About: OfCluster, Needs: []Need{NeedInstall}, Run: notPropagated},
-		{Code: "TD0208", Title: "/dev is not mounted into the provisioner's pod", Severity: Error, Stage: StageProvisioner, About: OfCluster, Needs: []Need{NeedInstall}, Applies: hasBlockClass, Run: devNotMounted},
-		{Code: "TD0209", Title: "a class has no StorageClass", Severity: Error, Stage: StageProvisioner, About: OfCluster, Needs: []Need{NeedInstall, NeedStorageClasses}, Run: noStorageClass},
-		{Code: "TD0210", Title: "a StorageClass binds immediately", Severity: Warning, Stage: StageProvisioner, About: OfCluster, Needs: []Need{NeedInstall, NeedStorageClasses}, Run: bindsImmediately},
-		{Code: "TD0211", Title: "two classes publish the same entry", Severity: Error, Stage: StageProvisioner, About: OfCluster, Needs: []Need{NeedInstall}, Run: publishedTwice},
-		{Code: "TD0212", Title: "namePattern leaves an entry out", Severity: Warning, Stage: StageProvisioner, About: OfNode, Needs: []Need{NeedInstall, NeedView}, Run: leftOut},
-		{Code: "TD0213", Title: "a class publishes the system's partitions", Severity: Error, Stage: StageProvisioner, About: OfCluster, Needs: []Need{NeedInstall}, Run: publishesSystem},
-		{Code: "TD0214", Title: "the provisioner's startup taint stays", Severity: Error, Stage: StageProvisioner, About: OfNode, Needs: []Need{NeedNodes}, Run: taintStays},
-		{Code: "TD0215", Title: "a release of the provisioner with known faults", Severity: Warning, Stage: StageProvisioner, About: OfCluster, Needs: []Need{NeedInstall}, Run: oldRelease},
-		{Code: "TD0216", Title: "the provisioner's log has errors", Severity: Warning, Stage: StageProvisioner, About: OfNode, Needs: []Need{NeedInstall, NeedProvisioner}, Run: logErrors},
+		{
+			Code: codeNoProvisioner, Title: "no provisioner is found", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			// It is about the part itself: why there is none.
+			Uses: []Need{NeedInstall},
+			Run:  noInstall,
+		},
+		{
+			Code: codePodSecurity, Title: "Pod Security refuses the provisioner's pods", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			Needs: []Need{NeedInstall, NeedNodes},
+			Uses:  []Need{NeedProvisioner, NeedEvents, NeedPod},
+			Run:   podSecurity,
+		},
+		{
+			Code: codeNoPod, Title: "no provisioner pod on the node", Severity: Warning, Stage: StageProvisioner, About: OfNode,
+			Needs: []Need{NeedInstall},
+			Uses:  []Need{NeedProvisioner, NeedPod, NeedVolumes, NeedEvents},
+			Run:   noPod,
+		},
+		{
+			Code: codePodDown, Title: "the provisioner's container does not run", Severity: Error, Stage: StageProvisioner, About: OfNode,
+			Needs: []Need{NeedInstall},
+			Uses:  []Need{NeedProvisioner, NeedPod},
+			Run:   podDown,
+		},
+		{
+			Code: codeReadOnlyHostDir, Title: "hostDir lies on the read-only root", Severity: Error, Stage: StageProvisioner, About: OfNode,
+			Needs: []Need{NeedInstall},
+			Uses:  []Need{NeedPod},
+			Run:   readOnlyHostDir,
+		},
+		{
+			Code: codeClassNotMounted, Title: "hostDir is not mounted into the provisioner's pod", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			Needs: []Need{NeedInstall},
+			Run:   classNotMounted,
+		},
+		{
+			Code: codeNotPropagated, Title: "hostDir is mounted without HostToContainer", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			Needs: []Need{NeedInstall},
+			Run:   notPropagated,
+		},
+		{
+			Code: codeDevNotMounted, Title: "/dev is not mounted into the provisioner's pod", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			Needs:   []Need{NeedInstall},
+			Applies: hasBlockClass,
+			Run:     devNotMounted,
+		},
+		{
+			Code: codeNoStorageClass, Title: "a class has no StorageClass", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			Needs: []Need{NeedInstall, NeedStorageClasses},
+			Run:   noStorageClass,
+		},
+		{
+			Code: codeBindsImmediately, Title: "a StorageClass binds immediately", Severity: Warning, Stage: StageProvisioner, About: OfCluster,
+			Needs: []Need{NeedInstall, NeedStorageClasses},
+			Run:   bindsImmediately,
+		},
+		{
+			Code: codePublishedTwice, Title: "two classes publish the same entry", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			Needs: []Need{NeedInstall},
+			Uses:  []Need{NeedNodes, NeedView, NeedVolumes},
+			Run:   publishedTwice,
+		},
+		{
+			Code: codeLeftOut, Title: "namePattern leaves an entry out", Severity: Warning, Stage: StageProvisioner, About: OfNode,
+			Needs: []Need{NeedInstall, NeedView},
+			Run:   leftOut,
+		},
+		{
+			Code: codePublishesSystem, Title: "a class publishes the system's partitions", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			Needs: []Need{NeedInstall},
+			Uses:  []Need{NeedNodes, NeedView},
+			Run:   publishesSystem,
+		},
+		{
+			Code: codeTaintStays, Title: "the provisioner's startup taint stays", Severity: Error, Stage: StageProvisioner, About: OfNode,
+			Needs: []Need{NeedNodes},
+			Uses:  []Need{NeedInstall, NeedProvisioner, NeedPod},
+			Run:   taintStays,
+		},
+		{
+			Code: codeOldRelease, Title: "a release of the provisioner with known faults", Severity: Warning, Stage: StageProvisioner, About: OfCluster,
+			Needs: []Need{NeedInstall},
+			Run:   oldRelease,
+		},
+		{
+			Code: codeLogErrors, Title: "the provisioner's log has errors", Severity: Warning, Stage: StageProvisioner, About: OfNode,
+			Needs: []Need{NeedInstall, NeedProvisioner},
+			Uses:  []Need{NeedPod, NeedView, NeedStorageClasses, NeedVolumes},
+			Run:   logErrors,
+		},
 	}
 }
 
@@ -58,7 +152,7 @@ func restart(i provisioner.Install) Step {
 
 // allOfProvisioner are the codes that mean nothing without a provisioner.
 func allOfProvisioner() []Code {
-	return []Code{"TD0202", "TD0203", "TD0204", "TD0205", "TD0206", "TD0207", "TD0208", "TD0209", "TD0214", "TD0507", "TD0508"}
+	return []Code{codePodSecurity, codeNoPod, codePodDown, codeReadOnlyHostDir, codeClassNotMounted, codeNotPropagated, codeDevNotMounted, codeNoStorageClass, codeTaintStays, codeNoVolume, codeNoLink}
 }
 
 // noInstall is for none, for several, and for one whose classes make no sense.
@@ -105,7 +199,7 @@ func podSecurity(s *Subject) Verdict {
 		Fix: []Step{{Text: "allow it in that namespace, which its cleaning Jobs need too:",
 			Command: shell.Command("kubectl", "label", "namespace", i.Namespace, "pod-security.kubernetes.io/enforce=privileged", "--overwrite")}},
 		Objects: []snapshot.Ref{daemonSet(i)},
-		Masks:   []Code{"TD0203"},
+		Masks:   []Code{codeNoPod},
 	}
 	podless, wanted := 0, 0
 	for _, n := range s.Snapshot.Nodes {
@@ -309,10 +403,10 @@ func readOnlyHostDir(s *Subject) Verdict {
 			s.mountsStep("then make it visible to the kubelet:"),
 		},
 		Path:  dir,
-		Masks: []Code{"TD0301", "TD0401"},
+		Masks: []Code{codePathMissing, codeUnseenDirectory},
 	}
 	if here {
-		f.Masks = append(f.Masks, "TD0204")
+		f.Masks = append(f.Masks, codePodDown)
 	}
 	return found(f)
 }
@@ -360,7 +454,7 @@ func taintStays(s *Subject) Verdict {
 		Because:  "the provisioner runs there, and its taint keeps all pods away that do not tolerate it",
 		Evidence: []string{fmt.Sprintf("%s: taint %s, provisioner pod %s runs", s.Node.Name, startupTaint, s.Node.Pod.Value.Name)},
 		Fix:      []Step{{Command: shell.Command("kubectl", "taint", "nodes", s.Node.Name, startupTaint+"-")}},
-		Masks:    []Code{"TD0607", "TD0702"},
+		Masks:    []Code{codeOtherNodes, codeAffinityConflict},
 	}
 	if v := release(s.Snapshot.Install.Image); v != nil && v.Major() == 2 && v.Minor() == 9 {
 		f.Because += "; release " + v.String() + " never takes it away"

@@ -44,7 +44,7 @@ func classNotMounted(s *Subject) Verdict {
 				{Text: fmt.Sprintf("the chart mounts the directories of its classes by itself; have it deploy this one:\nclasses:\n- name: %s\n  hostDir: %s\n  mountDir: %s", c.Name, c.HostDir, c.MountDir)},
 				{Text: "with manifests of your own, mount it into the container as a hostPath, with mountPropagation: HostToContainer:", Command: shell.Command("kubectl", "-n", i.Namespace, "edit", "daemonset", i.Name)},
 			},
-			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir, class: c.Name, Masks: []Code{"TD0207", "TD0216", "TD0508"},
+			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir, class: c.Name, Masks: []Code{codeNotPropagated, codeLogErrors, codeNoLink},
 		}
 		if ok {
 			f.Because = fmt.Sprintf("its mountDir %q shows %q of the node, and volumes would carry the path %q", c.MountDir, host, c.HostDir)
@@ -103,7 +103,7 @@ func devNotMounted(s *Subject) Verdict {
 			{Text: "with manifests of your own, mount the hostPath /dev at /dev:", Command: shell.Command("kubectl", "-n", i.Namespace, "edit", "daemonset", i.Name)},
 		},
 		Objects: []snapshot.Ref{daemonSet(i)},
-		Masks:   []Code{"TD0216", "TD0501", "TD0507", "TD0508"},
+		Masks:   []Code{codeLogErrors, codeLinkDangles, codeNoVolume, codeNoLink},
 	})
 }
 
@@ -123,7 +123,7 @@ func noStorageClass(s *Subject) Verdict {
 					{Text: "or without the chart:", Command: makeClass(c.Name)},
 				},
 				Objects: []snapshot.Ref{{Kind: "storageclass", Name: c.Name}}, class: c.Name,
-				Masks: []Code{"TD0216", "TD0507", "TD0602", "TD0603", "TD0604", "TD0605", "TD0606", "TD0607", "TD0611", "TD0711"},
+				Masks: []Code{codeLogErrors, codeNoVolume, codeTooSmall, codeOtherMode, codeOtherAccessMode, codeOtherLabels, codeAllTaken, codeOtherNodes, codeClassMissing, codeMountFailed},
 			})
 		case sc.Provisioner != noProvisioner:
 			all = append(all, Finding{
@@ -375,7 +375,7 @@ func leftOut(s *Subject) Verdict {
 					{Text: "make the link under a name that matches, or widen the pattern in the values of the chart:", Command: configMap(i)},
 					restart(i),
 				},
-				Path: c.VolumePath(e.Name), Masks: []Code{"TD0507"},
+				Path: c.VolumePath(e.Name), Masks: []Code{codeNoVolume},
 			})
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// Code names a check: "TD0401". A code is never given to another check.
+// Code names a check: codeUnseenDirectory. A code is never given to another check.
 type Code string
 
 // Severity is how bad a finding is.
@@ -211,7 +211,7 @@ func (r Report) NoQuestion() []Result {
 // Incomplete reports whether something that a diagnosis needs was not seen: a result is unknown,
 // or a right is missing, although nothing that there is happens to ask for what it shows.
 func (r Report) Incomplete() bool {
-	return len(r.Unknown()) > 0 || slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == codeRights && f.Severity.AtLeast(Warning) })
+	return len(r.Unknown()) > 0 || slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == CodeRights && f.Severity.AtLeast(Warning) })
 }
 
 // Unknown are the results that could not be found out.

@@ -15,26 +15,43 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of disk selectors.
+const (
+	codeSelectsBySystemDisk Code = "TD0308"
+	codeLabelTwice          Code = "TD0309"
+	codeSelectsSeveral      Code = "TD0310"
+)
+
 // selectorChecks are those of how Talos finds the disk of a volume.
 func selectorChecks() []Check {
 	return []Check{
-		{Code: "TD0308", Title: "the selector of a whole disk uses system_disk", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedSelections}, Run: selectsBySystemDisk},
-		{Code: "TD0309", Title: "one partition label is on two disks", Severity: Error, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedTalosDevices}, Run: labelTwice},
-		{Code: "TD0310", Title: "a selector matches several disks", Severity: Warning, Stage: StageHost, About: OfNode, Applies: runsTalos, Needs: []Need{NeedSelections}, Run: selectsSeveral},
-	}
-}
-
-func usesOfSelectors() map[Code][]Need {
-	return map[Code][]Need{
-		"TD0308": {NeedVolumes, NeedPods},
-		"TD0309": {NeedInstall, NeedVolumes, NeedPods, NeedTalosDisks, NeedTalosVolumes},
-		"TD0310": {NeedVolumes, NeedPods, NeedTalosVolumes, NeedTalosDisks, NeedTalosDevices},
+		{
+			Code: codeSelectsBySystemDisk, Title: "the selector of a whole disk uses system_disk", Severity: Error, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedSelections},
+			Uses:    []Need{NeedVolumes, NeedPods},
+			Applies: runsTalos,
+			Run:     selectsBySystemDisk,
+		},
+		{
+			Code: codeLabelTwice, Title: "one partition label is on two disks", Severity: Error, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedTalosDevices},
+			Uses:    []Need{NeedInstall, NeedVolumes, NeedPods, NeedTalosDisks, NeedTalosVolumes},
+			Applies: runsTalos,
+			Run:     labelTwice,
+		},
+		{
+			Code: codeSelectsSeveral, Title: "a selector matches several disks", Severity: Warning, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedSelections},
+			Uses:    []Need{NeedVolumes, NeedPods, NeedTalosVolumes, NeedTalosDisks, NeedTalosDevices},
+			Applies: runsTalos,
+			Run:     selectsSeveral,
+		},
 	}
 }
 
 // maskedByVolume are the codes of what a volume of Talos that has not come to be shows as.
 func maskedByVolume() []Code {
-	return []Code{"TD0301", "TD0302", "TD0303", "TD0508", "TD0703", "TD0708", "TD0711"}
+	return []Code{codePathMissing, codeNotMounted, codeTalosVolumeFailed, codeNoLink, codeWrongFilesystem, codeOtherCapacity, codeMountFailed}
 }
 
 // editSelector has a selector name one disk. Talos takes a document without a reboot.

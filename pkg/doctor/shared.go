@@ -12,16 +12,22 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of directories that are shared with others.
+const (
+	codePublishesOthers Code = "TD0217"
+)
+
 // sharedChecks are those of directories in which not only the provisioner's volumes lie.
 func sharedChecks() []Check {
 	return []Check{
-		{Code: "TD0217", Title: "a class publishes the volumes of others", Severity: Error, Stage: StageProvisioner, About: OfCluster,
-			Needs: []Need{NeedInstall}, Applies: func(s *Subject) bool { return len(s.Snapshot.Install.Classes) > 0 }, Run: publishesOthers},
+		{
+			Code: codePublishesOthers, Title: "a class publishes the volumes of others", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			Needs:   []Need{NeedInstall},
+			Uses:    []Need{NeedNodes, NeedVolumes, NeedPods, NeedView, NeedTalosVolumes},
+			Applies: func(s *Subject) bool { return len(s.Snapshot.Install.Classes) > 0 },
+			Run:     publishesOthers,
+		},
 	}
-}
-
-func usesOfShared() map[Code][]Need {
-	return map[Code][]Need{"TD0217": {NeedNodes, NeedVolumes, NeedPods, NeedView, NeedTalosVolumes}}
 }
 
 // publishesOthers: the provisioner takes every mount point whose name its pattern lets through for a disk of its own,

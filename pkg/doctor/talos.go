@@ -9,10 +9,20 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of Talos's own warnings.
+const (
+	codeTalosWarns Code = "TD0901"
+)
+
 // talosChecks relay what Talos warns of by itself.
 func talosChecks() []Check {
 	return []Check{
-		{Code: "TD0901", Title: "Talos warns by itself", Severity: Warning, Stage: StageHost, About: OfNode, Needs: []Need{NeedTalos}, Applies: runsTalos, Run: diagnostics},
+		{
+			Code: codeTalosWarns, Title: "Talos warns by itself", Severity: Warning, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedTalos},
+			Applies: runsTalos,
+			Run:     diagnostics,
+		},
 	}
 }
 

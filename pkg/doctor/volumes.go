@@ -13,37 +13,126 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
+// The codes of the checks of volumes and claims.
+const (
+	codeWaitsForPod        Code = "TD0601"
+	codeTooSmall           Code = "TD0602"
+	codeOtherMode          Code = "TD0603"
+	codeOtherAccessMode    Code = "TD0604"
+	codeOtherLabels        Code = "TD0605"
+	codeAllTaken           Code = "TD0606"
+	codeOtherNodes         Code = "TD0607"
+	codeBeingCleaned       Code = "TD0608"
+	codeReleasedStays      Code = "TD0609"
+	codeNodeGone           Code = "TD0610"
+	codeClassMissing       Code = "TD0611"
+	codeVolumeDeleted      Code = "TD0612"
+	codeVolumeBeingDeleted Code = "TD0613"
+	codeClaimBeingDeleted  Code = "TD0614"
+)
+
 // volumeChecks are those of claims, volumes and their classes.
 func volumeChecks() []Check {
-	waiting := []Need{NeedClaims, NeedVolumes, NeedStorageClasses}
-	fit := func(code Code, title string) Check {
-		return Check{Code: code, Title: title, Severity: Error, Stage: StageClaim, About: OfChain, Needs: []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
-			Applies: seeksVolume, Run: func(s *Subject) Verdict { return misfitOf(s, code) }}
-	}
 	isReleased := func(s *Subject) bool { return s.Volume != nil && released(s.Volume) && !s.Volume.Deleting }
 	return []Check{
-		{Code: "TD0601", Title: "a claim waits for its first pod", Severity: Info, Stage: StageClaim, About: OfChain,
-			Needs: append([]Need{NeedPods}, waiting...), Applies: pending, Run: waitsForPod},
-		fit("TD0602", "no volume is large enough"),
-		fit("TD0603", "no volume has the claim's volumeMode"),
-		fit("TD0604", "no volume has the claim's access mode"),
-		fit("TD0605", "no volume has the labels that the claim selects"),
-		fit("TD0606", "all volumes of the class are taken"),
-		fit("TD0607", "volumes that fit are only on other nodes"),
-		{Code: "TD0608", Title: "a released volume is being cleaned", Severity: Info, Stage: StageVolume, About: OfChain,
-			Needs: []Need{NeedVolumes, NeedEvents}, Applies: isReleased, Run: beingCleaned},
-		{Code: "TD0609", Title: "a released volume stays", Severity: Warning, Stage: StageVolume, About: OfChain,
-			Needs: []Need{NeedVolumes, NeedEvents}, Applies: isReleased, Run: releasedStays},
-		{Code: "TD0610", Title: "a volume's node is gone, or was made anew", Severity: Error, Stage: StageVolume, About: OfChain,
-			Needs: []Need{NeedVolumes, NeedNodes}, Applies: func(s *Subject) bool { return s.Volume != nil && s.Volume.Node != "" }, Run: nodeGone},
-		{Code: "TD0611", Title: "a claim's StorageClass is missing", Severity: Error, Stage: StageClaim, About: OfChain,
-			Needs: waiting, Applies: pending, Run: classMissing},
-		{Code: "TD0612", Title: "a claim's volume was deleted", Severity: Error, Stage: StageClaim, About: OfChain,
-			Needs: []Need{NeedClaims, NeedVolumes}, Applies: losable, Run: volumeDeleted},
-		{Code: "TD0613", Title: "a volume is being deleted", Severity: Warning, Stage: StageVolume, About: OfChain,
-			Needs: []Need{NeedVolumes}, Applies: func(s *Subject) bool { return s.Volume != nil && s.Volume.Deleting }, Run: volumeBeingDeleted},
-		{Code: "TD0614", Title: "a claim is being deleted", Severity: Warning, Stage: StageClaim, About: OfChain,
-			Needs: []Need{NeedClaims, NeedPods}, Applies: func(s *Subject) bool { return s.Claim != nil && s.Claim.Deleting && s.Claim.NotLocal == "" }, Run: claimBeingDeleted},
+		{
+			Code: codeWaitsForPod, Title: "a claim waits for its first pod", Severity: Info, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedPods, NeedClaims, NeedVolumes, NeedStorageClasses},
+			Uses:    []Need{NeedEvents},
+			Applies: pending,
+			Run:     waitsForPod,
+		},
+		{
+			Code: codeTooSmall, Title: "no volume is large enough", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs: []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
+			// The nodes are those that the pod can go to, and the classes those of local volumes.
+			Uses:    []Need{NeedNodes, NeedInstall},
+			Applies: seeksVolume,
+			Run:     misfitOf(codeTooSmall),
+		},
+		{
+			Code: codeOtherMode, Title: "no volume has the claim's volumeMode", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
+			Uses:    []Need{NeedNodes, NeedInstall},
+			Applies: seeksVolume,
+			Run:     misfitOf(codeOtherMode),
+		},
+		{
+			Code: codeOtherAccessMode, Title: "no volume has the claim's access mode", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
+			Uses:    []Need{NeedNodes, NeedInstall},
+			Applies: seeksVolume,
+			Run:     misfitOf(codeOtherAccessMode),
+		},
+		{
+			Code: codeOtherLabels, Title: "no volume has the labels that the claim selects", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
+			Uses:    []Need{NeedNodes, NeedInstall},
+			Applies: seeksVolume,
+			Run:     misfitOf(codeOtherLabels),
+		},
+		{
+			Code: codeAllTaken, Title: "all volumes of the class are taken", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
+			Uses:    []Need{NeedNodes, NeedInstall, NeedPod, NeedProvisioner},
+			Applies: seeksVolume,
+			Run:     misfitOf(codeAllTaken),
+		},
+		{
+			Code: codeOtherNodes, Title: "volumes that fit are only on other nodes", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
+			Uses:    []Need{NeedNodes, NeedInstall},
+			Applies: seeksVolume,
+			Run:     misfitOf(codeOtherNodes),
+		},
+		{
+			Code: codeBeingCleaned, Title: "a released volume is being cleaned", Severity: Info, Stage: StageVolume, About: OfChain,
+			Needs: []Need{NeedVolumes, NeedEvents},
+			// How the cleaner does is said in the provisioner's log, and by the Jobs that it has.
+			Uses:    []Need{NeedInstall, NeedNodes, NeedPod, NeedProvisioner},
+			Applies: isReleased,
+			Run:     beingCleaned,
+		},
+		{
+			Code: codeReleasedStays, Title: "a released volume stays", Severity: Warning, Stage: StageVolume, About: OfChain,
+			Needs:   []Need{NeedVolumes, NeedEvents},
+			Uses:    []Need{NeedInstall, NeedNodes, NeedPod, NeedView, NeedProvisioner, NeedClaims},
+			Applies: isReleased,
+			Run:     releasedStays,
+		},
+		{
+			Code: codeNodeGone, Title: "a volume's node is gone, or was made anew", Severity: Error, Stage: StageVolume, About: OfChain,
+			Needs:   []Need{NeedVolumes, NeedNodes},
+			Uses:    []Need{NeedInstall, NeedPod, NeedClaims},
+			Applies: func(s *Subject) bool { return s.Volume != nil && s.Volume.Node != "" },
+			Run:     nodeGone,
+		},
+		{
+			Code: codeClassMissing, Title: "a claim's StorageClass is missing", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
+			Uses:    []Need{NeedInstall, NeedEvents},
+			Applies: pending,
+			Run:     classMissing,
+		},
+		{
+			Code: codeVolumeDeleted, Title: "a claim's volume was deleted", Severity: Error, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedClaims, NeedVolumes},
+			Applies: losable,
+			Run:     volumeDeleted,
+		},
+		{
+			Code: codeVolumeBeingDeleted, Title: "a volume is being deleted", Severity: Warning, Stage: StageVolume, About: OfChain,
+			Needs:   []Need{NeedVolumes},
+			Applies: func(s *Subject) bool { return s.Volume != nil && s.Volume.Deleting },
+			Run:     volumeBeingDeleted,
+		},
+		{
+			Code: codeClaimBeingDeleted, Title: "a claim is being deleted", Severity: Warning, Stage: StageClaim, About: OfChain,
+			Needs:   []Need{NeedClaims, NeedPods},
+			Uses:    []Need{NeedEvents, NeedVolumes},
+			Applies: func(s *Subject) bool { return s.Claim != nil && s.Claim.Deleting && s.Claim.NotLocal == "" },
+			Run:     claimBeingDeleted,
+		},
 	}
 }
 
@@ -120,7 +209,7 @@ func classMissing(s *Subject) Verdict {
 			Because:  "volumes of the local static provisioner all have a class: a claim without one gets none of them",
 			Evidence: s.evidence(s.claimEvents("FailedBinding")),
 			Fix:      []Step{{Text: "set storageClassName in the claim (it has to be made anew); the classes there are:", Command: "kubectl get storageclass"}},
-			Masks:    []Code{"TD0711"},
+			Masks:    []Code{codeMountFailed},
 		})
 	}
 	if s.ClassName == "" || s.StorageClass != nil {
@@ -130,7 +219,7 @@ func classMissing(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("StorageClass %q does not exist", s.ClassName),
 		Because:  fmt.Sprintf("claim %q asks for it, and waits", s.ClaimRef),
 		Evidence: s.evidence(s.claimEvents("ProvisioningFailed")),
-		Masks:    []Code{"TD0602", "TD0603", "TD0604", "TD0605", "TD0606", "TD0607", "TD0711"},
+		Masks:    []Code{codeTooSmall, codeOtherMode, codeOtherAccessMode, codeOtherLabels, codeAllTaken, codeOtherNodes, codeMountFailed},
 		Fix: []Step{{Text: "create it (the chart does with storageClass: true):\n" +
 			"apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: " + s.ClassName + "\nprovisioner: " + noProvisioner + "\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete"}},
 	}
@@ -151,7 +240,7 @@ func nodeGone(s *Subject) Verdict {
 				{Text: "if the node comes back under its name, nothing is to do; if not, the data is where the disk is: delete the pods and the claim"},
 				deleteVolume(v.Name, "then delete the volume:"),
 			},
-			Masks: []Code{"TD0609", "TD0702", "TD0711"},
+			Masks: []Code{codeReleasedStays, codeAffinityConflict, codeMountFailed},
 		})
 	}
 	uid, ok := madeOn(v.ProvisionedBy, s.Node.Name)
@@ -163,7 +252,7 @@ func nodeGone(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("volume %q was made on an earlier node %q", v.Name, v.Node),
 		Because:  "the node was deleted and has come back: to its provisioner the volume is not its own, so that it is never cleaned, and none is made in its place",
 		Evidence: []string{fmt.Sprintf("made by %s; the node's UID is %s", v.ProvisionedBy, s.Node.UID)},
-		Masks:    []Code{"TD0507"},
+		Masks:    []Code{codeNoVolume},
 	}
 	if pod := s.earlierPod(); pod != "" {
 		f.Because += "; a provisioner pod that ran before goes by the earlier UID as long as it runs, and makes each volume again with it"
@@ -178,10 +267,10 @@ func nodeGone(s *Subject) Verdict {
 		f.Fix = append(f.Fix, Step{Text: "the volume works as long as it is bound; then"}, deleteVolume(v.Name, text))
 	case "Available":
 		f.Fix = append(f.Fix, deleteVolume(v.Name, text))
-		f.Masks = append(f.Masks, "TD0608", "TD0609")
+		f.Masks = append(f.Masks, codeBeingCleaned, codeReleasedStays)
 	default:
 		f.Fix = append(f.Fix, deleteVolume(v.Name, "nothing cleans it: the next claim would find the data of the last one; wipe the disk first if nobody may read that, and delete the volume, which is made again:"))
-		f.Masks = append(f.Masks, "TD0608", "TD0609")
+		f.Masks = append(f.Masks, codeBeingCleaned, codeReleasedStays)
 	}
 	return found(f)
 }

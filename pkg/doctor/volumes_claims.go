@@ -81,7 +81,7 @@ func volumeDeleted(s *Subject) Verdict {
 		{Text: "if its data matters, copy it off the disk before anybody gets it; then delete the pods, and the claim:", Command: shell.Command("kubectl", "-n", c.Namespace, "delete", "pvc", c.Name)},
 		{Text: "and make the claim again"},
 	}
-	f := Finding{Masks: []Code{"TD0711", "TD0702"}}
+	f := Finding{Masks: []Code{codeMountFailed, codeAffinityConflict}}
 	switch v := s.index.volumes[c.Volume]; {
 	case c.Volume == "":
 		f.Summary = fmt.Sprintf("claim %q is Lost, and names no volume any more", s.ClaimRef)
@@ -125,7 +125,7 @@ func volumeBeingDeleted(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("volume %q is being deleted, and goes without being cleaned", v.Name),
 		Because:  "the provisioner does not clean a volume that is being deleted; once it is gone, the disk is published again with the data that is on it",
 		Evidence: []string{fmt.Sprintf("volume %q: %s, with a deletionTimestamp", v.Name, orElse(v.Phase, "no phase"))},
-		Masks:    []Code{"TD0608", "TD0609"},
+		Masks:    []Code{codeBeingCleaned, codeReleasedStays},
 	}
 	see := Step{Text: "what keeps it:", Command: shell.Command("kubectl", "get", "pv", v.Name, "-o", `jsonpath={.metadata.deletionTimestamp} {.metadata.finalizers}{"\n"}`)}
 	if v.Phase != "Bound" {
@@ -150,7 +150,7 @@ func claimBeingDeleted(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("claim %q is being deleted", s.ClaimRef),
 		Because:  "once no pod has it, it is gone, and a deletion cannot be taken back",
 		Evidence: []string{fmt.Sprintf("claim %q: %s, with a deletionTimestamp", s.ClaimRef, c.Phase)},
-		Masks:    []Code{"TD0711"},
+		Masks:    []Code{codeMountFailed},
 	}
 	for _, p := range s.index.pods[*s.ClaimRef] {
 		if p.Node != "" && p.Phase != "Succeeded" && p.Phase != "Failed" {
