@@ -11,8 +11,8 @@ import (
 // noProvisionerYet is why there is no provisioner pod on a node of a cluster without a provisioner.
 const noProvisionerYet = "there is no provisioner in the cluster"
 
-// withoutInstall says why it is not known which installation there is. Where that ends a run that is strict, it does not end one about
-// nodes without the provisioner's pods in a cluster that has no provisioner yet: that is told from Talos alone. exists: there is one.
+// withoutInstall says why it is not known which installation there is. That ends a run that is strict, except one that is also about
+// nodes without the provisioner's pods, in a cluster that has no provisioner yet: Talos alone tells of those. exists: there is one.
 func (d *observation) withoutInstall(exists bool, why error) error {
 	r := d.request
 	switch {

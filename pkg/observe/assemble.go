@@ -263,7 +263,7 @@ func notThere(refs []snapshot.Ref) error {
 	return failure.Several("not all targets exist", parts)
 }
 
-// classNames are the classes of what is diagnosed.
+// classNames are the classes of what is observed.
 func (d *observation) classNames() []string {
 	var names []string
 	for _, c := range d.objects.claims {

@@ -180,7 +180,7 @@ func (d *observation) listEvents(ctx context.Context, l eventList, f func(snapsh
 	})
 }
 
-// readEvents reads the events about everything that is diagnosed.
+// readEvents reads the events about everything that is observed.
 func (d *observation) readEvents(ctx context.Context, about []snapshot.Ref) {
 	wanted := make(map[snapshot.Ref]bool, len(about))
 	for _, r := range about {

@@ -122,7 +122,7 @@ type errKind struct{ error }
 func (e errKind) Error() string { return "too weak" }
 func (e errKind) Unwrap() error { return e.error }
 
-// Only the nodes that belong to what is diagnosed are asked, each in its own time.
+// Only the nodes that belong to what is observed are asked, each in its own time.
 func TestOnlyNodesThatBelongAreLookedAt(t *testing.T) {
 	for name, c := range map[string]struct {
 		targets []snapshot.Ref

@@ -91,7 +91,7 @@ const (
 	// VolumeStats are the sizes of the file systems of claims.
 	VolumeStats
 
-	// OnNodes are the parts that a decision on disks needs.
+	// OnNodes are the parts that a decision on disks needs of nodes.
 	OnNodes = PodViews | VolumePaths | TalosInventory
 	// Diagnosis are those that a diagnosis reads.
 	Diagnosis = Server | Workload | Provisioner | Logs | CleaningJobs | Events | PodViews | VolumeDisks | TalosInventory | KubeletMounts | VolumeStats
@@ -102,14 +102,15 @@ type Request struct {
 	// Parts of the snapshot that are wanted. The others are not asked for.
 	Parts Parts
 	// Strict makes an error of what is a problem in the snapshot otherwise: an object of the API server that cannot be read, and an
-	// installation that is missing or has to be chosen. What concerns one node, or beside the chosen installation another one, stays a problem.
+	// installation that is missing or has to be chosen. What concerns one node, or another installation than the chosen one, stays
+	// a problem.
 	Strict bool
 
 	// Nodes are names and globs, and Selector chooses among nodes; empty: all.
 	Nodes    []string
 	Selector labels.Selector
-	// Targets are pods, claims (pvc), volumes (pv) and nodes, and PodSelector chooses pods, in PodNamespace or in all. With any of them only
-	// what belongs to them is observed, and not the whole cluster.
+	// Targets are pods, claims (pvc), volumes (pv) and nodes, and PodSelector chooses pods, in PodNamespace or in all. With any of
+	// them only what belongs to them is observed, and not the whole cluster.
 	Targets       []snapshot.Ref
 	PodSelector   labels.Selector
 	PodNamespace  string
@@ -155,12 +156,12 @@ type observation struct {
 	// whole: there is no target.
 	whole bool
 	clock clock
-	// mu guards what is unread while several parts are read at once.
+	// mu guards the snapshot's Unread while several parts are read at once.
 	mu sync.Mutex
 
 	objects objects
-	// installs are the installations of the snapshot, the first one first; none where there is none. Their pods are those on the nodes that
-	// belong to what is observed.
+	// installs are the installations of the snapshot, the first one first; none where there is none. Their pods are those on the
+	// nodes that belong to what is observed.
 	installs []*installation
 	// records are what is known of volumes' disks beside the volumes.
 	records map[string]snapshot.Record
@@ -267,6 +268,13 @@ func (d *observation) note(part string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.s.Unread[part] = problem.From(err)
+}
+
+// isRead reports whether nothing is said against a part.
+func (d *observation) isRead(part string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.s.Unread[part].IsZero()
 }
 
 // server asks for the API server's version, and what time it is there. Everybody may, so

@@ -40,7 +40,7 @@ type objects struct {
 	// foreign are PersistentVolumes that are not local ones, and what they are.
 	foreign map[string]string
 	nodes   map[string]corev1.Node
-	// wantedNodes belong to what is diagnosed. The others are there beside them.
+	// wantedNodes belong to what is observed. The others are there beside them.
 	wantedNodes map[string]bool
 	// wantedVolumes too; without targets it is not used.
 	wantedVolumes map[string]bool
@@ -216,7 +216,7 @@ func hostname(n corev1.Node, name string) string {
 	return name
 }
 
-// claimsOfVolumes are the claims of the volumes that are diagnosed.
+// claimsOfVolumes are the claims of the volumes that are observed.
 func (d *observation) claimsOfVolumes() map[snapshot.ClaimRef]bool {
 	refs := make(map[snapshot.ClaimRef]bool)
 	for name := range d.objects.wantedVolumes {
@@ -304,7 +304,7 @@ func (d *observation) readVolumes(ctx context.Context) (pending bool, err error)
 		}
 	}
 	switch {
-	case d.s.AllVolumes || !d.s.Unread[snapshot.PartVolumes].IsZero():
+	case d.s.AllVolumes || !d.isRead(snapshot.PartVolumes):
 	case pending || len(missing) > few:
 		err = d.listVolumes(ctx)
 	case len(missing) > 0:
@@ -356,7 +356,7 @@ func (d *observation) readRivals(ctx context.Context) {
 	}
 }
 
-// wantNodes says which nodes belong to what is diagnosed: those that were named, those
+// wantNodes says which nodes belong to what is observed: those that were named, those
 // of pods and of volumes, and those that a pod asks for by name.
 func (d *observation) wantNodes(targets []snapshot.Ref) {
 	o := &d.objects
@@ -387,11 +387,11 @@ func (o *objects) named(host string) bool {
 	return false
 }
 
-// readNodes reads the nodes that belong to what is diagnosed, or all of them. What is
+// readNodes reads the nodes that belong to what is observed, or all of them. What is
 // wanted by a hostname is then wanted by name.
 func (d *observation) readNodes(ctx context.Context, all bool) error {
 	o := &d.objects
-	if !d.s.Unread[snapshot.PartNodes].IsZero() {
+	if !d.isRead(snapshot.PartNodes) {
 		return nil
 	}
 	var unknown []string
