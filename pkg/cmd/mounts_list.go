@@ -203,7 +203,7 @@ func (n kubeletMounts) wrong(of func(mounts.Finding) bool) (flags, messages stri
 	var all, texts []string
 	for _, f := range n.Findings {
 		if of(f) {
-			all, texts = append(all, string(f.Flag)), append(texts, f.Message)
+			all, texts = append(all, string(f.Fault)), append(texts, f.Message)
 		}
 	}
 	slices.Sort(all)

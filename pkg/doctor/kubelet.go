@@ -163,7 +163,7 @@ func judgeKubelet(s *Subject) *kubeletReport {
 	j := kubeletJudge{s: s, node: s.Node, report: &kubeletReport{unknown: make(map[Code]problem.Problem)}, byDir: make(map[Code][]hiddenDir)}
 	if s.Node.Kubelet.Value != nil {
 		j.state, j.told = *s.Node.Kubelet.Value, true
-		j.flag()
+		j.findFaults()
 	}
 	for _, dir := range s.localDirs() {
 		j.dir(dir)

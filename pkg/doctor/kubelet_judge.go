@@ -29,23 +29,40 @@ type kubeletJudge struct {
 	// become one finding.
 	byDir    map[Code][]hiddenDir
 	restarts bool
-	// flags are what package mounts finds in the entries, private and bound the
+	// faults are what package mounts finds in the entries, private and bound the
 	// destinations of those that are private, and that have bind for rbind.
-	flags          []mounts.Finding
+	faults         []mounts.Finding
 	private, bound []string
 }
 
-// flag asks package mounts about the entries, once.
-func (j *kubeletJudge) flag() {
-	j.flags = mounts.Findings(j.state)
-	for _, f := range j.flags {
-		switch f.Flag {
-		case mounts.FlagPropagation:
+// findFaults asks package mounts about the entries, once.
+func (j *kubeletJudge) findFaults() {
+	j.faults = mounts.Findings(j.state)
+	for _, f := range j.faults {
+		switch f.Fault {
+		case mounts.FaultPropagation:
 			j.private = append(j.private, f.Path)
-		case mounts.FlagBindForRbind:
+		case mounts.FaultBindForRbind:
 			j.bound = append(j.bound, f.Path)
 		}
 	}
+}
+
+// faultCodes are the codes of the faults. That of a fault which is seen more closely may be another one.
+var faultCodes = map[mounts.Fault]Code{
+	mounts.FaultNotInForce:    codeNotInForce,
+	mounts.FaultBindForRbind:  codeBindForRbind,
+	mounts.FaultHidden:        codePropagation,
+	mounts.FaultPropagation:   codePropagation,
+	mounts.FaultStale:         codePropagation,
+	mounts.FaultDuplicated:    codeLeakedMounts,
+	mounts.FaultNested:        codeLeakedMounts,
+	mounts.FaultLeaked:        codeLeakedMounts,
+	mounts.FaultOtherSource:   codeOtherSource,
+	mounts.FaultReadOnly:      codeReadOnlyMount,
+	mounts.FaultNeedless:      codeNeedlessEntry,
+	mounts.FaultNoDestination: codeBadEntry,
+	mounts.FaultBadEntry:      codeBadEntry,
 }
 
 func inOneOf(p string, dirs []string) bool {
@@ -294,37 +311,38 @@ func (j *kubeletJudge) mend(dir string, plan mounts.Plan) []Step {
 
 // byEntry: an entry is for the directory, and does not serve.
 func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
-	if d.Reason == mounts.ReasonBindForRbind && j.state.View != nil && j.state.View.HasMounts() && d.Visible == disk.Yes {
+	fault := d.Reason.Fault()
+	if fault == mounts.FaultBindForRbind && j.state.View != nil && j.state.View.HasMounts() && d.Visible == disk.Yes {
 		return // The disk that bind hides lies in another directory than this one.
 	}
-	f := Finding{Severity: Error, Path: dir, Because: is, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{codeMountFailed}}
-	switch d.Reason {
-	case mounts.ReasonNotInForce:
+	f := Finding{Code: faultCodes[fault], Severity: Error, Path: dir, Because: is, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{codeMountFailed}}
+	switch fault {
+	case mounts.FaultNotInForce:
 		if inOneOf(dir, j.private) && len(j.state.Visibility(dir).Hidden) > 0 {
 			j.late(&f, dir)
 			break
 		}
 		j.notInForce(&f, dir)
-	case mounts.ReasonHidden:
-		f.Code, f.Summary = codePropagation, fmt.Sprintf("%q lies in what Talos mounts into the kubelet on %s, and does not reach it", dir, allNodes)
+	case mounts.FaultHidden:
+		f.Summary = fmt.Sprintf("%q lies in what Talos mounts into the kubelet on %s, and does not reach it", dir, allNodes)
 		f.Fix = restartKubelet(j.node, j.state.Release)
 		j.restarts = true
-	case mounts.ReasonBindForRbind:
+	case mounts.FaultBindForRbind:
 		j.bind(&f, dir)
-	case mounts.ReasonDuplicate, mounts.ReasonNested:
-		f.Code, f.Summary = codeLeakedMounts, fmt.Sprintf("%q is mounted into the kubelet on %s more than once", dir, allNodes)
+	case mounts.FaultDuplicated, mounts.FaultNested:
+		f.Summary = fmt.Sprintf("%q is mounted into the kubelet on %s more than once", dir, allNodes)
 		f.Fix = leaveOne(j.node)
-	case mounts.ReasonOtherSource:
+	case mounts.FaultOtherSource:
 		j.otherSource(&f, dir)
-	case mounts.ReasonReadOnly:
-		f.Code, f.Summary = codeReadOnlyMount, fmt.Sprintf("%q is read-only in the kubelet on %s", dir, allNodes)
+	case mounts.FaultReadOnly:
+		f.Summary = fmt.Sprintf("%q is read-only in the kubelet on %s", dir, allNodes)
 		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
 		f.Because += "; disks that are mounted below it stay writable, and devices too, but no volume that is a plain directory"
 		if !j.hasPlain(dir) {
 			f.Severity = Warning
 		}
-	case mounts.ReasonBadEntry:
-		f.Code, f.Summary = codeBadEntry, fmt.Sprintf("an entry for %q keeps the kubelet on %s from starting", dir, allNodes)
+	case mounts.FaultBadEntry:
+		f.Summary = fmt.Sprintf("an entry for %q keeps the kubelet on %s from starting", dir, allNodes)
 		f.Fix = []Step{edit(j.node, "mend the entry, or take it out:")}
 	default:
 		return
@@ -414,8 +432,8 @@ func (j *kubeletJudge) entries() {
 	if !j.state.ConfigProblem.IsZero() { // The mounts show what has come of the entries, and nothing of those that do no harm yet.
 		j.report.cannotTell(j.state.ConfigProblem, codeBindForRbind, codePropagation, codeLeakedMounts, codeOtherSource)
 	}
-	for _, f := range j.flags {
-		if f.Flag == mounts.FlagUnknown {
+	for _, f := range j.faults {
+		if f.Fault == mounts.FaultUnknown {
 			j.report.cannotTell(problem.Text(f.Message), codeNotInForce)
 			continue
 		}
@@ -428,48 +446,45 @@ func (j *kubeletJudge) matters(p string) bool {
 	return slices.ContainsFunc(j.s.localDirs(), func(dir string) bool { return within(dir, p) || within(p, dir) })
 }
 
-// entry turns a flag of package mounts into a finding.
+// entry turns a fault that package mounts finds into a finding.
 func (j *kubeletJudge) entry(m mounts.Finding) {
-	f := Finding{Severity: Warning, Path: m.Path, Evidence: []string{j.node.Name + ": " + m.Message}, Objects: j.s.affected(m.Path)}
-	switch m.Flag {
-	case mounts.FlagNoDestination, mounts.FlagBadEntry:
-		f.Code, f.Severity, f.Path = codeBadEntry, Error, path.Join("/", m.Path)
+	f := Finding{Code: faultCodes[m.Fault], Severity: Warning, Path: m.Path, Evidence: []string{j.node.Name + ": " + m.Message}, Objects: j.s.affected(m.Path)}
+	switch m.Fault {
+	case mounts.FaultNoDestination, mounts.FaultBadEntry:
+		f.Severity, f.Path = Error, path.Join("/", m.Path)
 		f.Summary = fmt.Sprintf("an entry of machine.kubelet.extraMounts keeps the kubelet on %s from starting", allNodes)
 		f.Because = "Talos checks nothing in an entry, and the container runtime cannot make this mount"
 		f.Fix = []Step{edit(j.node, "mend the entry, or take it out:")}
 		f.Objects, f.Masks = nil, []Code{codeNodeNotReady}
-	case mounts.FlagDuplicated, mounts.FlagNested, mounts.FlagLeaked:
-		f.Code = codeLeakedMounts
+	case mounts.FaultDuplicated, mounts.FaultNested, mounts.FaultLeaked:
 		f.Summary = fmt.Sprintf("entries for %q lie upon each other on %s", m.Path, allNodes)
 		f.Because = "two mounts upon each other show the kubelet the upper one only, and serve nobody"
 		f.Fix = leaveOne(j.node)
 		switch {
-		case m.Flag == mounts.FlagLeaked:
+		case m.Fault == mounts.FaultLeaked:
 			f.Summary = fmt.Sprintf("mounts of %q have leaked on %s", m.Path, allNodes)
 			f.Because = "each start of a kubelet with two entries upon each other doubles them, until none can be made any more and the kubelet stays down"
 		case m.Doubles:
 			f.Severity = Error
 			f.Because = "each start of the kubelet doubles the node's own mounts, until none can be made any more and the kubelet stays down"
 		}
-	case mounts.FlagNeedless:
-		f.Code, f.Severity = codeNeedlessEntry, Info
+	case mounts.FaultNeedless:
+		f.Severity = Info
 		f.Summary = fmt.Sprintf("an entry for %q is needless on %s", m.Path, allNodes)
 		f.Because = "Talos mounts it into the kubelet by itself"
 		f.Fix = []Step{edit(j.node, "take the entry out when the configuration is changed for another reason; that restarts the kubelet:")}
 		f.Objects = nil
-	case mounts.FlagOtherSource:
+	case mounts.FaultOtherSource:
 		j.otherSource(&f, m.Path)
 		f.Because = "volumes carry the node's path, under which the kubelet finds something else"
-	case mounts.FlagReadOnly:
-		f.Code = codeReadOnlyMount
+	case mounts.FaultReadOnly:
 		f.Summary = fmt.Sprintf("%q is read-only in the kubelet on %s", m.Path, allNodes)
 		f.Because = "pods cannot write to plain directories in it; disks that are mounted below it stay writable"
 		f.Fix = []Step{edit(j.node, "replace ro by rw among the options of the entry:")}
-	case mounts.FlagBindForRbind:
+	case mounts.FaultBindForRbind:
 		if !j.holdsDisks(m.Path) {
 			return // Of other software, or of one disk, below which nothing is mounted.
 		}
-		f.Code = codeBindForRbind
 		f.Summary = fmt.Sprintf("the entry for %q on %s would hide disks that are mounted below it", m.Path, allNodes)
 		f.Because = "bind leaves out what is mounted below when the kubelet starts: pods would write to the system disk, and nothing would say so"
 		f.Fix = []Step{j.rebind(m.Path, "replace bind by rbind among the options of the entry:")}
@@ -478,7 +493,7 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 			f.Severity = Error
 			f.Because = "the entry has bind, which leaves out what is mounted below when the kubelet starts: the kubelet has the directory beneath, and no event says so"
 		}
-	case mounts.FlagHidden:
+	case mounts.FaultHidden:
 		switch {
 		case inOneOf(m.Path, j.bound):
 			j.bind(&f, m.Path)
@@ -492,12 +507,12 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 		if j.matters(m.Path) {
 			f.Severity = Error
 		}
-	case mounts.FlagPropagation, mounts.FlagStale:
+	case mounts.FaultPropagation, mounts.FaultStale:
 		j.stale(&f, m.Path)
-		if m.Flag == mounts.FlagPropagation {
+		if m.Fault == mounts.FaultPropagation {
 			f.Because = "the entry is private: only a restart of the kubelet brings what was mounted meanwhile"
 		}
-	case mounts.FlagNotInForce:
+	case mounts.FaultNotInForce:
 		j.notInForce(&f, m.Path)
 		f.Because = "the kubelet has not been started with it"
 	default:

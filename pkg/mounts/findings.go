@@ -9,40 +9,53 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 )
 
-// Flag is what is wrong with a mount, in one word. The words do not change.
-type Flag string
+// Fault is what is wrong with an entry or a mount, in one word. The words do not change. A plan refuses a directory for some of them.
+type Fault string
 
-// The flags.
+// The faults.
 const (
-	// FlagNoDestination and FlagBadEntry: the kubelet does not start with the entry.
-	FlagNoDestination Flag = "no-destination"
-	FlagBadEntry      Flag = "bad-entry"
-	// FlagDuplicated and FlagNested: two entries upon each other.
-	FlagDuplicated Flag = "duplicated"
-	FlagNested     Flag = "nested"
-	// FlagNeedless: Talos mounts it itself.
-	FlagNeedless    Flag = "needless"
-	FlagOtherSource Flag = "other-source"
-	FlagReadOnly    Flag = "read-only"
-	// FlagBindForRbind: disks that are mounted below before the kubelet starts stay hidden.
-	FlagBindForRbind Flag = "bind-for-rbind"
-	// FlagPropagation: what is mounted later does not reach the kubelet.
-	FlagPropagation Flag = "propagation"
-	// FlagNotInForce: configured, and not in the kubelet.
-	FlagNotInForce Flag = "not-in-force"
-	// FlagHidden: a disk of the node that the kubelet does not see, below an entry.
-	FlagHidden Flag = "hidden"
-	// FlagStale: a mount in the kubelet that the node no longer has.
-	FlagStale Flag = "stale"
-	// FlagLeaked: the node has the same mount several times, one upon the other.
-	FlagLeaked Flag = "leaked"
-	// FlagUnknown: it was not found out whether the kubelet has an entry.
-	FlagUnknown Flag = "unknown"
+	// FaultNoDestination and FaultBadEntry: the kubelet does not start with the entry.
+	FaultNoDestination Fault = "no-destination"
+	FaultBadEntry      Fault = "bad-entry"
+	// FaultDuplicated and FaultNested: two entries upon each other.
+	FaultDuplicated Fault = "duplicated"
+	FaultNested     Fault = "nested"
+	// FaultNeedless: Talos mounts it itself.
+	FaultNeedless    Fault = "needless"
+	FaultOtherSource Fault = "other-source"
+	FaultReadOnly    Fault = "read-only"
+	// FaultBindForRbind: disks that are mounted below before the kubelet starts stay hidden.
+	FaultBindForRbind Fault = "bind-for-rbind"
+	// FaultPropagation: what is mounted later does not reach the kubelet.
+	FaultPropagation Fault = "propagation"
+	// FaultNotInForce: configured, and not in the kubelet.
+	FaultNotInForce Fault = "not-in-force"
+	// FaultHidden: a disk of the node that the kubelet does not see, below an entry.
+	FaultHidden Fault = "hidden"
+	// FaultStale: a mount in the kubelet that the node no longer has.
+	FaultStale Fault = "stale"
+	// FaultLeaked: the node has the same mount several times, one upon the other.
+	FaultLeaked Fault = "leaked"
+	// FaultUnknown: it was not found out whether the kubelet has an entry.
+	FaultUnknown Fault = "unknown"
 )
+
+// Fault is the one that a directory is refused for, or that is taken away; empty if the reason is another one.
+func (r Reason) Fault() Fault {
+	switch r {
+	case ReasonDuplicate:
+		return FaultDuplicated
+	case ReasonNested:
+		return FaultNested
+	case ReasonBadEntry, ReasonOtherSource, ReasonReadOnly, ReasonBindForRbind, ReasonNotInForce, ReasonHidden:
+		return Fault(r)
+	}
+	return ""
+}
 
 // Finding is one thing that is wrong with a node's mounts.
 type Finding struct {
-	Flag Flag `json:"flag"`
+	Fault Fault `json:"flag"`
 	// Path is the destination or the mount point.
 	Path    string `json:"path"`
 	Message string `json:"message"`
@@ -52,20 +65,20 @@ type Finding struct {
 
 // Findings are what is wrong with a node's extraMounts, and with the mounts that came
 // of them: entry by entry in the list's order, then the node's own mounts. What
-// was not read makes no finding but FlagUnknown.
+// was not read makes no finding but FaultUnknown.
 func Findings(n NodeState) []Finding {
 	var found []Finding
-	add := func(flag Flag, path, format string, args ...any) {
-		found = append(found, Finding{Flag: flag, Path: path, Message: fmt.Sprintf(format, args...)})
+	add := func(fault Fault, path, format string, args ...any) {
+		found = append(found, Finding{Fault: fault, Path: path, Message: fmt.Sprintf(format, args...)})
 	}
 	entries := n.Settings.ExtraMounts
 	clashes := conflicts(n.Release, entries)
 	seen := make(map[string]bool, len(entries))
 	for i, m := range entries {
 		if fault := m.fault(); fault != "" {
-			flag := FlagBadEntry
+			flag := FaultBadEntry
 			if m.Destination == "" {
-				flag = FlagNoDestination
+				flag = FaultNoDestination
 			}
 			add(flag, m.Destination, "%s %s: the kubelet does not start with it", entry(i), fault)
 			continue
@@ -77,30 +90,30 @@ func Findings(n NodeState) []Finding {
 			case c.upper != i:
 			case c.lower < 0 && !c.leaks:
 				needless = true
-				add(FlagNeedless, dir, "%s", c.text(entries))
+				add(FaultNeedless, dir, "%s", c.text(entries))
 			case c.lower < 0:
 				needless = true
-				add(FlagNested, dir, "%s", c.text(entries))
+				add(FaultNested, dir, "%s", c.text(entries))
 				found[len(found)-1].Doubles = c.leaks
 			case c.same:
-				add(FlagDuplicated, dir, "%s", c.text(entries))
+				add(FaultDuplicated, dir, "%s", c.text(entries))
 				found[len(found)-1].Doubles = c.leaks
 			default:
-				add(FlagNested, dir, "%s", c.text(entries))
+				add(FaultNested, dir, "%s", c.text(entries))
 				found[len(found)-1].Doubles = c.leaks
 			}
 		}
 		if m.source() != dir {
-			add(FlagOtherSource, dir, "%s mounts %s there: the kubelet sees another directory under this path", entry(i), m.source())
+			add(FaultOtherSource, dir, "%s mounts %s there: the kubelet sees another directory under this path", entry(i), m.source())
 		}
 		if m.readOnly() && !needless {
-			add(FlagReadOnly, dir, "%s has the option ro: pods cannot write to directories in it", entry(i))
+			add(FaultReadOnly, dir, "%s has the option ro: pods cannot write to directories in it", entry(i))
 		}
 		if !m.recursive() {
 			n.bindFinding(i, m, add)
 		}
 		if m.propagation() == "private" {
-			add(FlagPropagation, dir, "%s is private: the kubelet does not see what is mounted on the node later, until it starts again", entry(i))
+			add(FaultPropagation, dir, "%s is private: the kubelet does not see what is mounted on the node later, until it starts again", entry(i))
 		}
 		if !seen[dir] && m.source() == dir {
 			seen[dir] = true
@@ -109,38 +122,38 @@ func Findings(n NodeState) []Finding {
 	}
 	if n.View != nil && n.View.HasMounts() {
 		for _, l := range leaks(n.View.Host) {
-			add(FlagLeaked, l.point, "the node has %s mounted there %d times: each start of a kubelet with two entries upon each other doubles it; the mounts stay until the node reboots", l.mount, l.times)
+			add(FaultLeaked, l.point, "the node has %s mounted there %d times: each start of a kubelet with two entries upon each other doubles it; the mounts stay until the node reboots", l.mount, l.times)
 		}
 	}
 	return found
 }
 
-func (n NodeState) bindFinding(i int, m ExtraMount, add func(Flag, string, string, ...any)) {
+func (n NodeState) bindFinding(i int, m ExtraMount, add func(Fault, string, string, ...any)) {
 	const rule = "%s has bind for rbind: "
 	switch at, ok := n.diskBelow(m.destination()); {
 	case ok:
-		add(FlagBindForRbind, m.destination(), rule+"what is mounted at %s when the kubelet starts is hidden, and pods write to the disk beneath", entry(i), at)
+		add(FaultBindForRbind, m.destination(), rule+"what is mounted at %s when the kubelet starts is hidden, and pods write to the disk beneath", entry(i), at)
 	default:
-		add(FlagBindForRbind, m.destination(), rule+"a disk that is mounted below it when the kubelet starts is hidden", entry(i))
+		add(FaultBindForRbind, m.destination(), rule+"a disk that is mounted below it when the kubelet starts is hidden", entry(i))
 	}
 }
 
 // viewFindings compares an entry with what the kubelet has.
-func (n NodeState) viewFindings(i int, dir string, add func(Flag, string, string, ...any)) {
+func (n NodeState) viewFindings(i int, dir string, add func(Fault, string, string, ...any)) {
 	s := n.Visibility(dir)
 	switch {
 	case len(s.Hidden) > 0 && s.MountPoint == disk.Yes:
 		for _, h := range s.Hidden {
-			add(FlagHidden, h.Point, "the kubelet does not see %s, but the directory beneath it", h)
+			add(FaultHidden, h.Point, "the kubelet does not see %s, but the directory beneath it", h)
 		}
 	case len(s.Stale) > 0:
 		for _, m := range s.Stale {
-			add(FlagStale, m.Point, "the kubelet still has %s, which is no longer mounted on the node", m)
+			add(FaultStale, m.Point, "the kubelet still has %s, which is no longer mounted on the node", m)
 		}
 	case s.Visible == disk.No:
-		add(FlagNotInForce, dir, "%s is not in force: %s", entry(i), s.Why)
+		add(FaultNotInForce, dir, "%s is not in force: %s", entry(i), s.Why)
 	case s.Visible != disk.Yes:
-		add(FlagUnknown, dir, "whether the kubelet has %s is unknown: %s", entry(i), s.Why)
+		add(FaultUnknown, dir, "whether the kubelet has %s is unknown: %s", entry(i), s.Why)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestFindings(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got, text []string
 			for _, f := range Findings(tt.node) {
-				got = append(got, fmt.Sprintf("%s %s", f.Flag, f.Path))
+				got = append(got, fmt.Sprintf("%s %s", f.Fault, f.Path))
 				text = append(text, f.Message)
 			}
 			if s := strings.Join(got, ", "); s != tt.want {
@@ -100,6 +100,17 @@ func TestConflictsLeak(t *testing.T) {
 		found := conflicts(version(t, tt.version), []ExtraMount{tt.first, tt.second})
 		if len(found) != 1 || found[0].leaks != tt.want {
 			t.Errorf("%s: %+v", tt.name, found)
+		}
+	}
+}
+
+func TestReasonsThatAreFaults(t *testing.T) {
+	for reason, want := range map[Reason]Fault{
+		"duplicate-entries": FaultDuplicated, "nested-entries": FaultNested, "bad-entry": FaultBadEntry, "other-source": FaultOtherSource, "read-only": FaultReadOnly,
+		"bind-for-rbind": FaultBindForRbind, "not-in-force": FaultNotInForce, "hidden": FaultHidden, ReasonVisible: "", ReasonHazard: "", ReasonPropagation: "",
+	} {
+		if got := reason.Fault(); got != want {
+			t.Errorf("%s is the fault %q, want %q", reason, got, want)
 		}
 	}
 }

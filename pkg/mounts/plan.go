@@ -111,14 +111,6 @@ const (
 	ReasonOffVar          Reason = "off-var"
 	ReasonVarMnt          Reason = "var-mnt"
 	ReasonHoldsTalos      Reason = "holds-talos-mounts"
-	ReasonHidden          Reason = "hidden"
-	ReasonBadEntry        Reason = "bad-entry"
-	ReasonDuplicate       Reason = "duplicate-entries"
-	ReasonNested          Reason = "nested-entries"
-	ReasonOtherSource     Reason = "other-source"
-	ReasonReadOnly        Reason = "read-only"
-	ReasonBindForRbind    Reason = "bind-for-rbind"
-	ReasonNotInForce      Reason = "not-in-force"
 	ReasonKubeletDocument Reason = "kubelet-document"
 	ReasonStaged          Reason = "staged-config"
 	ReasonNotReady        Reason = "not-ready"
@@ -126,6 +118,20 @@ const (
 	ReasonVolumeInUse     Reason = "volume-in-use"
 	// ReasonConfig: the configuration cannot be edited safely, or Talos would not take it.
 	ReasonConfig Reason = "config"
+)
+
+// Reasons to refuse that are faults: Reason.Fault says which. Two have words of their own.
+const (
+	ReasonDuplicate Reason = "duplicate-entries"
+	ReasonNested    Reason = "nested-entries"
+
+	ReasonBadEntry     = Reason(FaultBadEntry)
+	ReasonOtherSource  = Reason(FaultOtherSource)
+	ReasonReadOnly     = Reason(FaultReadOnly)
+	ReasonBindForRbind = Reason(FaultBindForRbind)
+	ReasonNotInForce   = Reason(FaultNotInForce)
+	// ReasonHidden: Talos mounts it into the kubelet, and it does not get there.
+	ReasonHidden = Reason(FaultHidden)
 )
 
 // Directory is what is decided on one required directory.

@@ -159,7 +159,7 @@ func TestSeeThousands(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	found := Findings(n)
-	if len(found) != 2 || found[1].Flag != FlagLeaked {
+	if len(found) != 2 || found[1].Fault != FaultLeaked {
 		t.Errorf("%+v", found)
 	}
 }
