@@ -28,7 +28,7 @@ import (
 const (
 	// unbounded is how long a Job may take that its caller gives any time.
 	unbounded = 2 * time.Minute
-	// spare is how much later a Job ends by itself than whoever waits for it.
+	// spare is how much later a Job ends by itself than the one that waits for it.
 	spare = 10 * time.Second
 	// sendTimeout bounds a request that must be sent whatever becomes of the run.
 	sendTimeout = 10 * time.Second
@@ -40,7 +40,7 @@ const (
 // look deletes what earlier runs left behind. It is safe for concurrent use.
 type KubeletProbes struct {
 	Client Client
-	// Warn, if set, is told of what was left behind, with a command that takes it away. It
+	// Warn, if set, hears of what was left behind, with a command that takes it away. It
 	// must be safe for concurrent use.
 	Warn func(string)
 

@@ -112,7 +112,7 @@ func PodSelector(job string) labels.Selector {
 	return labels.SelectorFromSet(labels.Set{labelInstance: job, labelManagedBy: "kubectl-talosdisk"})
 }
 
-// Leftovers are the Jobs that nobody reads any more: whoever made them has been killed, or
+// Leftovers are the Jobs that nobody reads any more: who made them was killed, or
 // could not delete them. A younger one may be another's run.
 func Leftovers(jobs []batchv1.Job, now time.Time) []string {
 	var names []string

@@ -145,7 +145,7 @@ func TestParseProblems(t *testing.T) {
 	}
 }
 
-// A Talos in a pod has a kubelet that looks the same, but for SELinux.
+// A Talos in a pod has a kubelet that looks the same, except to SELinux.
 func TestParseChoosesByLabel(t *testing.T) {
 	nested := with(kubelet, func(s *spoken) { s.pid, s.label, s.dirs = 50, "system_u:system_r:pod_t:s0", "" })
 	answer, err := Parse(started + host.String() + nested.String() + kubelet.String() + end)

@@ -21,7 +21,7 @@ type PodState struct {
 	Waiting string
 }
 
-// final are the reasons of a container that waits which time does not mend, or not in the
+// final are the reasons for which a container waits and that time does not fix, or not in the
 // time that a look may take (Kubernetes v1.37, pkg/kubelet/images/types.go, pkg/kubelet/container/sync_result.go).
 var final = []string{
 	"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed",

@@ -88,7 +88,7 @@ const (
 	sector = 512 // sysfs counts in these, whatever the device's sector.
 )
 
-// longer tells whether a number of sectors is more than that, or none that can be read.
+// longer reports whether a number of sectors is more than that, or none that can be read.
 func longer(sectors string, than uint64) bool {
 	n, err := strconv.ParseUint(sectors, 10, 64)
 	return err != nil || n > than

@@ -129,7 +129,7 @@ func (p *parser) record(r Record) error {
 	return nil
 }
 
-// mountedAt tells whether something is mounted at an entry of a class, and what.
+// mountedAt reports whether something is mounted at an entry of a class, and what.
 func (p *parser) mountedAt(class, name string) (answer disk.Answer, source string) {
 	if len(p.mounted) == 0 {
 		return "", ""
@@ -331,7 +331,7 @@ func numbered(s, prefix string) bool {
 	return ok && rest != "" && strings.Trim(rest, "0123456789") == ""
 }
 
-// virtual tells whether the kernel knows no hardware of a device. An NVMe drive with
+// virtual reports whether the kernel knows no hardware of a device. An NVMe drive with
 // several controllers has its place there too, with what it is reached by.
 func virtual(r Record) bool {
 	return strings.HasPrefix(r.Get("sysfs"), "/sys/devices/virtual/") && transport(r) == "" && len(r.All("transport")) == 0

@@ -28,7 +28,7 @@ func (r Record) Get(key string) string {
 	return ""
 }
 
-// Has tells whether the key was said at all.
+// Has reports whether the key was said at all.
 func (r Record) Has(key string) bool {
 	for _, f := range r.fields {
 		if f.key == key {

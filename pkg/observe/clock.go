@@ -11,7 +11,7 @@ import (
 
 // clock is the API server's as its answers tell it. Events, pods and kubelets are dated by
 // the cluster's clocks, and that of the machine that this runs on may be wrong: how old
-// something is has to be told by theirs.
+// something is can only be said by theirs.
 type clock struct {
 	below http.RoundTripper
 	// ahead is by how much the API server's clock is ahead of this machine's, to a second;

@@ -21,20 +21,20 @@ type KubeletProber interface {
 	Probe(ctx context.Context, node, image string, dirs []string) (kubeletprobe.Answer, error)
 }
 
-// probeKubelet has a pod look where Talos did not tell of the mounts. What Talos told of the
+// probeKubelet has a pod look where Talos does not tell of the mounts. What Talos tells of the
 // rest stays; without that the configuration is unknown, as before.
-func (d *observation) probeKubelet(ctx context.Context, n snapshot.Node, told snapshot.Section[mounts.NodeState]) (snapshot.Section[mounts.NodeState], snapshot.Section[snapshot.Probe]) {
-	if d.KubeletProbe == nil || told.Value != nil && seenOrDown(told.Value.View) {
-		return told, snapshot.Section[snapshot.Probe]{}
+func (d *observation) probeKubelet(ctx context.Context, n snapshot.Node, fromTalos snapshot.Section[mounts.NodeState]) (snapshot.Section[mounts.NodeState], snapshot.Section[snapshot.Probe]) {
+	if d.KubeletProbe == nil || fromTalos.Value != nil && mountsAreKnown(fromTalos.Value.View) {
+		return fromTalos, snapshot.Section[snapshot.Probe]{}
 	}
 	if why := d.whyNotProbed(n); !why.IsZero() {
-		return told, snapshot.Unread[snapshot.Probe](why)
+		return fromTalos, snapshot.Unread[snapshot.Probe](why)
 	}
 	volumes := sorted(d.objects.volumes)
-	state := d.stateOf(volumes, n, told)
+	state := d.stateOf(volumes, n, fromTalos)
 	answer, err := d.KubeletProbe.Probe(ctx, n.Name, d.s.Install.Image, look(state, d.dirs(volumes, n.Name)))
 	if err != nil {
-		return told, snapshot.Unread[snapshot.Probe](problem.From(err))
+		return fromTalos, snapshot.Unread[snapshot.Probe](problem.From(err))
 	}
 	state.View, state.ViewProblem = &answer.View, problem.Problem{}
 	var probe snapshot.Probe
@@ -44,8 +44,8 @@ func (d *observation) probeKubelet(ctx context.Context, n snapshot.Node, told sn
 	return snapshot.Read(state), snapshot.Read(probe)
 }
 
-// seenOrDown tells that Talos told of the mounts, or that there is no kubelet to have any.
-func seenOrDown(view *mounts.KubeletView) bool {
+// mountsAreKnown reports whether Talos tells of the mounts, or says that there is no kubelet to have any.
+func mountsAreKnown(view *mounts.KubeletView) bool {
 	return view != nil && (view.HasMounts() || view.PID == 0)
 }
 
@@ -66,7 +66,7 @@ func (d *observation) whyNotProbed(n snapshot.Node) problem.Problem {
 	return problem.Problem{}
 }
 
-// trusted tells that the provisioner's image may run with the node's processes.
+// trusted reports whether the provisioner's image may run with the node's processes.
 func (d *observation) trusted() bool {
 	level := ""
 	if state := d.s.Provisioner.Value; state != nil {
@@ -75,14 +75,14 @@ func (d *observation) trusted() bool {
 	return vouchedFor(d.request.Namespace != "", d.s.Install.Namespace, level)
 }
 
-// stateOf is what Talos told of a kubelet, or what is known of one without.
-func (d *observation) stateOf(volumes []snapshot.Volume, n snapshot.Node, told snapshot.Section[mounts.NodeState]) mounts.NodeState {
-	if told.Value != nil {
-		return *told.Value
+// stateOf is what Talos tells of a kubelet, or what is known of one without.
+func (d *observation) stateOf(volumes []snapshot.Volume, n snapshot.Node, fromTalos snapshot.Section[mounts.NodeState]) mounts.NodeState {
+	if fromTalos.Value != nil {
+		return *fromTalos.Value
 	}
 	state := newState(volumes, n)
 	state.Release, _ = talosrelease.Parse(n.OSImage) // One that is not understood is not known.
-	state.ConfigProblem = cmp.Or(d.s.NoTalos, told.Why())
+	state.ConfigProblem = cmp.Or(d.s.NoTalos, fromTalos.Why())
 	return state
 }
 

@@ -52,7 +52,7 @@ func (c *Observer) storageClasses(ctx context.Context) (map[string]snapshot.Stor
 	return byName, nil
 }
 
-// controls reports whether a DaemonSet controls a pod. Labels prove nothing: whoever may make a pod in the namespace can give it
+// controls reports whether a DaemonSet controls a pod. Labels prove nothing: who may make a pod in the namespace can give it
 // those that the DaemonSet selects.
 func controls(uid types.UID, pod *corev1.Pod) bool {
 	owner := metav1.GetControllerOfNoCopy(pod)

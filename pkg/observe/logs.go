@@ -39,8 +39,8 @@ func ownPodOf(pod *corev1.Pod) snapshot.ProvisionerPod {
 	return p
 }
 
-// How much is read of each log, and kept of it. What does not mend itself is logged
-// again every 10 seconds; what is older may have been mended.
+// How much is read of each log, and kept of it. What is not fixed is logged
+// again every 10 seconds; what is older may have been fixed.
 const (
 	logSeconds = 600
 	logTail    = 200

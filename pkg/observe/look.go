@@ -241,11 +241,11 @@ func (d *observation) talosOf(ctx context.Context, n snapshot.Node) snapshot.Sec
 	if n.Address == "" {
 		return snapshot.Unread[snapshot.Talos](problem.Text(noAddress))
 	}
-	told, err := d.Talos.Inventory(ctx, n.Machine())
+	inventory, err := d.Talos.Inventory(ctx, n.Machine())
 	if err != nil {
 		return snapshot.Unread[snapshot.Talos](problem.From(err))
 	}
-	return snapshot.Read(told)
+	return snapshot.Read(inventory)
 }
 
 // kubeletOf is what the configuration says of the node's kubelet, and what that sees; and which disks

@@ -148,7 +148,7 @@ func keptAway(i provisioner.Install, n corev1.Node) problem.Problem {
 	return problem.Problem{}
 }
 
-// meets tells whether a node meets a term of a node affinity. One that cannot be read
+// meets reports whether a node meets a term of a node affinity. One that cannot be read
 // keeps no node away.
 func meets(n corev1.Node, term string) bool {
 	selector, err := labels.Parse(term)

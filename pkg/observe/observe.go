@@ -130,7 +130,7 @@ type Request struct {
 
 	// Closely are the disks to read and open, as nodescript.Look takes them.
 	Closely []string
-	// StepsFollow tells that the nodes will be asked to do something.
+	// StepsFollow says that the nodes will be asked to do something.
 	StepsFollow bool
 	// Podless asks Talos about the nodes too that have no provisioner pod.
 	Podless bool

@@ -135,7 +135,7 @@ func (d *observation) readNamed(ctx context.Context, targets map[string][]snapsh
 	if r := d.request; r.PodSelector != nil && !r.PodSelector.Empty() {
 		g.Go(func() error { selected, selectErr = d.selectPods(gctx); return nil })
 	}
-	_ = g.Wait() // What failed is told below, each by itself.
+	_ = g.Wait() // What failed is reported below, each by itself.
 
 	var missing []snapshot.Ref
 	for _, t := range targets[kindPod] {
@@ -288,7 +288,7 @@ func (d *observation) readClaims(ctx context.Context, wanted map[snapshot.ClaimR
 }
 
 // readVolumes reads the claims' volumes, or all of them where a claim has none: why
-// nothing fits can be told only from what there is. It tells whether that was so.
+// nothing fits can only be seen from what there is. It reports whether that was so.
 func (d *observation) readVolumes(ctx context.Context) (pending bool, err error) {
 	o := &d.objects
 	var missing []string
@@ -332,7 +332,7 @@ func (d *observation) readVolumes(ctx context.Context) (pending bool, err error)
 	return pending, err
 }
 
-// dynamic tells a class whose volumes are made for each claim.
+// dynamic reports whether the volumes of a class are made for each claim.
 func dynamic(s *snapshot.Snapshot, class string) bool {
 	c, ok := s.StorageClasses[class]
 	return ok && c.Provisioner != noProvisioner
@@ -377,7 +377,7 @@ func (d *observation) wantNodes(targets []snapshot.Ref) {
 	}
 }
 
-// named tells whether a node that is known has this hostname.
+// named reports whether a node that is known has this hostname.
 func (o *objects) named(host string) bool {
 	for name, n := range o.nodes {
 		if hostname(n, name) == host {

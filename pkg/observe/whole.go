@@ -129,7 +129,7 @@ func (d *observation) keepLocal() {
 	}
 	for k, p := range o.pods {
 		p, ok := trimmed(p, func(p snapshot.UserPod, v snapshot.PodVolume) bool {
-			if v.Claim != "" { // One that does not exist is kept, to be told.
+			if v.Claim != "" { // One that does not exist is kept, to be reported.
 				return claimsRead && !foreign[snapshot.ClaimRef{Namespace: p.Namespace, Name: v.Claim}]
 			}
 			return slices.ContainsFunc(dirs, func(dir string) bool { return v.HostPath == dir || strings.HasPrefix(v.HostPath, dir+"/") })
@@ -142,7 +142,7 @@ func (d *observation) keepLocal() {
 	}
 }
 
-// ours tells whether a claim is, or asks to be, of a local volume. One that waits for a
+// ours reports whether a claim is, or asks to be, of a local volume. One that waits for a
 // class that does not exist may be meant to be.
 func (d *observation) ours(c snapshot.Claim) bool {
 	if c.Volume != "" {

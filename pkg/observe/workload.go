@@ -169,7 +169,7 @@ func trimmed(p snapshot.UserPod, wanted func(snapshot.UserPod, snapshot.PodVolum
 	return p, len(kept) > 0
 }
 
-// over tells a pod that uses nothing any more.
+// over reports whether a pod uses nothing any more.
 func over(p snapshot.UserPod) bool {
 	return p.Phase == string(corev1.PodSucceeded) || p.Phase == string(corev1.PodFailed)
 }
