@@ -178,9 +178,12 @@ var leaves = map[string][]string{
 	"pkg/talosrelease": nil,
 	// A snapshot is made of values, so what it imports must be.
 	"pkg/snapshot": {
-		"internal/failure", "internal/shell", "pkg/disk", "pkg/machineconfig", "pkg/mounts", "pkg/problem", "pkg/provisioner", "pkg/rights", "pkg/talosrelease",
+		"internal/failure", "internal/shell", "pkg/change", "pkg/disk", "pkg/machineconfig", "pkg/mounts", "pkg/problem", "pkg/provisioner", "pkg/rights",
+		"pkg/talosrelease",
 	},
-	"pkg/mounts":        {"internal/failure", "internal/shell", "pkg/disk", "pkg/machineconfig", "pkg/problem", "pkg/rights", "pkg/talosrelease"},
+	"pkg/mounts": {
+		"internal/failure", "internal/shell", "pkg/change", "pkg/disk", "pkg/machineconfig", "pkg/problem", "pkg/rights", "pkg/talosrelease",
+	},
 	"pkg/rollout":       {"internal/failure", "internal/shell", "pkg/change", "pkg/machineconfig", "pkg/talosrelease"},
 	"pkg/machineconfig": {"internal/failure", "pkg/talosrelease"},
 	"pkg/disk":          {"internal/failure"},

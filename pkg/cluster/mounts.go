@@ -51,7 +51,7 @@ func (c *Cluster) PlanMounts(ctx context.Context, api *talos.Client, r mounts.Re
 		n := NodeMounts{
 			Talos: k.State.Release, Plan: mounts.Decide(k.State, r), Before: k.Configs, Err: k.Err, node: api.Node(s.Nodes[i].Machine()),
 		}
-		if n.Action == mounts.ActionPatch {
+		if n.Action == change.Patch {
 			n.edit()
 		}
 		nodes = append(nodes, n)
@@ -113,13 +113,13 @@ func (n *NodeMounts) edit() {
 }
 
 func (n *NodeMounts) refuse(err error) {
-	n.Action, n.Reason, n.Message, n.Hint = mounts.ActionRefuse, mounts.ReasonConfig, err.Error(), failure.Hint(err)
+	n.Action, n.Reason, n.Message, n.Hint = change.Refuse, mounts.ReasonConfig, err.Error(), failure.Hint(err)
 	n.After, n.Restarts = nil, false
 }
 
 // unsure is a node of which Talos did not say whether it takes the configuration.
 func (n *NodeMounts) unsure(err error) {
-	n.Action, n.Reason, n.Hint = mounts.ActionSkip, mounts.ReasonNotSeen, failure.Hint(err)
+	n.Action, n.Reason, n.Hint = change.Skip, mounts.ReasonNotSeen, failure.Hint(err)
 	n.Message = "whether Talos takes the configuration is unknown: " + err.Error()
 	n.Err, n.After, n.Restarts = nil, nil, false
 }
@@ -197,9 +197,9 @@ func (c *Cluster) PerformMounts(ctx context.Context, nodes []NodeMounts, rollOut
 		case n.After != nil:
 			steps = append(steps, n.step(rollOutNode{n.node, c.Client}))
 			changed[n.Node] = n
-		case n.Action == mounts.ActionUnchanged:
+		case n.Action == change.Keep:
 			n.Result = change.Unchanged
-		case n.Action == mounts.ActionRefuse:
+		case n.Action == change.Refuse:
 			n.Result = change.Refused
 		default:
 			n.Result = change.Unknown
@@ -229,7 +229,7 @@ func (n *NodeMounts) end(outcome rollout.Outcome) {
 		return
 	}
 	for i := range n.Directories {
-		if d := &n.Directories[i]; d.Action == mounts.ActionPatch { // The roll-out has seen it.
+		if d := &n.Directories[i]; d.Action == change.Patch { // The roll-out has seen it.
 			d.Visible, d.Message = disk.Yes, "is visible since the change"
 		}
 	}

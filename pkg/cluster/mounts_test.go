@@ -45,12 +45,12 @@ func TestCheckMounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &Cluster{options: Options{Concurrency: 1, NodeTimeout: time.Minute}, reporter: &heard{}}
-	patch := mounts.Plan{Action: mounts.ActionPatch, Restarts: true}
+	patch := mounts.Plan{Action: change.Patch, Restarts: true}
 	good := NodeMounts{Plan: patch, After: append(n.Config(), "# ours\n"...), node: api}
 	bad := NodeMounts{Plan: patch, After: []byte("version: v1alpha1\nnonsense: 1\n"), node: api}
 	nodes := []NodeMounts{good, bad}
 	c.CheckMounts(t.Context(), nodes)
-	if nodes[0].Action != mounts.ActionPatch || nodes[1].Action != mounts.ActionRefuse || nodes[1].Reason != mounts.ReasonConfig || nodes[1].After != nil {
+	if nodes[0].Action != change.Patch || nodes[1].Action != change.Refuse || nodes[1].Reason != mounts.ReasonConfig || nodes[1].After != nil {
 		t.Errorf("%s and %s: %s", nodes[0].Action, nodes[1].Action, nodes[1].Message)
 	}
 	if !n.RollbackPending() {
@@ -61,7 +61,7 @@ func TestCheckMounts(t *testing.T) {
 	cancel()
 	nodes = []NodeMounts{good}
 	c.CheckMounts(ctx, nodes)
-	if got := nodes[0]; got.Action != mounts.ActionSkip || !strings.Contains(got.Message, "whether Talos takes the configuration is unknown: ") || got.After != nil || got.Restarts {
+	if got := nodes[0]; got.Action != change.Skip || !strings.Contains(got.Message, "whether Talos takes the configuration is unknown: ") || got.After != nil || got.Restarts {
 		t.Errorf("%+v", got.Plan)
 	}
 }
@@ -71,8 +71,8 @@ func TestTheEndOfARollOut(t *testing.T) {
 	_, api := aNode(t)
 	for result, visible := range map[change.Result]disk.Answer{change.Patched: disk.Yes, change.RolledBack: disk.No, change.Staged: disk.No} {
 		n := NodeMounts{node: api, Plan: mounts.Plan{Node: "w-1", Directories: []mounts.Directory{
-			{Path: "/dev", Action: mounts.ActionUnchanged, Visible: disk.Unknown},
-			{Path: "/var/lib/disks", Action: mounts.ActionPatch, Visible: disk.No},
+			{Path: "/dev", Action: change.Keep, Visible: disk.Unknown},
+			{Path: "/var/lib/disks", Action: change.Patch, Visible: disk.No},
 		}}}
 		n.end(rollout.Outcome{Result: result, Detail: "x", Hint: "talosctl -n 127.0.0.1 x"})
 		if n.Result != result || n.Directories[1].Visible != visible || n.Directories[0].Visible != disk.Unknown || n.Hint != "talosctl -n 127.0.0.1 x" {

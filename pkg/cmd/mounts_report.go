@@ -80,7 +80,7 @@ func (o *mountsOptions) printDiffs(nodes []cluster.NodeMounts) int {
 // printFragments prints what is missing in the nodes' configurations.
 func (o *mountsOptions) printFragments(nodes []cluster.NodeMounts) error {
 	groups := group(nodes, func(n cluster.NodeMounts) (string, string) {
-		if n.Action != mounts.ActionPatch {
+		if n.Action != change.Patch {
 			return "", ""
 		}
 		return mounts.Fragment(slices.Concat(n.Rebound, n.Add)), ""
@@ -127,7 +127,7 @@ func mountsTable(nodes []cluster.NodeMounts, run dryRun) *metav1.Table {
 		}
 		for _, d := range n.Directories {
 			result, reason := result, n.Reason
-			if n.Action == mounts.ActionPatch && d.Action == mounts.ActionPatch {
+			if n.Action == change.Patch && d.Action == change.Patch {
 				reason = d.Reason
 			}
 			if leaves(n, d) {
@@ -146,7 +146,7 @@ func mountsTable(nodes []cluster.NodeMounts, run dryRun) *metav1.Table {
 func leaves(n cluster.NodeMounts, d mounts.Directory) bool {
 	switch n.Result {
 	case "", change.Unchanged, change.Refused, change.NotDone, change.Patched, change.Staged:
-		return d.Action == mounts.ActionUnchanged
+		return d.Action == change.Keep
 	}
 	return false
 }
@@ -154,14 +154,14 @@ func leaves(n cluster.NodeMounts, d mounts.Directory) bool {
 // would is what would become of a node.
 func would(n cluster.NodeMounts) string {
 	switch n.Action {
-	case mounts.ActionUnchanged:
+	case change.Keep:
 		return string(change.Unchanged)
-	case mounts.ActionPatch:
+	case change.Patch:
 		if !n.Restarts {
 			return string(change.Staged)
 		}
 		return string(change.Patched)
-	case mounts.ActionRefuse:
+	case change.Refuse:
 		return string(change.Refused)
 	}
 	return string(change.Unknown)
@@ -197,9 +197,9 @@ func (o *mountsOptions) errors(nodes []cluster.NodeMounts) error {
 // trouble is why a node is not as it should be: the result's word, the text and a hint.
 func trouble(n cluster.NodeMounts) (word, text, hint string) {
 	switch {
-	case n.Action == mounts.ActionRefuse:
+	case n.Action == change.Refuse:
 		return string(change.Refused), n.Message, withWays(n.Hint, n.Ways)
-	case n.Action == mounts.ActionSkip:
+	case n.Action == change.Skip:
 		if n.Err != nil {
 			return string(change.Unknown), n.Err.Error(), cmp.Or(failure.Hint(n.Err), n.Hint)
 		}

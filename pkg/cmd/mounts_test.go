@@ -49,9 +49,9 @@ func talosconfig(t *testing.T) string {
 
 func TestMountsTableTellsWhatIsNow(t *testing.T) {
 	planned := func(restarts bool) cluster.NodeMounts {
-		return cluster.NodeMounts{Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Reason: mounts.ReasonNoEntry, Restarts: restarts, Directories: []mounts.Directory{
-			{Path: "/dev", Action: mounts.ActionUnchanged, Reason: mounts.ReasonVisible, Visible: disk.Unknown, Message: "is visible"},
-			{Path: "/var/lib/disks", Action: mounts.ActionPatch, Visible: disk.No, Message: "is not visible"},
+		return cluster.NodeMounts{Plan: mounts.Plan{Node: "w-1", Action: change.Patch, Reason: mounts.ReasonNoEntry, Restarts: restarts, Directories: []mounts.Directory{
+			{Path: "/dev", Action: change.Keep, Reason: mounts.ReasonVisible, Visible: disk.Unknown, Message: "is visible"},
+			{Path: "/var/lib/disks", Action: change.Patch, Visible: disk.No, Message: "is not visible"},
 		}}}
 	}
 	for name, c := range map[string]struct {
@@ -132,7 +132,7 @@ func failed(err error) string {
 func TestMountsPrintsNoConfiguration(t *testing.T) {
 	n, _ := aTalos(t)
 	node := cluster.NodeMounts{
-		Before: machineconfig.Current{Active: n.Config()}, After: append(n.Config(), "# ours\n"...), Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch},
+		Before: machineconfig.Current{Active: n.Config()}, After: append(n.Config(), "# ours\n"...), Plan: mounts.Plan{Node: "w-1", Action: change.Patch},
 	}
 	var out bytes.Buffer
 	flags := output.NewFlags()
@@ -157,7 +157,7 @@ func TestMountsPrintsReboundEntries(t *testing.T) {
 	var out, errOut bytes.Buffer
 	o := mountsOptions{commonOptions: commonOptions{shared: &shared{IOStreams: genericiooptions.IOStreams{Out: &out, ErrOut: &errOut}}}}
 	entry := mounts.ExtraMount{Destination: "/var/lib/disks", Type: "bind", Source: "/var/lib/disks", Options: []string{"rbind", "rw"}}
-	err := o.printFragments([]cluster.NodeMounts{{Plan: mounts.Plan{Node: "w-1", Action: mounts.ActionPatch, Rebind: []int{2}, Rebound: []mounts.ExtraMount{entry}}}})
+	err := o.printFragments([]cluster.NodeMounts{{Plan: mounts.Plan{Node: "w-1", Action: change.Patch, Rebind: []int{2}, Rebound: []mounts.ExtraMount{entry}}}})
 	if err != nil || out.String() != "# w-1\n"+mounts.Fragment([]mounts.ExtraMount{entry}) {
 		t.Errorf("%v: %s", err, out.String())
 	}

@@ -308,9 +308,9 @@ func refusedMounts(s snapshot.Snapshot, d deed) refusal {
 	}
 	plan := mounts.Decide(*state, mounts.Request{Required: s.Install.HostDirs(), Convert: d.convert})
 	switch plan.Action {
-	case mounts.ActionPatch, mounts.ActionSkip:
+	case change.Patch, change.Skip:
 		return refusal{}
-	case mounts.ActionUnchanged:
+	case change.Keep:
 		return refusal{done: true}
 	}
 	return refused("%s", plan.Message)

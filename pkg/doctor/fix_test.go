@@ -146,7 +146,7 @@ func (a printed) accepted(s *snapshot.Snapshot) (after *snapshot.Snapshot, refus
 				continue // It looks itself.
 			}
 			plan := mounts.Decide(*n.Kubelet.Value, mounts.Request{Required: s.Install.HostDirs(), Convert: a.convert})
-			if plan.Action != mounts.ActionPatch && plan.Action != mounts.ActionSkip {
+			if plan.Action != change.Patch && plan.Action != change.Skip {
 				return s, plan.Message
 			}
 		}

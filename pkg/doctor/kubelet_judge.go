@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
@@ -383,7 +384,7 @@ func (j *kubeletJudge) bind(f *Finding, dir string) {
 func (j *kubeletJudge) rebind(dir, text string) Step {
 	plan := mounts.Decide(j.state, mounts.Request{Required: j.s.Snapshot.Install.HostDirs()})
 	may := slices.ContainsFunc(plan.Directories, func(d mounts.Directory) bool {
-		own := d.Reason == mounts.ReasonBindForRbind && d.Action == mounts.ActionPatch
+		own := d.Reason == mounts.ReasonBindForRbind && d.Action == change.Patch
 		return (own || d.Reason == mounts.ReasonConfigNotRead) && (within(d.Path, dir) || within(dir, d.Path))
 	})
 	if !may {

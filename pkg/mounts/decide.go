@@ -10,6 +10,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
@@ -22,24 +23,24 @@ func Decide(n NodeState, r Request) Plan {
 	p := Plan{Node: n.Node}
 	if err := n.Release.Supported(); err != nil {
 		if !n.Release.Known() {
-			return p.end(ActionSkip, ReasonVersionUnknown, err.Error(), "")
+			return p.end(change.Skip, ReasonVersionUnknown, err.Error(), "")
 		}
-		return p.end(ActionRefuse, ReasonVersion, err.Error(), "upgrade Talos to "+talosrelease.Oldest+" or later")
+		return p.end(change.Refuse, ReasonVersion, err.Error(), "upgrade Talos to "+talosrelease.Oldest+" or later")
 	}
 	p.warn(n.Release.Newer())
 	dirs, err := cleanDirs(r.Required)
 	if err != nil {
-		return p.end(ActionRefuse, ReasonDirectory, err.Error(), failure.Hint(err))
+		return p.end(change.Refuse, ReasonDirectory, err.Error(), failure.Hint(err))
 	}
 	if len(dirs) == 0 {
-		return p.end(ActionUnchanged, ReasonNothing, "the provisioner has no directory", "")
+		return p.end(change.Keep, ReasonNothing, "the provisioner has no directory", "")
 	}
 	if r.Remove {
 		return n.remove(p, r, dirs)
 	}
 	options, ok := r.Propagation.options()
 	if !ok {
-		return p.end(ActionRefuse, ReasonPropagation, fmt.Sprintf("propagation %q is none of rslave, rshared and private", r.Propagation), "--propagation rslave")
+		return p.end(change.Refuse, ReasonPropagation, fmt.Sprintf("propagation %q is none of rslave, rshared and private", r.Propagation), "--propagation rslave")
 	}
 
 	var need, bound []string
@@ -50,14 +51,14 @@ func Decide(n NodeState, r Request) Plan {
 			p.warn(fmt.Sprintf("%q %s", d.Path, d.Warning))
 		}
 		switch {
-		case d.Action != ActionPatch:
+		case d.Action != change.Patch:
 		case d.Reason == ReasonBindForRbind:
 			bound = append(bound, dir)
 		default:
 			need = append(need, dir)
 		}
 	}
-	for _, action := range []Action{ActionRefuse, ActionSkip} {
+	for _, action := range []change.Action{change.Refuse, change.Skip} {
 		if of := p.of(action); len(of) > 0 {
 			p.Ways = n.ways(of)
 			return p.end(action, of[0].Reason, sentence(of), hints(of))
@@ -73,12 +74,12 @@ func Decide(n NodeState, r Request) Plan {
 				p.warn(fmt.Sprintf("%q %s", d.Path, d.Message))
 			}
 		}
-		return p.end(ActionUnchanged, reason, sentence(p.Directories), "")
+		return p.end(change.Keep, reason, sentence(p.Directories), "")
 	}
 
 	if n.Settings.KubeletDocument && !r.Convert && len(need) > 0 {
 		p.Ways = waysWithout(n.Release, need[0])
-		return p.end(ActionRefuse, ReasonKubeletDocument,
+		return p.end(change.Refuse, ReasonKubeletDocument,
 			"the kubelet is configured by a KubeletConfig document, which has no extraMounts, and "+n.doesNotSee(need),
 			"give the provisioner a directory that the kubelet sees already; or have machine.kubelet back: "+shell.Command("kubectl", "talosdisk", "mounts", "--nodes", n.Node, "--convert-kubelet-config"))
 	}
@@ -93,14 +94,14 @@ func Decide(n NodeState, r Request) Plan {
 		taken = append(taken, m.destination())
 	}
 	adds := join(n.Release, need, taken)
-	changed := p.of(ActionPatch)
-	p.end(ActionPatch, changed[0].Reason, sentence(changed), "")
+	changed := p.of(change.Patch)
+	p.end(change.Patch, changed[0].Reason, sentence(changed), "")
 	if refused := n.rebind(&p, bound); refused != nil {
 		return *refused
 	}
 	for _, dir := range adds {
 		if host := n.host(dir); host.Exists == disk.No && host.Problem != "" {
-			return p.end(ActionRefuse, ReasonDirectory, host.Problem+" on the node: the kubelet would not start with a mount of it", "give the provisioner another directory, such as /var/lib/disks")
+			return p.end(change.Refuse, ReasonDirectory, host.Problem+" on the node: the kubelet would not start with a mount of it", "give the provisioner another directory, such as /var/lib/disks")
 		}
 		p.Add = append(p.Add, ExtraMount{Destination: dir, Type: "bind", Source: dir, Options: slices.Clone(options)})
 		if n.host(dir).Exists == disk.No {
@@ -160,7 +161,7 @@ func (n NodeState) obstacle(p *Plan) *Plan {
 	entries := n.Settings.ExtraMounts
 	for i, m := range entries {
 		if fault := m.fault(); fault != "" {
-			refused := p.end(ActionRefuse, ReasonBadEntry, fmt.Sprintf("%s %s: the kubelet does not start with it", entry(i), fault), n.edit("take it out or mend it"))
+			refused := p.end(change.Refuse, ReasonBadEntry, fmt.Sprintf("%s %s: the kubelet does not start with it", entry(i), fault), n.edit("take it out or mend it"))
 			return &refused
 		}
 	}
@@ -173,7 +174,7 @@ func (n NodeState) obstacle(p *Plan) *Plan {
 		if c.same && c.lower >= 0 {
 			reason = ReasonDuplicate
 		}
-		refused := p.end(ActionRefuse, reason, c.text(entries), n.edit("leave one of them"))
+		refused := p.end(change.Refuse, reason, c.text(entries), n.edit("leave one of them"))
 		return &refused
 	}
 	return nil
@@ -218,7 +219,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 	var refused Plan
 	switch {
 	case n.StagedDiffers:
-		refused = p.end(ActionRefuse, ReasonStaged, machineconfig.PendingDetail, machineconfig.PendingHint)
+		refused = p.end(change.Refuse, ReasonStaged, machineconfig.PendingDetail, machineconfig.PendingHint)
 	case r.Staged: // Nothing restarts before the node does.
 		n.unshown(p)
 		p.warn(n.Unkept())
@@ -228,9 +229,9 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 		if n.NotReady != "" {
 			message += ": " + n.NotReady
 		}
-		refused = p.end(ActionRefuse, ReasonNotReady, message, shell.Command("kubectl", "describe", "node", n.Node))
+		refused = p.end(change.Refuse, ReasonNotReady, message, shell.Command("kubectl", "describe", "node", n.Node))
 	case hazard != "" && !r.AcceptHazard:
-		refused = p.end(ActionRefuse, ReasonHazard, hazard, "upgrade Talos, or restart it all the same with --accept "+string(ReasonHazard))
+		refused = p.end(change.Refuse, ReasonHazard, hazard, "upgrade Talos, or restart it all the same with --accept "+string(ReasonHazard))
 	default:
 		p.warn(hazard)
 		for _, caution := range n.Release.RestartCautions() {
@@ -286,7 +287,7 @@ func (n NodeState) address() string {
 }
 
 // of are the directories with an action.
-func (p *Plan) of(action Action) []Directory {
+func (p *Plan) of(action change.Action) []Directory {
 	var of []Directory
 	for _, d := range p.Directories {
 		if d.Action == action {

@@ -8,13 +8,14 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 )
 
 // remove plans to take out all entries for exactly these directories, or for the
 // parent that stood for them when they were added.
 func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
 	if !n.ConfigProblem.IsZero() {
-		return p.end(ActionSkip, ReasonConfigNotRead, "its configuration was not read: "+n.ConfigProblem.Message, "")
+		return p.end(change.Skip, ReasonConfigNotRead, "its configuration was not read: "+n.ConfigProblem.Message, "")
 	}
 	exact := append(join(n.Release, dirs, nil), dirs...)
 	var remove []int
@@ -28,7 +29,7 @@ func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
 	}
 	if len(remove) == 0 {
 		p.warn(n.Unkept())
-		return p.end(ActionUnchanged, ReasonNoEntry, "its configuration has no extraMount for "+quoted(dirs), "")
+		return p.end(change.Keep, ReasonNoEntry, "its configuration has no extraMount for "+quoted(dirs), "")
 	}
 	if refused := n.restart(&p, r); refused != nil {
 		return *refused
@@ -47,7 +48,7 @@ func (n NodeState) remove(p Plan, r Request, dirs []string) Plan {
 	if refused := n.usedBy(&p, lost, "without the entry the kubelet could not unmount it, and the pod could not be deleted"); refused != nil {
 		return *refused
 	}
-	p.end(ActionPatch, ReasonRemove, "the extraMounts for "+quoted(gone)+" are taken out", "")
+	p.end(change.Patch, ReasonRemove, "the extraMounts for "+quoted(gone)+" are taken out", "")
 	p.Remove, p.Removed, p.Restarts = remove, removed, !r.Staged
 	for _, name := range lost {
 		p.warn(fmt.Sprintf("volume %q lies at %q: pods that use it can no longer start", name, n.Volumes[name]))
@@ -63,13 +64,13 @@ func (n NodeState) usedBy(p *Plan, lost []string, why string) *Plan {
 		return nil
 	}
 	if n.UsedProblem != "" {
-		skipped := p.end(ActionSkip, ReasonVolumeInUse, "which pods use volumes there is unknown: "+n.UsedProblem, "")
+		skipped := p.end(change.Skip, ReasonVolumeInUse, "which pods use volumes there is unknown: "+n.UsedProblem, "")
 		return &skipped
 	}
 	for _, name := range lost {
 		if pods := n.Used[name]; len(pods) > 0 {
 			namespace, pod, _ := strings.Cut(pods[0], "/")
-			refused := p.end(ActionRefuse, ReasonVolumeInUse,
+			refused := p.end(change.Refuse, ReasonVolumeInUse,
 				fmt.Sprintf("volume %q at %q is used by pod %q: %s", name, n.Volumes[name], pods[0], why),
 				shell.Command("kubectl", "-n", namespace, "delete", "pod", pod))
 			return &refused

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
@@ -40,7 +41,7 @@ type decideCase struct {
 	name    string
 	node    NodeState
 	dir     string
-	action  Action
+	action  change.Action
 	reason  Reason
 	visible disk.Answer
 	message string
@@ -62,114 +63,114 @@ func decideCases(t testing.TB) []decideCase {
 
 	return []decideCase{
 		// Seen without an entry.
-		{name: "/var/mnt", node: plain(t, "v1.10.0"), dir: "/var/mnt", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "Talos v1.10.0 mounts /var/mnt into the kubelet"},
-		{name: "below /var/mnt", node: plain(t, "v1.14.0-rc.1"), dir: "/var/mnt/disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt"},
-		{name: "a name that begins like /var/mnt", node: plain(t, current), dir: "/var/mnt2", action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, message: "has no extraMount, and whether the kubelet sees it is unknown: nobody looked"},
-		{name: "/var/mnt, with a user volume", node: plain(t, "v1.14.0").with(admin(kubeletVolume, hostVolume)), dir: "/var/mnt", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "mounts /var/mnt"},
-		{name: "/var/mnt, and a user volume that did not come through", node: plain(t, "v1.14.0").with(admin("", hostVolume)), dir: "/var/mnt", action: ActionRefuse, reason: ReasonHidden, visible: disk.No, message: "does not see /dev/vdb2", hint: "talosctl -n 10.0.0.11 service kubelet restart"},
-		{name: "by-partlabel on the oldest", node: plain(t, "v1.6.0"), dir: "/dev/disk/by-partlabel", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /dev into"},
-		{name: "/dev bound on the newest", node: plain(t, "v1.14.0"), dir: "/dev", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /dev into"},
-		{name: "in the kubelet's own directory", node: plain(t, "v1.14.0"), dir: "/var/lib/kubelet/disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/lib/kubelet"},
-		{name: "in the kubelet's own directory, bound", node: plain(t, "v1.13.1"), dir: "/var/lib/kubelet/disks", action: ActionSkip, reason: ReasonNotSeen, visible: disk.Unknown, message: "no disk mounted below"},
-		{name: "without credentials for the configuration", node: plain(t, "v1.14.0").with(unseen), dir: "/var/mnt/disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt"},
-		{name: "on a release to come", node: plain(t, "v1.15.0"), dir: "/var/mnt/disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt", warning: "newer than v1.14"},
-		{name: "without an entry, seen", node: plain(t, current).with(admin(slave, hostDisk)), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "is visible: it is mounted", warning: "no longer visible once the kubelet starts again"},
-		{name: "a KubeletConfig, seen", node: plain(t, "v1.14.0").with(documented).with(admin(slave, hostDisk)), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "is visible"},
+		{name: "/var/mnt", node: plain(t, "v1.10.0"), dir: "/var/mnt", action: change.Keep, reason: ReasonVisible, visible: disk.Unknown, message: "Talos v1.10.0 mounts /var/mnt into the kubelet"},
+		{name: "below /var/mnt", node: plain(t, "v1.14.0-rc.1"), dir: "/var/mnt/disks", action: change.Keep, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt"},
+		{name: "a name that begins like /var/mnt", node: plain(t, current), dir: "/var/mnt2", action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown, message: "has no extraMount, and whether the kubelet sees it is unknown: nobody looked"},
+		{name: "/var/mnt, with a user volume", node: plain(t, "v1.14.0").with(admin(kubeletVolume, hostVolume)), dir: "/var/mnt", action: change.Keep, reason: ReasonVisible, visible: disk.Yes, message: "mounts /var/mnt"},
+		{name: "/var/mnt, and a user volume that did not come through", node: plain(t, "v1.14.0").with(admin("", hostVolume)), dir: "/var/mnt", action: change.Refuse, reason: ReasonHidden, visible: disk.No, message: "does not see /dev/vdb2", hint: "talosctl -n 10.0.0.11 service kubelet restart"},
+		{name: "by-partlabel on the oldest", node: plain(t, "v1.6.0"), dir: "/dev/disk/by-partlabel", action: change.Keep, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /dev into"},
+		{name: "/dev bound on the newest", node: plain(t, "v1.14.0"), dir: "/dev", action: change.Keep, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /dev into"},
+		{name: "in the kubelet's own directory", node: plain(t, "v1.14.0"), dir: "/var/lib/kubelet/disks", action: change.Keep, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/lib/kubelet"},
+		{name: "in the kubelet's own directory, bound", node: plain(t, "v1.13.1"), dir: "/var/lib/kubelet/disks", action: change.Skip, reason: ReasonNotSeen, visible: disk.Unknown, message: "no disk mounted below"},
+		{name: "without credentials for the configuration", node: plain(t, "v1.14.0").with(unseen), dir: "/var/mnt/disks", action: change.Keep, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt"},
+		{name: "on a release to come", node: plain(t, "v1.15.0"), dir: "/var/mnt/disks", action: change.Keep, reason: ReasonVisible, visible: disk.Unknown, message: "mounts /var/mnt", warning: "newer than v1.14"},
+		{name: "without an entry, seen", node: plain(t, current).with(admin(slave, hostDisk)), dir: disksDir, action: change.Keep, reason: ReasonVisible, visible: disk.Yes, message: "is visible: it is mounted", warning: "no longer visible once the kubelet starts again"},
+		{name: "a KubeletConfig, seen", node: plain(t, "v1.14.0").with(documented).with(admin(slave, hostDisk)), dir: disksDir, action: change.Keep, reason: ReasonVisible, visible: disk.Yes, message: "is visible"},
 
 		// Before v1.10 /var/mnt is a directory like any other, until the upgrade.
-		{name: "/var/mnt of old", node: plain(t, "v1.9.6"), dir: "/var/mnt/disks", action: ActionRefuse, reason: ReasonVarMnt, visible: disk.Unknown, message: "doubles the node's mounts", hint: "upgrade to Talos v1.10.5"},
-		{name: "/var/mnt of old, with an entry", node: plain(t, "v1.9.6", bind("/var/mnt/disks")), dir: "/var/mnt/disks", action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "asked for by machine.kubelet.extraMounts[0]", warning: "on Talos v1.10"},
+		{name: "/var/mnt of old", node: plain(t, "v1.9.6"), dir: "/var/mnt/disks", action: change.Refuse, reason: ReasonVarMnt, visible: disk.Unknown, message: "doubles the node's mounts", hint: "upgrade to Talos v1.10.5"},
+		{name: "/var/mnt of old, with an entry", node: plain(t, "v1.9.6", bind("/var/mnt/disks")), dir: "/var/mnt/disks", action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown, message: "asked for by machine.kubelet.extraMounts[0]", warning: "on Talos v1.10"},
 
 		// An entry serves, whatever its propagation.
-		{name: "rslave, seen", node: plain(t, current, bind(disksDir)).with(admin(slave, hostDisk)), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "is visible"},
-		{name: "rshared, not looked at", node: plain(t, current, bind(disksDir, "rbind", "rshared", "rw")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "whether the kubelet sees it is unknown: nobody looked"},
-		{name: "private, listed", node: plain(t, current, bind(disksDir, "rbind", "rprivate", "rw")).with(reader("hdd", "hdd")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "same entries"},
-		{name: "rbind without more", node: plain(t, current, bind(disksDir, "rbind")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "asked for"},
-		{name: "an entry for the parent", node: plain(t, current, bind(disksDir)), dir: disksDir + "/block", action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
-		{name: "a slash at the end", node: plain(t, current, bind(disksDir+"/")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
-		{name: "both empty", node: plain(t, current, bind(disksDir)).with(reader("", "")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "empty on the node and in the kubelet"},
-		{name: "the view failed", node: plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.ViewProblem = problem.FromText("no route to host") }), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, message: "no route to host"},
+		{name: "rslave, seen", node: plain(t, current, bind(disksDir)).with(admin(slave, hostDisk)), dir: disksDir, action: change.Keep, reason: ReasonVisible, visible: disk.Yes, message: "is visible"},
+		{name: "rshared, not looked at", node: plain(t, current, bind(disksDir, "rbind", "rshared", "rw")), dir: disksDir, action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown, message: "whether the kubelet sees it is unknown: nobody looked"},
+		{name: "private, listed", node: plain(t, current, bind(disksDir, "rbind", "rprivate", "rw")).with(reader("hdd", "hdd")), dir: disksDir, action: change.Keep, reason: ReasonVisible, visible: disk.Yes, message: "same entries"},
+		{name: "rbind without more", node: plain(t, current, bind(disksDir, "rbind")), dir: disksDir, action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown, message: "asked for"},
+		{name: "an entry for the parent", node: plain(t, current, bind(disksDir)), dir: disksDir + "/block", action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
+		{name: "a slash at the end", node: plain(t, current, bind(disksDir+"/")), dir: disksDir, action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown, message: "extraMounts[0]"},
+		{name: "both empty", node: plain(t, current, bind(disksDir)).with(reader("", "")), dir: disksDir, action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown, message: "empty on the node and in the kubelet"},
+		{name: "the view failed", node: plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.ViewProblem = problem.FromText("no route to host") }), dir: disksDir, action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown, message: "no route to host"},
 
 		// Configured, and not so.
-		{name: "not in force", node: plain(t, current, bind(disksDir)).with(admin("", hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, message: "asked for by machine.kubelet.extraMounts[0], which is not in force: no mount", hint: "talosctl -n 10.0.0.11 service kubelet restart"},
-		{name: "not in force, as a listing shows", node: plain(t, current, bind(disksDir)).with(reader("hdd", "-")), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, message: "does not exist in the kubelet"},
-		{name: "not in force, where a restart does harm", node: plain(t, "v1.12.4", bind(disksDir)).with(admin("", "")), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, hint: "upgrade Talos first"},
-		{name: "no address", node: plain(t, current, bind(disksDir)).with(admin("", "")).with(func(n *NodeState) { n.Address = "" }), dir: disksDir, action: ActionRefuse, reason: ReasonNotInForce, visible: disk.No, hint: "talosctl -n w-1 "},
+		{name: "not in force", node: plain(t, current, bind(disksDir)).with(admin("", hostDisk)), dir: disksDir, action: change.Refuse, reason: ReasonNotInForce, visible: disk.No, message: "asked for by machine.kubelet.extraMounts[0], which is not in force: no mount", hint: "talosctl -n 10.0.0.11 service kubelet restart"},
+		{name: "not in force, as a listing shows", node: plain(t, current, bind(disksDir)).with(reader("hdd", "-")), dir: disksDir, action: change.Refuse, reason: ReasonNotInForce, visible: disk.No, message: "does not exist in the kubelet"},
+		{name: "not in force, where a restart does harm", node: plain(t, "v1.12.4", bind(disksDir)).with(admin("", "")), dir: disksDir, action: change.Refuse, reason: ReasonNotInForce, visible: disk.No, hint: "upgrade Talos first"},
+		{name: "no address", node: plain(t, current, bind(disksDir)).with(admin("", "")).with(func(n *NodeState) { n.Address = "" }), dir: disksDir, action: change.Refuse, reason: ReasonNotInForce, visible: disk.No, hint: "talosctl -n w-1 "},
 		// talos.md 00.14.
-		{name: "bind masks a disk", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.No, message: "leaves out what is mounted at /var/lib/disks/hdd/vde"},
-		{name: "bind masks a disk at the next start", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(slave, hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.Yes, message: "leaves out"},
+		{name: "bind masks a disk", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, hostDisk)), dir: disksDir, action: change.Patch, reason: ReasonBindForRbind, visible: disk.No, message: "leaves out what is mounted at /var/lib/disks/hdd/vde"},
+		{name: "bind masks a disk at the next start", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(slave, hostDisk)), dir: disksDir, action: change.Patch, reason: ReasonBindForRbind, visible: disk.Yes, message: "leaves out"},
 		{name: "bind on a parent of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) {
 			n.Settings.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir + "/hdd/vde"}}
-		}), dir: disksDir, action: ActionPatch, reason: ReasonBindForRbind, visible: disk.Unknown, message: "/var/lib/disks/hdd/vde"},
+		}), dir: disksDir, action: change.Patch, reason: ReasonBindForRbind, visible: disk.Unknown, message: "/var/lib/disks/hdd/vde"},
 		{name: "bind at the mount point of machine.disks", node: plain(t, current, bind(disksDir, "bind", "rw")).with(func(n *NodeState) {
 			n.Settings.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: disksDir}}
-		}), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown, warning: "whether there are any was not seen"},
-		{name: "bind at the mount point of a disk", node: plain(t, current, bind(disksDir+"/hdd/vde", "bind", "rw")).with(admin(slave, hostDisk)), dir: disksDir + "/hdd/vde", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
-		{name: "bind with no disk below", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, "")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes},
-		{name: "bind, listed", node: plain(t, current, bind(disksDir, "bind", "rw")).with(reader("hdd", "hdd")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, warning: "whether there are any was not seen"},
-		{name: "read-only", node: plain(t, current, bind(disksDir, "rbind", "rslave", "ro")).with(admin(slave, hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonReadOnly, visible: disk.Yes, message: "has the option ro"},
-		{name: "read-only, then not", node: plain(t, current, bind(disksDir, "ro", "rbind", "rw")), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown},
-		{name: "another source", node: plain(t, current, wrong), dir: disksDir, action: ActionRefuse, reason: ReasonOtherSource, visible: disk.Unknown, message: "mounts /var/lib/other there"},
-		{name: "another source for the parent", node: plain(t, current, wrong), dir: disksDir + "/block", action: ActionRefuse, reason: ReasonOtherSource, visible: disk.Unknown, message: "mounts /var/lib/other/block there"},
-		{name: "no source", node: plain(t, current, noSource), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `machine.kubelet.extraMounts[0] for "/var/lib/disks" has no source`},
-		{name: "a relative source", node: plain(t, current, relative), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `"var/lib/disks", which is not absolute`},
-		{name: "type bind that does not", node: plain(t, current, noBind), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "neither bind nor rbind"},
+		}), dir: disksDir, action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown, warning: "whether there are any was not seen"},
+		{name: "bind at the mount point of a disk", node: plain(t, current, bind(disksDir+"/hdd/vde", "bind", "rw")).with(admin(slave, hostDisk)), dir: disksDir + "/hdd/vde", action: change.Keep, reason: ReasonVisible, visible: disk.Yes},
+		{name: "bind with no disk below", node: plain(t, current, bind(disksDir, "bind", "rshared", "rw")).with(admin(bound, "")), dir: disksDir, action: change.Keep, reason: ReasonVisible, visible: disk.Yes},
+		{name: "bind, listed", node: plain(t, current, bind(disksDir, "bind", "rw")).with(reader("hdd", "hdd")), dir: disksDir, action: change.Keep, reason: ReasonVisible, visible: disk.Yes, warning: "whether there are any was not seen"},
+		{name: "read-only", node: plain(t, current, bind(disksDir, "rbind", "rslave", "ro")).with(admin(slave, hostDisk)), dir: disksDir, action: change.Refuse, reason: ReasonReadOnly, visible: disk.Yes, message: "has the option ro"},
+		{name: "read-only, then not", node: plain(t, current, bind(disksDir, "ro", "rbind", "rw")), dir: disksDir, action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown},
+		{name: "another source", node: plain(t, current, wrong), dir: disksDir, action: change.Refuse, reason: ReasonOtherSource, visible: disk.Unknown, message: "mounts /var/lib/other there"},
+		{name: "another source for the parent", node: plain(t, current, wrong), dir: disksDir + "/block", action: change.Refuse, reason: ReasonOtherSource, visible: disk.Unknown, message: "mounts /var/lib/other/block there"},
+		{name: "no source", node: plain(t, current, noSource), dir: disksDir, action: change.Refuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `machine.kubelet.extraMounts[0] for "/var/lib/disks" has no source`},
+		{name: "a relative source", node: plain(t, current, relative), dir: disksDir, action: change.Refuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `"var/lib/disks", which is not absolute`},
+		{name: "type bind that does not", node: plain(t, current, noBind), dir: disksDir, action: change.Refuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "neither bind nor rbind"},
 		// 00.3 and 00.15: the patch applied several times.
-		{name: "thrice, seen", node: plain(t, "v1.14.0", bind("/var/local-disks", "bind", "rshared", "rw"), bind("/var/local-disks", "bind", "rshared", "rw"), bind("/var/local-disks", "bind", "rshared", "rw")).with(admin(fourTimes, "")), dir: "/var/local-disks", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, warning: "extraMounts[0] and machine.kubelet.extraMounts[1] both mount /var/local-disks: each start of the kubelet doubles"},
-		{name: "twice, not seen", node: plain(t, current, bind(disksDir), bind(disksDir+"/")), dir: disksDir, action: ActionRefuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "both mount /var/lib/disks"},
-		{name: "nested, not seen", node: plain(t, current, bind(disksDir), bind(disksDir+"/block")), dir: disksDir + "/block/a", action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "extraMounts[1] mounts /var/lib/disks/block, below /var/lib/disks of machine.kubelet.extraMounts[0]"},
+		{name: "thrice, seen", node: plain(t, "v1.14.0", bind("/var/local-disks", "bind", "rshared", "rw"), bind("/var/local-disks", "bind", "rshared", "rw"), bind("/var/local-disks", "bind", "rshared", "rw")).with(admin(fourTimes, "")), dir: "/var/local-disks", action: change.Keep, reason: ReasonVisible, visible: disk.Yes, warning: "extraMounts[0] and machine.kubelet.extraMounts[1] both mount /var/local-disks: each start of the kubelet doubles"},
+		{name: "twice, not seen", node: plain(t, current, bind(disksDir), bind(disksDir+"/")), dir: disksDir, action: change.Refuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "both mount /var/lib/disks"},
+		{name: "nested, not seen", node: plain(t, current, bind(disksDir), bind(disksDir+"/block")), dir: disksDir + "/block/a", action: change.Refuse, reason: ReasonNested, visible: disk.Unknown, message: "extraMounts[1] mounts /var/lib/disks/block, below /var/lib/disks of machine.kubelet.extraMounts[0]"},
 
 		// No entry.
 		// 00.13: the article's case.
-		{name: "not visible", node: plain(t, "v1.14.0").with(admin("", hostDisk)), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, message: "no extraMount covers it"},
-		{name: "not listed", node: plain(t, "v1.6.0").with(reader("hdd", "-")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, warning: "before v1.10 does not show a staged configuration"},
-		{name: "not looked at", node: plain(t, current), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
-		{name: "no machine.kubelet", node: plain(t, current).with(func(n *NodeState) { n.Settings = Settings{} }), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
-		{name: "an entry for another", node: plain(t, current, bind("/var/lib/other")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
-		{name: "an entry that begins alike", node: plain(t, current, bind("/var/lib/disk")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown},
-		{name: "that does not exist", node: plain(t, current).with(reader("-", "-")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.No, warning: "Talos makes it"},
-		{name: "a needless entry elsewhere, harmless", node: plain(t, "v1.14.0", bind("/var/mnt/x")), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "below /var/mnt, which Talos mounts itself"},
+		{name: "not visible", node: plain(t, "v1.14.0").with(admin("", hostDisk)), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.No, message: "no extraMount covers it"},
+		{name: "not listed", node: plain(t, "v1.6.0").with(reader("hdd", "-")), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.No, warning: "before v1.10 does not show a staged configuration"},
+		{name: "not looked at", node: plain(t, current), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown},
+		{name: "no machine.kubelet", node: plain(t, current).with(func(n *NodeState) { n.Settings = Settings{} }), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown},
+		{name: "an entry for another", node: plain(t, current, bind("/var/lib/other")), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown},
+		{name: "an entry that begins alike", node: plain(t, current, bind("/var/lib/disk")), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown},
+		{name: "that does not exist", node: plain(t, current).with(reader("-", "-")), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.No, warning: "Talos makes it"},
+		{name: "a needless entry elsewhere, harmless", node: plain(t, "v1.14.0", bind("/var/mnt/x")), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "below /var/mnt, which Talos mounts itself"},
 
-		{name: "an entry below", node: plain(t, current, bind(disksDir+"/block")), dir: disksDir, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "holds /var/lib/disks/block of machine.kubelet.extraMounts[0]"},
-		{name: "an entry below, at fault", node: plain(t, current, ExtraMount{Destination: disksDir + "/block"}), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "has no source: the kubelet does not start with it"},
-		{name: "another entry is twice there", node: plain(t, current, bind("/var/a"), bind("/var/a")), dir: disksDir, action: ActionRefuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "both mount /var/a"},
-		{name: "other entries nest", node: plain(t, current, bind("/var/a"), bind("/var/a/b")), dir: disksDir, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "below /var/a of"},
-		{name: "other entries nest, the child first", node: plain(t, current, bind("/var/a/b"), bind("/var/a")), dir: disksDir, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "extraMounts[0] mounts /var/a/b, below /var/a of machine.kubelet.extraMounts[1]"},
-		{name: "another entry in a shared /var/mnt", node: plain(t, "v1.13.2", bind("/var/mnt/x")), dir: disksDir, action: ActionRefuse, reason: ReasonNested, visible: disk.Unknown, message: "each start of the kubelet doubles"},
-		{name: "another entry has no destination", node: plain(t, current, bind("/var/a"), ExtraMount{Type: "bind", Source: "/var/x", Options: []string{"bind"}}), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "machine.kubelet.extraMounts[1] has no destination"},
-		{name: "another entry has a relative destination", node: plain(t, current, ExtraMount{Destination: "disks", Type: "bind", Source: "/var/x", Options: []string{"bind"}}), dir: disksDir, action: ActionRefuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `destination "disks", which is not absolute`},
+		{name: "an entry below", node: plain(t, current, bind(disksDir+"/block")), dir: disksDir, action: change.Refuse, reason: ReasonNested, visible: disk.Unknown, message: "holds /var/lib/disks/block of machine.kubelet.extraMounts[0]"},
+		{name: "an entry below, at fault", node: plain(t, current, ExtraMount{Destination: disksDir + "/block"}), dir: disksDir, action: change.Refuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "has no source: the kubelet does not start with it"},
+		{name: "another entry is twice there", node: plain(t, current, bind("/var/a"), bind("/var/a")), dir: disksDir, action: change.Refuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "both mount /var/a"},
+		{name: "other entries nest", node: plain(t, current, bind("/var/a"), bind("/var/a/b")), dir: disksDir, action: change.Refuse, reason: ReasonNested, visible: disk.Unknown, message: "below /var/a of"},
+		{name: "other entries nest, the child first", node: plain(t, current, bind("/var/a/b"), bind("/var/a")), dir: disksDir, action: change.Refuse, reason: ReasonNested, visible: disk.Unknown, message: "extraMounts[0] mounts /var/a/b, below /var/a of machine.kubelet.extraMounts[1]"},
+		{name: "another entry in a shared /var/mnt", node: plain(t, "v1.13.2", bind("/var/mnt/x")), dir: disksDir, action: change.Refuse, reason: ReasonNested, visible: disk.Unknown, message: "each start of the kubelet doubles"},
+		{name: "another entry has no destination", node: plain(t, current, bind("/var/a"), ExtraMount{Type: "bind", Source: "/var/x", Options: []string{"bind"}}), dir: disksDir, action: change.Refuse, reason: ReasonBadEntry, visible: disk.Unknown, message: "machine.kubelet.extraMounts[1] has no destination"},
+		{name: "another entry has a relative destination", node: plain(t, current, ExtraMount{Destination: "disks", Type: "bind", Source: "/var/x", Options: []string{"bind"}}), dir: disksDir, action: change.Refuse, reason: ReasonBadEntry, visible: disk.Unknown, message: `destination "disks", which is not absolute`},
 
 		// Where no entry may be.
-		{name: "/var", node: plain(t, current), dir: "/var", action: ActionRefuse, reason: ReasonHoldsTalos, visible: disk.Unknown, message: "holds /var/run"},
-		{name: "/var/lib", node: plain(t, current), dir: "/var/lib", action: ActionRefuse, reason: ReasonHoldsTalos, visible: disk.Unknown, message: "holds /var/lib/containerd"},
-		{name: "/", node: plain(t, current), dir: "/", action: ActionRefuse, reason: ReasonHoldsTalos, visible: disk.Unknown},
-		{name: "off /var", node: plain(t, current), dir: "/mnt/disks", action: ActionRefuse, reason: ReasonOffVar, visible: disk.Unknown, message: "read-only", hint: "/var/lib/disks"},
-		{name: "off /var, with an entry", node: plain(t, current, bind("/mnt/disks")), dir: "/mnt/disks", action: ActionRefuse, reason: ReasonOffVar, visible: disk.Unknown},
-		{name: "like /var", node: plain(t, current), dir: "/variable", action: ActionRefuse, reason: ReasonOffVar, visible: disk.Unknown},
+		{name: "/var", node: plain(t, current), dir: "/var", action: change.Refuse, reason: ReasonHoldsTalos, visible: disk.Unknown, message: "holds /var/run"},
+		{name: "/var/lib", node: plain(t, current), dir: "/var/lib", action: change.Refuse, reason: ReasonHoldsTalos, visible: disk.Unknown, message: "holds /var/lib/containerd"},
+		{name: "/", node: plain(t, current), dir: "/", action: change.Refuse, reason: ReasonHoldsTalos, visible: disk.Unknown},
+		{name: "off /var", node: plain(t, current), dir: "/mnt/disks", action: change.Refuse, reason: ReasonOffVar, visible: disk.Unknown, message: "read-only", hint: "/var/lib/disks"},
+		{name: "off /var, with an entry", node: plain(t, current, bind("/mnt/disks")), dir: "/mnt/disks", action: change.Refuse, reason: ReasonOffVar, visible: disk.Unknown},
+		{name: "like /var", node: plain(t, current), dir: "/variable", action: change.Refuse, reason: ReasonOffVar, visible: disk.Unknown},
 
 		// The configuration was not read.
-		{name: "a reader sees it", node: plain(t, current).with(unseen).with(reader("hdd", "hdd")), dir: disksDir, action: ActionUnchanged, reason: ReasonVisible, visible: disk.Yes, message: "same entries as the node"},
-		{name: "a reader does not", node: plain(t, current).with(unseen).with(reader("hdd", "-")), dir: disksDir, action: ActionSkip, reason: ReasonConfigNotRead, visible: disk.No, message: "is not visible: it does not exist in the kubelet; the configuration was not read: os:admin is needed"},
-		{name: "a reader cannot tell", node: plain(t, current).with(unseen).with(reader("", "")), dir: disksDir, action: ActionSkip, reason: ReasonConfigNotRead, visible: disk.Unknown, message: "unknown"},
-		{name: "nobody looked", node: plain(t, current).with(unseen), dir: disksDir, action: ActionSkip, reason: ReasonConfigNotRead, visible: disk.Unknown},
+		{name: "a reader sees it", node: plain(t, current).with(unseen).with(reader("hdd", "hdd")), dir: disksDir, action: change.Keep, reason: ReasonVisible, visible: disk.Yes, message: "same entries as the node"},
+		{name: "a reader does not", node: plain(t, current).with(unseen).with(reader("hdd", "-")), dir: disksDir, action: change.Skip, reason: ReasonConfigNotRead, visible: disk.No, message: "is not visible: it does not exist in the kubelet; the configuration was not read: os:admin is needed"},
+		{name: "a reader cannot tell", node: plain(t, current).with(unseen).with(reader("", "")), dir: disksDir, action: change.Skip, reason: ReasonConfigNotRead, visible: disk.Unknown, message: "unknown"},
+		{name: "nobody looked", node: plain(t, current).with(unseen), dir: disksDir, action: change.Skip, reason: ReasonConfigNotRead, visible: disk.Unknown},
 
 		// A KubeletConfig document.
-		{name: "a KubeletConfig", node: plain(t, "v1.14.0").with(documented), dir: disksDir, action: ActionRefuse, reason: ReasonKubeletDocument, visible: disk.Unknown, message: "has no extraMounts", hint: "--convert-kubelet-config"},
+		{name: "a KubeletConfig", node: plain(t, "v1.14.0").with(documented), dir: disksDir, action: change.Refuse, reason: ReasonKubeletDocument, visible: disk.Unknown, message: "has no extraMounts", hint: "--convert-kubelet-config"},
 		// 00.16: links in a directory volume need none.
-		{name: "a KubeletConfig, not seen", node: plain(t, "v1.14.0").with(documented).with(admin("", hostDisk)), dir: disksDir, action: ActionRefuse, reason: ReasonKubeletDocument, visible: disk.No, message: "and does not see \"/var/lib/disks\""},
-		{name: "a KubeletConfig, while the kubelet restarts", node: plain(t, "v1.14.0").with(documented).with(down), dir: disksDir, action: ActionRefuse, reason: ReasonKubeletDocument, visible: disk.Unknown, message: "and whether it sees \"/var/lib/disks\" is unknown: the kubelet's view of it was not read: no kubelet runs"},
-		{name: "no entry, while the kubelet restarts", node: plain(t, current).with(down), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, message: "has no extraMount, and whether the kubelet sees it is unknown: the kubelet's view of it was not read: no kubelet runs"},
-		{name: "two entries, while the kubelet restarts", node: plain(t, current, bind(disksDir), bind(disksDir)).with(down), dir: disksDir, action: ActionRefuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "whether the kubelet sees it is unknown (the kubelet's view of it was not read: no kubelet runs): "},
-		{name: "a KubeletConfig, and /var/mnt", node: plain(t, "v1.14.0").with(documented), dir: "/var/mnt/dir-e", action: ActionUnchanged, reason: ReasonVisible, visible: disk.Unknown},
+		{name: "a KubeletConfig, not seen", node: plain(t, "v1.14.0").with(documented).with(admin("", hostDisk)), dir: disksDir, action: change.Refuse, reason: ReasonKubeletDocument, visible: disk.No, message: "and does not see \"/var/lib/disks\""},
+		{name: "a KubeletConfig, while the kubelet restarts", node: plain(t, "v1.14.0").with(documented).with(down), dir: disksDir, action: change.Refuse, reason: ReasonKubeletDocument, visible: disk.Unknown, message: "and whether it sees \"/var/lib/disks\" is unknown: the kubelet's view of it was not read: no kubelet runs"},
+		{name: "no entry, while the kubelet restarts", node: plain(t, current).with(down), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown, message: "has no extraMount, and whether the kubelet sees it is unknown: the kubelet's view of it was not read: no kubelet runs"},
+		{name: "two entries, while the kubelet restarts", node: plain(t, current, bind(disksDir), bind(disksDir)).with(down), dir: disksDir, action: change.Refuse, reason: ReasonDuplicate, visible: disk.Unknown, message: "whether the kubelet sees it is unknown (the kubelet's view of it was not read: no kubelet runs): "},
+		{name: "a KubeletConfig, and /var/mnt", node: plain(t, "v1.14.0").with(documented), dir: "/var/mnt/dir-e", action: change.Keep, reason: ReasonVisible, visible: disk.Unknown},
 
 		// Not now.
-		{name: "staged", node: plain(t, current).with(func(n *NodeState) { n.StagedDiffers = true }), dir: disksDir, action: ActionRefuse, reason: ReasonStaged, visible: disk.Unknown, message: "staged"},
-		{name: "staged, and nothing to do", node: plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.StagedDiffers = true }), dir: disksDir, action: ActionUnchanged, reason: ReasonConfigured, visible: disk.Unknown},
-		{name: "not ready", node: plain(t, current).with(func(n *NodeState) { n.Ready, n.NotReady = false, "kubelet stopped posting" }), dir: disksDir, action: ActionRefuse, reason: ReasonNotReady, visible: disk.Unknown, message: "not ready: kubelet stopped posting", hint: "kubectl describe node w-1"},
-		{name: "a restart unmounts volumes", node: plain(t, "v1.12.4"), dir: disksDir, action: ActionRefuse, reason: ReasonHazard, visible: disk.Unknown, message: "unmounts all user volumes", hint: "--accept kubelet-restart-hazard"},
-		{name: "a restart unmounts volumes in v1.10", node: plain(t, "v1.10.0"), dir: disksDir, action: ActionRefuse, reason: ReasonHazard, visible: disk.Unknown, message: "mended in v1.10.5"},
-		{name: "it no longer does", node: plain(t, "v1.12.5"), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "quick succession"},
-		{name: "tokens freeze", node: plain(t, "v1.13.2"), dir: disksDir, action: ActionPatch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "projected volumes"},
+		{name: "staged", node: plain(t, current).with(func(n *NodeState) { n.StagedDiffers = true }), dir: disksDir, action: change.Refuse, reason: ReasonStaged, visible: disk.Unknown, message: "staged"},
+		{name: "staged, and nothing to do", node: plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.StagedDiffers = true }), dir: disksDir, action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown},
+		{name: "not ready", node: plain(t, current).with(func(n *NodeState) { n.Ready, n.NotReady = false, "kubelet stopped posting" }), dir: disksDir, action: change.Refuse, reason: ReasonNotReady, visible: disk.Unknown, message: "not ready: kubelet stopped posting", hint: "kubectl describe node w-1"},
+		{name: "a restart unmounts volumes", node: plain(t, "v1.12.4"), dir: disksDir, action: change.Refuse, reason: ReasonHazard, visible: disk.Unknown, message: "unmounts all user volumes", hint: "--accept kubelet-restart-hazard"},
+		{name: "a restart unmounts volumes in v1.10", node: plain(t, "v1.10.0"), dir: disksDir, action: change.Refuse, reason: ReasonHazard, visible: disk.Unknown, message: "mended in v1.10.5"},
+		{name: "it no longer does", node: plain(t, "v1.12.5"), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "quick succession"},
+		{name: "tokens freeze", node: plain(t, "v1.13.2"), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "projected volumes"},
 	}
 }
 
@@ -191,16 +192,16 @@ func TestDecideOnOneDirectory(t *testing.T) {
 				t.Errorf("warns: %s", warnings)
 			}
 			var want []ExtraMount
-			if tt.action == ActionPatch && tt.reason != ReasonBindForRbind {
+			if tt.action == change.Patch && tt.reason != ReasonBindForRbind {
 				want = []ExtraMount{bind(tt.dir)}
 			}
-			if (len(p.Rebind) > 0) != (tt.action == ActionPatch && tt.reason == ReasonBindForRbind) || len(p.Rebind) != len(p.Rebound) {
+			if (len(p.Rebind) > 0) != (tt.action == change.Patch && tt.reason == ReasonBindForRbind) || len(p.Rebind) != len(p.Rebound) {
 				t.Errorf("makes %+v of %v", p.Rebound, p.Rebind)
 			}
-			if !reflect.DeepEqual(p.Add, want) || p.Restarts != (tt.action == ActionPatch) || len(p.Remove)+len(p.Removed) != 0 || p.Convert {
+			if !reflect.DeepEqual(p.Add, want) || p.Restarts != (tt.action == change.Patch) || len(p.Remove)+len(p.Removed) != 0 || p.Convert {
 				t.Errorf("adds %+v, restarts %v, removes %v, converts %v", p.Add, p.Restarts, p.Remove, p.Convert)
 			}
-			if tt.action == ActionRefuse && p.Hint == "" {
+			if tt.action == change.Refuse && p.Hint == "" {
 				t.Error("refuses without a hint")
 			}
 		})
@@ -213,23 +214,23 @@ func TestDecideOnSeveral(t *testing.T) {
 		name   string
 		node   NodeState
 		dirs   string
-		action Action
+		action change.Action
 		reason Reason
 		add    string
 	}{
-		{"siblings", plain(t, current), disksDir + "/a " + disksDir + "/b/ " + disksDir + "/c", ActionPatch, ReasonNoEntry, disksDir},
-		{"siblings, one served", plain(t, current, bind(disksDir+"/a")), disksDir + "/a " + disksDir + "/b " + disksDir + "/c", ActionPatch, ReasonNoEntry, disksDir + "/b " + disksDir + "/c"},
-		{"siblings, all served by the parent", plain(t, current, bind(disksDir)), disksDir + "/a " + disksDir + "/b", ActionUnchanged, ReasonConfigured, ""},
-		{"only /var/lib in common", plain(t, current), "/var/lib/a /var/lib/b", ActionPatch, ReasonNoEntry, "/var/lib/a /var/lib/b"},
-		{"some need nothing", plain(t, current), "/dev/disk/by-partlabel /var/mnt " + disksDir, ActionPatch, ReasonNoEntry, disksDir},
-		{"none needs anything", plain(t, current), "/dev/disk/by-partlabel /var/mnt", ActionUnchanged, ReasonVisible, ""},
-		{"one is refused, so is the node", plain(t, current), disksDir + " /mnt/disks", ActionRefuse, ReasonOffVar, ""},
-		{"refused before skipped", plain(t, current).with(unseen), disksDir + " /mnt/disks", ActionRefuse, ReasonOffVar, ""},
-		{"nested", plain(t, current), disksDir + "/a " + disksDir, ActionPatch, ReasonNoEntry, disksDir},
-		{"nothing", plain(t, current), "", ActionUnchanged, ReasonNothing, ""},
-		{"relative", plain(t, current), disksDir + " disks", ActionRefuse, ReasonDirectory, ""},
-		{"too old", plain(t, "v1.5.5"), disksDir, ActionRefuse, ReasonVersion, ""},
-		{"of unknown version", plain(t, current).with(func(n *NodeState) { n.Release = talosrelease.Release{} }), disksDir, ActionSkip, ReasonVersionUnknown, ""},
+		{"siblings", plain(t, current), disksDir + "/a " + disksDir + "/b/ " + disksDir + "/c", change.Patch, ReasonNoEntry, disksDir},
+		{"siblings, one served", plain(t, current, bind(disksDir+"/a")), disksDir + "/a " + disksDir + "/b " + disksDir + "/c", change.Patch, ReasonNoEntry, disksDir + "/b " + disksDir + "/c"},
+		{"siblings, all served by the parent", plain(t, current, bind(disksDir)), disksDir + "/a " + disksDir + "/b", change.Keep, ReasonConfigured, ""},
+		{"only /var/lib in common", plain(t, current), "/var/lib/a /var/lib/b", change.Patch, ReasonNoEntry, "/var/lib/a /var/lib/b"},
+		{"some need nothing", plain(t, current), "/dev/disk/by-partlabel /var/mnt " + disksDir, change.Patch, ReasonNoEntry, disksDir},
+		{"none needs anything", plain(t, current), "/dev/disk/by-partlabel /var/mnt", change.Keep, ReasonVisible, ""},
+		{"one is refused, so is the node", plain(t, current), disksDir + " /mnt/disks", change.Refuse, ReasonOffVar, ""},
+		{"refused before skipped", plain(t, current).with(unseen), disksDir + " /mnt/disks", change.Refuse, ReasonOffVar, ""},
+		{"nested", plain(t, current), disksDir + "/a " + disksDir, change.Patch, ReasonNoEntry, disksDir},
+		{"nothing", plain(t, current), "", change.Keep, ReasonNothing, ""},
+		{"relative", plain(t, current), disksDir + " disks", change.Refuse, ReasonDirectory, ""},
+		{"too old", plain(t, "v1.5.5"), disksDir, change.Refuse, ReasonVersion, ""},
+		{"of unknown version", plain(t, current).with(func(n *NodeState) { n.Release = talosrelease.Release{} }), disksDir, change.Skip, ReasonVersionUnknown, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Decide(tt.node, ask(strings.Fields(tt.dirs)...))
@@ -259,7 +260,7 @@ func TestDecideByRequest(t *testing.T) {
 			t.Errorf("%q: %s", propagation, warnings)
 		}
 	}
-	if p := Decide(node, Request{Required: []string{disksDir}, Propagation: "slave"}); p.Action != ActionRefuse || p.Reason != ReasonPropagation {
+	if p := Decide(node, Request{Required: []string{disksDir}, Propagation: "slave"}); p.Action != change.Refuse || p.Reason != ReasonPropagation {
 		t.Errorf("%+v", p)
 	}
 }
@@ -268,7 +269,7 @@ func TestDecideStages(t *testing.T) {
 	node := plain(t, "v1.12.0", bind("/var/lib/other"))
 	node.Ready = false
 	for _, r := range []Request{{Required: []string{disksDir}, Staged: true}, {Required: []string{"/var/lib/other"}, Remove: true, Staged: true}} {
-		if p := Decide(node, r); p.Action != ActionPatch || p.Restarts || len(p.Warnings) != 0 {
+		if p := Decide(node, r); p.Action != change.Patch || p.Restarts || len(p.Warnings) != 0 {
 			t.Errorf("%+v", p)
 		}
 		node := node
@@ -282,14 +283,14 @@ func TestDecideStages(t *testing.T) {
 func TestDecideConverts(t *testing.T) {
 	node := plain(t, "v1.14.0").with(documented)
 	p := Decide(node, Request{Required: []string{disksDir}, Convert: true})
-	if p.Action != ActionPatch || !p.Convert || !p.Restarts || !slices.Equal(p.Appear(), []string{disksDir}) || len(p.Ways) != 0 {
+	if p.Action != change.Patch || !p.Convert || !p.Restarts || !slices.Equal(p.Appear(), []string{disksDir}) || len(p.Ways) != 0 {
 		t.Errorf("%+v", p)
 	}
 	// Nothing to convert, or nothing to convert for.
-	if p := Decide(plain(t, "v1.14.0"), Request{Required: []string{disksDir}, Convert: true}); p.Action != ActionPatch || p.Convert {
+	if p := Decide(plain(t, "v1.14.0"), Request{Required: []string{disksDir}, Convert: true}); p.Action != change.Patch || p.Convert {
 		t.Errorf("%+v", p)
 	}
-	if p := Decide(node, Request{Required: []string{"/var/mnt"}, Convert: true}); p.Action != ActionUnchanged || p.Convert {
+	if p := Decide(node, Request{Required: []string{"/var/mnt"}, Convert: true}); p.Action != change.Keep || p.Convert {
 		t.Errorf("%+v", p)
 	}
 	// What holds for any restart holds for this one.
@@ -312,7 +313,7 @@ func TestDecideShowsWays(t *testing.T) {
 		{plain(t, "v1.9.0"), "/var/mnt/disks", 0},
 		{plain(t, "v1.14.0", bind(disksDir+"/a")), disksDir, 0},
 	} {
-		if p := Decide(tt.node, ask(tt.dir)); len(p.Ways) != tt.want || p.Action != ActionRefuse {
+		if p := Decide(tt.node, ask(tt.dir)); len(p.Ways) != tt.want || p.Action != change.Refuse {
 			t.Errorf("%s, %s: %s, %d ways", tt.node.Release, tt.dir, p.Action, len(p.Ways))
 		}
 	}
@@ -323,7 +324,7 @@ type removeCase struct {
 	name     string
 	node     NodeState
 	dirs     string
-	action   Action
+	action   change.Action
 	reason   Reason
 	remove   []int
 	warnings string
@@ -333,35 +334,35 @@ func removeCases(t testing.TB) []removeCase {
 	const current = "v1.13.9"
 	other := bind("/var/lib/other")
 	return []removeCase{
-		{"one", plain(t, current, other, bind(disksDir)), disksDir, ActionPatch, ReasonRemove, []int{1}, ""},
-		{"all duplicates, by any spelling", plain(t, current, bind(disksDir), other, bind(disksDir+"/", "bind"), bind("/var//lib/disks")), disksDir + "/", ActionPatch, ReasonRemove, []int{0, 2, 3}, ""},
-		{"the parent that stood for siblings", plain(t, current, bind(disksDir)), disksDir + "/a " + disksDir + "/b", ActionPatch, ReasonRemove, []int{0}, ""},
-		{"not the parent of one", plain(t, current, bind(disksDir)), disksDir + "/a", ActionUnchanged, ReasonNoEntry, nil, ""},
-		{"not a child", plain(t, current, bind(disksDir+"/a")), disksDir, ActionUnchanged, ReasonNoEntry, nil, ""},
-		{"a needless one", plain(t, current, bind("/var/mnt/x")), "/var/mnt/x", ActionPatch, ReasonRemove, []int{0}, ""},
-		{"one off /var", plain(t, current, bind("/mnt/disks")), "/mnt/disks", ActionPatch, ReasonRemove, []int{0}, ""},
-		{"one beside an entry without destination", plain(t, current, ExtraMount{Source: "/var/x"}, bind(disksDir)), disksDir, ActionPatch, ReasonRemove, []int{1}, ""},
-		{"none", plain(t, current, other), disksDir, ActionUnchanged, ReasonNoEntry, nil, ""},
-		{"a KubeletConfig", plain(t, "v1.14.0").with(documented), disksDir, ActionUnchanged, ReasonNoEntry, nil, ""},
-		{"not read", plain(t, current, bind(disksDir)).with(unseen), disksDir, ActionSkip, ReasonConfigNotRead, nil, ""},
-		{"staged", plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.StagedDiffers = true }), disksDir, ActionRefuse, ReasonStaged, nil, ""},
-		{"not ready", plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.Ready = false }), disksDir, ActionRefuse, ReasonNotReady, nil, ""},
-		{"hazard", plain(t, "v1.10.4", bind(disksDir)), disksDir, ActionRefuse, ReasonHazard, nil, ""},
+		{"one", plain(t, current, other, bind(disksDir)), disksDir, change.Patch, ReasonRemove, []int{1}, ""},
+		{"all duplicates, by any spelling", plain(t, current, bind(disksDir), other, bind(disksDir+"/", "bind"), bind("/var//lib/disks")), disksDir + "/", change.Patch, ReasonRemove, []int{0, 2, 3}, ""},
+		{"the parent that stood for siblings", plain(t, current, bind(disksDir)), disksDir + "/a " + disksDir + "/b", change.Patch, ReasonRemove, []int{0}, ""},
+		{"not the parent of one", plain(t, current, bind(disksDir)), disksDir + "/a", change.Keep, ReasonNoEntry, nil, ""},
+		{"not a child", plain(t, current, bind(disksDir+"/a")), disksDir, change.Keep, ReasonNoEntry, nil, ""},
+		{"a needless one", plain(t, current, bind("/var/mnt/x")), "/var/mnt/x", change.Patch, ReasonRemove, []int{0}, ""},
+		{"one off /var", plain(t, current, bind("/mnt/disks")), "/mnt/disks", change.Patch, ReasonRemove, []int{0}, ""},
+		{"one beside an entry without destination", plain(t, current, ExtraMount{Source: "/var/x"}, bind(disksDir)), disksDir, change.Patch, ReasonRemove, []int{1}, ""},
+		{"none", plain(t, current, other), disksDir, change.Keep, ReasonNoEntry, nil, ""},
+		{"a KubeletConfig", plain(t, "v1.14.0").with(documented), disksDir, change.Keep, ReasonNoEntry, nil, ""},
+		{"not read", plain(t, current, bind(disksDir)).with(unseen), disksDir, change.Skip, ReasonConfigNotRead, nil, ""},
+		{"staged", plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.StagedDiffers = true }), disksDir, change.Refuse, ReasonStaged, nil, ""},
+		{"not ready", plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.Ready = false }), disksDir, change.Refuse, ReasonNotReady, nil, ""},
+		{"hazard", plain(t, "v1.10.4", bind(disksDir)), disksDir, change.Refuse, ReasonHazard, nil, ""},
 		{"volumes need it", plain(t, current, bind(disksDir), bind("/var/mnt/x")).with(func(n *NodeState) {
 			n.Volumes = map[string]string{"pv-b": disksDir + "/vdb", "pv-a": disksDir, "pv-m": "/var/mnt/x", "pv-o": "/var/lib/disks-2/vdb"}
-		}), disksDir + " /var/mnt/x", ActionPatch, ReasonRemove, []int{0, 1}, `volume "pv-a" lies at "/var/lib/disks": pods that use it can no longer start; volume "pv-b"`},
+		}), disksDir + " /var/mnt/x", change.Patch, ReasonRemove, []int{0, 1}, `volume "pv-a" lies at "/var/lib/disks": pods that use it can no longer start; volume "pv-b"`},
 		{"a pod has one mounted", plain(t, current, bind(disksDir)).with(func(n *NodeState) {
 			n.Volumes, n.Used = map[string]string{"pv-a": disksDir + "/vdb"}, map[string][]string{"pv-a": {"default/db"}}
-		}), disksDir, ActionRefuse, ReasonVolumeInUse, nil, ""},
+		}), disksDir, change.Refuse, ReasonVolumeInUse, nil, ""},
 		{"a pod has another one mounted", plain(t, current, bind(disksDir), bind("/var/lib/other")).with(func(n *NodeState) {
 			n.Volumes, n.Used = map[string]string{"pv-o": "/var/lib/other/vdb"}, map[string][]string{"pv-o": {"default/db"}}
-		}), disksDir, ActionPatch, ReasonRemove, []int{0}, ""},
+		}), disksDir, change.Patch, ReasonRemove, []int{0}, ""},
 		{"who has one mounted is not known", plain(t, current, bind(disksDir)).with(func(n *NodeState) {
 			n.Volumes, n.UsedProblem = map[string]string{"pv-a": disksDir + "/vdb"}, "forbidden"
-		}), disksDir, ActionSkip, ReasonVolumeInUse, nil, ""},
+		}), disksDir, change.Skip, ReasonVolumeInUse, nil, ""},
 		{"volumes have another entry", plain(t, current, bind(disksDir), bind(disksDir+"/hdd")).with(func(n *NodeState) {
 			n.Volumes = map[string]string{"pv": disksDir + "/hdd/vde"}
-		}), disksDir, ActionPatch, ReasonRemove, []int{0}, ""},
+		}), disksDir, change.Patch, ReasonRemove, []int{0}, ""},
 	}
 }
 
@@ -369,7 +370,7 @@ func TestDecideRemoves(t *testing.T) {
 	for _, tt := range removeCases(t) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := Decide(tt.node, Request{Required: strings.Fields(tt.dirs), Remove: true})
-			if p.Action != tt.action || p.Reason != tt.reason || !slices.Equal(p.Remove, tt.remove) || p.Restarts != (tt.action == ActionPatch) || len(p.Add) != 0 || p.Message == "" {
+			if p.Action != tt.action || p.Reason != tt.reason || !slices.Equal(p.Remove, tt.remove) || p.Restarts != (tt.action == change.Patch) || len(p.Add) != 0 || p.Message == "" {
 				t.Errorf("%+v", p)
 			}
 			var removed []ExtraMount
@@ -397,7 +398,7 @@ func TestDecideIsIdempotent(t *testing.T) {
 			t.Fatalf("%s: %+v", release, p)
 		}
 		node.Settings.ExtraMounts = append(node.Settings.ExtraMounts, p.Add...)
-		if again := Decide(node, r); again.Action != ActionUnchanged {
+		if again := Decide(node, r); again.Action != change.Keep {
 			t.Errorf("%s: again: %+v", release, again)
 		}
 		if clash := conflicts(node.Release, node.Settings.ExtraMounts); len(clash) != 0 {

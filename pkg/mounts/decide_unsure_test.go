@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
@@ -20,21 +21,21 @@ func TestDecideWarnsOfWhatMayNotBeSo(t *testing.T) {
 	for name, c := range map[string]struct {
 		node    NodeState
 		request Request
-		action  Action
+		action  change.Action
 		warning string
 	}{
-		"seen, and something is staged or tried": {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(pending), ask(disksDir), ActionUnchanged, "not the one on its disk"},
-		"seen":                                   {plain(t, "v1.13.9", bind(disksDir)).with(listed), ask(disksDir), ActionUnchanged, ""},
-		"nothing to remove, and something is staged":      {plain(t, "v1.13.9").with(pending), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, "not the one on its disk"},
-		"nothing to remove":                               {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, ""},
-		"seen, and tried since the boot":                  {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(tried), ask(disksDir), ActionUnchanged, "was tried since the node booted"},
-		"nothing to remove, and tried since the boot":     {plain(t, "v1.13.9").with(tried), Request{Required: []string{disksDir}, Remove: true}, ActionUnchanged, "was tried since the node booted"},
-		"to be changed, and tried since the boot":         {plain(t, "v1.13.9").with(tried), ask(disksDir), ActionPatch, "was tried since the node booted"},
-		"asked for, and not seen":                         {plain(t, "v1.13.9", bind(disksDir)).with(lost), ask(disksDir), ActionUnchanged, "is unknown: the connection broke"},
-		"to be staged where a staged one is not shown":    {plain(t, "v1.9.6"), Request{Required: []string{disksDir}, Staged: true}, ActionPatch, "if there is one, it is lost"},
-		"to be staged where a staged one is shown":        {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Staged: true}, ActionPatch, ""},
-		"to be changed where a staged one is not shown":   {plain(t, "v1.9.6"), ask(disksDir), ActionPatch, "if there is one, it is lost"},
-		"to be taken out where a staged one is not shown": {plain(t, "v1.9.6", bind(disksDir)), Request{Required: []string{disksDir}, Remove: true, Staged: true}, ActionPatch, "if there is one, it is lost"},
+		"seen, and something is staged or tried": {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(pending), ask(disksDir), change.Keep, "not the one on its disk"},
+		"seen":                                   {plain(t, "v1.13.9", bind(disksDir)).with(listed), ask(disksDir), change.Keep, ""},
+		"nothing to remove, and something is staged":      {plain(t, "v1.13.9").with(pending), Request{Required: []string{disksDir}, Remove: true}, change.Keep, "not the one on its disk"},
+		"nothing to remove":                               {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Remove: true}, change.Keep, ""},
+		"seen, and tried since the boot":                  {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(tried), ask(disksDir), change.Keep, "was tried since the node booted"},
+		"nothing to remove, and tried since the boot":     {plain(t, "v1.13.9").with(tried), Request{Required: []string{disksDir}, Remove: true}, change.Keep, "was tried since the node booted"},
+		"to be changed, and tried since the boot":         {plain(t, "v1.13.9").with(tried), ask(disksDir), change.Patch, "was tried since the node booted"},
+		"asked for, and not seen":                         {plain(t, "v1.13.9", bind(disksDir)).with(lost), ask(disksDir), change.Keep, "is unknown: the connection broke"},
+		"to be staged where a staged one is not shown":    {plain(t, "v1.9.6"), Request{Required: []string{disksDir}, Staged: true}, change.Patch, "if there is one, it is lost"},
+		"to be staged where a staged one is shown":        {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Staged: true}, change.Patch, ""},
+		"to be changed where a staged one is not shown":   {plain(t, "v1.9.6"), ask(disksDir), change.Patch, "if there is one, it is lost"},
+		"to be taken out where a staged one is not shown": {plain(t, "v1.9.6", bind(disksDir)), Request{Required: []string{disksDir}, Remove: true, Staged: true}, change.Patch, "if there is one, it is lost"},
 	} {
 		p := Decide(c.node, c.request)
 		warnings := strings.Join(p.Warnings, "\n")
@@ -50,7 +51,7 @@ func TestDecideRefusesAFile(t *testing.T) {
 	view := &KubeletView{PID: 1, Dirs: map[string]BothSides{disksDir: {Host: file, Kubelet: DirectoryListing{Exists: disk.No}}}}
 	for _, staged := range []bool{false, true} {
 		p := Decide(plain(t, "v1.13.9").with(watched(view)), Request{Required: []string{disksDir}, Staged: staged})
-		if p.Action != ActionRefuse || p.Reason != ReasonDirectory || !strings.Contains(p.Message, "is not a directory") {
+		if p.Action != change.Refuse || p.Reason != ReasonDirectory || !strings.Contains(p.Message, "is not a directory") {
 			t.Errorf("%s %s: %s", p.Action, p.Reason, p.Message)
 		}
 	}

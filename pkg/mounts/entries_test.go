@@ -5,6 +5,8 @@ package mounts
 import (
 	"strings"
 	"testing"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 )
 
 // An entry for each disk, as guides have it (talos#9023): what speaks against an entry for their directory names all of them.
@@ -31,7 +33,7 @@ func TestEntryPerDisk(t *testing.T) {
 	node := plain(t, "v1.9.5")
 	node.Settings = config
 	d := Decide(node, ask("/var/mnt")).Directories[0]
-	if d.Action != ActionRefuse || d.Reason != ReasonNested {
+	if d.Action != change.Refuse || d.Reason != ReasonNested {
 		t.Errorf("%s, %s: %s", d.Action, d.Reason, d.Message)
 	}
 	for _, part := range []string{"/var/mnt/stellar", "/var/mnt/archive", "machine.kubelet.extraMounts[0]", "machine.kubelet.extraMounts[1]"} {

@@ -9,11 +9,12 @@ import (
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
-// judge decides on one clean directory of all of the classes'. ActionPatch means that it needs an entry, or with
+// judge decides on one clean directory of all of the classes'. change.Patch means that it needs an entry, or with
 // ReasonBindForRbind that the one it has gets rbind.
 func (n NodeState) judge(dir string, all []string) Directory {
 	s := n.Visibility(dir)
@@ -31,7 +32,7 @@ func (n NodeState) judge(dir string, all []string) Directory {
 		if s.Visible == disk.Yes {
 			return d.unchanged(ReasonVisible, "is visible: "+s.Why)
 		}
-		d.Action, d.Reason = ActionSkip, ReasonConfigNotRead
+		d.Action, d.Reason = change.Skip, ReasonConfigNotRead
 		d.Message = fmt.Sprintf("is visible or not is unknown: %s; the configuration was not read: %s", s.Why, n.ConfigProblem)
 		if s.Visible == disk.No {
 			d.Message = fmt.Sprintf("is not visible: %s; the configuration was not read: %s", s.Why, n.ConfigProblem)
@@ -40,7 +41,7 @@ func (n NodeState) judge(dir string, all []string) Directory {
 	}
 	if serving := n.serving(dir); len(serving) > 0 {
 		d = n.byEntries(d, s, serving, all)
-		if below(dir, varMnt) && d.Action == ActionUnchanged && d.Warning == "" {
+		if below(dir, varMnt) && d.Action == change.Keep && d.Warning == "" {
 			d.Warning = "needs no entry on Talos v1.10, where one doubles the node's mounts with each start of the kubelet: take it out when you upgrade"
 		}
 		return d
@@ -67,7 +68,7 @@ func (n NodeState) judge(dir string, all []string) Directory {
 		return d.refuse(ReasonVarMnt, "is not mounted into the kubelet before Talos v1.10, and from then on an entry there doubles the node's mounts with each start of the kubelet",
 			"upgrade to Talos v1.10.5 or later, which shows it to the kubelet without an entry, or give the provisioner another directory, such as /var/lib/disks")
 	}
-	d.Action, d.Reason, d.Message = ActionPatch, ReasonNoEntry, "is not visible to the kubelet: no extraMount covers it"
+	d.Action, d.Reason, d.Message = change.Patch, ReasonNoEntry, "is not visible to the kubelet: no extraMount covers it"
 	if s.Visible != disk.No {
 		d.Message = "has no extraMount, and whether the kubelet sees it is unknown: " + s.Why
 	}
@@ -102,7 +103,7 @@ func (n NodeState) byTalos(d Directory, s Visibility, talos talosrelease.Default
 		return d.refuse(ReasonHidden, fmt.Sprintf("lies in %s, which Talos mounts into the kubelet, and is not visible all the same: %s", talos.Destination, s.Why), n.restartHint())
 	}
 	if s.Visible != disk.Yes && talos.Destination != "/dev" && !has(talos.Options, "rbind") {
-		d.Action, d.Reason = ActionSkip, ReasonNotSeen
+		d.Action, d.Reason = change.Skip, ReasonNotSeen
 		d.Message = fmt.Sprintf("lies in %s, of which Talos %s shows the kubelet no disk mounted below, and whether there is one is unknown: %s", talos.Destination, n.Release, s.Why)
 		return d
 	}
@@ -144,7 +145,7 @@ func (n NodeState) byEntries(d Directory, s Visibility, serving []int, all []str
 			if !n.rebindable(m, all) {
 				return d.refuse(ReasonBindForRbind, message, n.edit("replace bind by rbind"))
 			}
-			d.Action, d.Reason, d.Message = ActionPatch, ReasonBindForRbind, message
+			d.Action, d.Reason, d.Message = change.Patch, ReasonBindForRbind, message
 			return d
 		}
 		if n.View == nil || !n.View.HasMounts() {
@@ -188,11 +189,11 @@ func (n NodeState) restartHint() string {
 }
 
 func (d Directory) unchanged(reason Reason, message string) Directory {
-	d.Action, d.Reason, d.Message = ActionUnchanged, reason, message
+	d.Action, d.Reason, d.Message = change.Keep, reason, message
 	return d
 }
 
 func (d Directory) refuse(reason Reason, message, hint string) Directory {
-	d.Action, d.Reason, d.Message, d.Hint = ActionRefuse, reason, message, hint
+	d.Action, d.Reason, d.Message, d.Hint = change.Refuse, reason, message, hint
 	return d
 }

@@ -3,6 +3,7 @@
 package mounts
 
 import (
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
@@ -62,18 +63,6 @@ const (
 	PropagationSlave   Propagation = "rslave"
 	PropagationShared  Propagation = "rshared"
 	PropagationPrivate Propagation = "private"
-)
-
-// Action is what a plan means to do.
-type Action string
-
-// The actions.
-const (
-	ActionUnchanged Action = "unchanged"
-	ActionPatch     Action = "patch"
-	ActionRefuse    Action = "refuse"
-	// ActionSkip: too little is known, so nothing is planned.
-	ActionSkip Action = "skip"
 )
 
 // Reason is why a plan is what it is, in one word for machines. The words do not change.
@@ -136,10 +125,10 @@ const (
 
 // Directory is what is decided on one required directory.
 type Directory struct {
-	Path    string      `json:"path"`
-	Action  Action      `json:"action"`
-	Reason  Reason      `json:"reason"`
-	Visible disk.Answer `json:"visible"`
+	Path    string        `json:"path"`
+	Action  change.Action `json:"action"`
+	Reason  Reason        `json:"reason"`
+	Visible disk.Answer   `json:"visible"`
 	// Message completes the path: `is mounted into the kubelet by Talos v1.14.0`.
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
@@ -149,9 +138,9 @@ type Directory struct {
 
 // Plan is what is to happen to one node.
 type Plan struct {
-	Node   string `json:"node"`
-	Action Action `json:"action"`
-	Reason Reason `json:"reason"`
+	Node   string        `json:"node"`
+	Action change.Action `json:"action"`
+	Reason Reason        `json:"reason"`
 	// Message is a sentence for a person, Hint what to do.
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
@@ -186,7 +175,7 @@ func (p Plan) Appear() []string {
 	return dirs
 }
 
-func (p *Plan) end(action Action, reason Reason, message, hint string) Plan {
+func (p *Plan) end(action change.Action, reason Reason, message, hint string) Plan {
 	p.Action, p.Reason, p.Message, p.Hint = action, reason, message, hint
 	p.Add, p.Remove, p.Removed, p.Rebind, p.Rebound, p.Convert, p.Restarts = nil, nil, nil, nil, nil, false, false
 	return *p

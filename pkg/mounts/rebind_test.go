@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 )
@@ -33,39 +34,39 @@ func TestDecideRebinds(t *testing.T) {
 	for name, c := range map[string]struct {
 		node    NodeState
 		dirs    []string
-		action  Action
+		action  change.Action
 		reason  Reason
 		rebind  []int
 		rebound []ExtraMount
 		add     []string
 		says    string
 	}{
-		"the directory's own entry":            {masked(bound1), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, "pods would write to the disk beneath"},
-		"behind others":                        {masked(bind("/var/a"), bound1), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{1}, rebound, nil, ""},
-		"one for all of the classes":           {masked(bound1), []string{disksDir + "/hdd", disksDir + "/ssd"}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"one for more than the class":          {masked(bound1), []string{disksDir + "/hdd"}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"and another directory without one":    {masked(bound1), []string{disksDir, "/var/other"}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, []string{"/var/other"}, ""},
-		"the disks of others would come along": {masked(bound1).with(watched(seen(t, bound, hostDisk+other))), []string{disksDir + "/hdd"}, ActionRefuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
+		"the directory's own entry":            {masked(bound1), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, "pods would write to the disk beneath"},
+		"behind others":                        {masked(bind("/var/a"), bound1), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{1}, rebound, nil, ""},
+		"one for all of the classes":           {masked(bound1), []string{disksDir + "/hdd", disksDir + "/ssd"}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
+		"one for more than the class":          {masked(bound1), []string{disksDir + "/hdd"}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
+		"and another directory without one":    {masked(bound1), []string{disksDir, "/var/other"}, change.Patch, ReasonBindForRbind, []int{0}, rebound, []string{"/var/other"}, ""},
+		"the disks of others would come along": {masked(bound1).with(watched(seen(t, bound, hostDisk+other))), []string{disksDir + "/hdd"}, change.Refuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
 		"what would come along was not seen": {plain(t, "v1.13.9", bound1).with(func(n *NodeState) {
 			n.Settings.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: vde}}
 		}), []string{disksDir + "/hdd"},
-			ActionRefuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
-		"no bind at all":               {masked(tmpfs), []string{disksDir}, ActionRefuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
-		"bind twice":                   {masked(bind(disksDir, "bind", "bind")), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, []ExtraMount{bind(disksDir, "rbind", "rbind")}, nil, ""},
-		"a volume that nobody uses":    {masked(bound1).with(volume(vde)), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, `volume "pv-1" lies at "/var/lib/disks/hdd/vde": what was written there until now is on the disk beneath`},
-		"a volume in use":              {masked(bound1).with(volume(vde, "default/db")), []string{disksDir}, ActionRefuse, ReasonVolumeInUse, nil, nil, nil, `is used by pod "default/db": it has the directory beneath`},
-		"a volume in use on no disk":   {masked(bound1).with(volume(disksDir+"/hdd/plain", "default/db")), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"a volume in use elsewhere":    {masked(bound1).with(volume("/var/elsewhere", "default/db")), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"a volume in use, seen by now": {masked(bound1).with(watched(seen(t, slave, hostDisk))).with(volume(vde, "default/db")), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
+			change.Refuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
+		"no bind at all":               {masked(tmpfs), []string{disksDir}, change.Refuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
+		"bind twice":                   {masked(bind(disksDir, "bind", "bind")), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, []ExtraMount{bind(disksDir, "rbind", "rbind")}, nil, ""},
+		"a volume that nobody uses":    {masked(bound1).with(volume(vde)), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, `volume "pv-1" lies at "/var/lib/disks/hdd/vde": what was written there until now is on the disk beneath`},
+		"a volume in use":              {masked(bound1).with(volume(vde, "default/db")), []string{disksDir}, change.Refuse, ReasonVolumeInUse, nil, nil, nil, `is used by pod "default/db": it has the directory beneath`},
+		"a volume in use on no disk":   {masked(bound1).with(volume(disksDir+"/hdd/plain", "default/db")), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
+		"a volume in use elsewhere":    {masked(bound1).with(volume("/var/elsewhere", "default/db")), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
+		"a volume in use, seen by now": {masked(bound1).with(watched(seen(t, slave, hostDisk))).with(volume(vde, "default/db")), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
 		"a volume in use, and no view": {masked(bound1).with(volume(vde, "default/db")).with(func(n *NodeState) {
 			n.View, n.Settings.MachineDisks = nil, []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: vde}}
 		}), []string{disksDir},
-			ActionRefuse, ReasonVolumeInUse, nil, nil, nil, "default/db"},
-		"who uses volumes is not known":            {masked(bound1).with(volume(vde)).with(func(n *NodeState) { n.UsedProblem = "forbidden" }), []string{disksDir}, ActionSkip, ReasonVolumeInUse, nil, nil, nil, "is unknown: forbidden"},
-		"no volume, and who uses any is not known": {masked(bound1).with(func(n *NodeState) { n.UsedProblem = "forbidden" }), []string{disksDir}, ActionPatch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"the entries lie upon each other":          {masked(bind("/var/a"), bind("/var/a"), bound1), []string{disksDir}, ActionRefuse, ReasonDuplicate, nil, nil, nil, "both mount /var/a"},
-		"a restart does harm":                      {masked(bound1).with(func(n *NodeState) { n.Release = version(t, "v1.12.4") }), []string{disksDir}, ActionRefuse, ReasonHazard, nil, nil, nil, ""},
-		"another one is staged":                    {masked(bound1).with(func(n *NodeState) { n.StagedDiffers = true }), []string{disksDir}, ActionRefuse, ReasonStaged, nil, nil, nil, ""},
+			change.Refuse, ReasonVolumeInUse, nil, nil, nil, "default/db"},
+		"who uses volumes is not known":            {masked(bound1).with(volume(vde)).with(func(n *NodeState) { n.UsedProblem = "forbidden" }), []string{disksDir}, change.Skip, ReasonVolumeInUse, nil, nil, nil, "is unknown: forbidden"},
+		"no volume, and who uses any is not known": {masked(bound1).with(func(n *NodeState) { n.UsedProblem = "forbidden" }), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
+		"the entries lie upon each other":          {masked(bind("/var/a"), bind("/var/a"), bound1), []string{disksDir}, change.Refuse, ReasonDuplicate, nil, nil, nil, "both mount /var/a"},
+		"a restart does harm":                      {masked(bound1).with(func(n *NodeState) { n.Release = version(t, "v1.12.4") }), []string{disksDir}, change.Refuse, ReasonHazard, nil, nil, nil, ""},
+		"another one is staged":                    {masked(bound1).with(func(n *NodeState) { n.StagedDiffers = true }), []string{disksDir}, change.Refuse, ReasonStaged, nil, nil, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Decide(c.node, Request{Required: c.dirs})
@@ -76,11 +77,11 @@ func TestDecideRebinds(t *testing.T) {
 			if p.Action != c.action || p.Reason != c.reason || !slices.Equal(p.Rebind, c.rebind) || !reflect.DeepEqual(p.Rebound, c.rebound) || !slices.Equal(add, c.add) {
 				t.Errorf("%s, %s: %v to %+v, adds %v: %s", p.Action, p.Reason, p.Rebind, p.Rebound, add, p.Message)
 			}
-			if p.Restarts != (c.action == ActionPatch) {
+			if p.Restarts != (c.action == change.Patch) {
 				t.Errorf("restarts: %t", p.Restarts)
 			}
 			holds(t, "text", strings.Join(append(p.Warnings, p.Message, p.Hint), "\n"), c.says)
-			if want := slices.Concat([]string{disksDir}, c.add); p.Action == ActionPatch && !slices.Equal(p.Appear(), want) {
+			if want := slices.Concat([]string{disksDir}, c.add); p.Action == change.Patch && !slices.Equal(p.Appear(), want) {
 				t.Errorf("looks for %v afterwards", p.Appear())
 			}
 		})
@@ -88,11 +89,11 @@ func TestDecideRebinds(t *testing.T) {
 	if bound1.Options[0] != "bind" {
 		t.Error("the entry itself was changed")
 	}
-	if p := Decide(masked(bound1), Request{Required: []string{disksDir}, Staged: true}); p.Action != ActionPatch || p.Restarts {
+	if p := Decide(masked(bound1), Request{Required: []string{disksDir}, Staged: true}); p.Action != change.Patch || p.Restarts {
 		t.Errorf("staged: %+v", p)
 	}
 	// Nothing is hidden: no kubelet restarts for it.
-	if p := Decide(plain(t, "v1.13.9", bound1).with(watched(seen(t, bound, ""))), ask(disksDir)); p.Action != ActionUnchanged || p.Directories[0].Visible != disk.Yes {
+	if p := Decide(plain(t, "v1.13.9", bound1).with(watched(seen(t, bound, ""))), ask(disksDir)); p.Action != change.Keep || p.Directories[0].Visible != disk.Yes {
 		t.Errorf("nothing below: %+v", p)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 )
 
@@ -59,7 +60,7 @@ func TestWaysAreYAML(t *testing.T) {
 			t.Errorf("way %d: %+v", i, class)
 		}
 		// What is proposed must be seen without an entry.
-		if p := Decide(plain(t, "v1.14.0").with(documented), ask(class.HostDir)); p.Action != ActionUnchanged {
+		if p := Decide(plain(t, "v1.14.0").with(documented), ask(class.HostDir)); p.Action != change.Keep {
 			t.Errorf("way %d: %+v", i, p)
 		}
 		holds(t, "text", ways[i].String(), ways[i].Title+"\n", "    kind: "+want.kind+"\n", "    hostDir: "+want.hostDir+"\n", ways[i].Note)

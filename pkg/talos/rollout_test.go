@@ -254,7 +254,7 @@ func TestRollOutRebinds(t *testing.T) {
 	}
 	before, configs := state()
 	plan := mounts.Decide(before, mounts.Request{Required: []string{dir}})
-	if plan.Action != mounts.ActionPatch || plan.Reason != mounts.ReasonBindForRbind || plan.Directories[0].Visible != disk.No {
+	if plan.Action != change.Patch || plan.Reason != mounts.ReasonBindForRbind || plan.Directories[0].Visible != disk.No {
 		t.Fatalf("%+v", plan)
 	}
 	after, err := mounts.Edit(configs.Active, mounts.Change{Rebind: plan.Rebind, Add: plan.Add})
@@ -267,7 +267,7 @@ func TestRollOutRebinds(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	now, _ := state()
-	if plan := mounts.Decide(now, mounts.Request{Required: []string{dir}}); plan.Action != mounts.ActionUnchanged || plan.Directories[0].Visible != disk.Yes {
+	if plan := mounts.Decide(now, mounts.Request{Required: []string{dir}}); plan.Action != change.Keep || plan.Directories[0].Visible != disk.Yes {
 		t.Errorf("%+v", plan)
 	}
 }
