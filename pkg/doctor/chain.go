@@ -33,7 +33,7 @@ func chains(subjects []*Subject, answers []*answer) []Chain {
 	}
 	measured := make(map[*Subject]Outcome)
 	for _, a := range answers {
-		if a.check.Code == otherDiskCode {
+		if a.check.Code == codeOtherCapacity {
 			measured[a.subject] = a.outcome
 		}
 	}
@@ -53,9 +53,6 @@ func chains(subjects []*Subject, answers []*answer) []Chain {
 	}
 	return all
 }
-
-// otherDiskCode is the check that measures what a pod has as its volume.
-const otherDiskCode Code = codeOtherCapacity
 
 // chain is the subject's; measured is what came of comparing what its pod has with the volume.
 func (s *Subject) chain(findings []Finding, measured Outcome) Chain {
@@ -249,14 +246,6 @@ func (s *Subject) entryLine() string {
 	return line
 }
 
-// entryDisk is the device that the entry leads to.
-func (s *Subject) entryDisk() (disk.Disk, bool) {
-	if s.Entry == nil || s.Node == nil || s.Entry.Device == "" {
-		return disk.Disk{}, false
-	}
-	return s.set().ByNumber(s.Entry.Device)
-}
-
 // diskName is the device at the end of the chain: the one that the link leads to, or the
 // one that is mounted at the path.
 func (s *Subject) diskName() string {
@@ -313,7 +302,7 @@ func (s *Subject) podLink(findings []Finding, measured Outcome) (Mark, string) {
 	case p.Phase == "Succeeded", p.Phase == "Failed":
 		return MarkOK, fmt.Sprintf("%s has ended (%s)", p.Name, p.Phase)
 	case hasVolumes(*p) && measured == OutcomeMasked:
-		return MarkBroken, fmt.Sprintf("%s has another filesystem than its volume (%s)", p.Name, otherDiskCode)
+		return MarkBroken, fmt.Sprintf("%s has another filesystem than its volume (%s)", p.Name, codeOtherCapacity)
 	case hasVolumes(*p) && measured != OutcomeOK && s.mayLackDisk(findings):
 		return MarkUnknown, p.Name + " runs; whether with the disk or the directory beneath it was not measured"
 	case hasVolumes(*p):
@@ -327,7 +316,7 @@ func (s *Subject) podLink(findings []Finding, measured Outcome) (Mark, string) {
 // mayLackDisk tells a chain whose kubelet, or node, has the directory without the disk.
 func (s *Subject) mayLackDisk(findings []Finding) bool {
 	return s.Path.Verdict == PathOtherDisk || slices.ContainsFunc(findings, func(f Finding) bool {
-		return f.Severity == Error && slices.Contains(f.Masks, otherDiskCode)
+		return f.Severity == Error && slices.Contains(f.Masks, codeOtherCapacity)
 	})
 }
 

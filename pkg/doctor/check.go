@@ -3,13 +3,11 @@
 package doctor
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
-	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // Check is one question.
@@ -65,17 +63,6 @@ func Checks() []Check {
 	slices.SortStableFunc(all, func(a, b Check) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	return all
 }
-
-// Kind is what a check is asked about.
-type Kind string
-
-// The kinds of subject.
-const (
-	OfCluster Kind = "cluster"
-	OfNode    Kind = "node"
-	// OfChain: a pod's claim, down to the disk; or as much of it as there is.
-	OfChain Kind = "chain"
-)
 
 // Need is a part of the snapshot that a check's answer rests on.
 type Need string
@@ -191,15 +178,3 @@ func (n Need) missingOfNode(s *Subject) problem.Problem {
 	}
 	return problem.Problem{}
 }
-
-// andProbe is why nobody looked through the kubelet's eyes: why Talos did not, and why
-// no Job did, where that was asked for.
-func andProbe(node *snapshot.Node, why problem.Problem) problem.Problem {
-	if node.Probe.Problem.IsZero() {
-		return why
-	}
-	return problem.Because("%s; and no Job could look: %s", why, node.Probe.Problem)
-}
-
-// orElse is the first of the two that is not empty.
-func orElse[T comparable](first, other T) T { return cmp.Or(first, other) }

@@ -465,8 +465,19 @@ func enumerate(names []string) string {
 	}
 }
 
-// within tells whether a path is dir or lies in it.
-func within(p, dir string) bool {
-	p, dir = clean(p), clean(dir)
-	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
+// explains tells whether a finding is a cause for which a pod or a claim waits: one about a chain of the same pod or claim, or
+// one about the node or the cluster that explains such troubles.
+func explains(cause placed, s *Subject) bool {
+	f, of := cause.finding, cause.subject
+	if f.Code == codeWaits || f.Severity != Error {
+		return false
+	}
+	if of.Kind == OfChain {
+		return of == s || of.Pod != nil && of.Pod == s.Pod
+	}
+	symptoms := "TD07"
+	if s.Pod == nil || s.Pod.Node == "" {
+		symptoms = "TD06" // What a kubelet does not see keeps no pod from being scheduled.
+	}
+	return covers(of, f, s) && slices.ContainsFunc(f.Masks, func(c Code) bool { return strings.HasPrefix(string(c), symptoms) })
 }

@@ -442,3 +442,41 @@ func (s *Subject) inPod(words ...string) string {
 
 // inDev tells a class whose entries the kernel and udev make.
 func inDev(c provisioner.Class) bool { return within(path.Clean(c.HostDir), "/dev") }
+
+// configMap is the command that shows the provisioner's classes.
+func configMap(i provisioner.Install) string {
+	return shell.Command("kubectl", "-n", i.Namespace, "get", "configmap", i.ConfigMap, "-o", "yaml")
+}
+
+// restart has the provisioner read its configuration and mount its directories again.
+func restart(i provisioner.Install) Step {
+	return Step{Text: "then have its pods start again:", Command: shell.Command("kubectl", "-n", i.Namespace, "rollout", "restart", "daemonset", i.Name)}
+}
+
+func retainCommand(volume string) string { return reclaim(volume, "Retain") }
+
+// reclaim is the command that gives a volume a reclaim policy.
+func reclaim(volume, policy string) string {
+	return shell.Command("kubectl", "patch", "pv", volume, "-p", fmt.Sprintf(`{"spec":{"persistentVolumeReclaimPolicy":%q}}`, policy))
+}
+
+// ofChosen are steps of which each says which installation it is done through, where there are several.
+func (s *Subject) ofChosen(steps []Step) []Step {
+	i := s.Snapshot.Install
+	if len(s.Snapshot.Others) == 0 || i.Name == "" {
+		return steps
+	}
+	steps = slices.Clone(steps)
+	for k := range steps {
+		if steps[k].deed.acts() {
+			steps[k].Command += " " + shell.Command("--provisioner-namespace", i.Namespace, "--provisioner", i.Name)
+		}
+	}
+	return steps
+}
+
+// acts reports whether the deed is done by one of this program's commands that act through one
+// installation. Those that look are about all of them.
+func (d deed) acts() bool {
+	return slices.Contains([]deedKind{deedUnlink, deedLink, deedMounts}, d.kind)
+}

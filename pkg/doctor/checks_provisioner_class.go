@@ -10,23 +10,11 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
-
-// hostOf is the directory of the node that the container has at a path.
-func hostOf(i provisioner.Install, containerPath string) (string, provisioner.Mount, bool) {
-	m, ok := i.MountOf(containerPath)
-	if !ok {
-		return "", m, false
-	}
-	rest := strings.TrimPrefix(clean(containerPath), clean(m.MountPath))
-	return path.Join(m.HostPath, rest), m, true
-}
 
 // classNotMounted compares what the ConfigMap says with what the DaemonSet mounts.
 func classNotMounted(s *Subject) Verdict {
@@ -53,11 +41,6 @@ func classNotMounted(s *Subject) Verdict {
 		all = append(all, f)
 	}
 	return found(all...)
-}
-
-// propagates tells a mount to which what is mounted on the node later comes.
-func propagates(m provisioner.Mount) bool {
-	return m.Propagation == corev1.MountPropagationHostToContainer || m.Propagation == corev1.MountPropagationBidirectional
 }
 
 // notPropagated: without propagation a container sees what was mounted when it started.

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
@@ -521,4 +523,73 @@ func (s *Subject) refs() []snapshot.Ref {
 		return []snapshot.Ref{{Kind: "node", Name: s.Node.Name, UID: s.Node.UID}}
 	}
 	return nil
+}
+
+// foreign tells a volume of another provisioner, which has rules of its own: many give their pods plain directories.
+func (s *Subject) foreign(v snapshot.Volume) bool {
+	_, ours := s.Snapshot.Install.ClassOf(v.Class)
+	return !ours && v.ProvisionedBy != "" && !strings.HasPrefix(v.ProvisionedBy, provisionedByPrefix)
+}
+
+func released(v *snapshot.Volume) bool { return v.Phase == "Released" || v.Phase == "Failed" }
+
+// set are the devices of the subject's node, with what identifies them.
+func (s *Subject) set() *disk.Set { return s.index.devices().Set(s.NodeName) }
+
+// within tells whether a path is dir or lies in it.
+func within(p, dir string) bool {
+	p, dir = clean(p), clean(dir)
+	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
+}
+
+// orElse is the first of the two that is not empty.
+func orElse[T comparable](first, other T) T { return cmp.Or(first, other) }
+
+// andProbe is why nobody looked through the kubelet's eyes: why Talos did not, and why
+// no Job did, where that was asked for.
+func andProbe(node *snapshot.Node, why problem.Problem) problem.Problem {
+	if node.Probe.Problem.IsZero() {
+		return why
+	}
+	return problem.Because("%s; and no Job could look: %s", why, node.Probe.Problem)
+}
+
+// Kind is what a check is asked about.
+type Kind string
+
+// The kinds of subject.
+const (
+	OfCluster Kind = "cluster"
+	OfNode    Kind = "node"
+	// OfChain: a pod's claim, down to the disk; or as much of it as there is.
+	OfChain Kind = "chain"
+)
+
+// neverRecorded tells such a volume of which nothing tells the disk, though all records were read.
+func (s *Subject) neverRecorded() bool {
+	return s.recordable() && s.Volume.Identity == nil && s.Snapshot.Unread[snapshot.PartRecords].IsZero()
+}
+
+// bound tells whether a claim has the volume.
+func (s *Subject) bound() bool { return s.Volume != nil && s.Volume.Phase == "Bound" }
+
+// recordable tells a volume whose disk is recorded: a partition has a label instead, and a file system its own signature; only a
+// link to a whole disk in a Block class needs it.
+func (s *Subject) recordable() bool {
+	if s.Volume == nil || s.Class == nil || s.Entry == nil {
+		return false
+	}
+	now, ok := s.entryDisk()
+	return s.Class.Mode == provisioner.Block && s.Entry.Kind == provisioner.Link && (!ok || now.Whole())
+}
+
+// provisionedByPrefix begins the name that the static provisioner gives itself (pkg/common, GetProvisionerName).
+const provisionedByPrefix = "local-volume-provisioner-"
+
+// entryDisk is the device that the entry leads to.
+func (s *Subject) entryDisk() (disk.Disk, bool) {
+	if s.Entry == nil || s.Node == nil || s.Entry.Device == "" {
+		return disk.Disk{}, false
+	}
+	return s.set().ByNumber(s.Entry.Device)
 }

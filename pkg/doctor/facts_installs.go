@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 
-	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
@@ -83,27 +82,6 @@ func (x *index) has(n *snapshot.Node) bool {
 		there, _ := view.NodeByName(n.Name)
 		return there.Wanted
 	})
-}
-
-// acts reports whether the deed is done by one of this program's commands that act through one
-// installation. Those that look are about all of them.
-func (d deed) acts() bool {
-	return slices.Contains([]deedKind{deedUnlink, deedLink, deedMounts}, d.kind)
-}
-
-// ofChosen are steps of which each says which installation it is done through, where there are several.
-func (s *Subject) ofChosen(steps []Step) []Step {
-	i := s.Snapshot.Install
-	if len(s.Snapshot.Others) == 0 || i.Name == "" {
-		return steps
-	}
-	steps = slices.Clone(steps)
-	for k := range steps {
-		if steps[k].deed.acts() {
-			steps[k].Command += " " + shell.Command("--provisioner-namespace", i.Namespace, "--provisioner", i.Name)
-		}
-	}
-	return steps
 }
 
 // all are the snapshot as each installation has it.

@@ -140,16 +140,6 @@ func daemonSet(i provisioner.Install) snapshot.Ref {
 	return snapshot.Ref{Kind: "daemonset", Namespace: i.Namespace, Name: i.Name}
 }
 
-// configMap is the command that shows the provisioner's classes.
-func configMap(i provisioner.Install) string {
-	return shell.Command("kubectl", "-n", i.Namespace, "get", "configmap", i.ConfigMap, "-o", "yaml")
-}
-
-// restart has the provisioner read its configuration and mount its directories again.
-func restart(i provisioner.Install) Step {
-	return Step{Text: "then have its pods start again:", Command: shell.Command("kubectl", "-n", i.Namespace, "rollout", "restart", "daemonset", i.Name)}
-}
-
 // allOfProvisioner are the codes that mean nothing without a provisioner.
 func allOfProvisioner() []Code {
 	return []Code{codePodSecurity, codeNoPod, codePodDown, codeReadOnlyHostDir, codeClassNotMounted, codeNotPropagated, codeDevNotMounted, codeNoStorageClass, codeTaintStays, codeNoVolume, codeNoLink}

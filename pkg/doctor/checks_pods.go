@@ -190,14 +190,6 @@ func complaintsOf(s *Subject, explain func(*Subject, Trouble) Finding, kinds ...
 	return found(f)
 }
 
-// vague is 1 for what the kubelet says without a cause.
-func vague(kind CauseKind) int {
-	if kind == CauseTimeout || kind == CauseOther {
-		return 1
-	}
-	return 0
-}
-
 func mixedUp(s *Subject) Verdict {
 	var mode provisioner.Mode
 	var what string

@@ -20,8 +20,6 @@ func (s *Subject) ofEarlier() *snapshot.Volume {
 	return nil
 }
 
-func released(v *snapshot.Volume) bool { return v.Phase == "Released" || v.Phase == "Failed" }
-
 // earlierText is a volume of an earlier claim as evidence.
 func earlierText(v *snapshot.Volume, c *snapshot.Claim) string {
 	return fmt.Sprintf("volume %q is %s: it was of claim %q with UID %s, and the claim of that name has UID %s", v.Name, v.Phase, v.Claim, v.ClaimUID, c.UID)
@@ -114,8 +112,6 @@ func volumeDeleted(s *Subject) Verdict {
 	}
 	return found(f)
 }
-
-func retainCommand(volume string) string { return reclaim(volume, "Retain") }
 
 // beingDeleted: the deleter goes over volumes that are being deleted (sig-storage-local-static-provisioner
 // v2.9.0, pkg/deleter, DeletePVs), and the API server keeps one as long as a claim has it.

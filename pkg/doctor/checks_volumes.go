@@ -4,7 +4,6 @@ package doctor
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -164,19 +163,6 @@ func (s *Subject) volumeEvents(reasons ...string) []snapshot.Event {
 		return nil
 	}
 	return s.freshOf(s.events("pv", "", s.Volume.Name), s.Volume.UID, reasons)
-}
-
-// freshOf are the fresh ones of events about the object of that UID with one of the
-// reasons, the latest first. Without a UID all are taken for its own.
-func (s *Subject) freshOf(events []*snapshot.Event, uid types.UID, reasons []string) []snapshot.Event {
-	var of []snapshot.Event
-	for _, e := range events {
-		if slices.Contains(reasons, e.Reason) && !isOther(*e, uid) && s.fresh(*e) {
-			of = append(of, *e)
-		}
-	}
-	slices.SortStableFunc(of, func(a, b snapshot.Event) int { return b.Last.Compare(a.Last) })
-	return of
 }
 
 func (s *Subject) evidence(events []snapshot.Event) []string {

@@ -5,7 +5,6 @@ package doctor
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/talosdisk/kubectl-talosdisk/internal/shell"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
@@ -195,15 +194,6 @@ func (s *Subject) localDirs() []string {
 	slices.Sort(dirs)
 	return slices.Compact(dirs)
 }
-
-// foreign tells a volume of another provisioner, which has rules of its own: many give their pods plain directories.
-func (s *Subject) foreign(v snapshot.Volume) bool {
-	_, ours := s.Snapshot.Install.ClassOf(v.Class)
-	return !ours && v.ProvisionedBy != "" && !strings.HasPrefix(v.ProvisionedBy, provisionedByPrefix)
-}
-
-// provisionedByPrefix begins the name that the static provisioner gives itself (pkg/common, GetProvisionerName).
-const provisionedByPrefix = "local-volume-provisioner-"
 
 // affected are those who suffer from what is wrong with a directory of the node: pods,
 // of volumes without pods the volumes, and where there are none the node.

@@ -204,3 +204,11 @@ func causeOf(c MountCause, text string) MountCause {
 	c.Claim, c.Device, c.Path = first(c.Claim, ofClaim), first(c.Device, mounting), first(c.Path, looking)
 	return c
 }
+
+// vague is 1 for what the kubelet says without a cause.
+func vague(kind CauseKind) int {
+	if kind == CauseTimeout || kind == CauseOther {
+		return 1
+	}
+	return 0
+}

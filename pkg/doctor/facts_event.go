@@ -223,3 +223,16 @@ func oneLine(message string) string {
 	const longest = 400
 	return snapshot.Shorten(strings.Join(strings.Fields(message), " "), longest)
 }
+
+// freshOf are the fresh ones of events about the object of that UID with one of the
+// reasons, the latest first. Without a UID all are taken for its own.
+func (s *Subject) freshOf(events []*snapshot.Event, uid types.UID, reasons []string) []snapshot.Event {
+	var of []snapshot.Event
+	for _, e := range events {
+		if slices.Contains(reasons, e.Reason) && !isOther(*e, uid) && s.fresh(*e) {
+			of = append(of, *e)
+		}
+	}
+	slices.SortStableFunc(of, func(a, b snapshot.Event) int { return b.Last.Compare(a.Last) })
+	return of
+}

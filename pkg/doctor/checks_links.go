@@ -109,9 +109,6 @@ func (s *Subject) unseenLink() bool {
 // entryPath is the entry's path on the node, which its volume carries.
 func (s *Subject) entryPath() string { return s.Class.VolumePath(s.Entry.Name) }
 
-// bound tells whether a claim has the volume.
-func (s *Subject) bound() bool { return s.Volume != nil && s.Volume.Phase == "Bound" }
-
 // recorded is the disk that the volume was made for, as the node has it now; false
 // if it is not there, or if it cannot be told.
 func (s *Subject) recorded() (disk.Disk, bool) {
@@ -120,9 +117,6 @@ func (s *Subject) recorded() (disk.Disk, bool) {
 	}
 	return s.set().Find(*s.Volume.Identity)
 }
-
-// set are the devices of the subject's node, with what identifies them.
-func (s *Subject) set() *disk.Set { return s.index.devices().Set(s.NodeName) }
 
 func linkDangles(s *Subject) Verdict {
 	if !s.Entry.Dangling() || linkToDirectory(s) {
@@ -156,21 +150,6 @@ func linkDangles(s *Subject) Verdict {
 // is another mistake than a disk that is gone.
 func linkToDirectory(s *Subject) bool {
 	return s.Class.Mode == provisioner.Filesystem && s.Entry.Dangling() && path.IsAbs(s.Entry.Target) && !within(s.Entry.Target, "/dev")
-}
-
-// recordable tells a volume whose disk is recorded: a partition has a label instead, and a file system its own signature; only a
-// link to a whole disk in a Block class needs it.
-func (s *Subject) recordable() bool {
-	if s.Volume == nil || s.Class == nil || s.Entry == nil {
-		return false
-	}
-	now, ok := s.entryDisk()
-	return s.Class.Mode == provisioner.Block && s.Entry.Kind == provisioner.Link && (!ok || now.Whole())
-}
-
-// neverRecorded tells such a volume of which nothing tells the disk, though all records were read.
-func (s *Subject) neverRecorded() bool {
-	return s.recordable() && s.Volume.Identity == nil && s.Snapshot.Unread[snapshot.PartRecords].IsZero()
 }
 
 // notRecorded is what is said of a volume of which nothing tells the disk that it was made for. That is no answer that anybody could
@@ -637,9 +616,4 @@ func noLink(s *Subject) Verdict {
 		f.Fix = []Step{deleteVolume(s.Volume.Name, "nobody has a claim on it: delete it, and link the disk anew:")}
 	}
 	return found(f)
-}
-
-// reclaim is the command that gives a volume a reclaim policy.
-func reclaim(volume, policy string) string {
-	return shell.Command("kubectl", "patch", "pv", volume, "-p", fmt.Sprintf(`{"spec":{"persistentVolumeReclaimPolicy":%q}}`, policy))
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/mounts"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
@@ -314,3 +316,18 @@ func compare(s *Subject) ThreeWay {
 }
 
 func clean(p string) string { return path.Clean(p) }
+
+// hostOf is the directory of the node that the container has at a path.
+func hostOf(i provisioner.Install, containerPath string) (string, provisioner.Mount, bool) {
+	m, ok := i.MountOf(containerPath)
+	if !ok {
+		return "", m, false
+	}
+	rest := strings.TrimPrefix(clean(containerPath), clean(m.MountPath))
+	return path.Join(m.HostPath, rest), m, true
+}
+
+// propagates tells a mount to which what is mounted on the node later comes.
+func propagates(m provisioner.Mount) bool {
+	return m.Propagation == corev1.MountPropagationHostToContainer || m.Propagation == corev1.MountPropagationBidirectional
+}
