@@ -98,18 +98,7 @@ func (t editor) convertible(c Change) (*yaml.Node, error) {
 // body is the document's lines except for apiVersion and kind, with the names that its
 // fields have in machine.kubelet, and the splice that takes the document out.
 func (t *Text) body(doc *yaml.Node) (lines []string, drop splice) {
-	first := doc.Line - 1
-	for first > 0 && !t.isMarker(first) {
-		first--
-	}
-	begin := first
-	if t.isMarker(first) {
-		begin++
-	}
-	next := begin
-	for next < len(t.lines) && !t.isMarker(next) {
-		next++
-	}
+	first, begin, next := t.extent(doc)
 	last := next - 1
 	skipped, renamed := map[int]bool{}, map[int]splice{}
 	column := doc.Column - 1
