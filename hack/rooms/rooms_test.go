@@ -25,6 +25,21 @@ func TestThePictureIsOfThePackagesThatAreThere(t *testing.T) {
 	}
 }
 
+// TestTheTableHasEveryPackage holds docs/design.md to the packages that there are. What only tests use has no layer and may be there.
+func TestTheTableHasEveryPackage(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "design.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers() {
+		for _, p := range l.packages {
+			if row := "| `" + p + "` | "; strings.Count(string(text), row) != 1 && p != "cmd/kubectl-talosdisk" {
+				t.Errorf("docs/design.md has not one row that begins with %q", row)
+			}
+		}
+	}
+}
+
 func TestArrange(t *testing.T) {
 	two := []layer{{"upper", []string{"a", "b"}}, {"lower", []string{"c"}}}
 	for _, test := range []struct {

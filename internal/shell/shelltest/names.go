@@ -159,13 +159,13 @@ func (c commandAt) to(w *syntax.Word) int   { return c.start + int(w.End().Offse
 
 func command(text string, start int) commandAt {
 	c := commandAt{start: start, end: start}
-	_ = syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Words(strings.NewReader(text[start:]), func(w *syntax.Word) bool {
-		if strings.Contains(text[c.end:c.from(w)], "\n") {
-			return false
+	for w, err := range syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).WordsSeq(strings.NewReader(text[start:])) {
+		// Prose that follows may be nothing that a shell can read.
+		if err != nil || strings.Contains(text[c.end:c.from(w)], "\n") {
+			break
 		}
 		c.words, c.end = append(c.words, w), c.to(w)
-		return true
-	}) // Prose that follows may be nothing that a shell can read.
+	}
 	rest := strings.TrimLeft(text[c.end:], " \t")
 	c.end = len(text) - len(rest)
 	if rest != "" && !strings.ContainsAny(rest[:1], "\n;()&|<>#") {
