@@ -259,7 +259,12 @@ func PodUnknown(err error) bool {
 		return true
 	case errors.As(err, &status):
 		details := status.Status().Details
-		return status.Status().Code == http.StatusNotFound && details != nil && slices.ContainsFunc(details.Causes, func(c metav1.StatusCause) bool {
+		if status.Status().Code != http.StatusNotFound || details == nil {
+			return false
+		}
+		// The API server reads a kubelet's answer about a log, and passes on the code alone, about "pods/log" (apiserver v0.37.2,
+		// pkg/registry/generic/rest/response_checker.go). A pod that it does not have itself is none of "pods".
+		return details.Kind == "pods/log" || slices.ContainsFunc(details.Causes, func(c metav1.StatusCause) bool {
 			return c.Type == metav1.CauseTypeUnexpectedServerResponse
 		})
 	case errors.As(err, &plain):

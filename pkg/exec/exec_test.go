@@ -419,6 +419,8 @@ func TestOncePodsAreKnown(t *testing.T) {
 // A kubelet that has just started knows no pods, which is told in several ways, and not when the API server has no such pod.
 func TestPodUnknown(t *testing.T) {
 	unexpected := apierrors.NewGenericServerResponse(404, "get", schema.GroupResource{Resource: "pods/log"}, "prov-x", "unknown", 0, true)
+	// The API server's own answer when it has read the kubelet's (apiserver v0.37.2, pkg/registry/generic/rest/response_checker.go).
+	checked := apierrors.NewGenericServerResponse(404, "", schema.GroupResource{Resource: "pods/log"}, "prov-x", "unknown", 0, false)
 	for name, c := range map[string]struct {
 		err  error
 		want bool
@@ -428,6 +430,7 @@ func TestPodUnknown(t *testing.T) {
 		"the body":                 {&StartError{Target: target, Cause: &httpError{code: 404, text: "404 Not Found 404: Page Not Found"}}, true},
 		"the handshake":            {&StartError{Target: target, Cause: errors.New("websocket: bad handshake (404 Not Found): pod")}, true},
 		"of a log":                 {fmt.Errorf("the log: %w", unexpected), true},
+		"of a log, checked":        {fmt.Errorf("the log: %w", checked), true},
 		"the API server has none":  {&StartError{Target: target, Cause: apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "prov-x")}, false},
 		"forbidden":                {&StartError{Target: target, Cause: apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "prov-x", nil)}, false},
 		"another code":             {&StartError{Target: target, Cause: &httpError{code: 502, text: "502"}}, false},

@@ -378,8 +378,9 @@ func atHalf(t *testing.T, name string, do func()) result {
 func podReplaced(t *testing.T) {
 	name, disks := everywhere(t)
 	r := atHalf(t, name, func() { replacePod(t, manifests.Default(), node(t, "worker-2")) })
-	r.wantError(t, "error: 1 of 3 links failed", "worker-2/"+name+": ", "not found")
-	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "failed", "worker-3": "created"})
+	// The end of the session in the old pod may come only when the step is on its way: then nobody can say what became of it.
+	r.wantError(t, "error: 1 of 3 links ", "worker-2/"+name+": ", "not found")
+	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "failed|unknown", "worker-3": "created"})
 }
 
 // meanwhile changes the disk of one node.
