@@ -47,7 +47,7 @@ func (c *Cluster) Diagnose(ctx context.Context, d Diagnosis) (*snapshot.Snapshot
 
 // noteNotProbed says that no Job was needed.
 func (c *Cluster) noteNotProbed(s *snapshot.Snapshot) {
-	looked := slices.DeleteFunc(slices.Clone(s.Nodes), func(n snapshot.Node) bool { return n.Aside })
+	looked := slices.DeleteFunc(slices.Clone(s.Nodes), func(n snapshot.Node) bool { return n.Skipped })
 	switch {
 	case len(looked) == 0:
 		c.reporter.Note("--probe started nothing: no node belongs to what is diagnosed")

@@ -58,7 +58,7 @@ func hostCases() []nodeCase {
 			w.talosVolume(snapshot.TalosVolume{ID: "/dev/vde-2", Phase: "failed"})
 			(*w.talos().Volumes.Value)[1].Phase = "failed"
 		}, OutcomeOK, nil},
-		{"nobody looked", "TD0301", func(w world) { w.noTalos("", "no answer"); w.podless(noPodThere) }, OutcomeUnknown, []string{"nobody looked on the node"}},
+		{"nobody looked", "TD0301", func(w world) { w.noTalos("", "no answer"); w.withoutPod(noPodThere) }, OutcomeUnknown, []string{"nobody looked on the node"}},
 		{"no volumes", "TD0301", func(w world) { w.Volumes = nil }, OutcomeNone, nil},
 
 		{"not mounted", "TD0302", world.unmounted, OutcomeFinding, []string{`nothing is mounted at "/var/lib/disks/hdd/vde"`, "machine.disks mounts /dev/vde there", "talosctl -n 10.0.0.14 get volumestatus"}},

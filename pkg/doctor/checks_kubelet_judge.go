@@ -273,7 +273,7 @@ func (j *kubeletJudge) hidden(code Code) {
 		if code == codeEmptyDocument {
 			f.Summary += ", and its configuration has no place for it"
 		}
-		f.Fix = j.mend(dir, all[first].plan)
+		f.Fix = j.showSteps(dir, all[first].plan)
 		j.report.findings = append(j.report.findings, f)
 	}
 	if code == codeUnseenDirectory && len(all) > 0 {
@@ -286,8 +286,8 @@ func (j *kubeletJudge) holdsVolume(dir string) bool {
 	return slices.ContainsFunc(j.s.volumesHere(), func(v snapshot.Volume) bool { return within(v.Path, dir) })
 }
 
-// mend are the steps that show a directory to the kubelet.
-func (j *kubeletJudge) mend(dir string, plan mounts.Plan) []Step {
+// showSteps are the steps that show a directory to the kubelet.
+func (j *kubeletJudge) showSteps(dir string, plan mounts.Plan) []Step {
 	var steps []Step
 	if len(plan.Ways) > 0 {
 		for _, way := range plan.Ways {

@@ -231,7 +231,7 @@ func TestOneCause(t *testing.T) {
 	}
 }
 
-// The same cause on many nodes is one finding, and one command mends it.
+// The same cause on many nodes is one finding, and one command fixes it.
 func TestManyNodes(t *testing.T) {
 	w := well(t)
 	w.blind()

@@ -350,7 +350,7 @@ func linkedTwice(s *Subject) Verdict {
 	if node, ok := last.of.NodeByName(s.NodeName); ok {
 		whose.Node = &node
 	}
-	f.Fix = whose.rehearse(whose.ofChosen(whose.unlinkSteps("take away all but one, and none that a claim has:", last.class, last.entry.Name)))
+	f.Fix = whose.simulate(whose.ofChosen(whose.unlinkSteps("take away all but one, and none that a claim has:", last.class, last.entry.Name)))
 	return found(f)
 }
 

@@ -101,20 +101,20 @@ func TestPendingBesideSeveralInstallations(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatActsIsDoneThroughOne: the flags that choose are for the deeds of this program alone, whatever a command looks like.
+// TestOnlyWhatActsIsDoneThroughOne: the flags that choose are for the operations of this program alone, whatever a command looks like.
 func TestOnlyWhatActsIsDoneThroughOne(t *testing.T) {
 	w := well(t)
 	w.shared()
 	s := &Subject{Snapshot: w.Snapshot}
 	steps := []Step{
-		{Command: "kubectl talosdisk mounts --nodes w-4", deed: deed{kind: deedMounts}}, {Command: "kubectl talosdisk unlink f", deed: deed{kind: deedUnlink}},
-		{Command: "kubectl talosdisk link f", deed: deed{kind: deedLink}},
-		{Command: "kubectl talosdisk mounts list --nodes w-4"}, {Command: "kubectl talosdisk disks"}, {Command: "rm f", deed: deed{kind: deedRemove}}, {Text: "kubectl talosdisk link f"},
+		{Command: "kubectl talosdisk mounts --nodes w-4", operation: operation{kind: opMounts}}, {Command: "kubectl talosdisk unlink f", operation: operation{kind: opUnlink}},
+		{Command: "kubectl talosdisk link f", operation: operation{kind: opLink}},
+		{Command: "kubectl talosdisk mounts list --nodes w-4"}, {Command: "kubectl talosdisk disks"}, {Command: "rm f", operation: operation{kind: opRemove}}, {Text: "kubectl talosdisk link f"},
 	}
 	const flags = " --provisioner-namespace local-storage --provisioner prov"
 	for i, step := range s.ofChosen(steps) {
-		if want := steps[i].deed.acts(); strings.HasSuffix(step.Command, flags) != want || want != (i < 3) {
-			t.Errorf("%q of %q", step.Command, steps[i].deed.kind)
+		if want := steps[i].operation.acts(); strings.HasSuffix(step.Command, flags) != want || want != (i < 3) {
+			t.Errorf("%q of %q", step.Command, steps[i].operation.kind)
 		}
 	}
 	w.Others = nil

@@ -182,7 +182,7 @@ func timeoutCases() []nodeCase {
 		{"claims were not read", "TD0614", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) }, OutcomeUnknown, nil},
 
 		{"the namespace is terminating", "TD0203", func(w world) {
-			w.podless(noPodThere)
+			w.withoutPod(noPodThere)
 			w.says("daemonset", "local-storage", "prov", "FailedCreate",
 				`Error creating: pods "prov-" is forbidden: unable to create new content in namespace local-storage because it is being terminated`)
 		}, OutcomeFinding, []string{"the cluster does not let its DaemonSet make one there", "because it is being terminated"}},

@@ -260,7 +260,7 @@ func podCases() []nodeCase {
 	}
 }
 
-// Whoever shows the directory to the kubelet mends the pod's hostPath too.
+// Whoever shows the directory to the kubelet fixes the pod's hostPath too.
 func TestHostPathInHiddenDirectory(t *testing.T) {
 	w := well(t)
 	w.blind()

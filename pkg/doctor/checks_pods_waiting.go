@@ -24,14 +24,14 @@ func waitingChecks() []Check {
 			Code: codeWaits, Title: "a pod or a claim waits for something else", Severity: Error, Stage: StagePod, About: OfChain, LastResort: true,
 			Needs:   []Need{NeedPods},
 			Uses:    []Need{NeedEvents, NeedNodes, NeedClaims, NeedVolumes, NeedStorageClasses},
-			Applies: unwell,
+			Applies: notRunning,
 			Run:     waitsFor,
 		},
 	}
 }
 
-// unwell tells a pod that should run and does not, and a claim that should be bound and is not.
-func unwell(s *Subject) bool {
+// notRunning tells a pod that should run and does not, and a claim that should be bound and is not.
+func notRunning(s *Subject) bool {
 	if s.Pod != nil {
 		return !settledPod(*s.Pod) && !s.Pod.Deleting
 	}

@@ -191,12 +191,12 @@ func podSecurity(s *Subject) Verdict {
 		Objects: []snapshot.Ref{daemonSet(i)},
 		Masks:   []Code{codeNoPod},
 	}
-	podless, wanted := 0, 0
+	withoutPod, wanted := 0, 0
 	for _, n := range s.Snapshot.Nodes {
-		if n.Wanted && n.Ready && !n.Aside {
+		if n.Wanted && n.Ready && !n.Skipped {
 			wanted++
 			if hasNone(&n) {
-				podless++
+				withoutPod++
 			}
 		}
 	}
@@ -207,7 +207,7 @@ func podSecurity(s *Subject) Verdict {
 			refused = e.Message
 		}
 	}
-	lacking := podless > 0 || state != nil && state.Desired > state.Ready
+	lacking := withoutPod > 0 || state != nil && state.Desired > state.Ready
 	level, unread := "", s.Snapshot.Provisioner.Why()
 	if state != nil {
 		level, unread = state.PodSecurity, orElse(state.PodSecurityProblem, state.PodsProblem)
@@ -217,15 +217,15 @@ func podSecurity(s *Subject) Verdict {
 		return fine()
 	case refused != "" && (lacking || wanted == 0):
 		f.Evidence = []string{oneLine(refused)}
-	case (level == "baseline" || level == "restricted") && podless > 0:
-		f.Evidence = []string{fmt.Sprintf("namespace %q enforces %s, and %d of %d nodes have no pod", i.Namespace, level, podless, wanted)}
+	case (level == "baseline" || level == "restricted") && withoutPod > 0:
+		f.Evidence = []string{fmt.Sprintf("namespace %q enforces %s, and %d of %d nodes have no pod", i.Namespace, level, withoutPod, wanted)}
 	case level == "baseline" || level == "restricted":
 		f.Severity = Warning
 		f.Summary = fmt.Sprintf("Pod Security will refuse the provisioner's next pod in namespace %q", i.Namespace)
 		f.Evidence = []string{fmt.Sprintf("namespace %q enforces %s; a pod that runs already may go on", i.Namespace, level)}
 	case !unread.IsZero():
 		return unknown("%s", unread)
-	case podless > 0 && s.Snapshot.Events.Value == nil:
+	case withoutPod > 0 && s.Snapshot.Events.Value == nil:
 		return unknown("%s", s.Snapshot.Events.Why())
 	default:
 		return fine()
@@ -377,7 +377,7 @@ func podDown(s *Subject) Verdict {
 // readOnlyHostDir: containerd makes a hostPath that is not there, which it cannot
 // outside of /var on Talos.
 func readOnlyHostDir(s *Subject) Verdict {
-	dir, evidence, here := s.unmakeableDir()
+	dir, evidence, here := s.uncreatableDir()
 	if dir == "" {
 		if s.Node.Pod.Value == nil && s.Node.Wanted && s.Node.Ready && !hasNone(s.Node) && podState(s.Node) == "" {
 			return unknown("%s", s.Node.Pod.Why())
@@ -401,11 +401,11 @@ func readOnlyHostDir(s *Subject) Verdict {
 	return found(f)
 }
 
-// unmakeableDir is the hostDir that the container runtime cannot make on the node, and what it
+// uncreatableDir is the hostDir that the container runtime cannot make on the node, and what it
 // says; or what it says of another node with the same system, not of this one: a rollout stops
 // at the first that fails, and the others go on with the provisioner as it was. A pod that is
 // down for a reason of its own does not.
-func (s *Subject) unmakeableDir() (dir, evidence string, here bool) {
+func (s *Subject) uncreatableDir() (dir, evidence string, here bool) {
 	state := podState(s.Node)
 	if m := readOnlyMkdir.FindStringSubmatch(state); m != nil {
 		return m[1], state, true
@@ -471,11 +471,11 @@ func release(image string) *utilversion.Version {
 func oldRelease(s *Subject) Verdict {
 	i := s.Snapshot.Install
 	v := release(i.Image)
-	mended := utilversion.MustParseSemantic("2.8.0")
+	fixed := utilversion.MustParseSemantic("2.8.0")
 	switch {
 	case v == nil:
 		return unknown("image %q has no tag that names its release", i.Image)
-	case !v.LessThan(mended):
+	case !v.LessThan(fixed):
 		return fine()
 	}
 	return found(Finding{

@@ -435,7 +435,7 @@ func (s *Subject) unseenNodes() problem.Problem {
 		return problem.Because("of the nodes: %s", why)
 	}
 	for _, n := range s.Snapshot.Nodes {
-		if n.Wanted && !n.Aside && n.View.Value == nil {
+		if n.Wanted && !n.Skipped && n.View.Value == nil {
 			return problem.Because("of %s: %s", n.Name, n.View.Why())
 		}
 	}

@@ -201,8 +201,8 @@ func (s *Subject) tellsOfEntry(text string) bool {
 // ofStorageClass is how the provisioner names a StorageClass that it cannot use.
 var ofStorageClass = regexp.MustCompile(`ReclaimPolicy.* from storage class "([^"]+)"`)
 
-// tellsOfMended tells a line about a StorageClass that is there by now, and of use.
-func (s *Subject) tellsOfMended(line string) bool {
+// tellsOfFixed tells a line about a StorageClass that is there by now, and of use.
+func (s *Subject) tellsOfFixed(line string) bool {
 	m := ofStorageClass.FindStringSubmatch(line)
 	if m == nil {
 		return false
@@ -251,7 +251,7 @@ func logErrors(s *Subject) Verdict {
 	evidence, fixes := make(map[about][]string), make(map[string]string)
 	var order []about
 	for _, c := range complaints {
-		if s.tellsOfEntry(c.text) || s.tellsOfMended(c.text) || s.tellsOfTwoClasses(c) || s.tellsOfCleaner(c) || c.over(lines, complaints) {
+		if s.tellsOfEntry(c.text) || s.tellsOfFixed(c.text) || s.tellsOfTwoClasses(c) || s.tellsOfCleaner(c) || c.over(lines, complaints) {
 			continue
 		}
 		what := about{other, c.path, c.class}

@@ -16,8 +16,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// podless is a node without its provisioner pod, and why.
-func (w world) podless(why string) {
+// withoutPod is a node without its provisioner pod, and why.
+func (w world) withoutPod(why string) {
 	w.node().Pod = snapshot.Unread[snapshot.Pod](problem.FromText(why))
 	w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText(why))
 	w.Provisioner.Value.Ready = 0
@@ -79,18 +79,18 @@ func provisionerCases() []nodeCase {
 
 		{"nodes that were not looked at", "TD0202", func(w world) {
 			aside := *w.node()
-			aside.Name, aside.Aside, aside.Pod = "w-5", true, snapshot.Unread[snapshot.Pod](problem.FromText(noPodThere))
+			aside.Name, aside.Skipped, aside.Pod = "w-5", true, snapshot.Unread[snapshot.Pod](problem.FromText(noPodThere))
 			w.Nodes = append(w.Nodes, aside)
 			w.Provisioner.Value.PodSecurity = "baseline"
 		}, OutcomeFinding, []string{"warning[TD0202]", "will refuse the provisioner's next pod"}},
-		{"refused", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused(); w.podless(noPodThere) }, OutcomeFinding,
+		{"refused", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused(); w.withoutPod(noPodThere) }, OutcomeFinding,
 			[]string{"error[TD0202]", "violates PodSecurity", "kubectl label namespace local-storage pod-security.kubernetes.io/enforce=privileged --overwrite", "daemonset/prov"}},
 		{"labelled since, and the event is old", "TD0202", func(w world) { w.refused() }, OutcomeOK, nil},
 		{"an old event, and pods that run", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused() }, OutcomeOK, nil},
-		{"a label, and no event any more", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "baseline"; w.podless(noPodThere) }, OutcomeFinding, []string{"enforces baseline, and 1 of 1 nodes have no pod"}},
+		{"a label, and no event any more", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "baseline"; w.withoutPod(noPodThere) }, OutcomeFinding, []string{"enforces baseline, and 1 of 1 nodes have no pod"}},
 		{"a label, and pods that run", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "restricted" }, OutcomeFinding, []string{"warning[TD0202]", "will refuse"}},
 		{"in kube-system", "TD0202", func(w world) { w.Install.Namespace, w.Provisioner.Value.PodSecurity = "kube-system", "" }, OutcomeOK, nil},
-		{"another reason for no pod", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.podless(mkdir) }, OutcomeOK, nil},
+		{"another reason for no pod", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.withoutPod(mkdir) }, OutcomeOK, nil},
 		{"not read", "TD0202", func(w world) {
 			w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.FromText("forbidden"))
 		}, OutcomeUnknown, []string{"forbidden"}},
@@ -99,62 +99,62 @@ func provisionerCases() []nodeCase {
 		}, OutcomeUnknown, []string{"namespaces is forbidden"}},
 		{"no events", "TD0202", func(w world) {
 			w.Provisioner.Value.PodSecurity = ""
-			w.podless(noPodThere)
+			w.withoutPod(noPodThere)
 			w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText("forbidden"))
 		}, OutcomeUnknown, nil},
 
-		{"none made", "TD0203", func(w world) { w.podless(noPodThere) }, OutcomeFinding, []string{"error[TD0203]: no provisioner pod runs on w-4", "describe daemonset prov"}},
+		{"none made", "TD0203", func(w world) { w.withoutPod(noPodThere) }, OutcomeFinding, []string{"error[TD0203]: no provisioner pod runs on w-4", "describe daemonset prov"}},
 		{"a taint", "TD0203", func(w world) {
-			w.podless("the DaemonSet does not tolerate the node's taint storage=only:NoSchedule")
+			w.withoutPod("the DaemonSet does not tolerate the node's taint storage=only:NoSchedule")
 			w.node().Wanted = false
 		}, OutcomeFinding, []string{"warning[TD0203]", "- key: storage\n  operator: Equal\n  value: \"only\"\n  effect: NoSchedule",
 			`$ kubectl -n local-storage patch daemonset prov --type=json -p '[{"op":"add","path":"/spec/template/spec/tolerations","value":[{"key":"storage","operator":"Equal","value":"only","effect":"NoSchedule"}]}]'`}},
 		{"a taint beside one that is tolerated", "TD0203", func(w world) {
-			w.podless("the DaemonSet does not tolerate the node's taint storage:NoExecute")
+			w.withoutPod("the DaemonSet does not tolerate the node's taint storage:NoExecute")
 			w.node().Wanted, w.Install.Tolerations = false, []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists}}
 		}, OutcomeFinding, []string{`'[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"storage","operator":"Exists","effect":"NoExecute"}}]'`}},
 		{"a taint, and no volumes", "TD0203", func(w world) {
-			w.podless("the DaemonSet does not tolerate the node's taint node-role.kubernetes.io/control-plane:NoSchedule")
+			w.withoutPod("the DaemonSet does not tolerate the node's taint node-role.kubernetes.io/control-plane:NoSchedule")
 			w.node().Wanted, w.Volumes = false, nil
 		}, OutcomeFinding, []string{"info[TD0203]", "operator: Exists"}},
 		{"a selector", "TD0203", func(w world) {
-			w.podless("the DaemonSet's nodeSelector asks for disk=yes")
+			w.withoutPod("the DaemonSet's nodeSelector asks for disk=yes")
 			w.node().Wanted = false
 		}, OutcomeFinding, []string{"nodeSelector"}},
-		{"one that does not run", "TD0203", func(w world) { w.podless(mkdir) }, OutcomeOK, nil},
-		{"pods were not read", "TD0203", func(w world) { w.podless("connection refused") }, OutcomeUnknown, nil},
+		{"one that does not run", "TD0203", func(w world) { w.withoutPod(mkdir) }, OutcomeOK, nil},
+		{"pods were not read", "TD0203", func(w world) { w.withoutPod("connection refused") }, OutcomeUnknown, nil},
 		{"no installation", "TD0203", unread("install", "forbidden"), OutcomeUnknown, nil},
 
 		{"crashes", "TD0204", func(w world) {
-			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CrashLoopBackOff: back-off 5m0s`)
+			w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: CrashLoopBackOff: back-off 5m0s`)
 			w.Provisioner.Value.Pods = []snapshot.ProvisionerPod{{Name: "prov-y", Node: "w-5", Restarts: 9}, {Name: "prov-x", Node: "w-4", Restarts: 3}}
 		}, OutcomeFinding, []string{"error[TD0204]", "CrashLoopBackOff", "$ kubectl -n local-storage describe pod prov-x\n", "$ kubectl -n local-storage logs prov-x -c provisioner --previous"}},
 		{"no image", "TD0204", func(w world) {
-			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: ImagePullBackOff`)
+			w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: ImagePullBackOff`)
 		}, OutcomeFinding, []string{"cannot be pulled"}},
 		{"a private mount", "TD0204", func(w world) {
-			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: path "/var/x" is mounted on "/var/x" but it is not a shared or slave mount`)
+			w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: path "/var/x" is mounted on "/var/x" but it is not a shared or slave mount`)
 		}, OutcomeFinding, []string{"private mount"}},
-		{"being replaced", "TD0204", func(w world) { w.podless(`pod "local-storage/prov-x" is being deleted`) }, OutcomeOK, nil},
-		{"no pod at all", "TD0204", func(w world) { w.podless(noPodThere) }, OutcomeOK, nil},
-		{"pods were not read", "TD0204", func(w world) { w.podless("connection refused") }, OutcomeUnknown, nil},
+		{"being replaced", "TD0204", func(w world) { w.withoutPod(`pod "local-storage/prov-x" is being deleted`) }, OutcomeOK, nil},
+		{"no pod at all", "TD0204", func(w world) { w.withoutPod(noPodThere) }, OutcomeOK, nil},
+		{"pods were not read", "TD0204", func(w world) { w.withoutPod("connection refused") }, OutcomeUnknown, nil},
 		{"no installation", "TD0204", unread("install", "forbidden"), OutcomeUnknown, nil},
 
-		{"the chart's default", "TD0205", func(w world) { w.podless(mkdir) }, OutcomeFinding, []string{`hostDir "/mnt/fast-disks" lies on the read-only root of w-4`, "- hostDir: /var/lib/disks/fast-disks"}},
+		{"the chart's default", "TD0205", func(w world) { w.withoutPod(mkdir) }, OutcomeFinding, []string{`hostDir "/mnt/fast-disks" lies on the read-only root of w-4`, "- hostDir: /var/lib/disks/fast-disks"}},
 		{"where the rollout has not come yet", "TD0205", func(w world) {
 			other := *w.node()
 			other.Name = "w-5"
-			w.podless(mkdir)
+			w.withoutPod(mkdir)
 			w.Nodes = append(w.Nodes, other)
 		}, OutcomeFinding, []string{"read-only root of w-4 and w-5", "nodes: [w-4 w-5]"}},
 		{"a node of another system", "TD0205", func(w world) {
 			other := *w.node()
 			other.Name, other.OSImage = "w-5", "Debian GNU/Linux 13"
-			w.podless(mkdir)
+			w.withoutPod(mkdir)
 			w.Nodes = append(w.Nodes, other)
 		}, OutcomeFinding, []string{"nodes: [w-4]"}},
 		{"another failure", "TD0205", func(w world) {
-			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/var/x": no space left on device`)
+			w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/var/x": no space left on device`)
 		}, OutcomeOK, nil},
 		{"no installation", "TD0205", unread("install", "forbidden"), OutcomeUnknown, nil},
 
@@ -224,7 +224,7 @@ func provisionerCases() []nodeCase {
 		{"a link", "TD0212", func(w world) { class(w, "block").NamePattern = "disk-*" }, OutcomeFinding, []string{`namePattern "disk-*" of class "block" leaves out "/var/lib/disks/block/vdf"`}},
 		{"a directory", "TD0212", func(w world) { class(w, "hdd").NamePattern = "disk-*" }, OutcomeOK, nil},
 		{"a pattern that matches", "TD0212", func(w world) { class(w, "block").NamePattern = "sd*,vd*" }, OutcomeOK, nil},
-		{"not looked at", "TD0212", func(w world) { w.podless(noPodThere) }, OutcomeUnknown, nil},
+		{"not looked at", "TD0212", func(w world) { w.withoutPod(noPodThere) }, OutcomeUnknown, nil},
 
 		{"all labels", "TD0213", partlabel(""), OutcomeFinding, []string{"error[TD0213]", "lets through EFI, BIOS, BOOT, META, STATE, EPHEMERAL", "w-4: /dev/disk/by-partlabel/EPHEMERAL is a device that the node lives on", "wipes it", `namePattern: "r-disk-*"`}},
 		{"raw volumes", "TD0213", partlabel("r-*"), OutcomeOK, nil},
@@ -243,7 +243,7 @@ func provisionerCases() []nodeCase {
 			w.node().Taints = []corev1.Taint{taint}
 			w.Install.Image = "registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0"
 		}, OutcomeFinding, []string{"error[TD0214]", "kubectl taint nodes w-4 sig-storage-local-static-provisioner/agent-not-ready-", "release 2.9.0 never takes it away", "removeNodeNotReadyTaint: false"}},
-		{"until the pod runs", "TD0214", func(w world) { w.node().Taints = []corev1.Taint{taint}; w.podless(noPodThere) }, OutcomeOK, nil},
+		{"until the pod runs", "TD0214", func(w world) { w.node().Taints = []corev1.Taint{taint}; w.withoutPod(noPodThere) }, OutcomeOK, nil},
 		{"another taint", "TD0214", func(w world) { w.node().Taints = []corev1.Taint{{Key: "x"}} }, OutcomeOK, nil},
 		{"nodes were not read", "TD0214", unread("nodes", "forbidden"), OutcomeUnknown, nil},
 
@@ -391,7 +391,7 @@ func TestReadOnlyRootOfAnotherNode(t *testing.T) {
 		w := well(t)
 		other := *w.node()
 		other.Name, other.Pod, other.View = "w-5", snapshot.Unread[snapshot.Pod](problem.FromText(state)), snapshot.Unread[snapshot.PodView](problem.FromText(state))
-		w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/mnt/fast-disks": mkdir /mnt/fast-disks: read-only file system`)
+		w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/mnt/fast-disks": mkdir /mnt/fast-disks: read-only file system`)
 		w.Nodes = append(w.Nodes, other)
 		var got []string
 		for _, f := range Run(w.Snapshot, Options{Only: []Code{"TD0204", "TD0205"}}).Findings {

@@ -116,7 +116,7 @@ func volumeChecks() []Check {
 		{
 			Code: codeVolumeDeleted, Title: "a claim's volume was deleted", Severity: Error, Stage: StageClaim, About: OfChain,
 			Needs:   []Need{NeedClaims, NeedVolumes},
-			Applies: losable,
+			Applies: canLoseVolume,
 			Run:     volumeDeleted,
 		},
 		{

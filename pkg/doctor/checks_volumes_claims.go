@@ -63,8 +63,8 @@ func jsonText(v any) string {
 	return string(text)
 }
 
-// losable tells a claim that had a volume.
-func losable(s *Subject) bool {
+// canLoseVolume tells a claim that had a volume.
+func canLoseVolume(s *Subject) bool {
 	return s.Claim != nil && s.Claim.NotLocal == "" && s.Claim.Phase != "Pending" && (s.Claim.Volume != "" || s.Claim.Phase == "Lost")
 }
 

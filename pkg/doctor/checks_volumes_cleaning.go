@@ -82,9 +82,9 @@ func (s *Subject) decide() []Step {
 		return steps
 	}
 	return append(steps, Step{
-		Text:    "if its data is not needed, have it cleaned and published again:",
-		Command: reclaim(v.Name, "Delete"),
-		deed:    deed{kind: deedClean, volume: v.Name},
+		Text:      "if its data is not needed, have it cleaned and published again:",
+		Command:   reclaim(v.Name, "Delete"),
+		operation: operation{kind: opClean, volume: v.Name},
 	})
 }
 

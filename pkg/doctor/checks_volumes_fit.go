@@ -136,7 +136,7 @@ func (s *Subject) provisionersDown() (all []string, see []Step) {
 		}
 		var down []string
 		for _, n := range as.Nodes {
-			if n.Wanted && !n.Aside && n.Pod.Value == nil && !n.Pod.Problem.IsZero() {
+			if n.Wanted && !n.Skipped && n.Pod.Value == nil && !n.Pod.Problem.IsZero() {
 				down = append(down, fmt.Sprintf("no provisioner runs on %s: %s", n.Name, n.Pod.Problem))
 			}
 		}

@@ -132,7 +132,7 @@ func volumeCases() []nodeCase {
 		{"no provisioner where a disk may be", "TD0606", func(w world) {
 			w.claimFor()
 			w.Volumes = w.Volumes[:1]
-			w.podless(`container "provisioner" of pod "local-storage/prov-x" does not run: CrashLoopBackOff`)
+			w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: CrashLoopBackOff`)
 		}, OutcomeFinding, []string{"the provisioner does not run everywhere", "no provisioner runs on w-4: container \"provisioner\"", "$ kubectl -n local-storage get pods -o wide"}},
 		{"no provisioner on nodes that were not looked at", "TD0606", func(w world) {
 			w.claimFor()
@@ -194,19 +194,19 @@ func volumeCases() []nodeCase {
 			w.release("Delete")
 			w.node().Wanted, w.node().Pod = false, snapshot.Unread[snapshot.Pod](problem.FromText("the DaemonSet does not tolerate the node's taint gpu:NoSchedule"))
 		}, OutcomeFinding, []string{"no provisioner runs on its node"}},
-		{"its pod is not there", "TD0609", func(w world) { w.release("Delete"); w.podless(noPodThere) }, OutcomeFinding, []string{"no provisioner runs on its node"}},
+		{"its pod is not there", "TD0609", func(w world) { w.release("Delete"); w.withoutPod(noPodThere) }, OutcomeFinding, []string{"no provisioner runs on its node"}},
 		{"its node is down", "TD0609", func(w world) {
 			w.release("Delete")
 			w.node().Ready = false
-			w.podless("the node is NotReady (KubeletNotReady)")
+			w.withoutPod("the node is NotReady (KubeletNotReady)")
 		}, OutcomeFinding, []string{"no provisioner runs on its node to clean it: the node is NotReady"}},
 		{"pods were not read", "TD0609", func(w world) {
 			w.release("Delete")
-			w.podless(`pods is forbidden: User "jane" cannot list resource "pods"`)
+			w.withoutPod(`pods is forbidden: User "jane" cannot list resource "pods"`)
 		}, OutcomeUnknown, []string{"forbidden"}},
 		{"pods were not read", "TD0608", func(w world) {
 			w.release("Delete")
-			w.podless(`pods is forbidden: User "jane" cannot list resource "pods"`)
+			w.withoutPod(`pods is forbidden: User "jane" cannot list resource "pods"`)
 		}, OutcomeUnknown, []string{"forbidden"}},
 		{"being cleaned", "TD0609", func(w world) { w.release("Delete") }, OutcomeOK, nil},
 		{"events were not read", "TD0609", func(w world) {

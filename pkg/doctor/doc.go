@@ -10,7 +10,7 @@
 // Its files are of three parts, and a test holds that they use each other in this order only:
 //
 //   - the engine (engine.go, check.go, report.go, chain.go, fix.go) asks each check about each subject, hides what a cause
-//     explains, rehearses the steps that it prints, and makes the report;
+//     explains, tries the steps on a copy of the snapshot before it prints them, and makes the report;
 //   - checks_STAGE.go has the checks of a stage: their codes, the list with one literal a check (what it needs, what it uses,
 //     what it runs), and what they run;
 //   - facts_*.go are what checks ask of a snapshot: its subjects, events, the messages of kubelets and schedulers, and what

@@ -223,7 +223,7 @@ func complete(f Finding, c Check, s *Subject) Finding {
 	if len(f.Nodes) == 0 && s.NodeName != "" {
 		f.Nodes = []string{s.NodeName}
 	}
-	f.Fix = s.rehearse(s.ofChosen(f.Fix))
+	f.Fix = s.simulate(s.ofChosen(f.Fix))
 	return f
 }
 

@@ -179,7 +179,7 @@ func TestGroup(t *testing.T) {
 	}
 }
 
-// Of what mends many, a person reads what mends the first, to the last step; few are all there.
+// Of what fixes many, a person reads what fixes the first, to the last step; few are all there.
 func TestBrief(t *testing.T) {
 	steps := func(n int) []Step {
 		var all []Step
@@ -348,7 +348,7 @@ func TestTargets(t *testing.T) {
 		w := well(t)
 		w.entries("hdd", provisioner.Entry{Name: "vde", Kind: provisioner.Directory}, provisioner.Entry{Name: "new", Kind: provisioner.Directory})
 		aside := *w.node()
-		aside.Name, aside.Aside = "w-5", true
+		aside.Name, aside.Skipped = "w-5", true
 		w.Nodes = append(w.Nodes, aside)
 		w.Targets = []snapshot.Ref{tt.target, tt.target}
 		r := Run(w.Snapshot, Options{})

@@ -117,7 +117,7 @@ func leave(code Code, without string) bool {
 		return strings.HasPrefix(without, "kubelet") || strings.HasPrefix(without, "talos")
 	case "TD0302": // Talos tells of the mounts twice.
 		return strings.HasPrefix(without, "kubelet")
-	case "TD0216": // Log lines are left to checks of what a node's directories hold, or tell of what is mended.
+	case "TD0216": // Log lines are left to checks of what a node's directories hold, or tell of what is fixed.
 		return without == "view" || without == "pod" || without == "storageClasses" || without == "volumes"
 	case "TD0306": // The configuration and the volumes both tell which there are.
 		return strings.HasPrefix(without, "talos")

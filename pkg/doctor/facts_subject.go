@@ -189,7 +189,7 @@ func (x *index) subjects() (all []*Subject, missing []snapshot.Ref) {
 		every = every || c.NodeName == ""
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.nodes)) {
-		if (every || nodes[name]) && !x.nodes[name].Aside && (busy[name] || x.has(x.nodes[name])) {
+		if (every || nodes[name]) && !x.nodes[name].Skipped && (busy[name] || x.has(x.nodes[name])) {
 			all = append(all, &Subject{Kind: OfNode, Name: "node/" + name + x.of(), Snapshot: x.s, Node: x.nodes[name], NodeName: name, index: x})
 		}
 	}
@@ -379,7 +379,7 @@ func (x *index) volumeChain(v *snapshot.Volume) *Subject {
 func (x *index) entryChains(n *snapshot.Node) []*Subject {
 	var chains []*Subject
 	view := value(n.View)
-	if why := x.unseen(n); !why.IsZero() && !n.Aside {
+	if why := x.unseen(n); !why.IsZero() && !n.Skipped {
 		s := &Subject{Kind: OfChain, Name: "entries/" + n.Name + x.of(), Snapshot: x.s, Unseen: why, index: x}
 		x.atNode(s, n.Name)
 		chains = append(chains, s)

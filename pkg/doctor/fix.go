@@ -17,10 +17,10 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// deed is what the command of a step changes on a node. A step that has one is printed
+// operation is what the command of a step changes on a node. A step that has one is printed
 // only if the program's own decision on the snapshot, as the steps before leave it, would do it.
-type deed struct {
-	kind        deedKind
+type operation struct {
+	kind        operationKind
 	node, class string
 	// entry is the link's name in the directory of its class, disk the disk that it is to lead to.
 	entry, disk string
@@ -32,40 +32,40 @@ type deed struct {
 	convert bool
 }
 
-type deedKind string
+type operationKind string
 
 const (
-	// deedUnlink, deedLink and deedMounts are commands of this program.
-	deedUnlink deedKind = "unlink"
-	deedLink   deedKind = "link"
-	deedMounts deedKind = "mounts"
-	// deedRemove, deedMake and deedPoint take away, make and change a link by hand, in the
+	// opUnlink, opLink and opMounts are commands of this program.
+	opUnlink operationKind = "unlink"
+	opLink   operationKind = "link"
+	opMounts operationKind = "mounts"
+	// opRemove, opMake and opPoint take away, make and change a link by hand, in the
 	// provisioner's pod, for what those commands are not for.
-	deedRemove deedKind = "rm"
-	deedMake   deedKind = "ln"
-	deedPoint  deedKind = "ln -f"
-	// deedDelete deletes a volume that no claim has, and nothing is to be cleaned of.
-	deedDelete deedKind = "delete"
-	// deedClean has a released volume cleaned, for which no claim waits.
-	deedClean deedKind = "clean"
+	opRemove operationKind = "rm"
+	opMake   operationKind = "ln"
+	opPoint  operationKind = "ln -f"
+	// opDelete deletes a volume that no claim has, and nothing is to be cleaned of.
+	opDelete operationKind = "delete"
+	// opClean has a released volume cleaned, for which no claim waits.
+	opClean operationKind = "clean"
 )
 
-// word is what a person knows the deed by.
-func (k deedKind) word() string {
+// word is what a person knows the operation by.
+func (k operationKind) word() string {
 	switch k {
-	case deedRemove:
+	case opRemove:
 		return "taking the link away"
-	case deedMake, deedPoint:
+	case opMake, opPoint:
 		return "making the link"
-	case deedDelete:
+	case opDelete:
 		return "deleting the volume"
-	case deedClean:
+	case opClean:
 		return "cleaning the volume"
 	}
 	return string(k)
 }
 
-// refusal is why a deed is not done; the zero refusal: it is done.
+// refusal is why an operation is not done; the zero refusal: it is done.
 type refusal struct {
 	why string
 	// done: there is nothing to do.
@@ -76,10 +76,10 @@ type refusal struct {
 
 func refused(format string, args ...any) refusal { return refusal{why: fmt.Sprintf(format, args...)} }
 
-// rehearse keeps the steps up to the first one that the program itself would refuse, and
+// simulate keeps the steps up to the first one that the program itself would refuse, and
 // says in its place why, and where to ask again. What a step changes, the next ones find changed.
-func (s *Subject) rehearse(steps []Step) []Step {
-	if !slices.ContainsFunc(steps, func(step Step) bool { return step.deed != deed{} }) {
+func (s *Subject) simulate(steps []Step) []Step {
+	if !slices.ContainsFunc(steps, func(step Step) bool { return step.operation != operation{} }) {
 		return steps
 	}
 	stage := *s.Snapshot
@@ -89,12 +89,12 @@ func (s *Subject) rehearse(steps []Step) []Step {
 	}
 	var kept []Step
 	for i, step := range steps {
-		if step.deed == (deed{}) {
+		if step.operation == (operation{}) {
 			kept = append(kept, step)
 			continue
 		}
-		stage.Beside = s.sharing(step.deed)
-		next, refused := perform(stage, step.deed)
+		stage.Beside = s.sharing(step.operation)
+		next, refused := perform(stage, step.operation)
 		if refused.done {
 			continue
 		}
@@ -105,20 +105,20 @@ func (s *Subject) rehearse(steps []Step) []Step {
 		if unseen := step.unseen(next, refused); unseen.Text != "" {
 			return append(kept, unseen)
 		}
-		again := Step{Text: fmt.Sprintf("as things are, %s would be refused: %s; once that is over, ask again:", step.deed.kind.word(), refused.why), Command: shell.Command("kubectl", "talosdisk", "doctor", s.again())}
+		again := Step{Text: fmt.Sprintf("as things are, %s would be refused: %s; once that is over, ask again:", step.operation.kind.word(), refused.why), Command: shell.Command("kubectl", "talosdisk", "doctor", s.again())}
 		switch {
-		case i > 0 && step.deed.kind == deedMounts: // What has to be done before says why.
+		case i > 0 && step.operation.kind == opMounts: // What has to be done before says why.
 			again.Text = "then ask again what is next:"
 		case i > 0:
-			again.Text = fmt.Sprintf("then ask again what is next; as things are, %s would be refused: %s:", step.deed.kind.word(), refused.why)
+			again.Text = fmt.Sprintf("then ask again what is next; as things are, %s would be refused: %s:", step.operation.kind.word(), refused.why)
 		}
 		return append(kept, again)
 	}
 	return kept
 }
 
-// sharing are the other nodes that may have the disk of a deed.
-func (s *Subject) sharing(d deed) []snapshot.Node {
+// sharing are the other nodes that may have the disk of an operation.
+func (s *Subject) sharing(d operation) []snapshot.Node {
 	arg, err := disk.ParseArg(d.disk)
 	if d.disk == "" || err != nil {
 		return nil
@@ -136,36 +136,36 @@ func (s *Subject) again() string {
 
 // unseen is how to see what a link was not decided on for, where only that speaks against it.
 func (step Step) unseen(s snapshot.Snapshot, because refusal) Step {
-	if step.deed.kind != deedLink || len(s.Nodes) == 0 || s.Nodes[0].View.Value == nil {
+	if step.operation.kind != opLink || len(s.Nodes) == 0 || s.Nodes[0].View.Value == nil {
 		return Step{}
 	}
-	d, ok := s.Nodes[0].View.Value.DiskByName(step.deed.disk)
+	d, ok := s.Nodes[0].View.Value.DiskByName(step.operation.disk)
 	if !ok || d.Content != nil || !slices.Contains(d.Objections(), because.by) {
 		return Step{}
 	}
 	return Step{
-		Text:    fmt.Sprintf("then link it again as %q in class %q, if nothing has it now, and its data is what is meant; see:", step.deed.entry, step.deed.class),
-		Command: shell.Command("kubectl", "talosdisk", "disks", d.Name, "--nodes", step.deed.node, "-o", "wide"),
+		Text:    fmt.Sprintf("then link it again as %q in class %q, if nothing has it now, and its data is what is meant; see:", step.operation.entry, step.operation.class),
+		Command: shell.Command("kubectl", "talosdisk", "disks", d.Name, "--nodes", step.operation.node, "-o", "wide"),
 	}
 }
 
-// perform decides on a deed as the program would. It returns the snapshot as the deed
+// perform decides on an operation as the program would. It returns the snapshot as the operation
 // leaves it, or why it is refused.
-func perform(s snapshot.Snapshot, d deed) (snapshot.Snapshot, refusal) {
+func perform(s snapshot.Snapshot, d operation) (snapshot.Snapshot, refusal) {
 	switch {
-	case d.kind == deedDelete:
+	case d.kind == opDelete:
 		return deletedVolume(s, d)
-	case d.kind == deedClean:
+	case d.kind == opClean:
 		return s, waitedFor(s, d.volume)
 	case len(s.Nodes) == 0:
 		return s, refused("its node was not looked at")
 	}
 	switch d.kind {
-	case deedUnlink:
+	case opUnlink:
 		return unlinked(s, d)
-	case deedLink:
+	case opLink:
 		return s, refusedLink(s, d)
-	case deedMounts:
+	case opMounts:
 		return s, refusedMounts(s, d)
 	}
 	class, _ := s.Install.ClassOf(d.class)
@@ -173,9 +173,9 @@ func perform(s snapshot.Snapshot, d deed) (snapshot.Snapshot, refusal) {
 		return s, refused("%s is kept by the kernel and udev", class.HostDir)
 	}
 	switch byHand := asBlock(s, d.class); d.kind {
-	case deedRemove:
+	case opRemove:
 		return unlinked(byHand, d)
-	case deedPoint:
+	case opPoint:
 		e, there := byHand.Nodes[0].View.Value.Dirs[d.class].Entry(d.entry)
 		if !there || e.Kind != provisioner.Link {
 			return s, refused("%s is no link", d.entry)
@@ -198,7 +198,7 @@ func asBlock(s snapshot.Snapshot, class string) snapshot.Snapshot {
 	return s
 }
 
-func unlinked(s snapshot.Snapshot, d deed) (snapshot.Snapshot, refusal) {
+func unlinked(s snapshot.Snapshot, d operation) (snapshot.Snapshot, refusal) {
 	plan, err := link.DecideUnlink(&s, link.UnlinkRequest{Names: []string{d.entry}, Class: d.class})
 	switch {
 	case err != nil:
@@ -214,7 +214,7 @@ func unlinked(s snapshot.Snapshot, d deed) (snapshot.Snapshot, refusal) {
 
 // deletedVolume: the API server takes the deletion of a volume that a claim has, and keeps it until
 // the claim is gone: from then on nothing cleans it (finalizer kubernetes.io/pv-protection).
-func deletedVolume(s snapshot.Snapshot, d deed) (snapshot.Snapshot, refusal) {
+func deletedVolume(s snapshot.Snapshot, d operation) (snapshot.Snapshot, refusal) {
 	v, ok := s.VolumeByName(d.volume)
 	switch {
 	case !ok:
@@ -244,7 +244,7 @@ func waitedFor(s snapshot.Snapshot, volume string) refusal {
 }
 
 // withoutEntry is the snapshot of a node without an entry of a class.
-func withoutEntry(s snapshot.Snapshot, d deed) snapshot.Snapshot {
+func withoutEntry(s snapshot.Snapshot, d operation) snapshot.Snapshot {
 	node := s.Nodes[0]
 	if node.View.Value == nil {
 		return s
@@ -263,7 +263,7 @@ func withoutEntry(s snapshot.Snapshot, d deed) snapshot.Snapshot {
 	return s
 }
 
-func refusedLink(s snapshot.Snapshot, d deed) refusal {
+func refusedLink(s snapshot.Snapshot, d operation) refusal {
 	arg, err := disk.ParseArg(d.disk)
 	if err != nil {
 		return refused("%s", err)
@@ -280,7 +280,7 @@ func refusedLink(s snapshot.Snapshot, d deed) refusal {
 	return refusal{}
 }
 
-func (d deed) acceptances() []link.Acceptance {
+func (d operation) acceptances() []link.Acceptance {
 	var all []link.Acceptance
 	for _, reason := range strings.FieldsFunc(d.accept, func(r rune) bool { return r == ',' }) {
 		all = append(all, link.Acceptance{Reason: disk.Reason(reason), Node: d.node, Disk: d.disk})
@@ -301,7 +301,7 @@ func refusalOf(l link.Link) refusal {
 
 // refusedMounts is why mounts would not change the node's configuration. What it has not
 // read, it reads when it runs.
-func refusedMounts(s snapshot.Snapshot, d deed) refusal {
+func refusedMounts(s snapshot.Snapshot, d operation) refusal {
 	state := s.Nodes[0].Kubelet.Value
 	if state == nil {
 		return refusal{}
@@ -322,9 +322,9 @@ func (s *Subject) unlinkSteps(text string, c provisioner.Class, entry string) []
 	if within(c.HostDir, "/dev") || within(c.MountDir, "/dev") {
 		return s.leaveOut(c, entry)
 	}
-	step := Step{Text: text, deed: deed{kind: deedUnlink, node: s.NodeName, class: c.Name, entry: entry}}
+	step := Step{Text: text, operation: operation{kind: opUnlink, node: s.NodeName, class: c.Name, entry: entry}}
 	if c.Mode != provisioner.Block || strings.ContainsAny(entry, `*?[\`) || strings.HasPrefix(entry, "-") { // Which unlink would take for more than a name.
-		step.deed.kind, step.Command = deedRemove, s.inPod("rm", c.EntryPath(entry))
+		step.operation.kind, step.Command = opRemove, s.inPod("rm", c.EntryPath(entry))
 		return []Step{step}
 	}
 	words := []string{"kubectl", "talosdisk", "unlink", entry, "--nodes", s.NodeName}
@@ -355,20 +355,20 @@ func (s *Subject) pointAgain(d disk.Disk) (Step, bool) {
 	if err != nil || !s.bound() || value(s.Node.Pod).Name == "" {
 		return Step{}, false
 	}
-	of := s.linkDeed(deedPoint, d, s.Entry.Name)
+	of := s.linkOperation(opPoint, d, s.Entry.Name)
 	of.volume = s.Volume.Name
 	step := Step{
-		Text:    fmt.Sprintf("stop the pods of claim %q, and point the link at its disk again; claim and volume stay:", s.Volume.Claim),
-		Command: s.inPod("ln", "-sfT", target, s.Class.EntryPath(s.Entry.Name)),
-		deed:    of,
+		Text:      fmt.Sprintf("stop the pods of claim %q, and point the link at its disk again; claim and volume stay:", s.Volume.Claim),
+		Command:   s.inPod("ln", "-sfT", target, s.Class.EntryPath(s.Entry.Name)),
+		operation: of,
 	}
 	return step, true
 }
 
-// linkDeed is the linking of a disk again. What the disk is, such as a loop device, was accepted when
+// linkOperation is the linking of a disk again. What the disk is, such as a loop device, was accepted when
 // it was linked before. What it holds is the claim's where one has the volume; otherwise it may be new,
 // and is not accepted here.
-func (s *Subject) linkDeed(kind deedKind, d disk.Disk, entry string) deed {
+func (s *Subject) linkOperation(kind operationKind, d disk.Disk, entry string) operation {
 	content := []disk.Reason{disk.HasSignature, disk.HasPartitions, disk.HasData}
 	var reasons []string
 	for _, o := range d.Objections() {
@@ -377,23 +377,23 @@ func (s *Subject) linkDeed(kind deedKind, d disk.Disk, entry string) deed {
 			reasons = append(reasons, string(o.Reason))
 		}
 	}
-	return deed{kind: kind, node: s.NodeName, class: s.Class.Name, entry: entry, disk: d.Name, accept: strings.Join(reasons, ",")}
+	return operation{kind: kind, node: s.NodeName, class: s.Class.Name, entry: entry, disk: d.Name, accept: strings.Join(reasons, ",")}
 }
 
 // linkAgain makes the link to a disk under the entry's name, so that the volume is found again.
 func (s *Subject) linkAgain(d disk.Disk, name string) Step {
-	step := Step{Text: "make it again to the same disk, under the same name:", deed: s.linkDeed(deedLink, d, name)}
+	step := Step{Text: "make it again to the same disk, under the same name:", operation: s.linkOperation(opLink, d, name)}
 	if target, _, err := s.set().Target(d, disk.TargetAuto); err == nil && s.Class.Mode != provisioner.Block { // Only Block classes are for link.
 		step.Text = "make it again to the same disk, under the same name, in the provisioner's pod:"
 		step.Command = s.inPod("ln", "-sT", target, s.Class.EntryPath(name))
-		step.deed.kind = deedMake
+		step.operation.kind = opMake
 		return step
 	}
 	words := []string{"kubectl", "talosdisk", "link", d.Name, "--nodes", s.NodeName, "--class", s.Class.Name}
 	if name != d.Name {
 		words = append(words, "--name", name)
 	}
-	for _, a := range step.deed.acceptances() {
+	for _, a := range step.operation.acceptances() {
 		words = append(words, "--accept", fmt.Sprintf("%s=%s/%s", a.Reason, a.Node, a.Disk))
 	}
 	step.Command = shell.Command(words...)
@@ -413,7 +413,7 @@ func (s *Subject) freed() []Step {
 
 // deleteVolume deletes a volume.
 func deleteVolume(name, text string) Step {
-	return Step{Text: text, Command: shell.Command("kubectl", "delete", "pv", name), deed: deed{kind: deedDelete, volume: name}}
+	return Step{Text: text, Command: shell.Command("kubectl", "delete", "pv", name), operation: operation{kind: opDelete, volume: name}}
 }
 
 // retain keeps the volume's data when its claim goes.
@@ -423,12 +423,12 @@ func (s *Subject) retain(text string) Step {
 
 // mountsStep shows the provisioner's directories to the kubelets of the finding's nodes.
 func (s *Subject) mountsStep(text string) Step {
-	return Step{Text: text, Command: shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes), deed: deed{kind: deedMounts, node: s.NodeName}}
+	return Step{Text: text, Command: shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes), operation: operation{kind: opMounts, node: s.NodeName}}
 }
 
 // convertStep does so where the configuration has a KubeletConfig document.
 func (s *Subject) convertStep(text string) Step {
-	return Step{Text: text, Command: shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes, "--convert-kubelet-config"), deed: deed{kind: deedMounts, node: s.NodeName, convert: true}}
+	return Step{Text: text, Command: shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes, "--convert-kubelet-config"), operation: operation{kind: opMounts, node: s.NodeName, convert: true}}
 }
 
 // inPod is a command in the node's provisioner pod.
@@ -468,15 +468,15 @@ func (s *Subject) ofChosen(steps []Step) []Step {
 	}
 	steps = slices.Clone(steps)
 	for k := range steps {
-		if steps[k].deed.acts() {
+		if steps[k].operation.acts() {
 			steps[k].Command += " " + shell.Command("--provisioner-namespace", i.Namespace, "--provisioner", i.Name)
 		}
 	}
 	return steps
 }
 
-// acts reports whether the deed is done by one of this program's commands that act through one
+// acts reports whether the operation is done by one of this program's commands that act through one
 // installation. Those that look are about all of them.
-func (d deed) acts() bool {
-	return slices.Contains([]deedKind{deedUnlink, deedLink, deedMounts}, d.kind)
+func (d operation) acts() bool {
+	return slices.Contains([]operationKind{opUnlink, opLink, opMounts}, d.kind)
 }

@@ -117,7 +117,7 @@ func (a printed) accepted(s *snapshot.Snapshot) (after *snapshot.Snapshot, refus
 				one := snapshot.Snapshot{Nodes: after.Nodes[i : i+1]}
 				if one.Nodes[0].Name == l.Node {
 					after.Nodes = slices.Clone(after.Nodes)
-					after.Nodes[i] = withoutEntry(one, deed{class: l.Class, entry: l.Entry}).Nodes[0]
+					after.Nodes[i] = withoutEntry(one, operation{class: l.Class, entry: l.Entry}).Nodes[0]
 				}
 			}
 		}

@@ -54,8 +54,8 @@ type Step struct {
 	Text    string `json:"text,omitempty"`
 	Command string `json:"command,omitempty"`
 
-	// deed is what the command does, where the program can decide whether it would.
-	deed deed
+	// operation is what the command does, where the program can decide whether it would.
+	operation operation
 }
 
 // Finding is one thing that is wrong, on however many objects. Texts are without
@@ -83,14 +83,14 @@ type Finding struct {
 	class string
 	// narrow: it is about what lies at its Path, and shows in no other chain, nor in any without a Path.
 	narrow bool
-	// each is how many steps mend the first object.
+	// each is how many steps fix the first object.
 	each int
 	// nodesOf are the nodes that a step is for, where not all of the finding's need it.
 	nodesOf map[Step][]string
 }
 
 // How much of a finding a person reads: of a thousand pods with the same cause a few tell,
-// and what mends one of them tells how the others are mended.
+// and what fixes one of them tells how the others are fixed.
 const (
 	mostEvidence = 5
 	mostSteps    = 6

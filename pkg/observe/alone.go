@@ -34,7 +34,7 @@ func (d *observation) podless(n *snapshot.Node) {
 	switch {
 	case d.request.Strict:
 		n.Wanted, n.Pod = false, snapshot.Unread[snapshot.Pod](problem.Text(noProvisionerYet))
-	case n.Aside && !d.whole:
+	case n.Skipped && !d.whole:
 		n.Pod = snapshot.Section[snapshot.Pod]{}
 	default:
 		n.Pod = snapshot.Unread[snapshot.Pod](d.s.Unread[snapshot.PartInstall])

@@ -58,7 +58,7 @@ func (d *observation) nodes() {
 	leave := d.whole && !d.request.Strict && slices.ContainsFunc(s.Nodes, s.WantedBy)
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		n.Aside = leave && !s.WantedBy(*n) && !busy[n.Name] || !d.whole && !o.wantedNodes[n.Name]
+		n.Skipped = leave && !s.WantedBy(*n) && !busy[n.Name] || !d.whole && !o.wantedNodes[n.Name]
 		if len(d.installs) == 0 {
 			d.podless(n)
 			continue
@@ -78,7 +78,7 @@ func (d *observation) nodes() {
 // podOf is an installation's pod on a node, of which here is what was read of its pods and of the node.
 func (d *observation) podOf(n *snapshot.Node, here snapshot.Section[snapshot.Pod], in *installation) snapshot.Section[snapshot.Pod] {
 	switch {
-	case n.Aside && !d.whole: // Its pods were not read.
+	case n.Skipped && !d.whole: // Its pods were not read.
 		return snapshot.Section[snapshot.Pod]{}
 	case !in.state.PodsProblem.IsZero(): // That it has no pod anywhere is not known.
 		return snapshot.Unread[snapshot.Pod](in.state.PodsProblem)

@@ -153,7 +153,7 @@ func TestOnePodCostsTheSameInAnyCluster(t *testing.T) {
 	requests := func(nodes int) string {
 		s := cluster(nodes)
 		got := diagnose(t, s, Request{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "db-w-1"}}})
-		if len(got.Nodes) != 1 || got.Nodes[0].Aside || len(got.Volumes) != 1 || len(*got.Claims.Value) != 1 || len(*got.Pods.Value) != 1 || len(got.Unread) != 0 {
+		if len(got.Nodes) != 1 || got.Nodes[0].Skipped || len(got.Volumes) != 1 || len(*got.Claims.Value) != 1 || len(*got.Pods.Value) != 1 || len(got.Unread) != 0 {
 			t.Errorf("of %d nodes: %+v", nodes, got)
 		}
 		return fmt.Sprint(s.asked)
@@ -225,9 +225,9 @@ func parts(s *snapshot.Snapshot) string {
 		volumes = append(volumes, v.Name+"@"+v.Node)
 	}
 	for _, n := range s.Nodes {
-		if n.Aside && (n.Pod.Value != nil || strings.HasSuffix(n.Pod.Problem.Message, "has no pod there")) {
+		if n.Skipped && (n.Pod.Value != nil || strings.HasSuffix(n.Pod.Problem.Message, "has no pod there")) {
 			nodes = append(nodes, n.Name+" aside, and its pod looked for: "+n.Pod.Problem.Message)
-		} else if n.Aside {
+		} else if n.Skipped {
 			nodes = append(nodes, n.Name+" aside")
 		} else {
 			nodes = append(nodes, n.Name)

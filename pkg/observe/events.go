@@ -234,7 +234,7 @@ func (d *observation) subjects() []snapshot.Ref {
 		}
 	}
 	for _, n := range d.s.Nodes {
-		if !n.Aside {
+		if !n.Skipped {
 			refs = append(refs, snapshot.Ref{Kind: kindNode, Name: n.Name})
 		}
 	}

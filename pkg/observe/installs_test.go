@@ -137,8 +137,8 @@ func TestAProvisionerThatIsMeantForNoNode(t *testing.T) {
 		}
 		got := diagnose(t, s, Request{})
 		for _, n := range got.Nodes {
-			if n.Name == "w-1" && n.Aside != aside {
-				t.Errorf("node selector %q: %s is aside: %v", selector, n.Name, n.Aside)
+			if n.Name == "w-1" && n.Skipped != aside {
+				t.Errorf("node selector %q: %s is aside: %v", selector, n.Name, n.Skipped)
 			}
 		}
 		if len(got.Nodes) < 2 {

@@ -30,7 +30,7 @@ func (d *observation) look(ctx context.Context) error {
 	}
 	var nodes []*snapshot.Node
 	for i := range d.s.Nodes {
-		if r.wants(PodViews|TalosInventory|KubeletMounts|VolumeStats) && !d.s.Nodes[i].Aside {
+		if r.wants(PodViews|TalosInventory|KubeletMounts|VolumeStats) && !d.s.Nodes[i].Skipped {
 			nodes = append(nodes, &d.s.Nodes[i])
 		}
 	}

@@ -171,9 +171,9 @@ type Node struct {
 	// KubeletStarted is when the kubelet last said that it started; nil: not within
 	// the time that events are kept.
 	KubeletStarted *time.Time `json:"kubeletStarted,omitempty"`
-	// Aside tells that nothing of what is diagnosed lies on the node. It was not looked
+	// Skipped: nothing of what is diagnosed lies on the node. It was not looked
 	// at: it is here to tell why a claim finds no volume.
-	Aside bool `json:"aside,omitempty"`
+	Skipped bool `json:"aside,omitempty"`
 	// Talos is what the node's Talos API tells of its disks.
 	Talos Section[Talos] `json:"talos,omitzero"`
 	// Selections are what the disk selectors of its machine configuration match. They are
