@@ -26,7 +26,8 @@ const (
 func selectorChecks() []Check {
 	return []Check{
 		{
-			Code: codeSelectsBySystemDisk, Title: "the selector of a whole disk uses system_disk", Severity: Error, Stage: StageHost, About: OfNode,
+			Code: codeSelectsBySystemDisk, Title: "the selector of a whole disk uses system_disk",
+			Severity: Error, Stage: StageHost, About: OfNode,
 			Needs:   []Need{NeedSelections},
 			Uses:    []Need{NeedVolumes, NeedPods},
 			Applies: runsTalos,

@@ -58,7 +58,8 @@ func linkChecks() []Check {
 			Run:     linkedTwice,
 		},
 		{
-			Code: codeUnstableTarget, Title: "a link's target does not survive a reboot", Severity: Warning, Stage: StageLink, About: OfChain,
+			Code: codeUnstableTarget, Title: "a link's target does not survive a reboot",
+			Severity: Warning, Stage: StageLink, About: OfChain,
 			Needs:   []Need{NeedInstall, NeedView},
 			Uses:    []Need{NeedVolumes, NeedTalosDisks},
 			Applies: func(s *Subject) bool { return s.unseenLink() || linked(s) && s.Entry.Device != "" },

@@ -49,7 +49,8 @@ func podChecks() []Check {
 			Run:     affinityConflict,
 		},
 		{
-			Code: codeWrongFilesystem, Title: "the disk has another filesystem than its class", Severity: Error, Stage: StagePod, About: OfChain,
+			Code: codeWrongFilesystem, Title: "the disk has another filesystem than its class",
+			Severity: Error, Stage: StagePod, About: OfChain,
 			Needs: []Need{NeedPods, NeedEvents},
 			// Whether the volume is a local one, and what it is called; where the kubelet is, and since when it runs; and who has a
 			// disk that the kubelet cannot open.

@@ -21,7 +21,8 @@ const (
 func waitingChecks() []Check {
 	return []Check{
 		{
-			Code: codeWaits, Title: "a pod or a claim waits for something else", Severity: Error, Stage: StagePod, About: OfChain, LastResort: true,
+			Code: codeWaits, Title: "a pod or a claim waits for something else",
+			Severity: Error, Stage: StagePod, About: OfChain, LastResort: true,
 			Needs:   []Need{NeedPods},
 			Uses:    []Need{NeedEvents, NeedNodes, NeedClaims, NeedVolumes, NeedStorageClasses},
 			Applies: notRunning,

@@ -21,7 +21,8 @@ const (
 func sharedChecks() []Check {
 	return []Check{
 		{
-			Code: codePublishesOthers, Title: "a class publishes the volumes of others", Severity: Error, Stage: StageProvisioner, About: OfCluster,
+			Code: codePublishesOthers, Title: "a class publishes the volumes of others",
+			Severity: Error, Stage: StageProvisioner, About: OfCluster,
 			Needs:   []Need{NeedInstall},
 			Uses:    []Need{NeedNodes, NeedVolumes, NeedPods, NeedView, NeedTalosVolumes},
 			Applies: func(s *Subject) bool { return len(s.Snapshot.Install.Classes) > 0 },

@@ -64,7 +64,8 @@ func volumeChecks() []Check {
 			Run:     misfitOf(codeOtherAccessMode),
 		},
 		{
-			Code: codeOtherLabels, Title: "no volume has the labels that the claim selects", Severity: Error, Stage: StageClaim, About: OfChain,
+			Code: codeOtherLabels, Title: "no volume has the labels that the claim selects",
+			Severity: Error, Stage: StageClaim, About: OfChain,
 			Needs:   []Need{NeedClaims, NeedVolumes, NeedStorageClasses},
 			Uses:    []Need{NeedNodes, NeedInstall},
 			Applies: seeksVolume,
