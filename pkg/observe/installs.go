@@ -146,7 +146,8 @@ func (d *observation) readInstallations(ctx context.Context, found []*installati
 	}
 	if r.Every {
 		known := slices.DeleteFunc(slices.Clone(found), func(in *installation) bool { return in.problem != nil })
-		found = append(known, slices.DeleteFunc(found, func(in *installation) bool { return in.problem == nil })...)
+		unread := slices.DeleteFunc(found, func(in *installation) bool { return in.problem == nil })
+		found = slices.Concat(known, unread)
 	}
 	d.installs = found
 	if why := found[0].problem; why != nil {
