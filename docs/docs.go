@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package docs is the part of the documentation that the program carries: the pages of the doctor's codes, one Markdown
-// file each. It decides nothing, and nothing but text may enter it.
+// file each. It decides nothing, and only text may enter it.
 package docs
 
 import (

@@ -21,7 +21,7 @@ var changing = map[string]map[string][]string{
 	"doctor-probe": {"jobs": {"create", "delete"}},
 }
 
-// TestRoles holds that the roles are what they are said to be: well-formed, without wildcards, and read-only but for
+// TestRoles holds that the roles are what they are said to be: well-formed, without wildcards, and read-only except for
 // the commands that change something. What they need is held where it is asked, in pkg/observe.
 func TestRoles(t *testing.T) {
 	files, err := filepath.Glob("rbac/*.yaml")

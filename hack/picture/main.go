@@ -48,6 +48,6 @@ func draw(ctx context.Context, snapshot string) ([]byte, error) {
 	return svg(
 		"kubectl talosdisk doctor "+pod,
 		"A terminal with what kubectl talosdisk doctor prints of a pod that does not start: each link of the chain from the pod to its disk "+
-			"with a mark, which of them is broken, by what that is known, and the command that mends it.",
+			"with a mark, which of them is broken, by what that is known, and the command that fixes it.",
 		out.String())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package example reads the examples of documents, a command and what it prints, and tells whether that is what was printed.
+// Package example reads the examples of documents, a command and what it prints, and reports whether that is what was printed.
 // It runs nothing: the tests that hold the documents do.
 package example
 

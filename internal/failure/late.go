@@ -17,7 +17,7 @@ type TimeoutError struct {
 	From string
 }
 
-// Error names the flag too: many who are told get the text alone.
+// Error names the flag too: many callers get the text alone.
 func (e *TimeoutError) Error() string {
 	text := fmt.Sprintf("no answer within %s", e.After)
 	if e.From != "" {

@@ -58,7 +58,7 @@ func packages(t *testing.T) []pkg {
 	return all
 }
 
-// in says whether an import path is the package prefix or lies below it.
+// in reports whether an import path is the package prefix or lies below it.
 func in(importPath, prefix string) bool {
 	return importPath == prefix || strings.HasPrefix(importPath, prefix+"/")
 }

@@ -25,7 +25,7 @@ type Diagnosis struct {
 func (c *Cluster) Diagnose(ctx context.Context, d Diagnosis) (*snapshot.Snapshot, error) {
 	r := d.Request
 	r.Parts, r.EventReasons, r.LogLine = observe.Diagnosis, doctor.EventReasons(), doctor.LogTells
-	r.Namespace, r.DaemonSet, r.Every, r.NamedOnly, r.Podless = c.options.Namespace, c.options.DaemonSet, true, true, true
+	r.Namespace, r.DaemonSet, r.Every, r.NamedOnly, r.WithoutPod = c.options.Namespace, c.options.DaemonSet, true, true, true
 	observer := c.Observer()
 	var warnings warnings
 	if d.Probe {
@@ -52,7 +52,7 @@ func (c *Cluster) noteNotProbed(s *snapshot.Snapshot) {
 	case len(looked) == 0:
 		c.reporter.Note("--probe started nothing: no node belongs to what is diagnosed")
 	case !slices.ContainsFunc(looked, func(n snapshot.Node) bool { return n.Probe.Value != nil || !n.Probe.Problem.IsZero() }):
-		c.reporter.Note("--probe started nothing: Talos told what the kubelets see")
+		c.reporter.Note("--probe started nothing: Talos reported what the kubelets see")
 	}
 }
 

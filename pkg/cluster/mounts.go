@@ -38,7 +38,7 @@ type NodeMounts struct {
 }
 
 // PlanMounts observes the kubelets of the chosen nodes and decides on each. With NoNode the plan is made without making sure that it
-// could be performed; the kubelets are looked at all the same.
+// could be performed; the kubelets are looked at anyway.
 func (c *Cluster) PlanMounts(ctx context.Context, api *talos.Client, r mounts.Request, depth Depth) (*snapshot.Snapshot, []NodeMounts, error) {
 	s, err := c.observeForMounts(ctx, r, depth)
 	if err != nil {

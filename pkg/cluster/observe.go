@@ -16,7 +16,7 @@ import (
 )
 
 // Observe fills a snapshot of the chosen nodes. Nodes that the provisioner is not meant to run on are left out, with a note, unless
-// they were named or Talos told of them.
+// they were named or Talos reported them.
 func (c *Cluster) Observe(ctx context.Context, r observe.Request) (*snapshot.Snapshot, error) {
 	r.Nodes, r.Selector = c.options.Nodes, c.options.Selector
 	r.Namespace, r.DaemonSet = c.options.Namespace, c.options.DaemonSet
@@ -36,7 +36,7 @@ func (c *Cluster) Observe(ctx context.Context, r observe.Request) (*snapshot.Sna
 	return s, c.leaveOut(s, wanted)
 }
 
-// leaveOut keeps the nodes on which a pod is wanted, or that were named or told of by Talos alone.
+// leaveOut keeps the nodes on which a pod is wanted, or that were named or known from Talos alone.
 func (c *Cluster) leaveOut(s *snapshot.Snapshot, wanted func(snapshot.Node) bool) error {
 	if len(s.Nodes) == 0 {
 		return failure.New("the cluster has no nodes", "kubectl get nodes")

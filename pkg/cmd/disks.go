@@ -105,7 +105,7 @@ func (o *disksOptions) run(ctx context.Context) error {
 	if len(o.args) > 0 {
 		closely = link.Closely(o.args)
 	}
-	s, err := c.Observe(ctx, observe.Request{Parts: observe.Users | observe.OnNodes, Closely: closely, Podless: true, Every: true})
+	s, err := c.Observe(ctx, observe.Request{Parts: observe.Users | observe.OnNodes, Closely: closely, WithoutPod: true, Every: true})
 	if err != nil {
 		return err
 	}
@@ -157,21 +157,21 @@ func (o *disksOptions) warnOf(s *snapshot.Snapshot, disks []link.DiskUse) {
 			o.warn(fmt.Sprintf("%s %s", u.Metadata.Name, u.Conflict))
 		}
 	}
-	for _, u := range toldByTalosAlone(s) {
+	for _, u := range knownFromTalosAlone(s) {
 		are := "is"
 		if len(u.Nodes) > 1 {
 			are = "are"
 		}
-		o.note(fmt.Sprintf("%s %s told by Talos alone: %s", u.Where(), are, u.Why))
+		o.note(fmt.Sprintf("%s %s known from Talos alone: %s", u.Where(), are, u.Why))
 	}
-	o.noteNoTalos(s, "disks that Talos uses are told only by what the pods see")
+	o.noteNoTalos(s, "disks that Talos uses are known only by what the pods see")
 	if !o.talos.Asked() {
 		o.warnTalos(s)
 	}
 }
 
-// toldByTalosAlone are the nodes whose disks only Talos told of, by the reason.
-func toldByTalosAlone(s *snapshot.Snapshot) []link.Unread {
+// knownFromTalosAlone are the nodes whose disks only Talos reported, by the reason.
+func knownFromTalosAlone(s *snapshot.Snapshot) []link.Unread {
 	var all []link.Unread
 	for _, n := range s.Nodes {
 		if !s.SeenByTalosAlone(n) {
@@ -251,7 +251,7 @@ func typeOf(d disk.Disk) string {
 
 // useOf is the strongest use of a disk, in a word where there is one.
 func useOf(u link.DiskUse) string {
-	told := func(kind link.UseKind) []string {
+	reported := func(kind link.UseKind) []string {
 		var names []string
 		for _, use := range u.Uses {
 			if use.Kind == kind && !slices.Contains(names, use.Name) {
@@ -260,7 +260,7 @@ func useOf(u link.DiskUse) string {
 		}
 		return names
 	}
-	volumes, content := told(link.UseVolume), told(link.UseContent)
+	volumes, content := reported(link.UseVolume), reported(link.UseContent)
 	switch {
 	case u.Size == 0:
 		return "empty"
@@ -270,7 +270,7 @@ func useOf(u link.DiskUse) string {
 		return fmt.Sprintf("%s,+%d", strings.Join(volumes[:2], ","), len(volumes)-2)
 	case len(volumes) > 0:
 		return strings.Join(volumes, ",")
-	case len(told(link.UseMount)) > 0:
+	case len(reported(link.UseMount)) > 0:
 		return "mounted"
 	case len(u.Holders)+len(u.Under) > 0, u.Content != nil && u.Content.Busy == disk.Yes:
 		return "in-use"

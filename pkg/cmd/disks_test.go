@@ -19,7 +19,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// observed is a cluster of three nodes: one that its pod and its Talos API told of, one whose Talos API gave no answer,
+// observed is a cluster of three nodes: one that its pod and its Talos API reported, one whose Talos API gave no answer,
 // and a control plane where no pod is.
 func observed() *snapshot.Snapshot {
 	seen := func(name string, minor uint32, c disk.Content) disk.Disk {
@@ -28,7 +28,7 @@ func observed() *snapshot.Snapshot {
 			ByID: []string{"virtio-serial-" + name}, Content: &c,
 		}
 	}
-	told := func(name, serial string) snapshot.TalosDisk {
+	reported := func(name, serial string) snapshot.TalosDisk {
 		return snapshot.TalosDisk{Name: name, Size: 10 << 30, Serial: serial, Transport: "virtio", Symlinks: []string{"/dev/disk/by-id/virtio-" + serial}}
 	}
 	free := disk.Content{Signed: disk.No, Busy: disk.No}
@@ -45,14 +45,14 @@ func observed() *snapshot.Snapshot {
 		return snapshot.TalosVolume{ID: id, Phase: "ready", Location: "/dev/" + device, MountLocation: "/dev/" + device, ParentLocation: "/dev/" + disk}
 	}
 	worker := snapshot.Talos{
-		Disks:   snapshot.Read([]snapshot.TalosDisk{told("vda", "serial-vda"), told("vdb", "serial-vdb"), told("vdc", "another"), told("vdd", "serial-vdd"), told("vde", "serial-vde"), told("vdf", "serial-vdf")}),
+		Disks:   snapshot.Read([]snapshot.TalosDisk{reported("vda", "serial-vda"), reported("vdb", "serial-vdb"), reported("vdc", "another"), reported("vdd", "serial-vdd"), reported("vde", "serial-vde"), reported("vdf", "serial-vdf")}),
 		System:  snapshot.Read("vda"),
 		Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "vdb", Content: "gpt"}, {Name: "vdb1", Parent: "vdb", Content: "xfs"}, {Name: "vde", Content: "xfs", Label: "old"}}),
 		Volumes: snapshot.Read([]snapshot.TalosVolume{volume("EPHEMERAL", "vda6", "vda"), volume("u-a", "vdb1", "vdb"), volume("u-b", "vdb2", "vdb"), volume("r-c", "vdb3", "vdb")}),
 		Mounts:  snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda6", Target: "/var", Volume: "EPHEMERAL"}, {Source: "/dev/vdb1", Target: "/var/mnt/a", Volume: "u-a"}}),
 	}
 	plane := snapshot.Talos{
-		Disks:   snapshot.Read([]snapshot.TalosDisk{told("vda", "plane-a"), told("vdb", "plane-b"), told("vdc", "plane-c")}),
+		Disks:   snapshot.Read([]snapshot.TalosDisk{reported("vda", "plane-a"), reported("vdb", "plane-b"), reported("vdc", "plane-c")}),
 		System:  snapshot.Read("vda"),
 		Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "vdb", Content: "lvm2-pv"}}),
 		Volumes: snapshot.Read([]snapshot.TalosVolume{}),
@@ -118,7 +118,7 @@ func TestDisksTableOfLinksAndVolumes(t *testing.T) {
 			u.Volumes, u.Uses = []link.VolumeUse{{Name: "pv-u", Phase: "Bound", Claim: "ns/u", Path: "/var/mnt/data", Device: "vdc1"}}, []link.Use{{Kind: link.UseVolume, Name: "u-data"}}
 		}),
 		d("vdd", 10<<30, disk.KindDisk, func(u *link.DiskUse) { u.LinksProblem = "the directory could not be read" }),
-		d("vde", 10<<30, disk.KindDisk, func(u *link.DiskUse) { u.VolumesProblem = "nobody looked there" }),
+		d("vde", 10<<30, disk.KindDisk, func(u *link.DiskUse) { u.VolumesProblem = "not checked there" }),
 	}
 	flags := output.NewFlags()
 	printer, err := flags.ToPrinter()
@@ -147,7 +147,7 @@ func TestNodesWithoutAProvisioner(t *testing.T) {
 		Nodes:  []snapshot.Node{{Name: "w-1", View: why, Talos: talos}, {Name: "w-2", View: why, Talos: talos}, {Name: "w-3", View: why}},
 	}
 	disksTo(&errOut).warnOf(s, nil)
-	if want := "note: nodes w-1, w-2 are told by Talos alone: there is no provisioner in the cluster\n"; !strings.HasPrefix(errOut.String(), want) {
+	if want := "note: nodes w-1, w-2 are known from Talos alone: there is no provisioner in the cluster\n"; !strings.HasPrefix(errOut.String(), want) {
 		t.Errorf("said %q, want %q", errOut.String(), want)
 	}
 	if parts := unlooked(s); len(parts) != 1 || parts[0].Subject != "node w-3" {
@@ -170,7 +170,7 @@ func TestNodesThatCouldNotBeLookedAt(t *testing.T) {
 	var errOut bytes.Buffer
 	s.NoTalos = problem.FromText("no talosconfig was found")
 	disksTo(&errOut).warnOf(s, nil)
-	want := "note: without the Talos API: no talosconfig was found; disks that Talos uses are told only by what the pods see\n"
+	want := "note: without the Talos API: no talosconfig was found; disks that Talos uses are known only by what the pods see\n"
 	if !strings.HasSuffix(errOut.String(), want) || strings.Contains(errOut.String(), "warning") {
 		t.Errorf("said %q, want %q", errOut.String(), want)
 	}

@@ -42,10 +42,10 @@ func newDoctor(s *shared) *cobra.Command {
 	flags.nodes = nil // -l chooses pods here.
 	cmd := &cobra.Command{
 		Use:   "doctor [TYPE/NAME...]",
-		Short: "Say why a pod does not get its disk, and what mends it",
+		Short: "Say why a pod does not get its disk, and what fixes it",
 		Long: templates.LongDesc(`
 			Follow the chain from a pod to its disk: claim, volume, the path on the node, the provisioner's pod, and what the
-			kubelet really sees. Say which link is broken, by what that is known, and what mends it. Nothing is changed, and but
+			kubelet really sees. Say which link is broken, by what that is known, and what fixes it. Nothing is changed, and except
 			for --probe nothing is made.
 
 			TYPE is pod, pvc, pv or node. Without any, the whole cluster is looked at.

@@ -50,7 +50,7 @@ type reportText struct {
 func (p reportText) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
 
 // mostChains is how many chains are printed. Of a whole cluster, or of more, the
-// causes are: a thousand pods with one cause are one thing to mend.
+// causes are: a thousand pods with one cause are one thing to fix.
 const mostChains = 10
 
 func (p reportText) full(s *snapshot.Snapshot, r doctor.Report) {
@@ -200,7 +200,7 @@ func (p reportText) end(r doctor.Report) {
 		}
 	}
 	p.reasons(p.style.Warning("unknown:")+" not everything could be looked at", unknown)
-	p.reasons(p.style.Hint("not asked:")+" what nobody can tell, or not yet", none)
+	p.reasons(p.style.Hint("not asked:")+" what cannot be known, or not yet", none)
 }
 
 // mostReasons is how many of them are printed: each of many nodes may have its own.

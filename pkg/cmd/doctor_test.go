@@ -206,7 +206,7 @@ func TestStatusEnds(t *testing.T) {
 func TestDoctorOfMany(t *testing.T) {
 	var r doctor.Report
 	for i := range 1800 {
-		f := doctor.Finding{Code: "TD0501", Severity: doctor.Error, Summary: fmt.Sprintf("link %d leads nowhere", i), Fix: []doctor.Step{{Text: "take it away"}}}
+		f := doctor.Finding{Code: "TD0501", Severity: doctor.Error, Summary: fmt.Sprintf("link %d leads nowhere", i), Fix: []doctor.Step{{Text: "remove it"}}}
 		if i == 0 {
 			for j := range 300 {
 				f.Evidence = append(f.Evidence, fmt.Sprintf("evidence %d", j))
@@ -222,7 +222,7 @@ func TestDoctorOfMany(t *testing.T) {
 	text := p.w.String()
 	for _, part := range []string{
 		"evidence: … and 295 more\n", "pv/3 and 296 more", "link 4 leads", "error[TD0501]: 1795 more; --only TD0501 --short has a line for each\n",
-		"reason 9 (TD0502)\n  … and 1790 more reasons, which -o json has\n", "not asked: what nobody can tell, or not yet\n  too early (TD0708)\n",
+		"reason 9 (TD0502)\n  … and 1790 more reasons, which -o json has\n", "not asked: what cannot be known, or not yet\n  too early (TD0708)\n",
 	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q", part)
@@ -233,7 +233,7 @@ func TestDoctorOfMany(t *testing.T) {
 	}
 }
 
-// What mends many objects one by one is printed for the first.
+// What fixes many objects one by one is printed for the first.
 func TestDoctorOfManySteps(t *testing.T) {
 	s := &snapshot.Snapshot{StorageClasses: map[string]snapshot.StorageClass{"block": {Name: "block", Provisioner: "kubernetes.io/no-provisioner"}}}
 	nodes := make([]snapshot.Node, 0, 40)

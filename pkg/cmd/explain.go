@@ -30,7 +30,7 @@ func newExplain(s *shared) *cobra.Command {
 		Short: "Explain a code: what it means, how it is fixed and checked",
 		Long: templates.LongDesc(`
 			Print the page of a code that doctor names: what it means, how it shows, why, how to fix it and how to check that
-			it is mended. Without a code, list all. The pages are part of the program: no cluster is asked.
+			it is fixed. Without a code, list all. The pages are part of the program: no cluster is asked.
 
 			CODE is written TD0401, td0401, 0401 or 401.`),
 		Example: templates.Examples(`

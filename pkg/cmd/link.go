@@ -217,7 +217,7 @@ func (o *linkOptions) confirm(ctx context.Context, plan link.Plan) error {
 		}
 		fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s (%s) will be linked into class %s: %s -> %s", l.Node, l.Disk, output.Size(l.Size), l.Class, l.Path, l.Target)))
 		for _, a := range l.Accepted {
-			fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s %s: to be linked all the same (--accept %s)", l.Node, l.Disk, a.Message, a.Reason)))
+			fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s %s: to be linked anyway (--accept %s)", l.Node, l.Disk, a.Message, a.Reason)))
 		}
 	}
 	return o.confirmed(ctx, "A claim may write over these disks. Continue?")

@@ -56,7 +56,7 @@ func newMounts(s *shared) *cobra.Command {
 
 			All nodes are planned first; the plan is shown, and asked about. Then one node at a time: the new configuration
 			is tried, Talos takes it back by itself after --try-timeout, and only when the kubelet is healthy again, the
-			node is Ready and the kubelet sees the directory, it is kept. Every change restarts the node's kubelet; pods go on.
+			node is Ready and the kubelet sees the directory, it is kept. Every change restarts the node's kubelet; pods keep running.
 
 			Needs, in Kubernetes: list daemonsets, nodes, persistentvolumes, storageclasses and the provisioner's pods; get its
 			configmap and, unless it is named, its namespace; get nodes; with --remove, and where bind becomes rbind, list pods
@@ -72,7 +72,7 @@ func newMounts(s *shared) *cobra.Command {
 			# What the configurations ask for, and what the kubelets really have
 			kubectl talosdisk mounts list
 
-			# Take the entries away again
+			# Remove the entries
 			kubectl talosdisk mounts --remove`),
 		Args: cobra.NoArgs,
 		RunE: runE(flags.run, func(_ []string) (*mountsOptions, error) { return flags.ToOptions(s) }),
@@ -103,7 +103,7 @@ func (f *mountsFlags) AddFlags(fs *pflag.FlagSet) {
 	f.confirmFlags.AddFlags(fs)
 	fs.Lookup("output").Usage += ` Or "patch": the fragment of the machine configuration that is missing; nothing is changed then.`
 	fs.StringVar(&f.DryRun, "dry-run", string(dryRunNone), `Must be "none", "server", or "client". With client the plan is made from what is read of the nodes; with server Talos checks the new configurations, too. Nothing is changed.`)
-	fs.BoolVar(&f.Remove, "remove", f.Remove, "Take the entries of the provisioner's directories away.")
+	fs.BoolVar(&f.Remove, "remove", f.Remove, "Remove the entries of the provisioner's directories.")
 	fs.BoolVar(&f.Convert, "convert-kubelet-config", f.Convert, "Where the configuration has a KubeletConfig document (Talos 1.14), move it back into machine.kubelet, which has extraMounts.")
 	fs.StringVar(&f.Mode, "mode", f.Mode, "How to apply: try (it rolls back by itself unless all is well), no-reboot (at once), or staged (with the node's next reboot).")
 	fs.StringVar(&f.Propagation, "propagation", f.Propagation, "How mounts below the directory reach the kubelet: rslave, rshared or private.")

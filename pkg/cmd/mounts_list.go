@@ -170,7 +170,7 @@ func kubeletMountsTable(nodes []kubeletMounts) *metav1.Table {
 	t := newTable("Node", "Talos", "Directory", "Configured", "Visible", "Mount", "Flags")
 	addWide(t, "Why", "Wrong")
 	for _, n := range nodes {
-		told := make(map[string]bool)
+		reported := make(map[string]bool)
 		for _, m := range n.Paths {
 			configured, mount := "-", "-"
 			switch {
@@ -183,14 +183,14 @@ func kubeletMountsTable(nodes []kubeletMounts) *metav1.Table {
 				mount = m.Mount.String()
 			}
 			flags, wrong := n.wrong(func(f mounts.Finding) bool { return f.Path == m.Path })
-			told[m.Path] = true
+			reported[m.Path] = true
 			addRow(t, n.Metadata.Name, cmp.Or(n.Talos.String(), "-"), cmp.Or(m.Path, "-"), configured, string(m.Visible), mount, flags, m.Why, wrong)
 		}
 		for _, f := range n.Findings {
-			if told[f.Path] {
+			if reported[f.Path] {
 				continue
 			}
-			told[f.Path] = true
+			reported[f.Path] = true
 			flags, wrong := n.wrong(func(other mounts.Finding) bool { return other.Path == f.Path })
 			addRow(t, n.Metadata.Name, n.Talos.String(), cmp.Or(f.Path, "-"), "-", "-", "-", flags, "-", wrong)
 		}

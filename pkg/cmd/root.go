@@ -188,7 +188,7 @@ func (s *shared) RESTConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-// properlyNamed mends the help of root, in which kubectl's template calls it by its file name.
+// properlyNamed fixes the help of root, in which kubectl's template calls it by its file name.
 func properlyNamed(root *cobra.Command) {
 	usage := root.UsageFunc()
 	root.SetUsageFunc(func(cmd *cobra.Command) error {

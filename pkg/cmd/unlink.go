@@ -34,7 +34,7 @@ func newUnlink(s *shared) *cobra.Command {
 	flags.talos = nil // A link is judged by what the pods see.
 	cmd := &cobra.Command{
 		Use:   "unlink DISK...",
-		Short: "Take links away again, with their PersistentVolumes",
+		Short: "Remove links, with their PersistentVolumes",
 		Long: templates.LongDesc(`
 			Take away links to disks from the directories of Block classes, on every node, and delete their
 			PersistentVolumes. Nothing on the disks is touched. The plan is shown, and asked about.
@@ -47,7 +47,7 @@ func newUnlink(s *shared) *cobra.Command {
 			Needs, in Kubernetes: what disks needs, get namespaces in the provisioner's (unless it is named), and get and
 			delete on persistentvolumes. Before anything is done it is made sure that all of it is allowed.`),
 		Example: templates.Examples(`
-			# Take a link away on every node that has it
+			# Remove a link on every node that has it
 			kubectl talosdisk unlink vdf
 
 			# The same in a script, which nobody answers for
@@ -126,7 +126,7 @@ func (o *unlinkOptions) run(ctx context.Context) error {
 	return interrupted(linkErrors(plan, s, o.dryRun), context.Cause(ctx))
 }
 
-// confirm shows what is to be taken away, and asks.
+// confirm shows what is to be removed, and asks.
 func (o *unlinkOptions) confirm(ctx context.Context, plan link.Plan) error {
 	if o.yes || !slices.ContainsFunc(plan.Links, func(l link.Link) bool { return l.Action == change.Remove }) {
 		return nil

@@ -92,7 +92,7 @@ func classInClass(pattern string) bool {
 	return false
 }
 
-// CheckEntry tells whether a link may be called by that name.
+// CheckEntry reports whether a link may be called by that name.
 func CheckEntry(name string) error {
 	if !plain(name, pathChars) || len(name) > 255 {
 		return fmt.Errorf("link name %q is not a plain file name: letters, digits and %s, not beginning with a dot or a dash", name, strings.TrimPrefix(pathChars, letters))
@@ -100,13 +100,13 @@ func CheckEntry(name string) error {
 	return nil
 }
 
-// plain tells whether a name has only those characters and begins harmlessly.
+// plain reports whether a name has only those characters and begins harmlessly.
 func plain(name, chars string) bool {
 	return name != "" && name[0] != '.' && name[0] != '-' &&
 		strings.IndexFunc(name, func(r rune) bool { return !strings.ContainsRune(chars, r) }) < 0
 }
 
-// Matches tells whether a glob takes a disk. Globs take whole disks of some size
+// Matches reports whether a glob takes a disk. Globs take whole disks of some size
 // only: nobody who says "sd*" means partitions, or the empty loop devices of the kernel.
 func (a Arg) Matches(d Disk) bool {
 	if a.Glob == "" || !d.Whole() || d.Size == 0 {

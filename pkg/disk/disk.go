@@ -179,13 +179,13 @@ const (
 
 // Content is what lies on a device and whether anything has it open.
 type Content struct {
-	// Signed tells whether libblkid knows a signature on the device.
+	// Signed reports whether libblkid knows a signature on the device.
 	Signed    Answer    `json:"signed"`
 	Signature Signature `json:"signature"`
-	// Busy tells whether an exclusive open was refused: mounted in any mount
+	// Busy reports whether an exclusive open was refused: mounted in any mount
 	// namespace, active swap, or held by md, device-mapper or another exclusive opener.
 	Busy Answer `json:"busy"`
-	// Unsigned tells whether there is data that no signature tells of: bytes other than zero in
+	// Unsigned reports whether there is data that no signature tells of: bytes other than zero in
 	// the first or the last MiB of a device without a signature, or the magic of a format
 	// that libblkid does not know (Format). Empty: nothing was looked for.
 	Unsigned Answer `json:"unsigned,omitempty"`

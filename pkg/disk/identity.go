@@ -62,7 +62,7 @@ func (id ID) Same(now ID) Answer {
 // Same, it does not count an identifier that only one of them tells.
 func (id ID) Compare(other ID) Answer { return id.facts().compare(other.facts()) }
 
-// SizeOnly reports whether two IDs have an identifier in common and nothing but the
+// SizeOnly reports whether two IDs have an identifier in common and only the
 // size contradicts: a virtual disk that was grown, or another one under the same name.
 func (id ID) SizeOnly(now ID) bool {
 	a, b := id.facts(), now.facts()
@@ -147,7 +147,7 @@ func (f facts) keys() []string {
 }
 
 // SameLUN reports whether both IDs have one WWID of a type that names one disk on every
-// machine, and nothing but the size contradicts: a node can be late to see that a LUN
+// machine, and only the size contradicts: a node can be late to see that a LUN
 // was grown. sized is false where it does.
 func (id ID) SameLUN(other ID) (same, sized bool) {
 	a, b := id.facts(), other.facts()
@@ -326,7 +326,7 @@ func counts(s string) bool {
 	return len(s) >= long && min(up, down) <= len(s)/long
 }
 
-// follows tells whether b comes after a in counting.
+// follows reports whether b comes after a in counting.
 func follows(a, b byte) bool {
 	switch {
 	case a == '9':
@@ -337,7 +337,7 @@ func follows(a, b byte) bool {
 	return b == a+1
 }
 
-// sparse tells a long value that is all but zeros: bridges and cheap drives come with
+// sparse tells a long value that is all except zeros: bridges and cheap drives come with
 // 5000000000000001.
 func sparse(s string) bool {
 	const long, digits = 16, 2

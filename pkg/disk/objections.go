@@ -18,7 +18,7 @@ func (d Disk) Objections() []Objection {
 	}
 	switch {
 	case !d.Whole():
-		add(Partition, "link the whole disk", "is a partition of %s", orElse(d.Parent, orElse(strings.Join(d.Slaves, ", "), "a device that was not told")))
+		add(Partition, "link the whole disk", "is a partition of %s", orElse(d.Parent, orElse(strings.Join(d.Slaves, ", "), "a device that is not named")))
 		return found
 	case d.Kind == KindCDROM:
 		add(CDROM, "", "is a CD-ROM drive")
@@ -55,7 +55,7 @@ func (d Disk) Objections() []Objection {
 	}
 	switch c.Signed {
 	case Yes:
-		// A partition table is told as such below, where the partitions are.
+		// A partition table is reported as such below, where the partitions are.
 		if c.Signature.PartitionTable == "" || c.Signature.Type != "" || c.Signature.Ambiguous {
 			add(HasSignature, "", "has %s", c.Signature)
 		}
@@ -154,7 +154,7 @@ func (s *Set) SystemDisks(beneath map[Number]string) map[Number]string {
 		}
 	}
 	for parent, labels := range names {
-		if _, told := system[parent]; !told && !slices.ContainsFunc(labels, func(l string) bool { return proven[l] }) {
+		if _, reported := system[parent]; !reported && !slices.ContainsFunc(labels, func(l string) bool { return proven[l] }) {
 			system[parent] = "has a partition named " + labels[0]
 		}
 	}
@@ -165,7 +165,7 @@ func (s *Set) SystemDisks(beneath map[Number]string) map[Number]string {
 		}
 		done[s.First(one).Name] = true
 		for _, other := range s.OtherPaths(one) {
-			if _, told := system[other.Number]; !told {
+			if _, reported := system[other.Number]; !reported {
 				system[other.Number] = fmt.Sprintf("is another path to %s (wwid %s)", one.Name, one.WWID)
 			}
 		}

@@ -55,7 +55,7 @@ func AcceptableReasons() []Reason {
 	return []Reason{HasSignature, HasPartitions, HasData, Removable, TooSmall, Loop, Remote, Virtual}
 }
 
-// Acceptable tells whether --accept can override the reason.
+// Acceptable reports whether --accept can override the reason.
 func (r Reason) Acceptable() bool { return slices.Contains(AcceptableReasons(), r) }
 
 // Objection is a reason with what was seen.

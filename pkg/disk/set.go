@@ -42,7 +42,7 @@ type Doubts struct {
 	// WWIDs are those that stand on disks of any node that differ otherwise (Repeated).
 	WWIDs map[string]bool
 	// Claims are the kernel's names of the devices that have a path below /dev, where
-	// somebody told it: udev can only make one link of a name that two devices have.
+	// a report names it: udev can only make one link of a name that two devices have.
 	Claims map[string][]string
 }
 
@@ -261,7 +261,7 @@ func (s *Set) ByPath(path string) (Disk, bool) {
 }
 
 // Find is the whole disk that the ID was recorded of; false if it is not among the
-// node's, or cannot be told.
+// node's, or is not known.
 func (s *Set) Find(recorded ID) (Disk, bool) {
 	for _, key := range recorded.facts().keys() {
 		for _, i := range s.byKey[key] {
@@ -329,7 +329,7 @@ func (s *Set) OtherPaths(d Disk) []Disk {
 	return others
 }
 
-// OtherSizes are the other devices with the disk's WWID, of a type that names one disk on every machine, of which nothing but
+// OtherSizes are the other devices with the disk's WWID, of a type that names one disk on every machine, of which only
 // the size is different: paths to one LUN of which not all have seen it grow, or disks with one placeholder.
 func (s *Set) OtherSizes(d Disk) []Disk {
 	i, there := s.at(d)
@@ -463,7 +463,7 @@ func (s *Set) names(d Disk) (kept []name, doubt string) {
 	return kept, doubt
 }
 
-// claimedElsewhere reports whether another disk was told to have the path.
+// claimedElsewhere reports whether another disk is reported to have the path.
 func (s *Set) claimedElsewhere(path string, d Disk) bool {
 	for _, kernel := range s.claims[path] {
 		other, there := found(s, s.byKernel, kernel)
@@ -513,7 +513,7 @@ func (s *Set) rival(i int, n name) string {
 }
 
 // couldHave reports whether udev would give a device the name, too. One that has
-// another name of the kind would not, but for the name of an NVMe drive that leaves the
+// another name of the kind would not, except for the name of an NVMe drive that leaves the
 // namespace out.
 func (s *Set) couldHave(i int, n name) bool {
 	has := slices.ContainsFunc(s.facts[i].names, func(m name) bool { return m.kind == n.kind && m.text != n.text })

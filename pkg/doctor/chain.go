@@ -132,7 +132,7 @@ func (s *Subject) links(findings []Finding, measured Outcome) []Link {
 	return broken(links, findings, proved)
 }
 
-// broken marks the links that findings are about, and skips what lies behind, but for the one that is proved to be broken too.
+// broken marks the links that findings are about, and skips what lies behind, except for the one that is proved to be broken too.
 func broken(links []Link, findings []Finding, proved int) []Link {
 	for i, l := range links {
 		for _, f := range findings {
@@ -279,7 +279,7 @@ func seenText(seen Seen, p string) string {
 	case disk.No:
 		return "does not see " + p
 	}
-	return "sees " + p + " or not: " + cmp.Or(seen.Why, "nobody looked")
+	return "sees " + p + " or not: " + cmp.Or(seen.Why, "not checked")
 }
 
 func (s *Subject) kubeletText() string {

@@ -24,7 +24,7 @@ type Check struct {
 	// of a better cause, or leave something known to ask about. One that lies in another brings
 	// what all of that says. No other part matters to it.
 	Needs, Uses []Need
-	// Applies tells whether there is a question at all; nil: always. It is asked once
+	// Applies reports whether there is a question at all; nil: always. It is asked once
 	// the cluster's parts among Needs are known to be there, before the node's are.
 	Applies func(*Subject) bool
 	// LastResort tells that its findings are for what no other finding explains.
@@ -33,13 +33,13 @@ type Check struct {
 	Run func(*Subject) Verdict
 }
 
-// Verdict is an answer: what is wrong; or nothing; or why neither can be told; or why
+// Verdict is an answer: what is wrong; or nothing; or why neither is known; or why
 // there is no question.
 type Verdict struct {
 	Findings []Finding
 	// Unknown is why it is not known.
 	Unknown problem.Problem
-	// NoQuestion is for what nobody can tell, or not yet: looking again with more rights,
+	// NoQuestion is for what cannot be known, or not yet: looking again with more rights,
 	// or another way, would not answer it. It is neither in order nor unknown.
 	NoQuestion string
 }
@@ -157,7 +157,7 @@ func (n Need) missingOfNode(s *Subject) problem.Problem {
 		case n == NeedKubelet:
 			return problem.Problem{}
 		case state.View == nil:
-			return andProbe(node, orElse(state.ViewProblem, problem.Text("nobody looked")))
+			return andProbe(node, orElse(state.ViewProblem, problem.Text("not checked")))
 		case n == NeedKubeletMounts && !state.View.HasMounts():
 			return andProbe(node, orElse(state.View.MountsProblem, problem.Text("its mounts were not read")))
 		}
@@ -166,15 +166,15 @@ func (n Need) missingOfNode(s *Subject) problem.Problem {
 	if node.Talos.Value == nil {
 		return orElse(s.Snapshot.NoTalos, node.Talos.Why())
 	}
-	switch told := node.Talos.Value; n {
+	switch reported := node.Talos.Value; n {
 	case NeedTalosDisks:
-		return told.Disks.Why()
+		return reported.Disks.Why()
 	case NeedTalosVolumes:
-		return told.Volumes.Why()
+		return reported.Volumes.Why()
 	case NeedTalosMounts:
-		return told.Mounts.Why()
+		return reported.Mounts.Why()
 	case NeedTalosDevices:
-		return told.Devices.Why()
+		return reported.Devices.Why()
 	}
 	return problem.Problem{}
 }

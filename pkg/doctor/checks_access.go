@@ -211,11 +211,11 @@ func troubles(n *snapshot.Node) []problem.Problem {
 			add(state.View.MountsProblem)
 		}
 	}
-	if told := n.Talos.Value; told != nil {
-		add(told.Disks.Problem)
-		add(told.Volumes.Problem)
-		add(told.Mounts.Problem)
-		add(told.Devices.Problem)
+	if reported := n.Talos.Value; reported != nil {
+		add(reported.Disks.Problem)
+		add(reported.Volumes.Problem)
+		add(reported.Mounts.Problem)
+		add(reported.Devices.Problem)
 	}
 	add(n.Selections.Problem)
 	return all
@@ -231,7 +231,7 @@ func ofKind(n *snapshot.Node, kinds ...problem.Kind) (problem.Problem, bool) {
 	return all[i], true
 }
 
-// asked tells whether the node's Talos API was asked at all: nothing else can say
+// asked reports whether the node's Talos API was asked at all: nothing else can say
 // that it may be.
 func asked(n *snapshot.Node) bool {
 	return n.Talos.Value != nil || n.Kubelet.Value != nil && n.Probe.Value == nil || len(troubles(n)) > 0

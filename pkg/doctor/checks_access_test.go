@@ -143,7 +143,7 @@ func TestNotReadyMasks(t *testing.T) {
 	}
 }
 
-// A right that is missing is something that was not seen, whatever it would have shown; but for the one that is better not given.
+// A right that is missing is something that was not seen, whatever it would have shown; except for the one that is better not given.
 func TestWithoutARightADiagnosisIsIncomplete(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": false,

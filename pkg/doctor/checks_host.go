@@ -34,7 +34,7 @@ func hostChecks() []Check {
 		{
 			Code: codePathMissing, Title: "the path is missing on the node", Severity: Error, Stage: StageHost, About: OfNode,
 			Needs: []Need{NeedVolumes},
-			// Each of those who look tells whether a path is there; the others are who suffers.
+			// Each of those who look reports whether a path is there; the others are who suffers.
 			Uses: []Need{NeedInstall, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosVolumes,
 				NeedTalosMounts, NeedPods},
 			Applies: hasVolumesHere,
@@ -222,7 +222,7 @@ func notMounted(s *Subject) Verdict {
 				Because:  fmt.Sprintf("in the directory of class %q the provisioner publishes only what a disk is mounted at", v.Class),
 				Evidence: nonEmpty(fmt.Sprintf("%s: %s is not among %s", s.Node.Name, v.Path, t.mountsOf), s.meantMount(v.Path)),
 				Path:     v.Path, Masks: []Code{codeLogErrors, codeNoVolume},
-				Fix: []Step{{Text: "see what became of its disk, or take the directory away if it is not meant to be one:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")}},
+				Fix: []Step{{Text: "see what became of its disk, or remove the directory if it is not meant to be one:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")}},
 			})
 		}
 	}
@@ -270,7 +270,7 @@ func (s *Subject) isDirectoryVolume(p string) bool {
 	})
 }
 
-// failedAt tells whether a Talos volume that failed would be mounted at a path.
+// failedAt reports whether a Talos volume that failed would be mounted at a path.
 func (s *Subject) failedAt(p string) bool {
 	talos := value(s.Node.Talos)
 	return slices.ContainsFunc(value(talos.Volumes), func(v snapshot.TalosVolume) bool {
@@ -325,7 +325,7 @@ func talosVolumeFailed(s *Subject) Verdict {
 			Path:     s.mountOf(v), Masks: []Code{codeNoLink, codeMountFailed, codeWrongFilesystem, codeOtherCapacity},
 			Fix: []Step{
 				{Text: "compare what its document asks for with the disks that there are:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
-				{Text: "mend the document; that needs no reboot:", Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "no-reboot")},
+				{Text: "fix the document; that needs no reboot:", Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "no-reboot")},
 			},
 		}
 		f.Evidence[0] = strings.TrimSpace(f.Evidence[0])
@@ -336,7 +336,7 @@ func talosVolumeFailed(s *Subject) Verdict {
 		}
 		switch {
 		case strings.Contains(v.Problem, "filesystem type mismatch"), strings.Contains(v.Problem, "partition size must be greater"):
-			f.Fix = append(f.Fix, Step{Text: "something else lies on the disk: only if its data is not needed, take the document away, wipe the disk with talosctl wipe disk, which refuses as long as a volume of the configuration or another device has it, and put the document back"})
+			f.Fix = append(f.Fix, Step{Text: "something else lies on the disk: only if its data is not needed, remove the document, wipe the disk with talosctl wipe disk, which refuses as long as a volume of the configuration or another device has it, and put the document back"})
 		}
 		if v.Phase != "failed" || !forPods(v) {
 			f.Severity = Warning

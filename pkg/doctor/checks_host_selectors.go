@@ -101,8 +101,8 @@ func (s *Subject) mountOfID(id string) string { return s.mountOf(snapshot.TalosV
 // That no disk matches Talos says itself, as the problem of a volume that failed.
 func selectsSeveral(s *Subject) Verdict {
 	var verdict Verdict
-	told := value(s.Node.Talos)
-	volumes, disks, devices := told.Volumes, told.Disks, told.Devices
+	reported := value(s.Node.Talos)
+	volumes, disks, devices := reported.Volumes, reported.Disks, reported.Devices
 	for _, selection := range value(s.Node.Selections) {
 		id := selection.ID()
 		switch {
@@ -185,13 +185,13 @@ func (s *Subject) severalVolumes(selection snapshot.Selection) (Finding, bool) {
 // apart are the devices that are volumes of their own: what is seen by several paths to one LUN counts once, and what is part of an array or
 // of a multipath device not at all.
 func (s *Subject) apart(names []string) []string {
-	told := value(s.Node.Talos)
+	reported := value(s.Node.Talos)
 	parent := make(map[string]string)
-	for _, d := range *told.Devices.Value {
+	for _, d := range *reported.Devices.Value {
 		parent[d.Name] = d.Parent
 	}
 	disks, member := make(map[string]snapshot.TalosDisk), make(map[string]bool)
-	for _, d := range *told.Disks.Value {
+	for _, d := range *reported.Disks.Value {
 		disks[d.Name] = d
 		for _, name := range d.Secondaries {
 			member[name] = true
@@ -228,9 +228,9 @@ func few(names []string) string {
 // labelTwice: Talos takes the first partition with a volume's label, on whatever disk it is, and udev has
 // one link of that name.
 func labelTwice(s *Subject) Verdict {
-	told := value(s.Node.Talos)
+	reported := value(s.Node.Talos)
 	on := make(map[string][]snapshot.TalosDevice)
-	for _, d := range *told.Devices.Value {
+	for _, d := range *reported.Devices.Value {
 		if d.PartitionLabel != "" && d.Parent != "" {
 			on[d.PartitionLabel] = append(on[d.PartitionLabel], d)
 		}
@@ -241,7 +241,7 @@ func labelTwice(s *Subject) Verdict {
 		if !disksDiffer(devices, nil) {
 			continue
 		}
-		known := slices.IndexFunc(value(told.Volumes), func(v snapshot.TalosVolume) bool { return v.ID == label && v.Type == "partition" })
+		known := slices.IndexFunc(value(reported.Volumes), func(v snapshot.TalosVolume) bool { return v.ID == label && v.Type == "partition" })
 		class, published := s.publishesLabel(label)
 		meant := known >= 0 || published
 		switch {
@@ -250,10 +250,10 @@ func labelTwice(s *Subject) Verdict {
 				verdict.Unknown = problem.Because("whether a class publishes the partitions with the label %q, which is on two disks: %s", label, why)
 			}
 			continue
-		case told.Disks.Value == nil:
-			verdict.Unknown = problem.Because("whether partitions with the label %q are on disks of their own: %s", label, told.Disks.Why())
+		case reported.Disks.Value == nil:
+			verdict.Unknown = problem.Because("whether partitions with the label %q are on disks of their own: %s", label, reported.Disks.Why())
 			continue
-		case !disksDiffer(devices, *told.Disks.Value):
+		case !disksDiffer(devices, *reported.Disks.Value):
 			continue
 		}
 		f := Finding{
@@ -262,14 +262,14 @@ func labelTwice(s *Subject) Verdict {
 			Path:    s.mountOfID(label),
 			Fix: []Step{
 				{Text: "see which of the disks holds what is meant:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
-				{Text: "take the other disk out of the node; or, only if nobody needs its data, take the volume's document away and wipe that partition with talosctl wipe disk --drop-partition, which refuses what is in use, and put the document back"},
+				{Text: "take the other disk out of the node; or, only if nobody needs its data, remove the volume's document and wipe that partition with talosctl wipe disk --drop-partition, which refuses what is in use, and put the document back"},
 			},
 		}
 		for _, d := range devices {
 			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s of disk %s has it, with %s", s.Node.Name, d.Name, d.Parent, orElse(d.Content, "no content that Talos knows")))
 		}
 		if known >= 0 {
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: the volume is %s now", s.Node.Name, orElse(value(told.Volumes)[known].Location, value(told.Volumes)[known].Phase)))
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: the volume is %s now", s.Node.Name, orElse(value(reported.Volumes)[known].Location, value(reported.Volumes)[known].Phase)))
 		}
 		if published {
 			f.Because += fmt.Sprintf("; of the link %s, by which class %q publishes it, the same is true", path.Join(partlabels, label), class.Name)

@@ -13,7 +13,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// gone takes the disk's directory away from the node and all that look at it.
+// gone removes the disk's directory from the node and all that look at it.
 func (w world) gone() {
 	w.mounted(kubeletSlave, "")
 	w.kubelet().View.Dirs[dirHDD] = mounts.BothSides{Host: present(), Kubelet: present()}
@@ -21,7 +21,7 @@ func (w world) gone() {
 	w.node().View.Value.Dirs["hdd"] = snapshot.Dir{Exists: true, MountPoint: true}
 }
 
-// unmounted leaves the directory, and takes the disk away.
+// unmounted leaves the directory, and removes the disk.
 func (w world) unmounted() {
 	w.mounted("", "")
 	w.talos().Mounts = snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda6", Target: "/var"}})
@@ -58,7 +58,7 @@ func hostCases() []nodeCase {
 			w.talosVolume(snapshot.TalosVolume{ID: "/dev/vde-2", Phase: "failed"})
 			(*w.talos().Volumes.Value)[1].Phase = "failed"
 		}, OutcomeOK, nil},
-		{"nobody looked", "TD0301", func(w world) { w.noTalos("", "no answer"); w.withoutPod(noPodThere) }, OutcomeUnknown, []string{"nobody looked on the node"}},
+		{"not checked", "TD0301", func(w world) { w.noTalos("", "no answer"); w.withoutPod(noPodThere) }, OutcomeUnknown, []string{"the node was not checked"}},
 		{"no volumes", "TD0301", func(w world) { w.Volumes = nil }, OutcomeNone, nil},
 
 		{"not mounted", "TD0302", world.unmounted, OutcomeFinding, []string{`nothing is mounted at "/var/lib/disks/hdd/vde"`, "machine.disks mounts /dev/vde there", "talosctl -n 10.0.0.14 get volumestatus"}},

@@ -35,7 +35,7 @@ func kubeletChecks() []Check {
 			Code: codeUnseenDirectory, Title: "the kubelet does not see the directory", Severity: Error, Stage: StageKubelet, About: OfNode,
 			Needs: []Need{NeedInstall, NeedVolumes},
 			// One look at a node tells all that is wrong with its kubelet: which directories it must see, what it sees of them, and who
-			// suffers. Where nobody looked, the node may have the directory all the same.
+			// suffers. Where nobody looked, the node may have the directory anyway.
 			Uses:    []Need{NeedPods, NeedEvents, NeedView, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalosMounts},
 			Applies: runsTalos,
 			Run:     ofKubelet(codeUnseenDirectory),
@@ -122,7 +122,7 @@ func kubeletChecks() []Check {
 // kubeletReport is all that is wrong with what one node's kubelet sees.
 type kubeletReport struct {
 	findings []Finding
-	// unknown is why a code can be told neither way.
+	// unknown is why a code is not known either way.
 	unknown map[Code]problem.Problem
 }
 
@@ -168,7 +168,7 @@ func judgeKubelet(s *Subject) *kubeletReport {
 	}
 	j := kubeletJudge{s: s, node: s.Node, report: &kubeletReport{unknown: make(map[Code]problem.Problem)}, byDir: make(map[Code][]hiddenDir)}
 	if s.Node.Kubelet.Value != nil {
-		j.state, j.told = *s.Node.Kubelet.Value, true
+		j.state, j.reported = *s.Node.Kubelet.Value, true
 		j.findFaults()
 	}
 	for _, dir := range s.localDirs() {
@@ -176,7 +176,7 @@ func judgeKubelet(s *Subject) *kubeletReport {
 	}
 	j.hidden(codeUnseenDirectory)
 	j.hidden(codeEmptyDocument)
-	if j.told {
+	if j.reported {
 		j.entries()
 		j.readOnlyRoot()
 		j.hazard()
@@ -257,7 +257,7 @@ func edit(n *snapshot.Node, what string) Step {
 
 // restartKubelet are the steps that put in force what is configured already.
 func restartKubelet(n *snapshot.Node, v talosrelease.Release) []Step {
-	steps := []Step{{Text: "restart the kubelet; pods go on:", Command: shell.Command("talosctl", "-n", address(n), "service", "kubelet", "restart")}}
+	steps := []Step{{Text: "restart the kubelet; pods keep running:", Command: shell.Command("talosctl", "-n", address(n), "service", "kubelet", "restart")}}
 	if hazard := v.RestartHazard(); hazard != "" {
 		steps = append([]Step{{Text: "upgrade Talos first: " + hazard}}, steps...)
 	}

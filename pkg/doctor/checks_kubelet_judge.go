@@ -23,9 +23,9 @@ type kubeletJudge struct {
 	s      *Subject
 	node   *snapshot.Node
 	report *kubeletReport
-	// state is what Talos or a Job tells of the kubelet, if told.
+	// state is what Talos or a Job tells of the kubelet, if reported.
 	state mounts.NodeState
-	told  bool
+	reported  bool
 	// byDir are the directories that no mount brings to the kubelet, by code; siblings
 	// become one finding.
 	byDir    map[Code][]hiddenDir
@@ -79,7 +79,7 @@ type hiddenDir struct {
 
 // dir judges one directory that the kubelet must see.
 func (j *kubeletJudge) dir(dir string) {
-	if !j.told {
+	if !j.reported {
 		j.byEvents(dir)
 		return
 	}
@@ -203,7 +203,7 @@ func (j *kubeletJudge) byEvents(dir string) {
 		j.report.unknown[codeUnseenDirectory] = why
 	case !seen:
 		why := orElse(j.s.Snapshot.NoTalos, j.node.Kubelet.Why())
-		if j.told {
+		if j.reported {
 			why = problem.Text(j.state.Visibility(dir).Why)
 		}
 		why = andProbe(j.node, why)
@@ -281,7 +281,7 @@ func (j *kubeletJudge) hidden(code Code) {
 	}
 }
 
-// holdsVolume tells whether a volume of the node lies in a directory.
+// holdsVolume reports whether a volume of the node lies in a directory.
 func (j *kubeletJudge) holdsVolume(dir string) bool {
 	return slices.ContainsFunc(j.s.volumesHere(), func(v snapshot.Volume) bool { return within(v.Path, dir) })
 }
@@ -302,7 +302,7 @@ func (j *kubeletJudge) showSteps(dir string, plan mounts.Plan) []Step {
 	case mounts.ReasonHazard, mounts.ReasonStaged, mounts.ReasonNotReady, mounts.ReasonVersion:
 		steps = append(steps, Step{Text: fmt.Sprintf("first: %s (%s)", plan.Hint, plan.Message)})
 	case mounts.ReasonBadEntry, mounts.ReasonDuplicate, mounts.ReasonNested:
-		steps = append(steps, edit(j.node, "first mend the entries that are there: "+plan.Message+":"))
+		steps = append(steps, edit(j.node, "first fix the entries that are there: "+plan.Message+":"))
 	}
 	if slices.ContainsFunc(j.s.Snapshot.Install.HostDirs(), func(h string) bool { return within(h, dir) }) {
 		return append(steps, j.s.mountsStep(""))
@@ -344,7 +344,7 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 		}
 	case mounts.FaultBadEntry:
 		f.Summary = fmt.Sprintf("an entry for %q keeps the kubelet on %s from starting", dir, allNodes)
-		f.Fix = []Step{edit(j.node, "mend the entry, or take it out:")}
+		f.Fix = []Step{edit(j.node, "fix the entry, or take it out:")}
 	default:
 		return
 	}
@@ -407,7 +407,7 @@ func (j *kubeletJudge) otherSource(f *Finding, dir string) {
 	f.Fix = []Step{edit(j.node, "make source and destination of the entry the same:")}
 }
 
-// hasPlain tells whether a volume in dir is a directory without a disk of its own.
+// hasPlain reports whether a volume in dir is a directory without a disk of its own.
 func (j *kubeletJudge) hasPlain(dir string) bool {
 	return slices.ContainsFunc(j.s.volumesHere(), func(v snapshot.Volume) bool {
 		return v.Mode == provisioner.Filesystem && within(v.Path, dir) && CompareViews(j.node, j.s.Snapshot.Install, v).Mounted == disk.No
@@ -421,10 +421,10 @@ func leaveOne(n *snapshot.Node) []Step {
 	}
 }
 
-// entries looks at the extraMounts themselves, whoever needs them.
+// entries looks at the extraMounts themselves, no matter who needs them.
 func (j *kubeletJudge) entries() {
 	if j.state.View == nil || !j.state.View.HasMounts() {
-		why := orElse(j.state.ViewProblem, problem.Text("nobody looked"))
+		why := orElse(j.state.ViewProblem, problem.Text("not checked"))
 		if j.state.View != nil {
 			why = orElse(j.state.View.MountsProblem, problem.Text("the mounts were not read"))
 		}
@@ -455,7 +455,7 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 		f.Severity, f.Path = Error, path.Join("/", m.Path)
 		f.Summary = fmt.Sprintf("an entry of machine.kubelet.extraMounts keeps the kubelet on %s from starting", allNodes)
 		f.Because = "Talos checks nothing in an entry, and the container runtime cannot make this mount"
-		f.Fix = []Step{edit(j.node, "mend the entry, or take it out:")}
+		f.Fix = []Step{edit(j.node, "fix the entry, or take it out:")}
 		f.Objects, f.Masks = nil, []Code{codeNodeNotReady}
 	case mounts.FaultDuplicated, mounts.FaultNested, mounts.FaultLeaked:
 		f.Summary = fmt.Sprintf("entries for %q lie upon each other on %s", m.Path, allNodes)
@@ -522,13 +522,13 @@ func (j *kubeletJudge) entry(m mounts.Finding) {
 	j.report.add(f)
 }
 
-// hides403 tells whether a disk below an entry is hidden from the kubelet as things are.
+// hides403 reports whether a disk below an entry is hidden from the kubelet as things are.
 func (j *kubeletJudge) hides403(dir string) bool {
 	s := j.state.Visibility(dir)
 	return j.matters(dir) && s.MountPoint == disk.Yes && len(s.Hidden) > 0
 }
 
-// hazard is told of where a restart is to come, and as a note everywhere else.
+// hazard is a finding where a restart is to come, and as a note everywhere else.
 func (j *kubeletJudge) hazard() {
 	v := j.state.Release
 	if !v.Known() {
@@ -542,11 +542,11 @@ func (j *kubeletJudge) hazard() {
 		f.Because = v.RestartHazard()
 		if j.restarts {
 			f.Severity = Warning
-			f.Because = "what mends the kubelet's view restarts it, and " + f.Because
+			f.Because = "what fixes the kubelet's view restarts it, and " + f.Because
 		}
 	case v.Has(talosrelease.StaleTokens):
 		f.Summary = fmt.Sprintf("on %s pods that run get no new tokens after a restart of the kubelet", allNodes)
-		f.Because = "Talos v1.13.0 to v1.13.2 cut what the kubelet mounts off from running pods (siderolabs/talos#13352, mended in v1.13.3): start such pods again"
+		f.Because = "Talos v1.13.0 to v1.13.2 cut what the kubelet mounts off from running pods (siderolabs/talos#13352, fixed in v1.13.3): start such pods again"
 	default:
 		return
 	}

@@ -50,7 +50,7 @@ func TestProbed(t *testing.T) {
 			"the node yes, the provisioner's pod yes, the kubelet no", "$ kubectl talosdisk mounts --nodes w-4", "pod/nginx-pod"}},
 		{"all well", "TD0401", world.probed, OutcomeOK, nil},
 		{"bind masks a disk", "TD0401", world.boundAndProbed, OutcomeOK, nil},
-		{"a directory that was made anew", "TD0401", func(w world) {
+		{"a directory that was recreated", "TD0401", func(w world) {
 			w.mounted("619 305 254:6 /lib/disks//deleted /var/lib/disks rw,relatime master:22 - xfs /dev/vda6 rw\n", hostDisk)
 			w.probed()
 		}, OutcomeFinding, nil},

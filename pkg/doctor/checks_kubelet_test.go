@@ -79,7 +79,7 @@ func kubeletCases() []nodeCase {
 		{"not restarted since", "TD0402", func(w world) { w.blind(); w.extraMounts(bindMount(disks, "rbind", "rslave", "rw")) }, OutcomeFinding,
 			[]string{`error[TD0402]: the mount of "/var/lib/disks/block" is configured on w-4 and not in force`, "talosctl -n 10.0.0.14 service kubelet restart"}},
 		{"in force", "TD0402", func(world) {}, OutcomeOK, nil},
-		{"nobody looked", "TD0402", func(w world) {
+		{"not checked", "TD0402", func(w world) {
 			w.kubelet().View, w.kubelet().ViewProblem = nil, problem.FromText("the kubelet restarted")
 		}, OutcomeUnknown, []string{"the kubelet restarted"}},
 		{"os:reader", "TD0402", world.reader, OutcomeUnknown, []string{"os:admin"}},
@@ -123,7 +123,7 @@ func kubeletCases() []nodeCase {
 			w.extraMounts(bindMount(disks, rshared...), bindMount(disks, rshared...))
 			w.mounted(kubeletSlave, leaked(7))
 		}, OutcomeFinding, []string{"error[TD0405]", "doubles the node's own mounts", "mounted there 7 times", "leave one entry", "until the node reboots"}},
-		{"leaked, and mended since", "TD0405", func(w world) { w.mounted(kubeletSlave, leaked(31)) }, OutcomeFinding, []string{"warning[TD0405]: mounts of", "31 times"}},
+		{"leaked, and fixed since", "TD0405", func(w world) { w.mounted(kubeletSlave, leaked(31)) }, OutcomeFinding, []string{"warning[TD0405]: mounts of", "31 times"}},
 		{"below what Talos mounts shared", "TD0405", func(w world) {
 			w.kubelet().Release = talosVersion(w.t, "v1.12.9")
 			w.extraMounts(bindMount(disks, "rbind", "rslave", "rw"), bindMount("/var/mnt/x", rshared...))
@@ -193,7 +193,7 @@ func kubeletCases() []nodeCase {
 		{"as a note", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.4") }, OutcomeFinding, []string{"info[TD0411]", "#12797"}},
 		{"with a restart to come", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.4"); w.blind() }, OutcomeFinding, []string{"warning[TD0411]", "restarts the kubelet"}},
 		{"tokens", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.13.2") }, OutcomeFinding, []string{"info[TD0411]", "#13352"}},
-		{"mended", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.5"); w.blind() }, OutcomeOK, nil},
+		{"fixed", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.5"); w.blind() }, OutcomeOK, nil},
 		{"not asked", "TD0411", func(w world) { w.noTalos("", "no answer") }, OutcomeUnknown, nil},
 	}
 }

@@ -111,7 +111,7 @@ func (s *Subject) unseenLink() bool {
 func (s *Subject) entryPath() string { return s.Class.VolumePath(s.Entry.Name) }
 
 // recorded is the disk that the volume was made for, as the node has it now; false
-// if it is not there, or if it cannot be told.
+// if it is not there, or if it is not known.
 func (s *Subject) recorded() (disk.Disk, bool) {
 	if s.Node == nil || s.Volume == nil || s.Volume.Identity == nil {
 		return disk.Disk{}, false
@@ -136,10 +136,10 @@ func linkDangles(s *Subject) Verdict {
 		if step, ok := s.pointAgain(d); ok {
 			f.Fix = append(f.Fix, step)
 		} else {
-			f.Fix = append(f.Fix, slices.Concat(s.freed(), s.unlinkSteps("take the link away:", *s.Class, s.Entry.Name), []Step{s.linkAgain(d, s.Entry.Name)})...)
+			f.Fix = append(f.Fix, slices.Concat(s.freed(), s.unlinkSteps("remove the link:", *s.Class, s.Entry.Name), []Step{s.linkAgain(d, s.Entry.Name)})...)
 		}
 	} else {
-		f.Fix = append(f.Fix, append(s.freed(), s.unlinkSteps("if it will not come back, take the link away:", *s.Class, s.Entry.Name)...)...)
+		f.Fix = append(f.Fix, append(s.freed(), s.unlinkSteps("if it will not come back, remove the link:", *s.Class, s.Entry.Name)...)...)
 	}
 	if s.Volume == nil {
 		f.Severity = Warning
@@ -162,7 +162,7 @@ func notRecorded(s *Subject) Verdict {
 	if why := s.Snapshot.Unread[snapshot.PartRecords]; !why.IsZero() {
 		return unknown("which disk volume %q was made for could not be read: %s", s.Volume.Name, why)
 	}
-	return noQuestion("which disk volume %q was made for was never recorded: nobody can tell whether its link still leads there (kubectl talosdisk link records it while no claim has the volume)", s.Volume.Name)
+	return noQuestion("which disk volume %q was made for was never recorded: it cannot be known whether its link still leads there (kubectl talosdisk link records it while no claim has the volume)", s.Volume.Name)
 }
 
 func otherDisk(s *Subject) Verdict {
@@ -181,11 +181,11 @@ func otherDisk(s *Subject) Verdict {
 		switch {
 		case then.Size != 0 && now.Size != 0 && then.Size != now.Size:
 		case !then.Known() && !now.Identity().Known():
-			return noQuestion("neither the disk that the volume was made for nor the one that its link leads to has a serial, a wwid or a name in by-id: nobody can tell whether they are the same")
+			return noQuestion("neither the disk that the volume was made for nor the one that its link leads to has a serial, a wwid or a name in by-id: it cannot be known whether they are the same")
 		case !then.Known():
 			return unknown("%s has a %s, and the disk that volume %q was made for had nothing of the kind: it was given since, or this is another disk", now.Name, now.Identity(), s.Volume.Name)
 		case then.Same(now.Identity()) == disk.Yes:
-			return unknown("%s has what was recorded (%s), and so has another disk of %s: which of them volume %q was made for cannot be told", now.Name, then, s.NodeName, s.Volume.Name)
+			return unknown("%s has what was recorded (%s), and so has another disk of %s: which of them volume %q was made for is not known", now.Name, then, s.NodeName, s.Volume.Name)
 		default:
 			return unknown("the disk has no identifier of the sort that was recorded (%s, now %s)", then, now.Identity())
 		}
@@ -209,12 +209,12 @@ func otherDisk(s *Subject) Verdict {
 		if step, ok := s.pointAgain(d); ok {
 			f.Fix = append(f.Fix, step)
 		} else {
-			f.Fix = append(f.Fix, s.unlinkSteps("nobody has a claim on it, so take the link away:", *s.Class, s.Entry.Name)...)
+			f.Fix = append(f.Fix, s.unlinkSteps("nobody has a claim on it, so remove the link:", *s.Class, s.Entry.Name)...)
 			f.Fix = append(f.Fix, s.linkAgain(d, s.Entry.Name))
 		}
 	} else {
 		f.Fix = append(f.Fix, Step{Text: "bring the disk back that it was made for, or take it as lost: stop the pods, and delete the claim"})
-		f.Fix = append(f.Fix, s.unlinkSteps("then take the link away:", *s.Class, s.Entry.Name)...)
+		f.Fix = append(f.Fix, s.unlinkSteps("then remove the link:", *s.Class, s.Entry.Name)...)
 	}
 	return found(f)
 }
@@ -346,12 +346,12 @@ func linkedTwice(s *Subject) Verdict {
 		f.Objects = []snapshot.Ref{{Kind: "node", Name: s.NodeName}}
 	}
 	last := s.spare(append(twins, twin{of: s.Snapshot, class: *s.Class, entry: *s.Entry}))
-	whose := *s // Its own installation takes it away.
+	whose := *s // Its own installation removes it.
 	whose.Snapshot = last.of
 	if node, ok := last.of.NodeByName(s.NodeName); ok {
 		whose.Node = &node
 	}
-	f.Fix = whose.simulate(whose.ofChosen(whose.unlinkSteps("take away all but one, and none that a claim has:", last.class, last.entry.Name)))
+	f.Fix = whose.simulate(whose.ofChosen(whose.unlinkSteps("remove all except one, and none that a claim has:", last.class, last.entry.Name)))
 	return found(f)
 }
 
@@ -385,7 +385,7 @@ func (s *Subject) spare(all []twin) twin {
 	return last
 }
 
-// unstableTarget: the kernel counts its names and by-diskseq anew at each boot, and a
+// unstableTarget: the kernel counts its names and by-diskseq again at each boot, and a
 // name that two disks can claim leads to the one that is found last.
 func unstableTarget(s *Subject) Verdict {
 	target := s.Entry.Target
@@ -400,7 +400,7 @@ func unstableTarget(s *Subject) Verdict {
 	}
 	f := Finding{
 		Summary:  fmt.Sprintf("the link %q on %s may lead to another disk after a reboot", s.entryPath(), s.NodeName),
-		Because:  fmt.Sprintf("it leads to %s, and the kernel counts such names anew at each boot", target),
+		Because:  fmt.Sprintf("it leads to %s, and the kernel counts such names again at each boot", target),
 		Evidence: []string{s.entryLine()},
 	}
 	if doubt != "" {
@@ -410,16 +410,16 @@ func unstableTarget(s *Subject) Verdict {
 	switch {
 	case !ok || err != nil || !disk.StableTarget(better):
 		f.Because += "; the disk has no other"
-		f.Fix = []Step{{Text: "give the disk a serial in the hypervisor (serial= in Proxmox and libvirt), then link it anew"}}
+		f.Fix = []Step{{Text: "give the disk a serial in the hypervisor (serial= in Proxmox and libvirt), then link it again"}}
 	case s.bound():
 		f.Evidence = append(f.Evidence, "it could be "+better)
-		f.Fix = []Step{{Text: fmt.Sprintf("once claim %q is gone, take the link away and make it anew; until then, note which disk it is:", s.Volume.Claim),
+		f.Fix = []Step{{Text: fmt.Sprintf("once claim %q is gone, remove the link and recreate it; until then, note which disk it is:", s.Volume.Claim),
 			Command: shell.Command("kubectl", "talosdisk", "disks", d.Name, "--nodes", s.NodeName, "-o", "wide")}}
 	default:
 		f.Evidence = append(f.Evidence, "it could be "+better)
 		again := s.linkAgain(d, s.Entry.Name)
-		again.Text = "and make it anew:"
-		f.Fix = append(s.unlinkSteps("take the link away:", *s.Class, s.Entry.Name), again)
+		again.Text = "and recreate it:"
+		f.Fix = append(s.unlinkSteps("remove the link:", *s.Class, s.Entry.Name), again)
 	}
 	return found(f)
 }
@@ -447,7 +447,7 @@ func wrongEntry(s *Subject) Verdict {
 		f.Severity = Error
 		f.Because += fmt.Sprintf("; volume %q was made of something else at this path", s.Volume.Name)
 	}
-	f.Fix = []Step{{Text: "look what it is, and take it away by hand if nobody needs it:", Command: s.inPod("ls", "-ld", s.Class.EntryPath(e.Name))}}
+	f.Fix = []Step{{Text: "look what it is, and remove it by hand if nobody needs it:", Command: s.inPod("ls", "-ld", s.Class.EntryPath(e.Name))}}
 	if inDev(*s.Class) {
 		f.Fix = s.leaveOut(*s.Class, e.Name)
 	}
@@ -525,7 +525,7 @@ func linkedInUse(s *Subject) Verdict {
 			Summary:  fmt.Sprintf("%s on %s is %s as %q, and in use by something else", d.Name, s.NodeName, s.published(), s.entryPath()),
 			Because:  "the provisioner does not look: a pod would write over the other use, and deleting the claim would wipe it",
 			Evidence: uses,
-			Fix:      append(s.freed(), s.unlinkSteps("take the link away:", *s.Class, s.Entry.Name)...),
+			Fix:      append(s.freed(), s.unlinkSteps("remove the link:", *s.Class, s.Entry.Name)...),
 		}
 		if name := s.opened(d); name != "" {
 			f.Because = "the partition is encrypted, and its device for pods is /dev/mapper/" + name + ": a pod that had the partition would write over the encrypted data, and deleting the claim would wipe it"
@@ -592,7 +592,7 @@ func noLink(s *Subject) Verdict {
 	}
 	f := Finding{
 		Summary:  fmt.Sprintf("volume %q has no link: %q is not on %s", s.Volume.Name, clean(s.Volume.Path), s.NodeName),
-		Because:  "links lie on the node's own disk: a reset or wipe of EPHEMERAL takes them away, and so does a person",
+		Because:  "links lie on the node's own disk: a reset or wipe of EPHEMERAL removes them, and so does a person",
 		Evidence: []string{s.Path.Provisioner.Why},
 		Masks:    []Code{codeReleasedStays, codeMountFailed},
 		Path:     clean(s.Volume.Path),
@@ -614,7 +614,7 @@ func noLink(s *Subject) Verdict {
 		}
 	default:
 		f.Severity = Warning
-		f.Fix = []Step{deleteVolume(s.Volume.Name, "nobody has a claim on it: delete it, and link the disk anew:")}
+		f.Fix = []Step{deleteVolume(s.Volume.Name, "nobody has a claim on it: delete it, and link the disk again:")}
 	}
 	return found(f)
 }

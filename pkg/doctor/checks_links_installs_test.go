@@ -21,7 +21,7 @@ func (w world) tenant(class, dir string, entries ...provisioner.Entry) {
 	})
 }
 
-// TestTwoLinksOfTwoInstallations: one disk is no two volumes, whoever publishes them.
+// TestTwoLinksOfTwoInstallations: one disk is no two volumes, no matter who publishes them.
 func TestTwoLinksOfTwoInstallations(t *testing.T) {
 	const dir = "/var/lib/disks/tenant"
 	link := func(target, device string) provisioner.Entry {

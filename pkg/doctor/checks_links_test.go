@@ -103,11 +103,11 @@ func linkCases() []nodeCase {
 		{"without a volume", "TD0501", func(w world) { w.Volumes = w.Volumes[:1]; w.entries("block", link(byID, "")) }, OutcomeFinding, []string{"warning[TD0501]"}},
 		{"it leads to the disk", "TD0501", func(world) {}, OutcomeOK, nil},
 		{"a link to a directory is another mistake", "TD0501", func(w world) { w.entries("hdd", link("/var/data", "")) }, OutcomeOK, nil},
-		{"nobody looked", "TD0501", world.lookless, OutcomeUnknown, []string{"exec is forbidden"}},
-		{"nobody looked", "TD0503", world.lookless, OutcomeUnknown, nil},
-		{"nobody looked", "TD0504", world.lookless, OutcomeUnknown, nil},
-		{"nobody looked", "TD0505", world.lookless, OutcomeUnknown, nil},
-		{"nobody looked", "TD0506", world.lookless, OutcomeUnknown, nil},
+		{"not checked", "TD0501", world.lookless, OutcomeUnknown, []string{"exec is forbidden"}},
+		{"not checked", "TD0503", world.lookless, OutcomeUnknown, nil},
+		{"not checked", "TD0504", world.lookless, OutcomeUnknown, nil},
+		{"not checked", "TD0505", world.lookless, OutcomeUnknown, nil},
+		{"not checked", "TD0506", world.lookless, OutcomeUnknown, nil},
 
 		{"another serial", "TD0502", func(w world) {
 			w.vdf()
@@ -147,8 +147,8 @@ func linkCases() []nodeCase {
 			w.linked().Identity = &id
 		}, OutcomeFinding, []string{"error[TD0502]", "a disk of another size than volume", "$ kubectl annotate pv local-pv-b --overwrite talosdisk.dev/size=5368709120"}},
 		{"the same", "TD0502", func(w world) { id := w.vdf().Identity(); w.linked().Identity = &id }, OutcomeOK, nil},
-		{"no identifier", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30} }, OutcomeNone, []string{"nobody can tell whether they are the same"}},
-		{"no identifier, and a slot", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30, ByPath: []string{"pci-0"}} }, OutcomeNone, []string{"nobody can tell"}},
+		{"no identifier", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30} }, OutcomeNone, []string{"it cannot be known whether they are the same"}},
+		{"no identifier, and a slot", "TD0502", func(w world) { w.linked().Identity = &disk.ID{Size: 5 << 30, ByPath: []string{"pci-0"}} }, OutcomeNone, []string{"it cannot be known"}},
 		{"no identifier then, and one now", "TD0502", func(w world) { w.vdf(); w.linked().Identity = &disk.ID{Size: 5 << 30} }, OutcomeUnknown, []string{"vdf has a serial talos-disk-f", "or this is another disk"}},
 		{"an identifier of another sort", "TD0502", func(w world) { w.vdf(); w.linked().Identity = &disk.ID{Size: 5 << 30, WWID: "naa.5"} }, OutcomeUnknown, []string{"wwid naa.5, now serial"}},
 		{"not recorded", "TD0502", func(world) {}, OutcomeNone, nil},
@@ -246,6 +246,6 @@ func linkCases() []nodeCase {
 		{"no link, and no claim", "TD0508", func(w world) { w.entries("block") }, OutcomeFinding, []string{"warning[TD0508]", "$ kubectl delete pv local-pv-b"}},
 		{"it has one", "TD0508", func(world) {}, OutcomeOK, nil},
 		{"the pod lacks the directory", "TD0508", func(w world) { w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true} }, OutcomeUnknown, nil},
-		{"nobody looked", "TD0508", world.lookless, OutcomeUnknown, []string{"exec is forbidden"}},
+		{"not checked", "TD0508", world.lookless, OutcomeUnknown, []string{"exec is forbidden"}},
 	}
 }

@@ -134,7 +134,7 @@ func ofLocal(run func(*Subject) Verdict) func(*Subject) Verdict {
 	}
 }
 
-// local tells whether the pod's volume is a local one, or a directory of its node; and
+// local reports whether the pod's volume is a local one, or a directory of its node; and
 // what it is if it is neither, or why that is not known.
 func (s *Subject) local() (local disk.Answer, why problem.Problem) {
 	unread := s.Snapshot.Unread
@@ -266,7 +266,7 @@ func affinityConflict(s *Subject) Verdict {
 		f.Because = "no node has all of its disks"
 		f.Evidence = append(f.Evidence, append(others, fmt.Sprintf("%s on %s", v.Name, v.Node))...)
 		slices.Sort(f.Evidence[1:])
-		f.Fix = []Step{{Text: "make one of the claims anew, so that it gets a disk of the same node"}}
+		f.Fix = []Step{{Text: "recreate one of the claims, so that it gets a disk of the same node"}}
 		return found(f)
 	}
 	switch {
@@ -354,7 +354,7 @@ func wrongFilesystem(s *Subject, t Trouble) Finding {
 		Because: "a disk that holds something else, a partition table too, is never formatted over",
 		Fix: []Step{
 			s.disksCommand(),
-			{Text: "if nobody needs what is on it, delete the claim and wipe the disk with talosctl wipe disk; else set the class's fsType to what is there, and have the volume made anew"},
+			{Text: "if nobody needs what is on it, delete the claim and wipe the disk with talosctl wipe disk; else set the class's fsType to what is there, and have the volume recreated"},
 		},
 		Masks: []Code{codeMountFailed},
 	}
@@ -512,7 +512,7 @@ func (s *Subject) grown(inPod int64) bool {
 	})
 }
 
-// alike tells whether a file system of that many bytes can be the volume's: one made on a
+// alike reports whether a file system of that many bytes can be the volume's: one made on a
 // device is smaller by what it needs itself, and the provisioner rounds down by less than
 // 1Gi (pkg/common, RoundDownCapacityPretty).
 func alike(inPod, capacity int64) bool {
@@ -556,7 +556,7 @@ func diskErrors(s *Subject, t Trouble) Finding {
 	}
 	switch t.Cause.Kind {
 	case CauseFsck:
-		f.Because = "its filesystem is damaged, and fsck does not mend that by itself"
+		f.Because = "its filesystem is damaged, and fsck does not fix that by itself"
 		f.Fix[1] = Step{Text: "copy the disk, then repair the filesystem with nothing mounted"}
 	case CauseProbe:
 		f.Because = "what is on it could not be found out: it cannot be read, or holds signatures that exclude each other"

@@ -16,7 +16,7 @@ func opens(kind CauseKind) bool {
 	return slices.Contains([]CauseKind{CauseFormat, CauseFilesystem, CauseProbe, CauseBusy, CauseMapDevice, CauseLoop, CauseTimeout, CauseOther}, kind)
 }
 
-// troubled is the device that a message is about, in the words of whoever saw it, and the devices beside it.
+// troubled is the device that a message is about, as the observer calls it, and the devices beside it.
 func (s *Subject) troubled(t Trouble) (disk.Disk, *disk.Set, bool) {
 	if d, ok := s.entryDisk(); ok {
 		return d, s.set(), true
@@ -30,7 +30,7 @@ func (s *Subject) troubled(t Trouble) (disk.Disk, *disk.Set, bool) {
 		}
 		paths = append(paths, s.Volume.Path)
 	}
-	for _, set := range []*disk.Set{s.set(), s.index.devices().Told(s.NodeName)} {
+	for _, set := range []*disk.Set{s.set(), s.index.devices().Reported(s.NodeName)} {
 		for _, p := range paths {
 			if d, ok := set.ByPath(p); ok && p != "" {
 				return d, set, true
@@ -98,7 +98,7 @@ func (s *Subject) nameHolders(f *Finding, t Trouble) {
 	}
 	f.Fix = []Step{s.disksCommand()}
 	if u.mapOf.Name == "" {
-		f.Fix = append(f.Fix, Step{Text: "if what has it is needed, the volume cannot be: delete the claim, and take the disk out of the class; if it is a leftover, take it away before anything is wiped"})
+		f.Fix = append(f.Fix, Step{Text: "if what has it is needed, the volume cannot be: delete the claim, and take the disk out of the class; if it is a leftover, remove it before anything is wiped"})
 		return
 	}
 	f.Because = fmt.Sprintf("%s is a path of %s, which has it: no path of a map can be used by itself", u.disk.Name, strings.Join(u.by, ", "))

@@ -178,7 +178,7 @@ func podCases() []nodeCase {
 		{"a hostPath that no entry shows", "TD0706", func(w world) {
 			w.extraMounts()
 			w.kubelet().View = nil
-			w.kubelet().ViewProblem = problem.FromText("nobody looked")
+			w.kubelet().ViewProblem = problem.FromText("not checked")
 			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
 			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks is not a directory`)
 		}, OutcomeFinding, []string{"$ kubectl talosdisk mounts --nodes w-4"}},
@@ -260,7 +260,7 @@ func podCases() []nodeCase {
 	}
 }
 
-// Whoever shows the directory to the kubelet fixes the pod's hostPath too.
+// What shows the directory to the kubelet fixes the pod's hostPath too.
 func TestHostPathInHiddenDirectory(t *testing.T) {
 	w := well(t)
 	w.blind()

@@ -39,7 +39,7 @@ func notRunning(s *Subject) bool {
 	return s.Claim != nil && s.Claim.Phase == "Pending" && !s.waits()
 }
 
-// waitsFor is what keeps the pod or the claim, in the words of whoever says it.
+// waitsFor is what keeps the pod or the claim, as the event says it.
 func waitsFor(s *Subject) Verdict {
 	if s.Pod == nil {
 		return claimWaits(s)

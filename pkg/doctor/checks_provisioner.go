@@ -176,7 +176,7 @@ func noInstall(s *Subject) Verdict {
 	case why.Is(problem.BadClasses):
 		f.Summary = "the provisioner's configuration makes no sense to it"
 		f.Because = "it publishes no volumes of a class that it cannot read"
-		f.Fix = []Step{{Text: "mend the ConfigMap, or the classes in the values of the chart:", Command: "kubectl get configmaps -A | grep -i provisioner"}}
+		f.Fix = []Step{{Text: "fix the ConfigMap, or the classes in the values of the chart:", Command: "kubectl get configmaps -A | grep -i provisioner"}}
 	default: // It could not be read.
 		return unknown("%s", why)
 	}
@@ -230,7 +230,7 @@ func podSecurity(s *Subject) Verdict {
 	case level == "baseline" || level == "restricted":
 		f.Severity = Warning
 		f.Summary = fmt.Sprintf("Pod Security will refuse the provisioner's next pod in namespace %q", i.Namespace)
-		f.Evidence = []string{fmt.Sprintf("namespace %q enforces %s; a pod that runs already may go on", i.Namespace, level)}
+		f.Evidence = []string{fmt.Sprintf("namespace %q enforces %s; a pod that already runs may keep running", i.Namespace, level)}
 	case !unread.IsZero():
 		return unknown("%s", unread)
 	case withoutPod > 0 && s.Snapshot.Events.Value == nil:
@@ -433,7 +433,7 @@ func (s *Subject) uncreatableDir() (dir, evidence string, here bool) {
 // startupTaint is the chart's default (v2.9.0, provisionerNotReadyNodeTaintKey).
 const startupTaint = "sig-storage-local-static-provisioner/agent-not-ready"
 
-// taintStays: release 2.9.0 takes it away only if it is not meant to
+// taintStays: release 2.9.0 removes it only if it is not meant to
 // (pkg/controller/controller.go, ShouldRemoveTaint).
 func taintStays(s *Subject) Verdict {
 	tainted := slices.ContainsFunc(s.Node.Taints, func(t corev1.Taint) bool { return t.Key == startupTaint })
@@ -455,7 +455,7 @@ func taintStays(s *Subject) Verdict {
 		Masks:    []Code{codeOtherNodes, codeAffinityConflict},
 	}
 	if v := release(s.Snapshot.Install.Image); v != nil && v.Major() == 2 && v.Minor() == 9 {
-		f.Because += "; release " + v.String() + " never takes it away"
+		f.Because += "; release " + v.String() + " never removes it"
 		f.Fix = append(f.Fix, Step{Text: "for the nodes to come, leave it out in the values of the chart:\nremoveNodeNotReadyTaint: false"})
 	}
 	return found(f)

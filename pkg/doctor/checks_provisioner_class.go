@@ -146,7 +146,7 @@ func bindsImmediately(s *Subject) Verdict {
 	return found(all...)
 }
 
-// splitting is how the entries of a directory could be told apart by two classes.
+// splitting is how the entries of a directory could be distinguished by two classes.
 type splitting struct {
 	// both are the entries that both publish, twice those that are two volumes, as evidence.
 	both, twice []string

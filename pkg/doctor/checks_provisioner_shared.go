@@ -115,7 +115,7 @@ func (s *Subject) publishedIn(n *snapshot.Node, c provisioner.Class) []string {
 func (s *Subject) othersAt(n *snapshot.Node, c provisioner.Class, p string) string {
 	i := s.Snapshot.Install
 	for _, other := range i.Classes {
-		if _, _, told := nested(c, other); within(other.HostDir, p) && other.Name != c.Name && !told { // Else it is TD0211.
+		if _, _, reported := nested(c, other); within(other.HostDir, p) && other.Name != c.Name && !reported { // Else it is TD0211.
 			return fmt.Sprintf("the directory of class %q, or holds it", other.Name)
 		}
 	}

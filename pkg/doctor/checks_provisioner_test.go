@@ -242,7 +242,7 @@ func provisionerCases() []nodeCase {
 		{"stays", "TD0214", func(w world) {
 			w.node().Taints = []corev1.Taint{taint}
 			w.Install.Image = "registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0"
-		}, OutcomeFinding, []string{"error[TD0214]", "kubectl taint nodes w-4 sig-storage-local-static-provisioner/agent-not-ready-", "release 2.9.0 never takes it away", "removeNodeNotReadyTaint: false"}},
+		}, OutcomeFinding, []string{"error[TD0214]", "kubectl taint nodes w-4 sig-storage-local-static-provisioner/agent-not-ready-", "release 2.9.0 never removes it", "removeNodeNotReadyTaint: false"}},
 		{"until the pod runs", "TD0214", func(w world) { w.node().Taints = []corev1.Taint{taint}; w.withoutPod(noPodThere) }, OutcomeOK, nil},
 		{"another taint", "TD0214", func(w world) { w.node().Taints = []corev1.Taint{{Key: "x"}} }, OutcomeOK, nil},
 		{"nodes were not read", "TD0214", unread("nodes", "forbidden"), OutcomeUnknown, nil},

@@ -27,12 +27,12 @@ func talosChecks() []Check {
 }
 
 func diagnostics(s *Subject) Verdict {
-	told := s.Node.Talos.Value.Diagnostics
-	if told.Value == nil {
-		return unknown("%s", told.Why())
+	reported := s.Node.Talos.Value.Diagnostics
+	if reported.Value == nil {
+		return unknown("%s", reported.Why())
 	}
 	var all []Finding
-	for _, d := range *told.Value {
+	for _, d := range *reported.Value {
 		f := Finding{
 			Summary: fmt.Sprintf("Talos on %s warns: %s", allNodes, oneLine(d.Message)),
 			Because: "Talos itself found it; it need not have to do with volumes",

@@ -101,7 +101,7 @@ func volumeChecks() []Check {
 			Run:     releasedStays,
 		},
 		{
-			Code: codeNodeGone, Title: "a volume's node is gone, or was made anew", Severity: Error, Stage: StageVolume, About: OfChain,
+			Code: codeNodeGone, Title: "a volume's node is gone, or was recreated", Severity: Error, Stage: StageVolume, About: OfChain,
 			Needs:   []Need{NeedVolumes, NeedNodes},
 			Uses:    []Need{NeedInstall, NeedPod, NeedClaims},
 			Applies: func(s *Subject) bool { return s.Volume != nil && s.Volume.Node != "" },
@@ -195,7 +195,7 @@ func classMissing(s *Subject) Verdict {
 			Summary:  fmt.Sprintf("claim %q names no StorageClass, and the cluster has no default", s.ClaimRef),
 			Because:  "volumes of the local static provisioner all have a class: a claim without one gets none of them",
 			Evidence: s.evidence(s.claimEvents("FailedBinding")),
-			Fix:      []Step{{Text: "set storageClassName in the claim (it has to be made anew); the classes there are:", Command: "kubectl get storageclass"}},
+			Fix:      []Step{{Text: "set storageClassName in the claim (it has to be recreated); the classes there are:", Command: "kubectl get storageclass"}},
 			Masks:    []Code{codeMountFailed},
 		})
 	}

@@ -125,7 +125,7 @@ func volumeBeingDeleted(s *Subject) Verdict {
 	}
 	see := Step{Text: "what keeps it:", Command: shell.Command("kubectl", "get", "pv", v.Name, "-o", `jsonpath={.metadata.deletionTimestamp} {.metadata.finalizers}{"\n"}`)}
 	if v.Phase != "Bound" {
-		f.Fix = []Step{{Text: "if nobody may read the data, take the link away once the volume is gone, or wipe the disk"}, see}
+		f.Fix = []Step{{Text: "if nobody may read the data, remove the link once the volume is gone, or wipe the disk"}, see}
 		return found(f)
 	}
 	f.Because = fmt.Sprintf("it stays as long as claim %q has it, and cannot be taken back; ", v.Claim) + f.Because
@@ -170,7 +170,7 @@ func claimBeingDeleted(s *Subject) Verdict {
 			f.Evidence = append(f.Evidence, t.String())
 		}
 	}
-	if evidence, told := s.schedulingTrouble(SchedulingDeleting); told {
+	if evidence, reported := s.schedulingTrouble(SchedulingDeleting); reported {
 		f.Evidence = append(f.Evidence, evidence)
 	}
 	f.Fix = append(f.Fix, see, Step{Text: "delete this pod and the others that have it, and make the claim again once it is gone (a StatefulSet does both)"})

@@ -186,7 +186,7 @@ func (s *Subject) logOfCleaner() []Step {
 	} else {
 		steps = append(steps, Step{Text: "have the provisioner run on the node:", Command: shell.Command("kubectl", "talosdisk", "doctor", "node/"+s.NodeName)})
 	}
-	steps = append(steps, Step{Text: "mend what it names, and the next try cleans it: the link or the disk is gone, the disk has errors, or it does not know what blockCleanerCommand asks for (blkdiscard needs a disk that discards)"})
+	steps = append(steps, Step{Text: "fix what it names, and the next try cleans it: the link or the disk is gone, the disk has errors, or it does not know what blockCleanerCommand asks for (blkdiscard needs a disk that discards)"})
 	return append(steps, s.lostDisk()...)
 }
 
@@ -227,7 +227,7 @@ func (s *Subject) jobFails(job *snapshot.CleaningJob) stuck {
 	in := func(words ...string) string {
 		return shell.Command(append([]string{"kubectl", "-n", s.Snapshot.Install.Namespace}, words...)...)
 	}
-	again := Step{Text: "mend what it names, and delete the Job: the provisioner makes it again", Command: in("delete", "job", job.Name)}
+	again := Step{Text: "fix what it names, and delete the Job: the provisioner makes it again", Command: in("delete", "job", job.Name)}
 	logs := Step{Text: "what the cleaner said:", Command: in("logs", "job/"+job.Name, "--tail=50")}
 	describe := Step{Text: "its events tell more:", Command: in("describe", "job", job.Name)}
 	why := stuck{evidence: []string{fmt.Sprintf("Job %q: %d active, %d failed", job.Name, job.Active, job.Failed)}}

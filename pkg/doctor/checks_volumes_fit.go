@@ -26,7 +26,7 @@ func seeksVolume(s *Subject) bool {
 type misfit struct {
 	code    Code
 	finding Finding
-	// unknown is why it could not be told.
+	// unknown is why it is not known.
 	unknown problem.Problem
 }
 
@@ -44,7 +44,7 @@ func misfitOf(code Code) func(*Subject) Verdict {
 	}
 }
 
-// misfit takes away from the volumes of the claim's class those that do not do, one
+// misfit removes from the volumes of the claim's class those that do not do, one
 // condition after the other. The one that leaves none is the cause.
 func (s *Subject) misfit() misfit {
 	// A claim that names a volume can get no other.
@@ -58,7 +58,7 @@ func (s *Subject) misfit() misfit {
 		return misfit{code: code, finding: Finding{Summary: summary, Because: because, Evidence: append(evidence, s.schedulerSays()...), Fix: fix}}
 	}
 	list := Step{Text: "the volumes there are:", Command: "kubectl get pv"}
-	anew := Step{Text: "or change the claim, which has to be made anew for it:", Command: shell.Command("kubectl", "-n", c.Namespace, "delete", "pvc", c.Name)}
+	recreate := Step{Text: "or change the claim, which has to be recreated for it:", Command: shell.Command("kubectl", "-n", c.Namespace, "delete", "pvc", c.Name)}
 	more := Step{Text: "link another disk; the disks there are:", Command: "kubectl talosdisk disks"}
 
 	free := keep(left, func(v *snapshot.Volume) bool { return s.free(v) })
@@ -87,14 +87,14 @@ func (s *Subject) misfit() misfit {
 	if len(left) == 0 {
 		return why(codeOtherMode, fmt.Sprintf("claim %q asks for volumeMode %s, and no free volume of class %q has it", s.ClaimRef, c.Mode, s.ClassName),
 			"a volume's volumeMode is that of its class in the provisioner's configuration", volumeLines(free, func(v *snapshot.Volume) string { return string(v.Mode) }),
-			Step{Text: fmt.Sprintf("set volumeMode: %s in the claim, or name another class; it has to be made anew:", free[0].Mode), Command: anew.Command})
+			Step{Text: fmt.Sprintf("set volumeMode: %s in the claim, or name another class; it has to be recreated:", free[0].Mode), Command: recreate.Command})
 	}
 	before := left
 	left = keep(left, func(v *snapshot.Volume) bool { return holds(v.AccessModes, c.AccessModes) })
 	if len(left) == 0 {
 		return why(codeOtherAccessMode, fmt.Sprintf("claim %q asks for %s, and no free volume of class %q has it", s.ClaimRef, strings.Join(c.AccessModes, ", "), s.ClassName),
 			"a disk is in one node: local volumes are ReadWriteOnce", volumeLines(before, func(v *snapshot.Volume) string { return strings.Join(v.AccessModes, ", ") }),
-			Step{Text: "set accessModes: [ReadWriteOnce] in the claim; it has to be made anew:", Command: anew.Command})
+			Step{Text: "set accessModes: [ReadWriteOnce] in the claim; it has to be recreated:", Command: recreate.Command})
 	}
 	before = left
 	selector, err := labels.Parse(c.Selector)
@@ -105,7 +105,7 @@ func (s *Subject) misfit() misfit {
 	if len(left) == 0 {
 		return why(codeOtherLabels, fmt.Sprintf("claim %q selects volumes by %s, and no free volume of class %q matches", s.ClaimRef, c.Selector, s.ClassName),
 			"the provisioner gives volumes only the labels that its configuration names (labelsForPV, nodeLabelsForPV)", volumeLines(before, func(v *snapshot.Volume) string { return orElse(labels.Set(v.Labels).String(), "no labels") }),
-			Step{Text: "label a volume, or take the selector out of the claim:", Command: "kubectl get pv --show-labels"}, anew)
+			Step{Text: "label a volume, or take the selector out of the claim:", Command: "kubectl get pv --show-labels"}, recreate)
 	}
 	before = left
 	left = keep(left, func(v *snapshot.Volume) bool { return v.Capacity >= c.Request })
@@ -117,7 +117,7 @@ func (s *Subject) misfit() misfit {
 		}
 		return why(codeTooSmall, fmt.Sprintf("claim %q asks for %s, and no free volume of class %q is that large", s.ClaimRef, size(c.Request), s.ClassName), because,
 			volumeLines(before, func(v *snapshot.Volume) string { return size(v.Capacity) }),
-			Step{Text: fmt.Sprintf("ask for no more than %s in the claim; it has to be made anew:", size(largest.Capacity)), Command: anew.Command}, more)
+			Step{Text: fmt.Sprintf("ask for no more than %s in the claim; it has to be recreated:", size(largest.Capacity)), Command: recreate.Command}, more)
 	}
 	if s.Pod == nil {
 		return misfit{}
@@ -278,7 +278,7 @@ func keepsAway(p *snapshot.UserPod, n *snapshot.Node) obstacle {
 	return obstacle{}
 }
 
-// meets tells whether a node meets a term of a node affinity. One that cannot be read
+// meets reports whether a node meets a term of a node affinity. One that cannot be read
 // is taken to be met: it is no proof.
 func meets(term string, n *snapshot.Node) bool {
 	selector, err := labels.Parse(term)

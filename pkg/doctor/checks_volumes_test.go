@@ -295,20 +295,20 @@ func volumeCases() []nodeCase {
 		{"another claim had the only volume", "TD0606", func(w world) { w.claimFor(); w.release("Retain").ClaimUID = "earlier" }, OutcomeFinding, []string{"1 Released"}},
 
 		{"no such node", "TD0610", func(w world) { w.linked().Node = "w-9" }, OutcomeFinding, []string{`error[TD0610]: volume "local-pv-b" lies on node "w-9", which does not exist`, "$ kubectl delete pv local-pv-b"}},
-		{"made anew", "TD0610", func(w world) {
+		{"recreated", "TD0610", func(w world) {
 			w.node().UID = "0b0f5a3e-1111-2222-3333-444455557777"
 			w.linked().ProvisionedBy = "local-volume-provisioner-w-4-" + earlierUID
 		}, OutcomeFinding, []string{`warning[TD0610]: volume "local-pv-b" was made on an earlier node "w-4"`, earlierUID}},
-		{"made anew, and its pod lives on", "TD0610", func(w world) {
+		{"recreated, and its pod lives on", "TD0610", func(w world) {
 			w.remade()
 			w.node().Created, w.node().Pod.Value.Started = now.Add(-time.Hour), now.Add(-2*time.Hour)
 		}, OutcomeFinding, []string{"goes by the earlier UID as long as it runs", "fix: first have the node's provisioner pod start again:\n$ kubectl -n local-storage delete pod prov-x\nfix: then delete the volume: it is made again, not cleaned:\n$ kubectl delete pv local-pv-b"}},
-		{"made anew, and when its pod started is not known", "TD0610", world.remade, OutcomeFinding, []string{"$ kubectl -n local-storage delete pod prov-x\nfix: then"}},
-		{"made anew, and its pod started after", "TD0610", func(w world) {
+		{"recreated, and when its pod started is not known", "TD0610", world.remade, OutcomeFinding, []string{"$ kubectl -n local-storage delete pod prov-x\nfix: then"}},
+		{"recreated, and its pod started after", "TD0610", func(w world) {
 			w.remade()
 			w.node().Created, w.node().Pod.Value.Started = now.Add(-time.Hour), now.Add(-time.Minute)
 		}, OutcomeFinding, []string{"path: \nfix: delete the volume"}},
-		{"made anew, and bound", "TD0610", func(w world) { w.remade(); w.bind(w.linked()) }, OutcomeFinding, []string{"delete pod prov-x", "works as long as it is bound", "then ask again what is next"}},
+		{"recreated, and bound", "TD0610", func(w world) { w.remade(); w.bind(w.linked()) }, OutcomeFinding, []string{"delete pod prov-x", "works as long as it is bound", "then ask again what is next"}},
 		{"the same node", "TD0610", func(w world) {
 			w.node().UID = earlierUID
 			w.linked().ProvisionedBy = "local-volume-provisioner-w-4-" + earlierUID

@@ -55,7 +55,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// A snapshot that somebody has edited may lack anything: it is diagnosed all the same.
+// A snapshot that somebody has edited may lack anything: it is diagnosed anyway.
 func TestAnythingMayLack(t *testing.T) {
 	w := well(t)
 	w.blind()

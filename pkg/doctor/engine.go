@@ -202,7 +202,7 @@ func leaveOut(answers []*answer, subjects []*Subject) {
 	}
 }
 
-// isAbout tells whether a finding's class or directory is one of the chains'.
+// isAbout reports whether a finding's class or directory is one of the chains'.
 func (f Finding) isAbout(chains []*Subject) bool {
 	switch {
 	case f.class != "":
@@ -310,7 +310,7 @@ func (f Finding) near(other Finding) bool {
 	return f.Path == "" || other.Path == "" || within(f.Path, other.Path) || within(other.Path, f.Path)
 }
 
-// covers tells whether a finding about one subject can be the cause of one about another.
+// covers reports whether a finding about one subject can be the cause of one about another.
 func covers(of *Subject, f Finding, other *Subject) bool {
 	if of.Snapshot != other.Snapshot { // It is another installation's.
 		return false
@@ -465,7 +465,7 @@ func enumerate(names []string) string {
 	}
 }
 
-// explains tells whether a finding is a cause for which a pod or a claim waits: one about a chain of the same pod or claim, or
+// explains reports whether a finding is a cause for which a pod or a claim waits: one about a chain of the same pod or claim, or
 // one about the node or the cluster that explains such troubles.
 func explains(cause placed, s *Subject) bool {
 	f, of := cause.finding, cause.subject

@@ -20,9 +20,9 @@ func everyCase() []nodeCase {
 	return slices.Concat(accessCases(), provisionerCases(), sharedCases(), hostCases(), selectorCases(), kubeletCases(), linkCases(), volumeCases(), podCases(), heldCases(), timeoutCases(), waitingCases(), eventCases(), talosCases())
 }
 
-// takers take each part of a snapshot away, as if it could not be read.
+// takers remove each part of a snapshot, as if it could not be read.
 func takers() map[string]func(*snapshot.Snapshot) {
-	const why = "it was taken away"
+	const why = "it was removed"
 	takers := map[string]func(*snapshot.Snapshot){
 		"claims": func(s *snapshot.Snapshot) { s.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText(why)) },
 		"pods":   func(s *snapshot.Snapshot) { s.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText(why)) },
@@ -96,9 +96,9 @@ func takers() map[string]func(*snapshot.Snapshot) {
 	ofTalos := func(name string, forget func(*snapshot.Talos)) {
 		ofNode(name, func(n *snapshot.Node) {
 			if n.Talos.Value != nil {
-				told := *n.Talos.Value
-				forget(&told)
-				n.Talos.Value = &told
+				reported := *n.Talos.Value
+				forget(&reported)
+				n.Talos.Value = &reported
 			}
 		})
 	}
@@ -132,7 +132,7 @@ func leave(code Code, without string) bool {
 }
 
 // Nothing is in order because it was not looked at, and nothing is wrong: with any part of a
-// snapshot taken away, what was found or unknown is not ok, and what was ok is not found.
+// snapshot removed, what was found or unknown is not ok, and what was ok is not found.
 func TestPartsTakenAway(t *testing.T) {
 	type question struct {
 		code    Code
@@ -225,14 +225,14 @@ func undeclared(c Check, s *Subject) []Need {
 	return slices.DeleteFunc(allParts(), func(n Need) bool { return kept[n] })
 }
 
-// without is the snapshot with parts taken away.
+// without is the snapshot with parts removed.
 func without(s *snapshot.Snapshot, parts []Need) *snapshot.Snapshot {
 	part := *s
 	all := takers()
 	all[string(NeedPod)] = func(s *snapshot.Snapshot) {
 		s.Nodes = slices.Clone(s.Nodes)
 		for i := range s.Nodes {
-			s.Nodes[i].Pod = snapshot.Unread[snapshot.Pod](problem.FromText("it was taken away")) // What it saw is another part.
+			s.Nodes[i].Pod = snapshot.Unread[snapshot.Pod](problem.FromText("it was removed")) // What it saw is another part.
 		}
 	}
 	for _, n := range parts {
@@ -369,18 +369,18 @@ func manyCases() []nodeCase {
 		w.linked().Identity = &id
 		w.bind(w.linked())
 	})
-	add("nothing but mounts", func(w world) {
+	add("only mounts", func(w world) {
 		w.kubelet().View.Dirs, w.node().View = nil, snapshot.Unread[snapshot.PodView](problem.FromText("no command runs"))
 		w.talos().Mounts = snapshot.Unread[[]snapshot.TalosMount](problem.FromText("not asked"))
 	})
-	add("nothing but Talos's mounts", func(w world) {
+	add("only Talos's mounts", func(w world) {
 		w.kubelet().View, w.node().View = nil, snapshot.Unread[snapshot.PodView](problem.FromText("no command runs"))
 	})
 	return all
 }
 
 // Undeclared evidence does not matter: what a check says of a subject is the same with every
-// part taken away that it neither needs nor uses.
+// part removed that it neither needs nor uses.
 func TestUndeclaredEvidenceDoesNotMatter(t *testing.T) {
 	checks := Checks()
 	for _, tt := range manyCases() {

@@ -87,7 +87,7 @@ func EventReasons() []string {
 	}
 }
 
-// counts tells whether an event of the pod is about mounting, and not about what comes
+// counts reports whether an event of the pod is about mounting, and not about what comes
 // after it: a container or its image.
 func (s *Subject) counts(e snapshot.Event, c MountCause) bool {
 	switch e.Reason {
@@ -99,7 +99,7 @@ func (s *Subject) counts(e snapshot.Event, c MountCause) bool {
 	return false
 }
 
-// concerns tells whether a message is about the subject's volume. One that names none
+// concerns reports whether a message is about the subject's volume. One that names none
 // is about all.
 func (s *Subject) concerns(c MountCause) bool {
 	names := []string{s.PodVolume.Name, s.volumeName()}
@@ -144,7 +144,7 @@ func (s *Subject) events(kind, namespace, name string) []*snapshot.Event {
 	return s.index.events[snapshot.Ref{Kind: kind, Namespace: namespace, Name: name}]
 }
 
-// fresh tells whether an event can be about how things are now.
+// fresh reports whether an event can be about how things are now.
 func (s *Subject) fresh(e snapshot.Event) bool {
 	if e.Last.IsZero() {
 		return true
@@ -190,7 +190,7 @@ func afterMounting(reason string) bool {
 	}, reason)
 }
 
-// eventText is an event as evidence. Its age is told where it is not of just now.
+// eventText is an event as evidence. Its age is said where it is not of just now.
 func eventText(e snapshot.Event, message string, now time.Time) string {
 	text := e.Reason
 	if e.Count > 1 {

@@ -23,7 +23,7 @@ func subjectsOf(s *snapshot.Snapshot) (all []*Subject, missing []snapshot.Ref) {
 		}
 		all = append(all, of...)
 	}
-	// Findings of one kind are told in the order of kinds.
+	// Findings of one kind come in the order of kinds.
 	order := []Kind{OfCluster, OfNode, OfChain}
 	slices.SortStableFunc(all, func(a, b *Subject) int { return slices.Index(order, a.Kind) - slices.Index(order, b.Kind) })
 	return all, missing

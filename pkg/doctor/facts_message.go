@@ -29,7 +29,7 @@ type MountCause struct {
 // CauseKind is a cause in one word.
 type CauseKind string
 
-// The causes that are told apart.
+// The causes that are distinguished.
 const (
 	CausePathMissing CauseKind = "path-missing"
 	// CauseWrongKind: neither a directory nor a block device.

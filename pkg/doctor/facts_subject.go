@@ -277,7 +277,7 @@ func (x *index) chainsOf(target snapshot.Ref) ([]*Subject, bool) {
 		for i := range value(x.s.Pods) {
 			if p := &value(x.s.Pods)[i]; p.Namespace == target.Namespace && p.Name == target.Name {
 				chains := x.podChains(p)
-				if len(chains) == 0 { // Something may keep it all the same.
+				if len(chains) == 0 { // Something may keep it anyway.
 					bare := &Subject{Kind: OfChain, Name: "pod/" + p.Namespace + "/" + p.Name, Snapshot: x.s, Pod: p, index: x}
 					x.atNode(bare, p.Node)
 					chains = []*Subject{bare}
@@ -329,7 +329,7 @@ func (x *index) claimChains(ref snapshot.ClaimRef) []*Subject {
 	return chains
 }
 
-// podChains are the same ones for whoever asks, so that what one finds out the next one knows.
+// podChains are the same ones for anyone who asks, so that what one finds out the next one knows.
 func (x *index) podChains(p *snapshot.UserPod) []*Subject {
 	chains, made := x.chains[p]
 	if !made {
@@ -447,7 +447,7 @@ func isEarlier(v *snapshot.Volume, c *snapshot.Claim) bool {
 }
 
 // volumeOf is the volume that a claim has, or that is kept for it; nil if it has none. That it
-// names one is not enough: that one may be another claim's, or made anew.
+// names one is not enough: that one may be another claim's, or recreated.
 func (x *index) volumeOf(ref snapshot.ClaimRef) *snapshot.Volume {
 	claim, kept := x.claims[ref], x.kept[ref]
 	if claim == nil { // A released one was of a claim that is gone.
@@ -500,7 +500,7 @@ func (s *Subject) place() string {
 	return ""
 }
 
-// touches tells whether a directory of the node has to do with the chain: the volume lies
+// touches reports whether a directory of the node has to do with the chain: the volume lies
 // in it, or could.
 func (s *Subject) touches(dir string) bool {
 	p := s.place()
@@ -536,7 +536,7 @@ func released(v *snapshot.Volume) bool { return v.Phase == "Released" || v.Phase
 // set are the devices of the subject's node, with what identifies them.
 func (s *Subject) set() *disk.Set { return s.index.devices().Set(s.NodeName) }
 
-// within tells whether a path is dir or lies in it.
+// within reports whether a path is dir or lies in it.
 func within(p, dir string) bool {
 	p, dir = clean(p), clean(dir)
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
@@ -570,7 +570,7 @@ func (s *Subject) neverRecorded() bool {
 	return s.recordable() && s.Volume.Identity == nil && s.Snapshot.Unread[snapshot.PartRecords].IsZero()
 }
 
-// bound tells whether a claim has the volume.
+// bound reports whether a claim has the volume.
 func (s *Subject) bound() bool { return s.Volume != nil && s.Volume.Phase == "Bound" }
 
 // recordable tells a volume whose disk is recorded: a partition has a label instead, and a file system its own signature; only a

@@ -76,7 +76,7 @@ type ThreeWay struct {
 	// class's hostDir, or the parent of several.
 	Dir                        string
 	Host, Provisioner, Kubelet Seen
-	// Mounted tells whether something is mounted at Path on the node, Source what:
+	// Mounted reports whether something is mounted at Path on the node, Source what:
 	// "/dev/vde1 (xfs)".
 	Mounted disk.Answer
 	Source  string
@@ -177,9 +177,9 @@ func (t *ThreeWay) byMounts(node *snapshot.Node, install provisioner.Install, cl
 		}
 		return
 	}
-	if told := value(node.Talos); told.Mounts.Value != nil {
+	if reported := value(node.Talos); reported.Mounts.Value != nil {
 		t.Mounted = disk.No
-		for _, m := range *told.Mounts.Value {
+		for _, m := range *reported.Mounts.Value {
 			if clean(m.Target) == t.Path {
 				t.Mounted, t.Source, t.device = disk.Yes, m.Source, m.Source
 			}
@@ -221,7 +221,7 @@ func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.KubeletView) {
 	case t.Provisioner.Missing == MissingEntry:
 		t.Host = Seen{Answer: disk.No, Why: "the provisioner's pod, which has the node's directory, does not list it", Proof: true, Missing: MissingEntry}
 	default:
-		t.Host = unseen(orElse(problem.Text(listing.Problem), orElse(value(node.Kubelet).ViewProblem, problem.Text("nobody looked on the node"))))
+		t.Host = unseen(orElse(problem.Text(listing.Problem), orElse(value(node.Kubelet).ViewProblem, problem.Text("the node was not checked"))))
 	}
 }
 
@@ -230,7 +230,7 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 	t.Kubelet = Seen{Answer: disk.Unknown}
 	view := state.View
 	if view == nil {
-		t.Kubelet = unseen(andProbe(node, orElse(node.Kubelet.Why(), orElse(state.ViewProblem, problem.Text("nobody looked")))))
+		t.Kubelet = unseen(andProbe(node, orElse(node.Kubelet.Why(), orElse(state.ViewProblem, problem.Text("not checked")))))
 		return
 	}
 	no := func(why string) { t.Kubelet = Seen{Answer: disk.No, Why: why, Proof: true} }
@@ -257,7 +257,7 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 	case listing.Exists == disk.No:
 		no(path.Dir(t.Path) + " does not exist in the kubelet")
 	case listing.Exists != disk.Yes:
-		t.Kubelet.Why = orElse(listing.Problem, "nobody looked at "+path.Dir(t.Path)+" through the kubelet's eyes")
+		t.Kubelet.Why = orElse(listing.Problem, "not checked: "+path.Dir(t.Path)+" through the kubelet's eyes")
 	case !slices.Contains(listing.Entries, path.Base(t.Path)):
 		no("the kubelet does not list it in " + path.Dir(t.Path))
 	default:

@@ -34,7 +34,7 @@ func TestThreeWay(t *testing.T) {
 		{"the article's case", world.blind, 0, PathNotInKubelet, disk.Yes, disk.Yes, disk.No, "no mount of the kubelet's leads there"},
 		{"bind for rbind", func(w world) { w.mounted(kubeletBound, hostDisk) }, 0, PathOtherDisk, disk.Yes, disk.Yes, disk.No, "/dev/vde1"},
 		{"the same to a reader", func(w world) { w.blind(); w.reader() }, 0, PathNotInKubelet, disk.Yes, disk.Yes, disk.No, "does not exist in the kubelet"},
-		{"a reader cannot tell whether the disk is mounted", world.reader, 0, PathSeen, disk.Yes, disk.Yes, disk.Yes, "were not compared"},
+		{"a reader cannot know whether the disk is mounted", world.reader, 0, PathSeen, disk.Yes, disk.Yes, disk.Yes, "were not compared"},
 		{"gone", func(w world) {
 			w.mounted(kubeletSlave, "")
 			w.kubelet().View.Dirs[dirHDD] = mounts.BothSides{Host: present(), Kubelet: present()}
@@ -46,7 +46,7 @@ func TestThreeWay(t *testing.T) {
 		{"a link that leads nowhere", func(w world) {
 			w.node().View.Value.Dirs["block"].Entries[0].Device = ""
 		}, 1, PathDangling, disk.Yes, disk.Yes, disk.Yes, ""},
-		{"nobody looked", func(w world) {
+		{"not checked", func(w world) {
 			w.noTalos("", "no talosconfig")
 			w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("exec is forbidden"))
 		}, 0, PathUnknown, disk.Unknown, disk.Unknown, disk.Unknown, "no talosconfig"},

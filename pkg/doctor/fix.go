@@ -39,7 +39,7 @@ const (
 	opUnlink operationKind = "unlink"
 	opLink   operationKind = "link"
 	opMounts operationKind = "mounts"
-	// opRemove, opMake and opPoint take away, make and change a link by hand, in the
+	// opRemove, opMake and opPoint remove, make and change a link by hand, in the
 	// provisioner's pod, for what those commands are not for.
 	opRemove operationKind = "rm"
 	opMake   operationKind = "ln"
@@ -54,7 +54,7 @@ const (
 func (k operationKind) word() string {
 	switch k {
 	case opRemove:
-		return "taking the link away"
+		return "removing the link"
 	case opMake, opPoint:
 		return "making the link"
 	case opDelete:
@@ -316,7 +316,7 @@ func refusedMounts(s snapshot.Snapshot, d operation) refusal {
 	return refused("%s", plan.Message)
 }
 
-// unlinkSteps take an entry away: by unlink, by hand where its class is none of unlink's, and
+// unlinkSteps remove an entry: by unlink, by hand where its class is none of unlink's, and
 // by the provisioner's configuration where udev would make it again.
 func (s *Subject) unlinkSteps(text string, c provisioner.Class, entry string) []Step {
 	if within(c.HostDir, "/dev") || within(c.MountDir, "/dev") {
@@ -400,13 +400,13 @@ func (s *Subject) linkAgain(d disk.Disk, name string) Step {
 	return step
 }
 
-// freed are the steps before a link that a claim has can be taken away.
+// freed are the steps before a link that a claim has can be removed.
 func (s *Subject) freed() []Step {
 	if !s.bound() {
 		return nil
 	}
 	return []Step{
-		s.retain(fmt.Sprintf("a link is not taken away while claim %q has its volume: first keep what is written from being wiped:", s.Volume.Claim)),
+		s.retain(fmt.Sprintf("a link is not removed while claim %q has its volume: first keep what is written from being wiped:", s.Volume.Claim)),
 		{Text: "then delete the pods and the claim"},
 	}
 }

@@ -222,7 +222,7 @@ func (w world) waits() {
 	})
 }
 
-// noTalos takes away all that Talos told. Without a kind it is as in a snapshot of version 1, which has the text alone.
+// noTalos removes all that Talos reported. Without a kind it is as in a snapshot of version 1, which has the text alone.
 func (w world) noTalos(kind problem.Kind, message string) {
 	why := problem.Problem{Kind: kind, Message: message}
 	if kind == "" {

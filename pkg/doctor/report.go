@@ -24,7 +24,7 @@ const (
 // Severities are all of them, the worst first.
 func Severities() []Severity { return []Severity{Error, Warning, Info} }
 
-// AtLeast tells whether s is as bad as o, or worse.
+// AtLeast reports whether s is as bad as o, or worse.
 func (s Severity) AtLeast(o Severity) bool {
 	return slices.Index(Severities(), s) <= slices.Index(Severities(), o)
 }
@@ -159,7 +159,7 @@ const (
 	// OutcomeUnknown: what it needs could not be read.
 	OutcomeUnknown Outcome = "unknown"
 	// OutcomeNone: the check has nothing to do with the subject; or, with a reason, what it
-	// asks nobody can tell, or not yet.
+	// asks cannot be known, or not yet.
 	OutcomeNone Outcome = "not-applicable"
 )
 
@@ -196,7 +196,7 @@ func (r Report) Problems(s Severity) int {
 	return n
 }
 
-// NoQuestion are the results of what nobody can tell, or not yet, and why. They are not ok,
+// NoQuestion are the results of what cannot be known, or not yet, and why. They are not ok,
 // and looking elsewhere would not help.
 func (r Report) NoQuestion() []Result {
 	var none []Result

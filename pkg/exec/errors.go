@@ -196,7 +196,7 @@ func (e *httpError) Error() string { return "the server answered " + e.text }
 // handshake finds the status code in gorilla/websocket's error for a handshake without an API status.
 var handshake = regexp.MustCompile(`^websocket: bad handshake \((\d{3}) `)
 
-// isRefusal says whether a request that failed with err certainly ran nothing: no connection, or an answer that means
+// isRefusal reports whether a request that failed with err certainly ran nothing: no connection, or an answer that means
 // "no". A gateway's 502, 503 or 504 does not: it may come while the API server behind it starts the command.
 func isRefusal(err error) bool {
 	var (
@@ -278,7 +278,7 @@ func PodUnknown(err error) bool {
 	return false
 }
 
-// neverStarted says whether text, which the API server, the kubelet or the runtime reports instead of an exit status,
+// neverStarted reports whether text, which the API server, the kubelet or the runtime reports instead of an exit status,
 // certainly means that no process was made.
 func neverStarted(text string) bool {
 	for _, part := range []string{

@@ -59,11 +59,11 @@ func (g *groups) AuthenticationV1() authenticationv1.AuthenticationV1Interface {
 }
 func (g *groups) AuthorizationV1() authorizationv1.AuthorizationV1Interface { return g.authorization }
 
-// patient says of a request that took too long who did not answer.
-type patient struct{ next http.RoundTripper }
+// lateTransport says of a request that took too long who did not answer.
+type lateTransport struct{ next http.RoundTripper }
 
 // RoundTrip is that of http.RoundTripper.
-func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p lateTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := p.next.RoundTrip(r)
 	if err == nil || r.Context().Err() == nil {
 		return response, err
@@ -79,7 +79,7 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // WrappedRoundTripper is what client-go looks for to find the connections below.
-func (p patient) WrappedRoundTripper() http.RoundTripper { return p.next }
+func (p lateTransport) WrappedRoundTripper() http.RoundTripper { return p.next }
 
 // NewClient returns a Client for the cluster and user of config. It makes no request.
 // A rate limit of config holds for each group on its own.
@@ -88,7 +88,7 @@ func NewClient(config *rest.Config) (Client, error) {
 	if config.UserAgent == "" { // The HTTP client sends it; the groups would set it too late.
 		config.UserAgent = rest.DefaultKubernetesUserAgent()
 	}
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return patient{next} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return lateTransport{next} })
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ const (
 // look deletes what earlier runs left behind. It is safe for concurrent use.
 type KubeletProbes struct {
 	Client Client
-	// Warn, if set, hears of what was left behind, with a command that takes it away. It
+	// Warn, if set, hears of what was left behind, with a command that removes it. It
 	// must be safe for concurrent use.
 	Warn func(string)
 
@@ -94,7 +94,7 @@ func (p *KubeletProbes) create(ctx context.Context, job *batchv1.Job) (time.Time
 	case apierrors.IsAlreadyExists(err): // The client asked again, and nobody else has its random name.
 		return time.Time{}, nil
 	case !provesNothingMade(err):
-		p.delete(ctx, job.Name) // It may be there all the same.
+		p.delete(ctx, job.Name) // It may be there anyway.
 	}
 	return time.Time{}, err
 }

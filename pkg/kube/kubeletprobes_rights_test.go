@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Nothing is made for whoever lacks any of the rights, and all of them are named; they are asked for once.
+// Nothing is made for anyone who lacks any of the rights, and all of them are named; they are asked for once.
 func TestKubeletProbesAskForAllRightsFirst(t *testing.T) {
 	for name, c := range map[string]struct {
 		denied []string

@@ -61,7 +61,7 @@ func identity(a map[string]string) *disk.ID {
 	if !recorded {
 		return nil
 	}
-	// Whoever may edit volumes writes annotations: what no disk has is no evidence of anything.
+	// Anyone who may edit volumes writes annotations: what no disk has is no evidence of anything.
 	for _, value := range append(append(list(annotationByID), list(annotationByPath)...), a[annotationWWID], a[annotationSerial]) {
 		if !plain(value) {
 			return nil

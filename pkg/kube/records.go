@@ -29,7 +29,7 @@ const (
 	maxValue = 256
 )
 
-// Records are what was recorded of the volumes' disks, by the volume's name. What is no record is left out: whoever may
+// Records are what was recorded of the volumes' disks, by the volume's name. What is no record is left out: anyone who may
 // write ConfigMaps there can write anything.
 func Records(ctx context.Context, client Client, namespace string) (map[string]snapshot.Record, error) {
 	config, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, RecordsName, metav1.GetOptions{})
@@ -84,7 +84,7 @@ func Record(ctx context.Context, client Client, namespace string, records map[st
 	return err
 }
 
-// Forget takes the records of volumes away.
+// Forget removes the records of volumes.
 func Forget(ctx context.Context, client Client, namespace string, volumes []string) error {
 	data := make(map[string]*string, len(volumes))
 	for _, name := range volumes {
@@ -97,7 +97,7 @@ func Forget(ctx context.Context, client Client, namespace string, volumes []stri
 	return err
 }
 
-// patchRecords changes keys, and no other; nil takes one away.
+// patchRecords changes keys, and no other; nil removes one.
 func patchRecords(ctx context.Context, client Client, namespace string, data map[string]*string) error {
 	patch, err := json.Marshal(map[string]any{"data": data})
 	if err != nil {

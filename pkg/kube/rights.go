@@ -48,7 +48,7 @@ func Missing(ctx context.Context, client Client, wanted []rights.Right) ([]right
 	return missing, nil
 }
 
-// User is the name by which the API server knows whoever asks; empty if it does not say (before Kubernetes v1.28).
+// User is the name by which the API server knows the one who asks; empty if it does not say (before Kubernetes v1.28).
 func User(ctx context.Context, client Client) string {
 	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {

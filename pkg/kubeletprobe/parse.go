@@ -90,7 +90,7 @@ func add(all []*process, r nodescript.Record) ([]*process, error) {
 	if r.Kind == "process" {
 		return append(all, &process{
 			pid: pid, started: r.Get("started"), exe: r.Get("exe"), config: r.Get("config"), label: r.Get("label"),
-			own: len(strings.Fields(r.Get("spaces"))) == 1, dirs: make(map[string]mounts.DirectoryListing), problem: "nobody looked",
+			own: len(strings.Fields(r.Get("spaces"))) == 1, dirs: make(map[string]mounts.DirectoryListing), problem: "not checked",
 		}), nil
 	}
 	if len(all) == 0 || all[len(all)-1].pid != pid {
@@ -153,12 +153,12 @@ func choose(all []*process) (*process, error) {
 func view(host, kubelet *process) mounts.KubeletView {
 	v := mounts.KubeletView{PID: kubelet.pid, Dirs: make(map[string]mounts.BothSides)}
 	for dir, listed := range host.dirs {
-		v.Dirs[dir] = mounts.BothSides{Host: listed, Kubelet: mounts.DirectoryListing{Exists: disk.Unknown, Problem: "nobody looked"}}
+		v.Dirs[dir] = mounts.BothSides{Host: listed, Kubelet: mounts.DirectoryListing{Exists: disk.Unknown, Problem: "not checked"}}
 	}
 	for dir, listed := range kubelet.dirs {
 		sight, ok := v.Dirs[dir]
 		if !ok {
-			sight.Host = mounts.DirectoryListing{Exists: disk.Unknown, Problem: "nobody looked"}
+			sight.Host = mounts.DirectoryListing{Exists: disk.Unknown, Problem: "not checked"}
 		}
 		sight.Kubelet = listed
 		v.Dirs[dir] = sight

@@ -140,7 +140,7 @@ func TestParseProblems(t *testing.T) {
 	if s := answer.View.Dirs["/var/lib/disks"].Kubelet; s.Exists != disk.Unknown || s.Problem != "shut" || len(s.Entries) > 0 {
 		t.Errorf("%+v", s)
 	}
-	if s := answer.View.Dirs["/x"].Host; s.Exists != disk.Unknown || s.Problem != "nobody looked" {
+	if s := answer.View.Dirs["/x"].Host; s.Exists != disk.Unknown || s.Problem != "not checked" {
 		t.Errorf("%+v", s)
 	}
 }

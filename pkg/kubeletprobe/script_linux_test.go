@@ -185,7 +185,7 @@ func TestScriptTakesNoFailureForAbsence(t *testing.T) {
 	}
 }
 
-// A file system whose server is gone answers ENOTCONN to whoever asks, as a disk that
+// A file system whose server is gone answers ENOTCONN to anyone who asks, as a disk that
 // fails answers EIO. Where the kernel has no FUSE none can be made.
 func TestScriptNamesDeadFileSystems(t *testing.T) {
 	if _, err := os.Stat("/dev/fuse"); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 )
 
-// Acceptance is one --accept: a reason that shall not speak against a link,
+// Acceptance is one --accept: a reason that does not speak against a link,
 // everywhere or for one disk of one node.
 type Acceptance struct {
 	Reason disk.Reason
@@ -47,7 +47,7 @@ func acceptable() string {
 	return strings.Join(words, ", ")
 }
 
-// accepts tells whether one of the acceptances is for this reason on this disk.
+// accepts reports whether one of the acceptances is for this reason on this disk.
 func accepts(all []Acceptance, r disk.Reason, node, name string) bool {
 	return r.Acceptable() && slices.ContainsFunc(all, func(a Acceptance) bool {
 		return a.Reason == r && (a.Node == "" || a.Node == node && a.Disk == name)

@@ -116,7 +116,7 @@ func group(links []*Link) (byNode map[string][]*Link, order []string) {
 }
 
 // settle writes down what a node said of its steps, one for each link, and returns the links of which it said nothing, and which may
-// have been performed all the same.
+// have been performed anyway.
 func settle(links []*Link, steps []nodescript.Step, a nodescript.Answer, cancelled bool) (unclear []*Link) {
 	answers, err := a.Steps(steps)
 	for i, l := range links {

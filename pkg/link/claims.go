@@ -110,7 +110,7 @@ func (x *Devices) sightings(key string) []sighting {
 		for _, n := range x.s.Nodes {
 			at := x.node(n.Name)
 			x.sight(at, SeenByPod, at.set)
-			x.sight(at, SeenByTalos, at.told)
+			x.sight(at, SeenByTalos, at.reported)
 		}
 	}
 	return x.seen[key]

@@ -20,7 +20,7 @@ type Devices struct {
 	nodes map[string]snapshot.Node
 	of    map[string]*device
 	pods  map[string]*disk.Set
-	told  map[string]*disk.Set
+	reported  map[string]*disk.Set
 	// volumes are positions in the snapshot's, by path and by what identifies the disks
 	// that they were made for.
 	byPath, byKey map[string][]int
@@ -37,8 +37,8 @@ type device struct {
 	node snapshot.Node
 	view snapshot.PodView
 	set  *disk.Set
-	// told is the set of Talos's disks.
-	told    *disk.Set
+	// reported is the set of Talos's disks.
+	reported    *disk.Set
 	talos   talos
 	entries entries
 }
@@ -52,7 +52,7 @@ func NewDevices(s *snapshot.Snapshot) *Devices {
 		s = &every
 	}
 	x := &Devices{
-		chosen: chosen, s: s, nodes: make(map[string]snapshot.Node), of: make(map[string]*device), pods: make(map[string]*disk.Set), told: make(map[string]*disk.Set),
+		chosen: chosen, s: s, nodes: make(map[string]snapshot.Node), of: make(map[string]*device), pods: make(map[string]*disk.Set), reported: make(map[string]*disk.Set),
 		byPath: make(map[string][]int), byKey: make(map[string][]int), byNode: make(map[string][]int),
 	}
 	views := make([][]disk.Disk, 0, 2*len(s.Nodes))
@@ -64,7 +64,7 @@ func NewDevices(s *snapshot.Snapshot) *Devices {
 	for i, n := range s.Nodes {
 		x.nodes[n.Name] = n
 		doubts := disk.Doubts{WWIDs: repeated, Claims: claims(n)}
-		x.pods[n.Name], x.told[n.Name] = disk.NewSet(views[2*i], doubts), disk.NewSet(views[2*i+1], doubts)
+		x.pods[n.Name], x.reported[n.Name] = disk.NewSet(views[2*i], doubts), disk.NewSet(views[2*i+1], doubts)
 	}
 	for i, v := range s.Volumes {
 		x.byPath[v.Path] = append(x.byPath[v.Path], i)
@@ -88,9 +88,9 @@ func (x *Devices) Set(node string) *disk.Set {
 	return disk.NewSet(nil, disk.Doubts{})
 }
 
-// Told are the disks of a node as its Talos API tells of them, none where it was not asked.
-func (x *Devices) Told(node string) *disk.Set {
-	if s := x.told[node]; s != nil {
+// Reported are the disks of a node as its Talos API tells of them, none where it was not asked.
+func (x *Devices) Reported(node string) *disk.Set {
+	if s := x.reported[node]; s != nil {
 		return s
 	}
 	return disk.NewSet(nil, disk.Doubts{})
@@ -100,15 +100,15 @@ func (x *Devices) Told(node string) *disk.Set {
 func (x *Devices) node(name string) *device {
 	if x.of[name] == nil {
 		s, n := seenBy(x.s, x.nodes[name])
-		d := &device{s: s, node: n, view: value(n.View), set: x.pods[name], told: x.told[name]}
-		d.talos = talosOf(s, n, d.set, d.told)
+		d := &device{s: s, node: n, view: value(n.View), set: x.pods[name], reported: x.reported[name]}
+		d.talos = talosOf(s, n, d.set, d.reported)
 		d.entries = entriesOf(d.talos.places, d.set)
 		x.of[name] = d
 	}
 	return x.of[name]
 }
 
-// talosDisks are the disks that a node's Talos API told of.
+// talosDisks are the disks that a node's Talos API reported.
 func talosDisks(n snapshot.Node) []disk.Disk {
 	var all []disk.Disk
 	for _, d := range value(value(n.Talos).Disks) {

@@ -38,7 +38,7 @@ func (j judge) release(d disk.Disk) string {
 		return ""
 	}
 	first = append(first, j.talosctl("wipe", "disk", d.Name))
-	return "if it is a leftover and its data is not needed, take away first what holds it, then wipe the disk (Talos 1.14 or later): " + strings.Join(first, " && ")
+	return "if it is a leftover and its data is not needed, remove first what holds it, then wipe the disk (Talos 1.14 or later): " + strings.Join(first, " && ")
 }
 
 // talosctl is a command for the judged node.
@@ -51,7 +51,7 @@ func idle(d disk.Disk) bool {
 	return d.Content != nil && d.Content.Busy == disk.No && len(d.Holders)+len(d.Under)+len(d.MaybeUnder) == 0
 }
 
-// takeAway are the words of the talosctl command that takes a mapping or an array away
+// takeAway are the words of the talosctl command that removes a mapping or an array
 // (Talos 1.14, cmd/talosctl/cmd/talos/wipe.go); none where there is none.
 func takeAway(d disk.Disk) []string {
 	switch d.Kind {

@@ -47,7 +47,7 @@ func everyDecision() []func() decision {
 		add(c.change)
 	}
 	for _, c := range sorted(talosCases()) {
-		add(func(w *world) { c.change(w, told(w)) })
+		add(func(w *world) { c.change(w, reported(w)) })
 	}
 	for _, c := range sorted(installCases()) {
 		add(func(w *world) { w.second(c.change) })

@@ -99,7 +99,7 @@ func TestLinkBesideAnotherInstallation(t *testing.T) {
 	}
 }
 
-// TestDisksOfSeveralInstallations: whoever has linked a disk, it is shown as linked, with its volume.
+// TestDisksOfSeveralInstallations: a disk is shown as linked, with its volume.
 func TestDisksOfSeveralInstallations(t *testing.T) {
 	w := newWorld()
 	w.lies("block", "vdc", "/dev/disk/by-id/virtio-vdc", "254:32")

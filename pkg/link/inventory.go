@@ -187,12 +187,12 @@ func nowOf(d disk.Disk, then disk.ID) string {
 
 // inventoryOfUnseen is a disk that Talos tells of and no provisioner pod has seen. Links
 // to it cannot be known, and its volumes are those that were recorded to be made for it.
-func (x *Devices) inventoryOfUnseen(at *device, told snapshot.TalosDisk) DiskUse {
+func (x *Devices) inventoryOfUnseen(at *device, reported snapshot.TalosDisk) DiskUse {
 	s, t := at.s, at.talos
-	d, w := told.Disk(), t.ofTalos(told)
+	d, w := reported.Disk(), t.ofTalos(reported)
 	u := DiskUse{
 		Kind: "Disk", Metadata: Metadata{Name: t.node.Name + "/" + d.Name}, Node: t.node.Name, Disk: d,
-		SeenBy: []Observer{SeenByTalos}, Transport: told.Transport, System: w.system(), Uses: w.uses,
+		SeenBy: []Observer{SeenByTalos}, Transport: reported.Transport, System: w.system(), Uses: w.uses,
 	}
 	u.Objections = t.objections(w, u.System)
 	if o, objects := d.Origin(); objects {
@@ -206,12 +206,12 @@ func (x *Devices) inventoryOfUnseen(at *device, told snapshot.TalosDisk) DiskUse
 	u.LinksProblem = why
 	var own []string
 	for _, v := range s.Volumes {
-		if v.Node == t.node.Name && v.Identity != nil && at.told.Same(*v.Identity, d) == disk.Yes {
-			own = u.take(s, at.told, v, "", own)
+		if v.Node == t.node.Name && v.Identity != nil && at.reported.Same(*v.Identity, d) == disk.Yes {
+			own = u.take(s, at.reported, v, "", own)
 		}
 	}
 	for _, on := range t.volumesOn(s, w) {
-		own = u.take(s, at.told, on.volume, on.partition, own)
+		own = u.take(s, at.reported, on.volume, on.partition, own)
 	}
 	if emptyDrive(d) {
 		u.Size = 0

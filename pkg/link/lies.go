@@ -103,7 +103,7 @@ func (t talos) notPlaced(s *snapshot.Snapshot, disks []DiskUse) {
 // lie on none of those that were seen.
 func (t talos) whyNotPlaced(v snapshot.Volume) string {
 	if v.Mode != provisioner.Block {
-		if t.told.Mounts.Value != nil {
+		if t.reported.Mounts.Value != nil {
 			return "" // It is no mount: a directory, or nothing at all.
 		}
 		return "the node's mounts were not read"
@@ -124,7 +124,7 @@ func (t talos) whyNotPlaced(v snapshot.Volume) string {
 	if _, known := t.links[path.Clean(v.Path)]; known {
 		return ""
 	}
-	return "nobody looked there"
+	return "not checked there"
 }
 
 // mayHaveFilesystem reports whether a disk is not known to be without one.

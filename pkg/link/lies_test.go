@@ -129,21 +129,21 @@ func TestVolumesThatAreNotPlaced(t *testing.T) {
 		"of no node":                         {func(w *world) { files(w); w.Volumes[0].Node = "" }, "vda", "mounts were not read"},
 		"a file system, mounts unread":       {files, "vda", "where volume " + provisioner.PVName("x", "w-1", "block") + " (/var/mnt/x) lies is not known: the node's mounts were not read"},
 		"a file system, unread disk":         {func(w *world) { files(w); w.disk("vdc").Content = nil }, "vda vdc", "mounts were not read"},
-		"a file system, mounts read":         {func(w *world) { files(w); told(w).Mounts = mounts }, "", ""},
+		"a file system, mounts read":         {func(w *world) { files(w); reported(w).Mounts = mounts }, "", ""},
 		"raw, the link is gone":              {func(w *world) { w.volume("gone", nil) }, "", ""},
 		"raw, in a directory that is unread": {func(w *world) { w.volume("x", nil); w.view.Dirs["block"] = snapshot.Dir{Exists: true} }, "vda vdb vdc", "is not the node's"},
 		"raw, where nobody looked":           {func(w *world) { w.volume("x", func(v *snapshot.Volume) { v.Path = "/srv/x" }) }, "vda vdb vdc", "(/srv/x) lies is not known: nobody looked there"},
 		"raw, by a name of the disk": {func(w *world) {
 			w.volume("x", func(v *snapshot.Volume) { v.Path = "/dev/disk/by-id/virtio-vdb" })
-			told(w)
+			reported(w)
 		}, "", ""},
 		"no pod": {func(w *world) {
 			w.volume("x", nil)
-			told(w)
+			reported(w)
 			w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))
 		}, "vda vdb vdc", "a taint"},
 		"no pod, and no volume": {func(w *world) {
-			told(w)
+			reported(w)
 			w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))
 		}, "", ""},
 	} {

@@ -21,10 +21,10 @@ type match struct {
 	conflict string
 }
 
-// matching finds the disk of a pod's view among Talos's: pod and told are both views
+// matching finds the disk of a pod's view among Talos's: pod and reported are both views
 // of a node, byName the positions in disks. Identifiers decide where both have one.
 // Without one it is name and size, which one kernel gives to both.
-func matching(pod, told *disk.Set, disks []snapshot.TalosDisk, byName map[string]int, d disk.Disk) match {
+func matching(pod, reported *disk.Set, disks []snapshot.TalosDisk, byName map[string]int, d disk.Disk) match {
 	var m match
 	mine := pod.Identity(d)
 	if i, is := byName[cmp.Or(d.Kernel, d.Name)]; is {
@@ -33,13 +33,13 @@ func matching(pod, told *disk.Set, disks []snapshot.TalosDisk, byName map[string
 		case same == disk.No || there.Size != d.Size && there.Size != 0:
 			m.conflict = fmt.Sprintf("is another disk to Talos (%s) than to the provisioner's pod (%s)", differing(there, d), differing(d, there))
 		default:
-			return match{disk: &disks[i], sure: told.Identity(there).Compare(mine) == disk.Yes}
+			return match{disk: &disks[i], sure: reported.Identity(there).Compare(mine) == disk.Yes}
 		}
 	}
 	// Under another name it is the same disk only if an identifier says so: the two
 	// looks are not one moment, and a /dev can be made by hand. Serial numbers of cheap
 	// hardware repeat, so its size must be the same too.
-	if there, ok := told.Find(mine); ok && there.Size == d.Size {
+	if there, ok := reported.Find(mine); ok && there.Size == d.Size {
 		m.disk, m.sure = &disks[byName[there.Name]], true
 	}
 	return m

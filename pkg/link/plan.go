@@ -347,7 +347,7 @@ func passing(hostDir, filesystem string) string {
 }
 
 // system refuses the disk that the node lives on or uses itself, and every disk
-// where the one that it lives on cannot be told.
+// where the one that it lives on is not known.
 func (j judge) system(l *Link, d disk.Disk) {
 	_, found := j.talos.claims(d)
 	for _, o := range found {
@@ -471,7 +471,7 @@ func (j judge) hint(o disk.Objection, d disk.Disk) string {
 	case disk.HasSignature, disk.HasPartitions, disk.HasData:
 		return "wipe it if its data is not needed (" + shell.Command("talosctl", "-n", orNode(j.node), "wipe", "disk", d.Name) + "), or link it as it is with " + accept
 	default:
-		return "link it all the same with " + accept
+		return "link it anyway with " + accept
 	}
 }
 
@@ -482,7 +482,7 @@ func orNode(n snapshot.Node) string {
 	return n.Name
 }
 
-// Accepting tells whether the plan makes links that something speaks against.
+// Accepting reports whether the plan makes links that something speaks against.
 func (p Plan) Accepting() bool {
 	return slices.ContainsFunc(p.Links, func(l Link) bool { return l.Action == change.Create && len(l.Accepted) > 0 })
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// Check tells whether a plan that was read from a file is one that can be
+// Check reports whether a plan that was read from a file is one that can be
 // performed, before any node is looked at.
 func (p Plan) Check() error {
 	if p.APIVersion != APIVersion || p.Kind != Kind {
@@ -73,7 +73,7 @@ func (l Link) arg() (disk.Arg, error) {
 	return arg, err
 }
 
-// DecideAgain plans the links of an earlier plan anew and refuses what is no
+// DecideAgain plans the links of an earlier plan again and refuses what is no
 // longer as it was then. What the earlier plan refused stays refused.
 func DecideAgain(s *snapshot.Snapshot, earlier Plan) (Plan, error) {
 	if err := earlier.Check(); err != nil {
@@ -152,7 +152,7 @@ func (x *Devices) decideOne(then Link) (Link, error) {
 	return now, nil
 }
 
-// leadsTo tells whether a target of the earlier plan names the disk still.
+// leadsTo reports whether a target of the earlier plan names the disk still.
 func leadsTo(target string, l Link, known bool, number disk.Number) bool {
 	if known {
 		return number == l.Device

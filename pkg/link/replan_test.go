@@ -41,7 +41,7 @@ func TestPlanCheck(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err2 := DecideAgain(&w.Snapshot, p); err != nil && err2 == nil {
-			t.Errorf("%s: performed all the same", name)
+			t.Errorf("%s: performed anyway", name)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (u Use) String() string {
 	return name + " (" + strings.Join(in, ", ") + ")"
 }
 
-// talos is what a node's Talos API told of its disks, put together with what the
+// talos is what a node's Talos API reported its disks, put together with what the
 // node's provisioner pod sees. The zero value says nothing of any disk.
 type talos struct {
 	node snapshot.Node
@@ -74,7 +74,7 @@ type talos struct {
 	set  *disk.Set
 	// places are the installations of the provisioner that have to do with the node.
 	places []place
-	told   snapshot.Talos
+	reported   snapshot.Talos
 	disks  []snapshot.TalosDisk
 	// system are the disks that the node lives on, by what the pod sees.
 	system map[disk.Number]string
@@ -90,19 +90,19 @@ type talos struct {
 	// paths are those of the matches that Talos tells a use of, by the first path to the
 	// same disk.
 	paths map[string][]disk.Number
-	// sure tells whether Talos told all that the node lives on, of the node that the
+	// sure reports whether Talos reported everything that the node lives on, of the node that the
 	// pod sees: its system disk is surely one of the pod's.
 	sure bool
 }
 
-// talosOf puts a node's two views together; set and told are their disks.
-func talosOf(s *snapshot.Snapshot, n snapshot.Node, set, told *disk.Set) talos {
-	t := talos{node: n, view: value(n.View), set: set, told: value(n.Talos), places: placesOf(s, n)}
+// talosOf puts a node's two views together; set and reported are their disks.
+func talosOf(s *snapshot.Snapshot, n snapshot.Node, set, reported *disk.Set) talos {
+	t := talos{node: n, view: value(n.View), set: set, reported: value(n.Talos), places: placesOf(s, n)}
 	t.system = set.SystemDisks(t.view.Beneath)
-	if t.told.Disks.Value == nil {
+	if t.reported.Disks.Value == nil {
 		return t
 	}
-	t.disks = *t.told.Disks.Value
+	t.disks = *t.reported.Disks.Value
 	t.byName, t.parents, t.links = make(map[string]int), make(map[string]string), make(map[string]string)
 	for i, d := range t.disks {
 		t.byName[d.Name] = i
@@ -110,12 +110,12 @@ func talosOf(s *snapshot.Snapshot, n snapshot.Node, set, told *disk.Set) talos {
 			t.links[path] = d.Name
 		}
 	}
-	for name, paths := range value(t.told.Links) {
+	for name, paths := range value(t.reported.Links) {
 		for _, path := range paths {
 			t.links[path] = name
 		}
 	}
-	for _, d := range value(t.told.Devices) {
+	for _, d := range value(t.reported.Devices) {
 		if d.Parent != "" {
 			t.parents[d.Name] = d.Parent
 		}
@@ -124,16 +124,16 @@ func talosOf(s *snapshot.Snapshot, n snapshot.Node, set, told *disk.Set) talos {
 	t.matches, t.paths = make(map[disk.Number]match), make(map[string][]disk.Number)
 	for _, d := range t.view.Disks {
 		if d.Whole() {
-			m := matching(set, told, t.disks, t.byName, d)
+			m := matching(set, reported, t.disks, t.byName, d)
 			t.matches[d.Number] = m
 			if m.disk != nil && len(t.uses[m.disk.Name]) > 0 {
 				first := set.First(d).Name
 				t.paths[first] = append(t.paths[first], d.Number)
 			}
-			t.sure = t.sure || m.sure && m.disk.Name == value(t.told.System)
+			t.sure = t.sure || m.sure && m.disk.Name == value(t.reported.System)
 		}
 	}
-	t.sure = t.sure && t.told.Volumes.Value != nil
+	t.sure = t.sure && t.reported.Volumes.Value != nil
 	return t
 }
 
@@ -156,7 +156,7 @@ func (t talos) name(path string) string {
 }
 
 // whole is the disk that a device is or is a partition of; the device itself where
-// that cannot be told.
+// that is not known.
 func (t talos) whole(path string) string {
 	name := t.name(path)
 	if _, is := t.byName[name]; is {
@@ -219,11 +219,11 @@ func (t *talos) findUses() {
 			t.uses[name] = append(t.uses[name], u)
 		}
 	}
-	if at := value(t.told.System); at != "" {
+	if at := value(t.reported.System); at != "" {
 		add(Use{Kind: UseSystem, Device: at}, t.beneath("/dev/"+at))
 	}
 	mounted := make(map[string]bool)
-	for _, v := range value(t.told.Volumes) {
+	for _, v := range value(t.reported.Volumes) {
 		u := Use{Kind: UseVolume, Device: t.name(v.Location), Name: v.ID, Phase: v.Phase, Problem: v.Problem, Target: t.target(v)}
 		if systemVolume(v.ID) {
 			u.Kind = UseSystem
@@ -231,7 +231,7 @@ func (t *talos) findUses() {
 		add(u, t.beneath(v.ParentLocation, v.Location, v.MountLocation, userDisk(v.ID)))
 		mounted[v.Location], mounted[v.MountLocation] = true, true
 	}
-	for _, m := range value(t.told.Mounts) {
+	for _, m := range value(t.reported.Mounts) {
 		// Of a device that is mounted in many places the first is its own; what
 		// follows are the kubelet's.
 		if !mounted[m.Source] {
@@ -239,7 +239,7 @@ func (t *talos) findUses() {
 			add(Use{Kind: UseMount, Device: t.name(m.Source), Target: m.Target}, t.beneath(m.Source))
 		}
 	}
-	for _, d := range value(t.told.Devices) {
+	for _, d := range value(t.reported.Devices) {
 		if d.Content != "" {
 			u := Use{Kind: UseContent, Device: d.Name, Name: d.Content, Label: cmp.Or(d.Label, d.PartitionLabel)}
 			add(u, []string{cmp.Or(d.Parent, d.Name)})
@@ -253,7 +253,7 @@ func (t *talos) findUses() {
 
 // target is where a volume is mounted.
 func (t talos) target(v snapshot.TalosVolume) string {
-	for _, m := range value(t.told.Mounts) {
+	for _, m := range value(t.reported.Mounts) {
 		if m.Volume == v.ID || m.Volume == "" && (m.Source == v.MountLocation || m.Source == v.Location) {
 			return m.Target
 		}
@@ -269,7 +269,7 @@ func systemVolume(id string) bool {
 
 // userDisk is the device that the ID of a volume of machine.disks names, "DEVICE-N"
 // (v1.8, internal/app/machined/pkg/controllers/block/user_disk_config.go). Such a
-// volume has no location until it is found, but its disk is known all the same.
+// volume has no location until it is found, but its disk is known anyway.
 func userDisk(id string) string {
 	at := strings.LastIndex(id, "-")
 	if at < 0 || !strings.HasPrefix(id, "/dev/") || !numeral(id[at+1:]) {
@@ -347,7 +347,7 @@ func (w word) system() string {
 func (t talos) claims(d disk.Disk) (why string, found []disk.Objection) {
 	w := t.of(d)
 	if t.view.BeneathProblem != "" && (!t.sure || !w.sure || w.conflict != "") {
-		found = append(found, disk.Objection{Reason: disk.SystemDiskUnknown, Message: "may be the system disk, which cannot be told: " + t.view.BeneathProblem})
+		found = append(found, disk.Objection{Reason: disk.SystemDiskUnknown, Message: "may be the system disk, which is not known: " + t.view.BeneathProblem})
 	}
 	why = cmp.Or(t.system[d.Number], w.system())
 	return why, append(found, t.objections(w, why)...)

@@ -15,7 +15,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// recorded is an excerpt of what a node of Talos v1.14 told: partitions, whole disks, a directory and an
+// recorded is an excerpt of what a node of Talos v1.14 reported: partitions, whole disks, a directory and an
 // existing file system as user volumes, raw volumes, and two volumes for which there is no disk.
 func recorded(t *testing.T) snapshot.Talos {
 	t.Helper()
@@ -23,15 +23,15 @@ func recorded(t *testing.T) snapshot.Talos {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var told snapshot.Talos
-	if err := json.Unmarshal(text, &told); err != nil {
+	var reported snapshot.Talos
+	if err := json.Unmarshal(text, &reported); err != nil {
 		t.Fatal(err)
 	}
-	return told
+	return reported
 }
 
-// told makes the world's node one whose Talos sees the same three disks, lives on vda, and uses no other.
-func told(w *world) *snapshot.Talos {
+// reported makes the world's node one whose Talos sees the same three disks, lives on vda, and uses no other.
+func reported(w *world) *snapshot.Talos {
 	same := func(name string) snapshot.TalosDisk {
 		d := w.disk(name)
 		return snapshot.TalosDisk{Name: name, Size: d.Size, Serial: d.Serial, WWID: d.WWID, Symlinks: d.Names()[1:]}
@@ -55,66 +55,66 @@ type talosCase struct {
 
 func talosCases() map[string]talosCase {
 	volume := func(v snapshot.TalosVolume) func(*world, *snapshot.Talos) {
-		return func(_ *world, told *snapshot.Talos) { *told.Volumes.Value = append(*told.Volumes.Value, v) }
+		return func(_ *world, reported *snapshot.Talos) { *reported.Volumes.Value = append(*reported.Volumes.Value, v) }
 	}
 	unresolved := func(w *world, _ *snapshot.Talos) {
-		w.view.Beneath, w.view.BeneathProblem = nil, "the directory of class \"block\" lies on no block device that can be told (0:51)"
+		w.view.Beneath, w.view.BeneathProblem = nil, "the directory of class \"block\" lies on no block device that is known (0:51)"
 	}
-	identical := func(w *world, told *snapshot.Talos, names ...string) {
+	identical := func(w *world, reported *snapshot.Talos, names ...string) {
 		for _, name := range names {
 			d := w.disk(name)
 			d.Serial, d.ByID = "", nil
-			i := slices.IndexFunc(*told.Disks.Value, func(t snapshot.TalosDisk) bool { return t.Name == name })
-			(*told.Disks.Value)[i].Serial, (*told.Disks.Value)[i].Symlinks = "", nil
+			i := slices.IndexFunc(*reported.Disks.Value, func(t snapshot.TalosDisk) bool { return t.Name == name })
+			(*reported.Disks.Value)[i].Serial, (*reported.Disks.Value)[i].Symlinks = "", nil
 		}
 	}
 	return map[string]talosCase{
 		"nothing speaks against it": {func(*world, *snapshot.Talos) {}, ""},
-		"system-disk":               {func(_ *world, told *snapshot.Talos) { told.System = snapshot.Read("vdb") }, "system-disk: is a disk that the node itself lives on: it is Talos's system disk"},
-		"system-disk by its parts": {func(_ *world, told *snapshot.Talos) {
-			told.System = snapshot.Read("md0")
-			*told.Disks.Value = append(*told.Disks.Value, snapshot.TalosDisk{Name: "md0", Secondaries: []string{"vdb", "vdc"}})
+		"system-disk":               {func(_ *world, reported *snapshot.Talos) { reported.System = snapshot.Read("vdb") }, "system-disk: is a disk that the node itself lives on: it is Talos's system disk"},
+		"system-disk by its parts": {func(_ *world, reported *snapshot.Talos) {
+			reported.System = snapshot.Read("md0")
+			*reported.Disks.Value = append(*reported.Disks.Value, snapshot.TalosDisk{Name: "md0", Secondaries: []string{"vdb", "vdc"}})
 		}, "system-disk: is a disk that the node itself lives on: it is Talos's system disk"},
 		"system-disk by a volume": {volume(snapshot.TalosVolume{ID: "IMAGECACHE", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"}),
 			"system-disk: is a disk that the node itself lives on: it holds Talos's volume IMAGECACHE"},
-		"in-use by a volume": {func(w *world, told *snapshot.Talos) {
-			volume(snapshot.TalosVolume{ID: "u-data", Type: "partition", Phase: "ready", Location: "/dev/vdb1", MountLocation: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, told)
-			*told.Mounts.Value = append(*told.Mounts.Value, snapshot.TalosMount{Source: "/dev/vdb1", Target: "/var/mnt/data", Volume: "u-data"})
+		"in-use by a volume": {func(w *world, reported *snapshot.Talos) {
+			volume(snapshot.TalosVolume{ID: "u-data", Type: "partition", Phase: "ready", Location: "/dev/vdb1", MountLocation: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, reported)
+			*reported.Mounts.Value = append(*reported.Mounts.Value, snapshot.TalosMount{Source: "/dev/vdb1", Target: "/var/mnt/data", Volume: "u-data"})
 		}, "in-use: belongs to Talos volume u-data (vdb1, ready, /var/mnt/data)"},
-		"in-use by two volumes": {func(w *world, told *snapshot.Talos) {
-			volume(snapshot.TalosVolume{ID: "r-a", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, told)
-			volume(snapshot.TalosVolume{ID: "s-b", Phase: "provisioned", Location: "/dev/vdb2", ParentLocation: "/dev/vdb"})(w, told)
+		"in-use by two volumes": {func(w *world, reported *snapshot.Talos) {
+			volume(snapshot.TalosVolume{ID: "r-a", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, reported)
+			volume(snapshot.TalosVolume{ID: "s-b", Phase: "provisioned", Location: "/dev/vdb2", ParentLocation: "/dev/vdb"})(w, reported)
 		}, "in-use: belongs to Talos volume r-a (vdb1, ready), s-b (vdb2, provisioned)"},
 		"in-use by a volume on all of it":          {volume(snapshot.TalosVolume{ID: "u-all", Type: "disk", Phase: "ready", Location: "/dev/vdb"}), "in-use: belongs to Talos volume u-all (vdb, ready)"},
 		"in-use by a volume that is closed":        {volume(snapshot.TalosVolume{ID: "u-x", Phase: "closed", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"}), "in-use: belongs to Talos volume u-x (vdb1, closed)"},
 		"in-use by a partition that is not listed": {volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1"}), "in-use: belongs to Talos volume u-x (vdb1, ready)"},
-		"in-use by a listed partition": {func(w *world, told *snapshot.Talos) {
-			*told.Devices.Value = append(*told.Devices.Value, snapshot.TalosDevice{Name: "odd", Parent: "vdb"})
-			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/odd"})(w, told)
+		"in-use by a listed partition": {func(w *world, reported *snapshot.Talos) {
+			*reported.Devices.Value = append(*reported.Devices.Value, snapshot.TalosDevice{Name: "odd", Parent: "vdb"})
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/odd"})(w, reported)
 		}, "in-use: belongs to Talos volume u-x (odd, ready)"},
-		"in-use by an encrypted volume": {func(w *world, told *snapshot.Talos) {
-			*told.Disks.Value = append(*told.Disks.Value, snapshot.TalosDisk{Name: "dm-0", Secondaries: []string{"vdb"}})
-			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", MountLocation: "/dev/dm-0"})(w, told)
+		"in-use by an encrypted volume": {func(w *world, reported *snapshot.Talos) {
+			*reported.Disks.Value = append(*reported.Disks.Value, snapshot.TalosDisk{Name: "dm-0", Secondaries: []string{"vdb"}})
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", MountLocation: "/dev/dm-0"})(w, reported)
 		}, "in-use: belongs to Talos volume u-x (ready)"},
 		"in-use by a volume that waits for a named disk":  {volume(snapshot.TalosVolume{ID: "/dev/vdb-1", Phase: "waiting"}), "in-use: belongs to Talos volume /dev/vdb-1 (waiting)"},
 		"in-use by a volume that failed on a linked name": {volume(snapshot.TalosVolume{ID: "/dev/disk/by-id/virtio-vdb-2", Phase: "failed", Problem: "x"}), "in-use: belongs to Talos volume /dev/disk/by-id/virtio-vdb-2 (failed)"},
-		"in-use by a mount of no volume": {func(_ *world, told *snapshot.Talos) {
-			told.Mounts = snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vdb1", Target: "/var/lib/disks/hdd/vdb"}, {Source: "/dev/vdb1", Target: "/var/lib/kubelet/pods/x"}})
+		"in-use by a mount of no volume": {func(_ *world, reported *snapshot.Talos) {
+			reported.Mounts = snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vdb1", Target: "/var/lib/disks/hdd/vdb"}, {Source: "/dev/vdb1", Target: "/var/lib/kubelet/pods/x"}})
 		}, "in-use: is mounted on the node, at /var/lib/disks/hdd/vdb"},
-		"in-use under another name": {func(w *world, told *snapshot.Talos) {
-			(*told.Disks.Value)[1].Name = "vdx"
-			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdx1", ParentLocation: "/dev/vdx"})(w, told)
+		"in-use under another name": {func(w *world, reported *snapshot.Talos) {
+			(*reported.Disks.Value)[1].Name = "vdx"
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdx1", ParentLocation: "/dev/vdx"})(w, reported)
 		}, "in-use: belongs to Talos volume u-x (vdx1, ready)"},
-		"in-use by another path": {func(w *world, told *snapshot.Talos) {
+		"in-use by another path": {func(w *world, reported *snapshot.Talos) {
 			w.paths("vdb", "vdc")
-			first, second := &(*told.Disks.Value)[1], &(*told.Disks.Value)[2]
+			first, second := &(*reported.Disks.Value)[1], &(*reported.Disks.Value)[2]
 			first.WWID, second.WWID, second.Serial, second.Symlinks = "naa.1", "naa.1", first.Serial, nil
-			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdc1", ParentLocation: "/dev/vdc"})(w, told)
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdc1", ParentLocation: "/dev/vdc"})(w, reported)
 		}, "in-use: belongs to Talos volume u-x (vdc1, ready)"},
-		"in-use, of a partition of it": {func(w *world, told *snapshot.Talos) {
+		"in-use, of a partition of it": {func(w *world, reported *snapshot.Talos) {
 			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "vdb2", Kernel: "vdb2", Number: disk.Number{Major: 254, Minor: 18}, Kind: disk.KindPartition, Parent: "vdb"})
 			w.req.Disks = []disk.Arg{{Name: "vdb2"}}
-			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, told)
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, reported)
 		}, "in-use: belongs to Talos volume u-x; partition: is a partition of vdb"},
 		"a volume of another disk": {volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdc1", ParentLocation: "/dev/vdc"}), ""},
 		// vdb is no part of vdb12's name, nor the other way round.
@@ -123,52 +123,52 @@ func talosCases() map[string]talosCase {
 		"a directory":                       {volume(snapshot.TalosVolume{ID: "u-x", Type: "directory", Phase: "ready"}), ""},
 		"an external volume":                {volume(snapshot.TalosVolume{ID: "x-share", Type: "external", Phase: "ready", Location: "share"}), ""},
 
-		"device-changed: another serial": {func(_ *world, told *snapshot.Talos) {
-			(*told.Disks.Value)[1].Serial, (*told.Disks.Value)[1].Symlinks = "other", nil
+		"device-changed: another serial": {func(_ *world, reported *snapshot.Talos) {
+			(*reported.Disks.Value)[1].Serial, (*reported.Disks.Value)[1].Symlinks = "other", nil
 		}, "device-changed: is another disk to Talos (serial other) than to the provisioner's pod (serial serial-vdb)"},
-		"device-changed: another size": {func(w *world, told *snapshot.Talos) {
-			identical(w, told, "vdb")
-			(*told.Disks.Value)[1].Size++
+		"device-changed: another size": {func(w *world, reported *snapshot.Talos) {
+			identical(w, reported, "vdb")
+			(*reported.Disks.Value)[1].Size++
 		}, "device-changed: is another disk to Talos ("},
-		"device-changed: a serial number that repeats, another size": {func(_ *world, told *snapshot.Talos) {
-			(*told.Disks.Value)[1].Symlinks = nil
-			(*told.Disks.Value)[1].Size++
+		"device-changed: a serial number that repeats, another size": {func(_ *world, reported *snapshot.Talos) {
+			(*reported.Disks.Value)[1].Symlinks = nil
+			(*reported.Disks.Value)[1].Size++
 		}, "device-changed: is another disk to Talos ("},
-		"no identifier, the same name and size": {func(w *world, told *snapshot.Talos) { identical(w, told, "vdb") }, ""},
-		"in-use, by name and size alone": {func(w *world, told *snapshot.Talos) {
-			identical(w, told, "vdb")
-			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, told)
+		"no identifier, the same name and size": {func(w *world, reported *snapshot.Talos) { identical(w, reported, "vdb") }, ""},
+		"in-use, by name and size alone": {func(w *world, reported *snapshot.Talos) {
+			identical(w, reported, "vdb")
+			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, reported)
 		}, "in-use: belongs to Talos volume u-x"},
-		"a disk that Talos does not tell of": {func(_ *world, told *snapshot.Talos) { *told.Disks.Value = (*told.Disks.Value)[:1] }, ""},
+		"a disk that Talos does not tell of": {func(_ *world, reported *snapshot.Talos) { *reported.Disks.Value = (*reported.Disks.Value)[:1] }, ""},
 		"a Talos that could not be read": {func(w *world, _ *snapshot.Talos) {
 			w.Nodes[0].Talos = snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))
 		}, ""},
-		"a Talos whose disks were not read": {func(_ *world, told *snapshot.Talos) {
-			told.Disks = snapshot.Unread[[]snapshot.TalosDisk](problem.FromText("no answer"))
+		"a Talos whose disks were not read": {func(_ *world, reported *snapshot.Talos) {
+			reported.Disks = snapshot.Unread[[]snapshot.TalosDisk](problem.FromText("no answer"))
 		}, ""},
 
 		"the system disk is Talos's word": {unresolved, ""},
-		"system-disk-unknown, volumes unread": {func(w *world, told *snapshot.Talos) {
-			unresolved(w, told)
-			told.Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
+		"system-disk-unknown, volumes unread": {func(w *world, reported *snapshot.Talos) {
+			unresolved(w, reported)
+			reported.Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
 		}, "system-disk-unknown: "},
-		"system-disk-unknown to Talos too": {func(w *world, told *snapshot.Talos) {
-			unresolved(w, told)
-			told.System = snapshot.Unread[string](problem.FromText("none"))
+		"system-disk-unknown to Talos too": {func(w *world, reported *snapshot.Talos) {
+			unresolved(w, reported)
+			reported.System = snapshot.Unread[string](problem.FromText("none"))
 		}, "system-disk-unknown: "},
-		"system-disk-unknown, unsure which disk it is": {func(w *world, told *snapshot.Talos) {
-			unresolved(w, told)
-			identical(w, told, "vdb")
+		"system-disk-unknown, unsure which disk it is": {func(w *world, reported *snapshot.Talos) {
+			unresolved(w, reported)
+			identical(w, reported, "vdb")
 		}, "system-disk-unknown: "},
-		"system-disk-unknown, unsure which the system's is": {func(w *world, told *snapshot.Talos) {
-			unresolved(w, told)
-			identical(w, told, "vda")
+		"system-disk-unknown, unsure which the system's is": {func(w *world, reported *snapshot.Talos) {
+			unresolved(w, reported)
+			identical(w, reported, "vda")
 		}, "system-disk-unknown: "},
-		"system-disk-unknown, Talos of a node with another system disk": {func(w *world, told *snapshot.Talos) {
-			unresolved(w, told)
-			(*told.Disks.Value)[0].Serial, (*told.Disks.Value)[0].Symlinks = "other", nil
+		"system-disk-unknown, Talos of a node with another system disk": {func(w *world, reported *snapshot.Talos) {
+			unresolved(w, reported)
+			(*reported.Disks.Value)[0].Serial, (*reported.Disks.Value)[0].Symlinks = "other", nil
 		}, "system-disk-unknown: "},
-		"system-disk, which the pod could not tell": {func(w *world, told *snapshot.Talos) { unresolved(w, told); told.System = snapshot.Read("vdb") }, "system-disk: "},
+		"system-disk, which the pod could not tell": {func(w *world, reported *snapshot.Talos) { unresolved(w, reported); reported.System = snapshot.Read("vdb") }, "system-disk: "},
 	}
 }
 
@@ -176,7 +176,7 @@ func TestDecideWithTalos(t *testing.T) {
 	for name, c := range talosCases() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
-			c.change(w, told(w))
+			c.change(w, reported(w))
 			for _, r := range disk.AcceptableReasons() {
 				w.req.Accept = append(w.req.Accept, Acceptance{Reason: r})
 			}
@@ -196,7 +196,7 @@ func TestDecideWithTalos(t *testing.T) {
 		})
 	}
 	w := newWorld()
-	told(w).System = snapshot.Read("vdb")
+	reported(w).System = snapshot.Read("vdb")
 	w.lies("block", "vdb", "/dev/disk/by-id/virtio-vdb", "254:16")
 	if l := w.plan(t).Links[0]; l.Action != change.Keep {
 		t.Errorf("a link that is there already: %s %s", l.Action, says(l.Objections))
@@ -268,7 +268,7 @@ func TestInventoryByTalos(t *testing.T) {
 // TestInventoryByBoth is a node that both looked at.
 func TestInventoryByBoth(t *testing.T) {
 	w := newWorld()
-	said := told(w)
+	said := reported(w)
 	*said.Volumes.Value = append(*said.Volumes.Value, snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})
 	(*said.Disks.Value)[2].Serial, (*said.Disks.Value)[2].Symlinks = "other", nil
 	*said.Disks.Value = append(*said.Disks.Value,

@@ -86,5 +86,5 @@ type Link struct {
 	recorded bool
 }
 
-// Refused tells whether the plan refuses the link.
+// Refused reports whether the plan refuses the link.
 func (l Link) Refused() bool { return l.Action == change.Refuse }

@@ -22,10 +22,10 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
-// UnlinkKind is the kind of a plan that takes links away.
+// UnlinkKind is the kind of a plan that removes links.
 const UnlinkKind = "UnlinkPlan"
 
-// Reasons that a link is not taken away.
+// Reasons that a link is not removed.
 const (
 	Claimed  disk.Reason = "claimed"
 	Cleaning disk.Reason = "cleaning"
@@ -39,7 +39,7 @@ const (
 // done to it.
 var ErrChanged = errors.New("it changed meanwhile")
 
-// UnlinkRequest is what a person asks to take away.
+// UnlinkRequest is what a person asks to remove.
 type UnlinkRequest struct {
 	// Names are names of links, or globs of them.
 	Names []string
@@ -47,7 +47,7 @@ type UnlinkRequest struct {
 	Class string
 }
 
-// DecideUnlink plans which links are taken away. A name that no node has is an
+// DecideUnlink plans which links are removed. A name that no node has is an
 // error, and nothing is to be touched then.
 func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 	classes, err := unlinkClasses(s.Install, r.Class)
@@ -213,7 +213,7 @@ func podNames(namespace string, names []string) string {
 	return strings.Join(full, ", ")
 }
 
-// Unlink takes away the links that the plan means to remove, then their
+// Unlink removes the links that the plan means to remove, then their
 // volumes. A volume that was bound meanwhile gets its link back.
 func Unlink(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner, volumes Volumes) {
 	todo := begin(p, change.Remove)
@@ -253,7 +253,7 @@ func putBack(ctx context.Context, back []*Link, why map[*Link]kept, classes []pr
 	}
 }
 
-// unlinked tells from a second look whether a link was taken away.
+// unlinked tells from a second look whether a link was removed.
 func unlinked(l *Link, e provisioner.Entry, exists bool) change.Result {
 	switch {
 	case !exists:
@@ -297,7 +297,7 @@ func dropVolume(ctx context.Context, l *Link, volumes Volumes) kept {
 }
 
 // DiscoveryPeriod is how often the provisioner looks into its directories
-// (cmd/main.go, v2.9.0): a look that began before a link was taken away can make its
+// (cmd/main.go, v2.9.0): a look that began before a link was removed can make its
 // volume once more.
 const DiscoveryPeriod = 10 * time.Second
 

@@ -35,7 +35,7 @@ type Hints struct {
 	Without string
 }
 
-// Change is what shall become of a list.
+// Change is what to do with a list.
 type Change struct {
 	// Remove are positions of entries.
 	Remove []int
@@ -216,7 +216,7 @@ func duplicate(n *yaml.Node) int {
 	return 0
 }
 
-// choose puts in the first candidate that changes what it shall and nothing else.
+// choose puts in the first candidate that changes what it should and nothing else.
 func (t editor) choose(candidates [][]splice, before *Text, c Change) (editor, error) {
 	for _, splices := range candidates {
 		text, err := Parse(t.apply(splices))

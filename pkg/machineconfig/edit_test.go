@@ -154,7 +154,7 @@ func TestEditRemoves(t *testing.T) {
 	}
 }
 
-// TestEditRestores holds that what was added leaves no trace when it is taken away again.
+// TestEditRestores holds that what was added leaves no trace when it is removed again.
 func TestEditRestores(t *testing.T) {
 	for name, raw := range map[string]string{
 		"keys":                      "machine:\n  kubelet:\n    image: x\n    # clusterDNS: []\n",
@@ -281,7 +281,7 @@ func TestEdited(t *testing.T) {
 		after string
 		want  bool
 	}{
-		"what it shall":          {after, true},
+		"what it should":          {after, true},
 		"nothing":                {before, false},
 		"another value":          {strings.Replace(after, "worker", "controlplane", 1), false},
 		"another image":          {strings.Replace(after, "image: x", "image: y", 1), false},

@@ -115,7 +115,7 @@ func editing(t *testing.T, raw []byte, w *writer) {
 	}
 	restored, err := editMounts(added, mountsChange{Remove: numbers(len(had), len(got))})
 	if err != nil {
-		t.Errorf("cannot take away what was added: %v\n%s", err, added)
+		t.Errorf("cannot remove what was added: %v\n%s", err, added)
 		return
 	}
 	if !bytes.Equal(restored, raw) && restorable(raw) {
@@ -149,8 +149,8 @@ func editing(t *testing.T, raw []byte, w *writer) {
 	silent(t, diffMounts(raw, removed))
 }
 
-// writtenNull reports whether the edit takes the word null away.
-// rebinding holds that bind becomes rbind where it shall, by letters that are put in.
+// writtenNull reports whether the edit removes the word null.
+// rebinding holds that bind becomes rbind where it should, by letters that are put in.
 func rebinding(t *testing.T, raw []byte, config mountsConfig) {
 	var rebind []int
 	letters := 0

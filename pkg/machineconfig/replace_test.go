@@ -61,7 +61,7 @@ func TestEditedReplacesScalars(t *testing.T) {
 		from, to string
 		want     bool
 	}{
-		"what it shall":       {"[bind, rw]", "[rbind, rw]", true},
+		"what it should":       {"[bind, rw]", "[rbind, rw]", true},
 		"nothing":             {"", "", false},
 		"another option":      {"[bind, rw]", "[rbind, ro]", false},
 		"an option less":      {"[bind, rw]", "[rbind]", false},

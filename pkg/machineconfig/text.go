@@ -517,7 +517,7 @@ func (t *Text) insert(below int, lines []string) splice {
 func (t *Text) cut(first, last int) splice {
 	from, to := t.lines[first], t.nextLine(last)
 	if t.lineEnd(last) == to && first > 0 {
-		// The text ends without a line break, and shall do so again.
+		// The text ends without a line break, and does so again.
 		from = t.lineEnd(first - 1)
 	}
 	return splice{from, to, ""}

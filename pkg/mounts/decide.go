@@ -161,7 +161,7 @@ func (n NodeState) obstacle(p *Plan) *Plan {
 	entries := n.Settings.ExtraMounts
 	for i, m := range entries {
 		if fault := m.fault(); fault != "" {
-			refused := p.end(change.Refuse, ReasonBadEntry, fmt.Sprintf("%s %s: the kubelet does not start with it", entry(i), fault), n.edit("take it out or mend it"))
+			refused := p.end(change.Refuse, ReasonBadEntry, fmt.Sprintf("%s %s: the kubelet does not start with it", entry(i), fault), n.edit("take it out or fix it"))
 			return &refused
 		}
 	}
@@ -231,7 +231,7 @@ func (n NodeState) restart(p *Plan, r Request) *Plan {
 		}
 		refused = p.end(change.Refuse, ReasonNotReady, message, shell.Command("kubectl", "describe", "node", n.Node))
 	case hazard != "" && !r.AcceptHazard:
-		refused = p.end(change.Refuse, ReasonHazard, hazard, "upgrade Talos, or restart it all the same with --accept "+string(ReasonHazard))
+		refused = p.end(change.Refuse, ReasonHazard, hazard, "upgrade Talos, or restart it anyway with --accept "+string(ReasonHazard))
 	default:
 		p.warn(hazard)
 		for _, caution := range n.Release.RestartCautions() {

@@ -152,7 +152,7 @@ func decideCases(t testing.TB) []decideCase {
 		{name: "a reader sees it", node: plain(t, current).with(unseen).with(reader("hdd", "hdd")), dir: disksDir, action: change.Keep, reason: ReasonVisible, visible: disk.Yes, message: "same entries as the node"},
 		{name: "a reader does not", node: plain(t, current).with(unseen).with(reader("hdd", "-")), dir: disksDir, action: change.Skip, reason: ReasonConfigNotRead, visible: disk.No, message: "is not visible: it does not exist in the kubelet; the configuration was not read: os:admin is needed"},
 		{name: "a reader cannot tell", node: plain(t, current).with(unseen).with(reader("", "")), dir: disksDir, action: change.Skip, reason: ReasonConfigNotRead, visible: disk.Unknown, message: "unknown"},
-		{name: "nobody looked", node: plain(t, current).with(unseen), dir: disksDir, action: change.Skip, reason: ReasonConfigNotRead, visible: disk.Unknown},
+		{name: "not checked", node: plain(t, current).with(unseen), dir: disksDir, action: change.Skip, reason: ReasonConfigNotRead, visible: disk.Unknown},
 
 		// A KubeletConfig document.
 		{name: "a KubeletConfig", node: plain(t, "v1.14.0").with(documented), dir: disksDir, action: change.Refuse, reason: ReasonKubeletDocument, visible: disk.Unknown, message: "has no extraMounts", hint: "--convert-kubelet-config"},
@@ -168,7 +168,7 @@ func decideCases(t testing.TB) []decideCase {
 		{name: "staged, and nothing to do", node: plain(t, current, bind(disksDir)).with(func(n *NodeState) { n.StagedDiffers = true }), dir: disksDir, action: change.Keep, reason: ReasonConfigured, visible: disk.Unknown},
 		{name: "not ready", node: plain(t, current).with(func(n *NodeState) { n.Ready, n.NotReady = false, "kubelet stopped posting" }), dir: disksDir, action: change.Refuse, reason: ReasonNotReady, visible: disk.Unknown, message: "not ready: kubelet stopped posting", hint: "kubectl describe node w-1"},
 		{name: "a restart unmounts volumes", node: plain(t, "v1.12.4"), dir: disksDir, action: change.Refuse, reason: ReasonHazard, visible: disk.Unknown, message: "unmounts all user volumes", hint: "--accept kubelet-restart-hazard"},
-		{name: "a restart unmounts volumes in v1.10", node: plain(t, "v1.10.0"), dir: disksDir, action: change.Refuse, reason: ReasonHazard, visible: disk.Unknown, message: "mended in v1.10.5"},
+		{name: "a restart unmounts volumes in v1.10", node: plain(t, "v1.10.0"), dir: disksDir, action: change.Refuse, reason: ReasonHazard, visible: disk.Unknown, message: "fixed in v1.10.5"},
 		{name: "it no longer does", node: plain(t, "v1.12.5"), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "quick succession"},
 		{name: "tokens freeze", node: plain(t, "v1.13.2"), dir: disksDir, action: change.Patch, reason: ReasonNoEntry, visible: disk.Unknown, warning: "projected volumes"},
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 )
 
-// Change is what shall become of machine.kubelet.extraMounts.
+// Change is what to do with machine.kubelet.extraMounts.
 type Change struct {
 	// Remove are indexes of Settings.ExtraMounts.
 	Remove []int

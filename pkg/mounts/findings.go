@@ -40,7 +40,7 @@ const (
 	FaultUnknown Fault = "unknown"
 )
 
-// Fault is the one that a directory is refused for, or that is taken away; empty if the reason is another one.
+// Fault is the one that a directory is refused for, or that is removed; empty if the reason is another one.
 func (r Reason) Fault() Fault {
 	switch r {
 	case ReasonDuplicate:

@@ -29,7 +29,7 @@ func TestFindings(t *testing.T) {
 		{"none", plain(t, current).with(admin("", hostDisk)), "", nil},
 		{"all well", plain(t, current, bind(disksDir)).with(admin(slave, hostDisk)), "", nil},
 		{"well, twice", plain(t, current, bind(disksDir), bind("/var/lib/other")).with(admin(served, hostDisk)), "", nil},
-		{"not looked at", plain(t, current, bind(disksDir)), "unknown /var/lib/disks", []string{"nobody looked"}},
+		{"not looked at", plain(t, current, bind(disksDir)), "unknown /var/lib/disks", []string{"not checked"}},
 		{"listed, both empty", plain(t, current, bind(disksDir)).with(watched(listing(map[string][2]string{disksDir: {"", ""}}))), "unknown /var/lib/disks", []string{"empty"}},
 		{"not in force", plain(t, current, bind(disksDir)).with(admin("", hostDisk)), "not-in-force /var/lib/disks", []string{"extraMounts[0] is not in force: no mount"}},
 		// talos.md 00.14.
@@ -45,7 +45,7 @@ func TestFindings(t *testing.T) {
 		{"twice, slave", plain(t, current, bind(disksDir), bind(disksDir+"/")).with(admin(slave, hostDisk)), "duplicated /var/lib/disks", []string{"both mount /var/lib/disks"}},
 		{"not in force, for a disk's own mount point", plain(t, current, bind(disksDir+"/hdd/vde")).with(admin("", hostDisk)), "not-in-force /var/lib/disks/hdd/vde", nil},
 		{"twice elsewhere", plain(t, current).with(admin("", "905 30 0:40 / /run/x rw - tmpfs tmpfs rw\n906 905 0:40 / /run/x rw - tmpfs tmpfs rw\n")), "", nil},
-		{"leaked, and mended since", plain(t, current).with(admin("", leaked(3))), "leaked /var/lib/disks", []string{"3 times", "until the node reboots"}},
+		{"leaked, and fixed since", plain(t, current).with(admin("", leaked(3))), "leaked /var/lib/disks", []string{"3 times", "until the node reboots"}},
 		{"leaked, and what lies below", plain(t, current).with(admin("", hostDisk+hostDisk+leaked(2))), "leaked /var/lib/disks", []string{"2 times"}},
 		{"mounted over by something else", plain(t, current).with(admin("", hostDisk+"901 384 0:99 / /var/lib/disks/hdd/vde rw - tmpfs tmpfs rw\n")), "", nil},
 		{"nested", plain(t, current, bind(disksDir), bind(disksDir+"/block")).with(admin(slave, hostDisk)), "nested /var/lib/disks/block", []string{"below /var/lib/disks of machine.kubelet.extraMounts[0]"}},
@@ -95,7 +95,7 @@ func TestConflictsLeak(t *testing.T) {
 		{"child in slave", "v1.14.0", bind("/var/a", slaved...), bind("/var/a/b", shared...), false},
 		{"child first", "v1.14.0", bind("/var/a/b", shared...), bind("/var/a", shared...), false},
 		{"slave in /var/mnt", "v1.12.9", bind("/var/z", slaved...), bind("/var/mnt/a", slaved...), true},
-		{"slave in /var/mnt, mended", "v1.13.3", bind("/var/z", slaved...), bind("/var/mnt/a", shared...), false},
+		{"slave in /var/mnt, fixed", "v1.13.3", bind("/var/z", slaved...), bind("/var/mnt/a", shared...), false},
 	} {
 		found := conflicts(version(t, tt.version), []ExtraMount{tt.first, tt.second})
 		if len(found) != 1 || found[0].leaks != tt.want {

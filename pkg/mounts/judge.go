@@ -78,7 +78,7 @@ func (n NodeState) judge(dir string, all []string) Directory {
 // Visibility is what the kubelet sees at dir; unknown where nobody looked.
 func (n NodeState) Visibility(dir string) Visibility {
 	if n.View == nil {
-		return Visibility{Path: dir, Visible: disk.Unknown, Why: cmp.Or(n.ViewProblem.Message, "nobody looked"), MountPoint: disk.Unknown}
+		return Visibility{Path: dir, Visible: disk.Unknown, Why: cmp.Or(n.ViewProblem.Message, "not checked"), MountPoint: disk.Unknown}
 	}
 	return n.View.Visibility(dir)
 }
@@ -100,7 +100,7 @@ func (n NodeState) serving(dir string) []int {
 // byTalos decides on a directory in what Talos mounts into every kubelet.
 func (n NodeState) byTalos(d Directory, s Visibility, talos talosrelease.DefaultMount) Directory {
 	if s.Visible == disk.No {
-		return d.refuse(ReasonHidden, fmt.Sprintf("lies in %s, which Talos mounts into the kubelet, and is not visible all the same: %s", talos.Destination, s.Why), n.restartHint())
+		return d.refuse(ReasonHidden, fmt.Sprintf("lies in %s, which Talos mounts into the kubelet, and is still not visible: %s", talos.Destination, s.Why), n.restartHint())
 	}
 	if s.Visible != disk.Yes && talos.Destination != "/dev" && !has(talos.Options, "rbind") {
 		d.Action, d.Reason = change.Skip, ReasonNotSeen
@@ -115,7 +115,7 @@ func (n NodeState) byEntries(d Directory, s Visibility, serving []int, all []str
 	entries := n.Settings.ExtraMounts
 	for _, i := range serving {
 		if fault := entries[i].fault(); fault != "" {
-			return d.refuse(ReasonBadEntry, fmt.Sprintf("is not mounted: %s %s", entry(i), fault), n.edit("mend it"))
+			return d.refuse(ReasonBadEntry, fmt.Sprintf("is not mounted: %s %s", entry(i), fault), n.edit("fix it"))
 		}
 	}
 	i := serving[len(serving)-1] // The nearest, and of equals the last, is on top.

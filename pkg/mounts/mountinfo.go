@@ -128,7 +128,7 @@ func unescape(s string) (string, error) {
 	}
 }
 
-// Propagation says whether mounts made later on the node appear below this one:
+// Propagation reports whether mounts made later on the node appear below this one:
 // "shared" (and the other way round), "slave" (from the node only), or "private" (no).
 func (m Mount) Propagation() string {
 	switch {

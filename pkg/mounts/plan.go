@@ -54,7 +54,7 @@ type Request struct {
 	Staged bool
 }
 
-// Propagation says whether mounts that are made later on the node reach the kubelet.
+// Propagation reports whether mounts that are made later on the node reach the kubelet.
 type Propagation string
 
 // The propagations. A slave gets the node's mounts, and cannot give any back;
@@ -158,7 +158,7 @@ type Plan struct {
 	Rebound []ExtraMount `json:"rebound,omitempty"`
 	// Convert: a KubeletConfig document becomes machine.kubelet first.
 	Convert bool `json:"convert,omitempty"`
-	// Restarts: performing it restarts the kubelet. Pods go on running.
+	// Restarts: performing it restarts the kubelet. Pods keep running.
 	Restarts bool     `json:"restarts,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -162,7 +162,7 @@ func (v KubeletView) listed(dir string) (disk.Answer, string) {
 	host, kubelet := sight.Host, sight.Kubelet
 	switch {
 	case !ok:
-		return disk.Unknown, "nobody looked"
+		return disk.Unknown, "not checked"
 	case kubelet.Exists == disk.No && host.Exists == disk.No:
 		return disk.No, "it exists neither in the kubelet nor on the node"
 	case kubelet.Exists == disk.No:

@@ -81,7 +81,7 @@ func TestSeeByListing(t *testing.T) {
 		{"only in the kubelet", map[string][2]string{dir: {"-", "hdd"}}, disk.No, "container only"},
 		{"kubelet unread", map[string][2]string{dir: {"hdd", "?"}}, disk.Unknown, "permission denied"},
 		{"node unread", map[string][2]string{dir: {"?", "hdd"}}, disk.Unknown, "permission denied"},
-		{"not asked for", nil, disk.Unknown, "nobody looked"},
+		{"not asked for", nil, disk.Unknown, "not checked"},
 		{"same", map[string][2]string{dir: {"vdf vde", "vde vdf"}}, disk.Yes, "mounts were not compared: os:admin is needed"},
 		{"some missing", map[string][2]string{dir: {"e d c b a", ""}}, disk.No, `"a", "b", "c" and 2 more`},
 		{"more in the kubelet", map[string][2]string{dir: {"a", "a b"}}, disk.Unknown, `"b"`},

@@ -71,7 +71,7 @@ leads() {
 	return 1
 }
 
-# differ NUMBER NUMBER: whether two devices of one WWID are two disks all the same,
+# differ NUMBER NUMBER: whether two devices of one WWID are two disks anyway,
 # since their sizes or serial numbers differ. What one of them does not have says nothing.
 differ() {
 	for at in size serial device/serial; do

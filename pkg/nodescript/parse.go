@@ -30,7 +30,7 @@ func Parse(out string) (snapshot.PodView, error) {
 		return snapshot.PodView{}, fmt.Errorf("the node's answer does not begin as it should")
 	}
 	var mounted []mounts.Mount
-	// Shells take the last line's end away.
+	// Shells remove the last line's end.
 	if lines := strings.TrimSuffix(records[0].Get("mountinfo"), "\n"); lines != "" {
 		if mounted, err = mounts.ParseMountinfo([]byte(lines + "\n")); err != nil {
 			return snapshot.PodView{}, fmt.Errorf("the pod's mountinfo is not understood: %w", err)
@@ -171,7 +171,7 @@ func (p *parser) home(r Record) error {
 		if err != nil {
 			return err
 		}
-		if _, told := p.view.Beneath[n]; !told {
+		if _, reported := p.view.Beneath[n]; !reported {
 			p.view.Beneath[n] = "holds " + dir
 		}
 	}
@@ -179,7 +179,7 @@ func (p *parser) home(r Record) error {
 		return nil // It lies in memory: under it is no disk that could be missed.
 	}
 	if class, ok := p.classOf[dir]; ok && r.Has("problem") && p.view.BeneathProblem == "" {
-		p.view.BeneathProblem = fmt.Sprintf("the directory of class %q lies on no block device that can be told (%s)", class, r.Get("problem"))
+		p.view.BeneathProblem = fmt.Sprintf("the directory of class %q lies on no block device that is known (%s)", class, r.Get("problem"))
 	}
 	return nil
 }
@@ -292,7 +292,7 @@ func kindOf(r Record) disk.Kind {
 }
 
 // transport tells from a device's place in sysfs, and from what its NVMe controllers
-// say, how it is reached; empty: by nothing that is told apart (Linux 6.18: iscsi
+// say, how it is reached; empty: by nothing that is distinguished (Linux 6.18: iscsi
 // drivers/scsi/scsi_transport_iscsi.c, Fibre Channel scsi_transport_fc.c, SRP
 // drivers/infiniband/ulp/srp, SATA drivers/ata/libata-transport.c, USB/IP drivers/usb/usbip, emulated SCSI scsi_debug.c and
 // drivers/target/loopback; nvme/host/sysfs.c).

@@ -202,7 +202,7 @@ func TestArgs(t *testing.T) {
 	}
 }
 
-// How a disk is reached is told by its place in sysfs, and by its NVMe controllers.
+// How a disk is reached is known by its place in sysfs, and by its NVMe controllers.
 func TestTransport(t *testing.T) {
 	for _, c := range []struct {
 		sysfs, controllers, want string

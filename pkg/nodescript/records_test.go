@@ -81,7 +81,7 @@ func TestRecords(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	if _, err := Records(End); err != nil {
-		t.Errorf("nothing but an end: %v", err)
+		t.Errorf("only an end: %v", err)
 	}
 	// What comes after the end is none of it.
 	if got, err := Records(End + "record=more" + fieldEnd + recordEnd); err != nil || len(got) != 0 {

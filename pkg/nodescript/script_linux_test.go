@@ -270,7 +270,7 @@ func TestScriptSignatures(t *testing.T) {
 	})
 }
 
-// What has the disk open must be seen, whoever it is.
+// What has the disk open must be seen, no matter who it is.
 func TestScriptBusy(t *testing.T) {
 	eachShell(t, func(t *testing.T, shell string) {
 		n := nodetest.New(t)

@@ -66,7 +66,7 @@ func Start(ctx context.Context, executor Executor, look Look, timeout time.Durat
 			Limit:  maxAnswer,
 			End:    End,
 		})
-		// Whoever still writes must not wait for a reader that is gone.
+		// Anyone who still writes must not wait for a reader that is gone.
 		stdin.CloseWithError(errors.New("the session is over"))
 		close(s.exited)
 	}()

@@ -17,7 +17,7 @@ func (d *observation) withoutInstall(exists bool, why error) error {
 	r := d.request
 	switch {
 	case !r.Strict:
-	case exists || !r.Podless || r.Namespace != "" || r.DaemonSet != "":
+	case exists || !r.WithoutPod || r.Namespace != "" || r.DaemonSet != "":
 		return why
 	case d.Talos == nil:
 		return failure.New(why.Error(), failure.Hint(why)+"; or list the disks that Talos tells of, which needs no provisioner: --talosconfig FILE")

@@ -25,12 +25,12 @@ func TestTalosAloneBeforeThereIsAProvisioner(t *testing.T) {
 		alone   bool
 		hint    string // of the error, where there is one
 	}{
-		"no provisioner":                   {nodes, &nodesTalos{}, Request{Podless: true}, true, ""},
-		"no provisioner, and no Talos":     {nodes, nil, Request{Podless: true}, false, "which needs no provisioner: --talosconfig FILE"},
-		"no provisioner, of that name":     {nodes, &nodesTalos{}, Request{Podless: true, DaemonSet: "x"}, false, "--provisioner DAEMONSET"},
-		"no provisioner, in the namespace": {nodes, &nodesTalos{}, Request{Podless: true, Namespace: "x"}, false, "--provisioner DAEMONSET"},
+		"no provisioner":                   {nodes, &nodesTalos{}, Request{WithoutPod: true}, true, ""},
+		"no provisioner, and no Talos":     {nodes, nil, Request{WithoutPod: true}, false, "which needs no provisioner: --talosconfig FILE"},
+		"no provisioner, of that name":     {nodes, &nodesTalos{}, Request{WithoutPod: true, DaemonSet: "x"}, false, "--provisioner DAEMONSET"},
+		"no provisioner, in the namespace": {nodes, &nodesTalos{}, Request{WithoutPod: true, Namespace: "x"}, false, "--provisioner DAEMONSET"},
 		"a command that needs its pods":    {nodes, &nodesTalos{}, Request{}, false, "--provisioner DAEMONSET"},
-		"a provisioner":                    {with, &nodesTalos{}, Request{Podless: true}, false, ""},
+		"a provisioner":                    {with, &nodesTalos{}, Request{WithoutPod: true}, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.request.Strict, c.request.Parts = true, OnNodes

@@ -129,7 +129,7 @@ func event(kind, space, name, uid, reason string) *corev1.Event {
 
 // diagnosing is a request for all that a diagnosis reads.
 func diagnosing(r Request) Request {
-	r.Parts, r.Every, r.NamedOnly, r.Podless = Diagnosis, true, true, true
+	r.Parts, r.Every, r.NamedOnly, r.WithoutPod = Diagnosis, true, true, true
 	r.EventReasons, r.LogLine = doctor.EventReasons(), doctor.LogTells
 	return r
 }

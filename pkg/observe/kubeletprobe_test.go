@@ -49,13 +49,13 @@ func seen(pid int) mounts.KubeletView {
 	return mounts.KubeletView{PID: pid, Kubelet: []mounts.Mount{{ID: 1}}, Host: []mounts.Mount{{ID: 1}}}
 }
 
-// told is a node whose Talos API shows this view.
-type told struct {
+// reported is a node whose Talos API shows this view.
+type reported struct {
 	fakeTalos
 	view mounts.KubeletView
 }
 
-func (n told) View(context.Context, []string) (mounts.KubeletView, error) { return n.view, nil }
+func (n reported) View(context.Context, []string) (mounts.KubeletView, error) { return n.view, nil }
 
 // change changes the node that dbPod is on.
 func change(s *apiServer, f func(*corev1.Node)) {
@@ -81,11 +81,11 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 			v := k.Value
 			return v != nil && v.View.PID == 7 && v.ConfigProblem.Message == "no talosconfig" && v.Release.String() == "v1.13.9" && v.Volumes["pv-w-1"] != "" && v.Ready && v.Node == "w-1"
 		}},
-		"Talos tells everything": {talos: told{view: seen(5)}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value.View.PID == 5 }},
-		"Talos tells that no kubelet runs": {talos: told{view: mounts.KubeletView{MountsProblem: problem.FromText("no kubelet runs")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+		"Talos tells everything": {talos: reported{view: seen(5)}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value.View.PID == 5 }},
+		"Talos tells that no kubelet runs": {talos: reported{view: mounts.KubeletView{MountsProblem: problem.FromText("no kubelet runs")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			return k.Value.View.MountsProblem.Message == "no kubelet runs"
 		}},
-		"the role is too weak for mounts": {talos: told{fakeTalos{config: errors.New("not for you")}, mounts.KubeletView{PID: 5, MountsProblem: problem.FromText("nor this")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+		"the role is too weak for mounts": {talos: reported{fakeTalos{config: errors.New("not for you")}, mounts.KubeletView{PID: 5, MountsProblem: problem.FromText("nor this")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
 			return k.Value.View.PID == 7 && k.Value.ConfigProblem.Message == "not for you" && k.Value.Release.String() == "v1.13.9"
 		}},
 		"Talos does not show the view": {talos: fakeTalos{view: errors.New("gone")}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {

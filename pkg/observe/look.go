@@ -235,7 +235,7 @@ func (d *observation) talosOf(ctx context.Context, n snapshot.Node) snapshot.Sec
 	switch {
 	case d.Talos == nil:
 		return snapshot.Section[snapshot.Talos]{Problem: d.NoTalos}
-	case n.Pod.Value == nil && !d.request.Podless:
+	case n.Pod.Value == nil && !d.request.WithoutPod:
 		return snapshot.Section[snapshot.Talos]{}
 	}
 	if n.Address == "" {

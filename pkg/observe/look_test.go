@@ -30,7 +30,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
 
-// fakeTalos is a node that answers, but for what fails.
+// fakeTalos is a node that answers, except for what fails.
 type fakeTalos struct {
 	verify, config, view error
 	// looked, if set, gets the directories that were asked for.

@@ -42,7 +42,7 @@ type Observer struct {
 	Kubelet func(snapshot.Machine) TalosNode
 	NoTalos problem.Problem
 	// KubeletProbe, if set, looks through the eyes of the kubelets of which Talos does not tell
-	// what they see. It makes something in the cluster for that, and takes it away.
+	// what they see. It makes something in the cluster for that, and removes it.
 	KubeletProbe KubeletProber
 	// Limit is how many nodes are looked at, and how many requests are made, at once; 0 is no limit. Timeout is each look's own;
 	// 0 is none.
@@ -132,8 +132,8 @@ type Request struct {
 	Closely []string
 	// StepsFollow says that the nodes will be asked to do something.
 	StepsFollow bool
-	// Podless asks Talos about the nodes too that have no provisioner pod.
-	Podless bool
+	// WithoutPod asks Talos about the nodes too that have no provisioner pod.
+	WithoutPod bool
 	// EventReasons are those of the events that are kept. Others may say what has no place in a file that people send around: the
 	// answer of a pod's failed probe, for one.
 	EventReasons []string

@@ -96,7 +96,7 @@ func TestNoSecretGetsIntoAFile(t *testing.T) {
 			if i := strings.Index(file.String(), canary); i >= 0 {
 				t.Errorf("the file has it: …%s…", file.String()[max(0, i-200):min(file.Len(), i+100)])
 			}
-			// What is decided on must be there all the same.
+			// What is decided on must be there anyway.
 			for _, want := range []string{`"kubernetes.io/hostname"`, `"/var/lib/disks"`, "not well on w-1", `"data-w-1"`, `"!system_disk"`} {
 				if !strings.Contains(file.String(), want) {
 					t.Errorf("the file has no %s", want)

@@ -63,12 +63,12 @@ func TestTalosIsAskedOfEveryNode(t *testing.T) {
 		// want is why each node's section is unread, or its value.
 		want []string
 	}{
-		"every node": {Observer{Talos: &nodesTalos{}}, Request{Strict: true, Parts: OnNodes, Podless: true}, []string{"w-1 10.0.0.1", "w-2 10.0.0.1"},
+		"every node": {Observer{Talos: &nodesTalos{}}, Request{Strict: true, Parts: OnNodes, WithoutPod: true}, []string{"w-1 10.0.0.1", "w-2 10.0.0.1"},
 			[]string{"disk-of-w-1", "no answer", "no InternalIP"}},
 		"nodes with a pod only": {Observer{Talos: &nodesTalos{}}, Request{Strict: true, Parts: OnNodes}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
-		"no node":               {Observer{Talos: &nodesTalos{}}, Request{Strict: true, Podless: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
-		"without a talosconfig": {Observer{NoTalos: problem.FromText("no talosconfig")}, Request{Strict: true, Parts: OnNodes, Podless: true}, nil, []string{"no talosconfig", "no talosconfig", "no talosconfig"}},
-		"where it is not asked": {Observer{}, Request{Strict: true, Parts: OnNodes, Podless: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
+		"no node":               {Observer{Talos: &nodesTalos{}}, Request{Strict: true, WithoutPod: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
+		"without a talosconfig": {Observer{NoTalos: problem.FromText("no talosconfig")}, Request{Strict: true, Parts: OnNodes, WithoutPod: true}, nil, []string{"no talosconfig", "no talosconfig", "no talosconfig"}},
+		"where it is not asked": {Observer{}, Request{Strict: true, Parts: OnNodes, WithoutPod: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.observer.Client, c.observer.Pods = client, &kube.Pods{}
@@ -123,7 +123,7 @@ func TestTalosIsAskedWithinTheBoundsOfTheRun(t *testing.T) {
 		}
 	}
 	c := Observer{Client: client, Pods: &kube.Pods{}, Talos: talos, Limit: limit, Timeout: 200 * time.Millisecond}
-	s, err := c.Observe(t.Context(), Request{Strict: true, Parts: OnNodes, Podless: true})
+	s, err := c.Observe(t.Context(), Request{Strict: true, Parts: OnNodes, WithoutPod: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func unread(s *snapshot.Snapshot) string {
 	return fmt.Sprint(all)
 }
 
-// What may not be read is said, and the rest is there all the same.
+// What may not be read is said, and the rest is there anyway.
 func TestWhatIsForbiddenIsSaid(t *testing.T) {
 	for name, c := range map[string]struct {
 		forbidden []string

@@ -15,7 +15,7 @@ import (
 )
 
 // Filter returns streams of which Out and ErrOut show every character that could move a cursor, colour, reorder or hide text as an escape. So
-// what a node, an object's name or an error of a server says cannot disturb a terminal, whoever prints it. A Style of such a stream colours
+// what a node, an object's name or an error of a server says cannot disturb a terminal, no matter who prints it. A Style of such a stream colours
 // through it, and so does a Progress.
 func Filter(streams genericiooptions.IOStreams) genericiooptions.IOStreams {
 	key := "\x00" + rand.Text() + "\x00"

@@ -105,7 +105,7 @@ type Printer struct {
 	verbatim bool
 }
 
-// IsTable says whether people read the output: a table, wide or not.
+// IsTable reports whether people read the output: a table, wide or not.
 func (p *Printer) IsTable() bool { return p.objects == nil }
 
 // Print writes obj to w, or table() if a table was asked for. In obj's JSON apiVersion and kind must be set; if it has

@@ -19,7 +19,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
 
-// IsTerminal says whether stream, a reader or a writer, is a terminal.
+// IsTerminal reports whether stream, a reader or a writer, is a terminal.
 func IsTerminal(stream any) bool {
 	if f, ok := stream.(*filtered); ok {
 		stream = f.to
@@ -32,7 +32,7 @@ func IsTerminal(stream any) bool {
 var ErrNoTerminal = failure.New("this needs a confirmation, and there is no terminal to ask on",
 	"pass --yes to go on without being asked, or --dry-run=client to see what would be done")
 
-// Prompt asks question on stderr and says whether the answer was yes. If stdin or stderr is no terminal it asks nothing and
+// Prompt asks question on stderr and reports whether the answer was yes. If stdin or stderr is no terminal it asks nothing and
 // returns ErrNoTerminal. When ctx is done while it waits, it returns the context's error; the pending read of stdin
 // then goes on, so nothing else should read from it.
 func Prompt(ctx context.Context, streams genericiooptions.IOStreams, question string) (bool, error) {
@@ -119,7 +119,7 @@ func (p *Progress) Count(format string, total int) (step func()) {
 	}
 }
 
-// Clear takes the line away.
+// Clear removes the line.
 func (p *Progress) Clear() {
 	if p == nil {
 		return

@@ -32,7 +32,7 @@ type oldText struct {
 	parts []string
 }
 
-// oldTexts are those of the kinds that the text alone told.
+// oldTexts are those of the kinds that only the text says.
 func oldTexts() []oldText {
 	return []oldText{
 		{TalosNotConfigured, []string{"no talosconfig was found"}},

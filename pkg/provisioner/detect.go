@@ -88,7 +88,7 @@ func (i Install) PathOf(hostPath string) (string, bool) {
 	return path.Join(best.MountPath, strings.TrimPrefix(hostPath, path.Clean(best.HostPath))), true
 }
 
-// DevMounted tells whether the host's /dev is the container's.
+// DevMounted reports whether the host's /dev is the container's.
 func (i Install) DevMounted() bool {
 	m, ok := i.MountOf("/dev")
 	return ok && path.Clean(m.HostPath) == "/dev" && path.Clean(m.MountPath) == "/dev"

@@ -39,7 +39,7 @@ type Class struct {
 	NamePattern string `json:"namePattern,omitempty"`
 }
 
-// Publishes tells whether the provisioner would look at an entry of that name
+// Publishes reports whether the provisioner would look at an entry of that name
 // in the class's directory (pkg/discovery/discovery.go, first level, dotfiles too).
 func (c Class) Publishes(entry string) bool {
 	if c.NamePattern == "" {

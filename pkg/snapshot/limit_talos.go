@@ -17,7 +17,7 @@ import (
 // maxPath is Linux's PATH_MAX.
 const maxPath = 4096
 
-// Refuse takes away each part in which something has a name that neither the kernel, udev nor Talos gives, and says so
+// Refuse removes each part in which something has a name that neither the kernel, udev nor Talos gives, and says so
 // in its place: a part that lacks one thing may lack the disk that is in use.
 func (t *Talos) Refuse() {
 	refuse(&t.Disks, func(disks []TalosDisk) error {

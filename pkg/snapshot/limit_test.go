@@ -132,7 +132,7 @@ func TestTalosIsHeldToTheGrammar(t *testing.T) {
 		"a link":            func(n *snapshot.Talos) { n.Links = snapshot.Read(map[string][]string{evil: nil}) },
 		"a page of Talos's": func(n *snapshot.Talos) { n.Diagnostics = snapshot.Read([]snapshot.TalosDiagnostic{{ID: "../evil"}}) },
 	} {
-		told := snapshot.Talos{
+		reported := snapshot.Talos{
 			Disks:       snapshot.Read([]snapshot.TalosDisk{{Name: "nvme0n1", Symlinks: []string{`/dev/disk/by-id/nvme-A_1\x2f`, "/dev/disk/by-path/pci-0000:00:04.0"}, Secondaries: []string{"sda"}}}),
 			System:      snapshot.Read("vda"),
 			Devices:     snapshot.Read([]snapshot.TalosDevice{{Name: "nvme0n1p1", Parent: "nvme0n1", PartitionLabel: "Linux filesystem"}, {Name: "dm-0"}}),
@@ -142,21 +142,21 @@ func TestTalosIsHeldToTheGrammar(t *testing.T) {
 			Diagnostics: snapshot.Read([]snapshot.TalosDiagnostic{{ID: "address-overlap"}}),
 		}
 		lost := func() (parts int) {
-			for _, why := range []string{told.Disks.Problem.Message, told.System.Problem.Message, told.Devices.Problem.Message, told.Volumes.Problem.Message, told.Mounts.Problem.Message, told.Links.Problem.Message, told.Diagnostics.Problem.Message} {
+			for _, why := range []string{reported.Disks.Problem.Message, reported.System.Problem.Message, reported.Devices.Problem.Message, reported.Volumes.Problem.Message, reported.Mounts.Problem.Message, reported.Links.Problem.Message, reported.Diagnostics.Problem.Message} {
 				if strings.HasPrefix(why, "what Talos answers cannot be: ") {
 					parts++
 				}
 			}
 			return parts
 		}
-		if told.Refuse(); lost() != 0 {
-			t.Errorf("what is right is refused: %+v", told)
+		if reported.Refuse(); lost() != 0 {
+			t.Errorf("what is right is refused: %+v", reported)
 		}
-		change(&told)
-		if told.Refuse(); lost() != 1 {
+		change(&reported)
+		if reported.Refuse(); lost() != 1 {
 			t.Errorf("%s: %d parts are refused", name, lost())
 		}
-		n := snapshot.Node{Name: "w-1", Talos: snapshot.Read(told)}
+		n := snapshot.Node{Name: "w-1", Talos: snapshot.Read(reported)}
 		var file bytes.Buffer
 		if err := snapshot.Save(&file, &snapshot.Snapshot{Nodes: []snapshot.Node{n}}); err != nil {
 			t.Fatal(err)

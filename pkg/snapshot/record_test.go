@@ -9,7 +9,7 @@ import (
 )
 
 // The provisioner deletes a volume with its claim and makes one of the same name again, without annotations. Which disk it
-// was made for is known all the same, as long as it is the same entry of the same node.
+// was made for is known anyway, as long as it is the same entry of the same node.
 func TestRecall(t *testing.T) {
 	then := disk.ID{Serial: "ZA1", Size: 1 << 30}
 	good := Record{Node: "w-1", NodeUID: "uid-1", Class: "block", Path: "/var/lib/disks/block/vdf", Identity: then}

@@ -8,7 +8,7 @@ func (s *Snapshot) SeenByPod(n Node) bool {
 	return ok && there.View.Value != nil
 }
 
-// SeenByTalosAlone reports whether the provisioner is not meant to run on the node, and its Talos API listed its disks all the same.
+// SeenByTalosAlone reports whether the provisioner is not meant to run on the node, and its Talos API listed its disks anyway.
 func (s *Snapshot) SeenByTalosAlone(n Node) bool {
 	return !s.WantedBy(n) && !s.SeenByPod(n) && n.Talos.Value != nil && n.Talos.Value.Disks.Value != nil
 }

@@ -26,7 +26,7 @@ import (
 
 // NodeByHostname is the name of the chosen node that has this
 // kubernetes.io/hostname label, by which volumes say where they are; the hostname
-// itself if none has. The two differ where the kubelet was told another name.
+// itself if none has. The two differ where the kubelet was given another name.
 func (s *Snapshot) NodeByHostname(hostname string) string {
 	for _, n := range s.Nodes {
 		if n.Labels[corev1.LabelHostname] == hostname {
@@ -37,7 +37,7 @@ func (s *Snapshot) NodeByHostname(hostname string) string {
 }
 
 // Section is a part of a snapshot in one of three states: read (Value), could
-// not be read (Problem says why), not asked for (neither). Whoever decides takes
+// not be read (Problem says why), not asked for (neither). Anyone who decides takes
 // the last two for unknown. A Problem beside a Value, which events only have, tells
 // that there may be more.
 type Section[T any] struct {
@@ -149,7 +149,7 @@ type Node struct {
 	Taints []corev1.Taint    `json:"taints,omitempty"`
 	// Pod is the provisioner's pod whose container runs; Problem tells why there is none.
 	Pod Section[Pod] `json:"pod"`
-	// Wanted tells whether the DaemonSet is meant to have a pod there: neither a
+	// Wanted reports whether the DaemonSet is meant to have a pod there: neither a
 	// taint nor its node selector keeps it away.
 	Wanted bool `json:"wanted"`
 	// View is what that pod sees.
@@ -200,7 +200,7 @@ func (n Node) Machine() Machine {
 	return Machine{Node: n.Name, Address: n.Address, MachineID: n.MachineID, SystemUUID: n.SystemUUID}
 }
 
-// Probe is a look by a Job that told something.
+// Probe is a look by a Job that reported something.
 type Probe struct {
 	// KubeletStarted is when the kubelet's process started; nil: it did not say.
 	KubeletStarted *time.Time `json:"kubeletStarted,omitempty"`
@@ -225,7 +225,7 @@ type PodView struct {
 	BeneathProblem string `json:"beneathProblem,omitempty"`
 	// Dirs are the class directories, by class.
 	Dirs map[string]Dir `json:"dirs"`
-	// Linking tells whether a run that changes links was under way in the pod when
+	// Linking reports whether a run that changes links was under way in the pod when
 	// the look began: what it has not done yet, it may still do.
 	Linking disk.Answer `json:"linking,omitempty"`
 	// Paths are the paths asked for that lead to a block device.
@@ -247,7 +247,7 @@ type Dir struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// Volatile tells whether what is written to a file system of that type is gone at each
+// Volatile reports whether what is written to a file system of that type is gone at each
 // reboot of the node.
 func Volatile(filesystem string) bool {
 	return slices.Contains([]string{"devtmpfs", "tmpfs", "ramfs", "rootfs"}, filesystem)

@@ -45,13 +45,13 @@ func (n *Node) Configs(ctx context.Context) (machineconfig.Current, error) {
 // After rollback Talos takes one back that is tried; the other modes have no use for
 // it. It needs os:admin. ErrRefused and ErrBusy: nothing was changed.
 //
-// Beware: but for Try, every request ends a trial that is under way, and what was
+// Beware: except for Try, every request ends a trial that is under way, and what was
 // tried stays in force.
 func (n *Node) Apply(ctx context.Context, config []byte, mode machineconfig.Mode, rollback time.Duration) error {
 	return n.apply(ctx, config, mode, rollback, false)
 }
 
-// DryRun asks the node what Apply would ask, and changes nothing but what Apply's
+// DryRun asks the node what Apply would ask, and changes only what Apply's
 // warning says. What the node answers is a diff with the node's secrets in it: it
 // is not kept.
 func (n *Node) DryRun(ctx context.Context, config []byte, mode machineconfig.Mode) error {

@@ -78,12 +78,12 @@ func (e *Error) ProblemKind() problem.Kind { return problem.Kind(e.Kind) }
 // Unwrap leads to the sentence's hint and cause.
 func (e *Error) Unwrap() error { return e.err }
 
-// Is tells whether target is the error's kind, or what a roll-out has to know of it.
+// Is reports whether target is the error's kind, or what a roll-out has to know of it.
 func (e *Error) Is(target error) bool {
 	return target == e.Kind || target == machineconfig.ErrNotTaken && e.Kind.notTaken()
 }
 
-// notTaken tells whether a request that ended so changed nothing, and will not. An
+// notTaken reports whether a request that ended so changed nothing, and will not. An
 // endpoint that broke off may have passed it on before.
 func (k Kind) notTaken() bool {
 	switch k {

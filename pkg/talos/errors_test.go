@@ -131,7 +131,7 @@ func TestExplainSaysWhoIsLate(t *testing.T) {
 	}
 }
 
-// A roll-out has to know whether a request that failed may take effect all the same.
+// A roll-out has to know whether a request that failed may take effect anyway.
 func TestNotTaken(t *testing.T) {
 	for text, c := range map[string]struct {
 		err  error

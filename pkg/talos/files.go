@@ -22,10 +22,10 @@ type File struct {
 	// Name is the path below the directory that was listed.
 	Name string
 	Dir  bool
-	// Symlink tells whether it is one, and Link what it says.
+	// Symlink reports whether it is one, and Link what it says.
 	Symlink bool
 	Link    string
-	// Problem says why there is nothing but the name.
+	// Problem says why there is only the name.
 	Problem string
 }
 

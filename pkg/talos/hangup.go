@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// hungUp tells whether err is of a connection that ended as soon as it was there.
+// hungUp reports whether err is of a connection that ended as soon as it was there.
 func hungUp(err error) bool {
 	if client.StatusCode(err) != codes.Unavailable || !errors.As(err, new(unsent)) {
 		return false
@@ -35,7 +35,7 @@ func hungUp(err error) bool {
 }
 
 // refusal is why an endpoint does not accept the client certificate, or err. With
-// TLS 1.3 a server tells so after the handshake, and hangs up on whoever has gone on
+// TLS 1.3 a server tells so after the handshake, and hangs up on a client that has gone on
 // writing, as gRPC does: the reason is then often lost. Who only reads hears it.
 func (c *Client) refusal(ctx context.Context, err error) error {
 	access := c.config.file.Contexts[c.config.identity.Context]

@@ -28,7 +28,7 @@ type Identity struct {
 	Endpoints []string
 }
 
-// Expired tells whether the client certificate has ended.
+// Expired reports whether the client certificate has ended.
 func (i Identity) Expired(now time.Time) bool {
 	return !i.NotAfter.IsZero() && now.After(i.NotAfter)
 }
@@ -36,7 +36,7 @@ func (i Identity) Expired(now time.Time) bool {
 // Identity is as whom the context speaks.
 func (c *Config) Identity() Identity { return c.identity }
 
-// Expired tells whether the context's client certificate has ended.
+// Expired reports whether the context's client certificate has ended.
 func (c *Config) Expired(now time.Time) bool { return c.identity.Expired(now) }
 
 // Path is the talosconfig's.

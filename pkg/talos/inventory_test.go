@@ -56,10 +56,10 @@ func TestInventoryDiagnostics(t *testing.T) {
 	if err := n.State().Create(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	told, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}}).Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
+	reported, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}}).Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
 	want := []snapshot.TalosDiagnostic{{ID: "address-overlap", Message: "host and Kubernetes addresses overlap", Details: []string{"10.0.0.0/8"}}}
-	if err != nil || told.Diagnostics.Value == nil || !reflect.DeepEqual(*told.Diagnostics.Value, want) {
-		t.Errorf("%+v, %v", told.Diagnostics, err)
+	if err != nil || reported.Diagnostics.Value == nil || !reflect.DeepEqual(*reported.Diagnostics.Value, want) {
+		t.Errorf("%+v, %v", reported.Diagnostics, err)
 	}
 }
 
@@ -71,12 +71,12 @@ func TestInventory(t *testing.T) {
 			userVolume(t, n)
 			var last string
 			for _, r := range []role.Role{role.Reader, role.Admin} {
-				told, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{r}}).Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
+				reported, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{r}}).Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
 				if err != nil {
 					t.Fatal(err)
 				}
-				checkInventory(t, profile, told)
-				text, err := json.Marshal(told)
+				checkInventory(t, profile, reported)
+				text, err := json.Marshal(reported)
 				if err != nil || strings.Contains(string(text), "CANARY") {
 					t.Errorf("%s, %v", text, err)
 				}
@@ -89,26 +89,26 @@ func TestInventory(t *testing.T) {
 	}
 }
 
-func checkInventory(t *testing.T, profile talostest.Profile, told snapshot.Talos) {
+func checkInventory(t *testing.T, profile talostest.Profile, reported snapshot.Talos) {
 	t.Helper()
-	if k := told.Kubelet.Value; k == nil || k.State != "Running" || k.Healthy != "yes" || k.Unhealthy != "" {
-		t.Errorf("kubelet %+v", told.Kubelet)
+	if k := reported.Kubelet.Value; k == nil || k.State != "Running" || k.Healthy != "yes" || k.Unhealthy != "" {
+		t.Errorf("kubelet %+v", reported.Kubelet)
 	}
 	legacy, early := profile == talostest.V16, profile == talostest.V16 || profile == talostest.V19
-	if told.Legacy != legacy || len(told.Unread()) != 0 {
-		t.Errorf("legacy %v, unread %q", told.Legacy, told.Unread())
+	if reported.Legacy != legacy || len(reported.Unread()) != 0 {
+		t.Errorf("legacy %v, unread %q", reported.Legacy, reported.Unread())
 	}
-	if told.Disks.Value == nil || told.System.Value == nil || told.Mounts.Value == nil {
-		t.Fatalf("%+v", told)
+	if reported.Disks.Value == nil || reported.System.Value == nil || reported.Mounts.Value == nil {
+		t.Fatalf("%+v", reported)
 	}
-	names := make([]string, 0, len(*told.Disks.Value))
-	for _, d := range *told.Disks.Value {
+	names := make([]string, 0, len(*reported.Disks.Value))
+	for _, d := range *reported.Disks.Value {
 		names = append(names, d.Name)
 	}
-	if want := []string{"loop0", "nvme0n1", "vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg"}; !slices.Equal(names, want) || *told.System.Value != "vda" {
-		t.Fatalf("disks %q, system disk %q", names, *told.System.Value)
+	if want := []string{"loop0", "nvme0n1", "vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg"}; !slices.Equal(names, want) || *reported.System.Value != "vda" {
+		t.Fatalf("disks %q, system disk %q", names, *reported.System.Value)
 	}
-	d := (*told.Disks.Value)[1]
+	d := (*reported.Disks.Value)[1]
 	wwid, transport, secondaries := "eui.1 2", "nvme", []string{"vdc"}
 	if legacy {
 		wwid, transport, secondaries = "", "", nil
@@ -123,11 +123,11 @@ func checkInventory(t *testing.T, profile talostest.Profile, told snapshot.Talos
 	if early { // /proc/mounts knows no volumes.
 		mount.Volume, mount.ReadOnly = "", false
 	}
-	if !slices.Contains(*told.Mounts.Value, mount) || len(*told.Mounts.Value) != 2 {
-		t.Errorf("mounts %+v", *told.Mounts.Value)
+	if !slices.Contains(*reported.Mounts.Value, mount) || len(*reported.Mounts.Value) != 2 {
+		t.Errorf("mounts %+v", *reported.Mounts.Value)
 	}
-	if (told.Links.Value == nil) != early || (told.Volumes.Value == nil) != legacy || (told.Devices.Value == nil) != legacy {
-		t.Fatalf("links %q, volumes %q, devices %q", told.Links.Why(), told.Volumes.Why(), told.Devices.Why())
+	if (reported.Links.Value == nil) != early || (reported.Volumes.Value == nil) != legacy || (reported.Devices.Value == nil) != legacy {
+		t.Fatalf("links %q, volumes %q, devices %q", reported.Links.Why(), reported.Volumes.Why(), reported.Devices.Why())
 	}
 	if legacy {
 		return
@@ -136,11 +136,11 @@ func checkInventory(t *testing.T, profile talostest.Profile, told snapshot.Talos
 		ID: "u-data", Type: "partition", Phase: "provisioned", Location: "/dev/vdb1", MountLocation: "/dev/dm-0", ParentLocation: "/dev/vdb",
 		Filesystem: "ext4", Size: 1 << 30, Problem: "not yet",
 	}
-	if !slices.Contains(*told.Volumes.Value, want) || len(*told.Volumes.Value) != 4 {
-		t.Errorf("volumes %+v", *told.Volumes.Value)
+	if !slices.Contains(*reported.Volumes.Value, want) || len(*reported.Volumes.Value) != 4 {
+		t.Errorf("volumes %+v", *reported.Volumes.Value)
 	}
-	if want := (snapshot.TalosDevice{Name: "vdb1", Parent: "vdb", Content: "luks", PartitionLabel: "u-data", Size: 1 << 30}); !slices.Contains(*told.Devices.Value, want) {
-		t.Errorf("devices %+v", *told.Devices.Value)
+	if want := (snapshot.TalosDevice{Name: "vdb1", Parent: "vdb", Content: "luks", PartitionLabel: "u-data", Size: 1 << 30}); !slices.Contains(*reported.Devices.Value, want) {
+		t.Errorf("devices %+v", *reported.Devices.Value)
 	}
 }
 
@@ -149,11 +149,11 @@ func TestInventoryInPart(t *testing.T) {
 	n := start(t, talostest.Options{})
 	c := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}})
 	n.SetHooks(talostest.Hooks{Before: talostest.Fail(status.Error(codes.Internal, "the state is gone"), "cosi.List")})
-	told, err := c.Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
-	if err != nil || told.Legacy || told.System.Value == nil || told.Disks.Value != nil {
-		t.Fatalf("%+v, %v", told, err)
+	reported, err := c.Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
+	if err != nil || reported.Legacy || reported.System.Value == nil || reported.Disks.Value != nil {
+		t.Fatalf("%+v, %v", reported, err)
 	}
-	unread := strings.Join(told.Unread(), "; ")
+	unread := strings.Join(reported.Unread(), "; ")
 	for _, part := range []string{"disks: ", "discovered volumes: ", "volumes: ", "mounts: ", "the state is gone"} {
 		if !strings.Contains(unread, part) {
 			t.Errorf("%q does not say %q", unread, part)
@@ -163,17 +163,17 @@ func TestInventoryInPart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	n.SetHooks(talostest.Hooks{Before: talostest.Hang("cosi.List")})
-	if told, err = c.Inventory(ctx, machineOf(n.Name(), "127.0.0.1")); err == nil && told.Disks.Value != nil {
-		t.Errorf("a node that hangs told %+v", told)
+	if reported, err = c.Inventory(ctx, machineOf(n.Name(), "127.0.0.1")); err == nil && reported.Disks.Value != nil {
+		t.Errorf("a node that hangs told %+v", reported)
 	}
 
 	n.SetHooks(talostest.Hooks{})
 	if err := n.State().Destroy(t.Context(), block.NewSystemDisk(block.NamespaceName, block.SystemDiskID).Metadata()); err != nil {
 		t.Fatal(err)
 	}
-	told, err = c.Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
-	if err != nil || told.System.Value != nil || told.System.Problem.Message != noSystemDisk || told.Disks.Value == nil {
-		t.Errorf("without a system disk: %+v, %v", told, err)
+	reported, err = c.Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
+	if err != nil || reported.System.Value != nil || reported.System.Problem.Message != noSystemDisk || reported.Disks.Value == nil {
+		t.Errorf("without a system disk: %+v, %v", reported, err)
 	}
 }
 

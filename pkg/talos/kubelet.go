@@ -57,16 +57,16 @@ func (n *Node) kubeletInService(ctx context.Context) snapshot.Section[snapshot.T
 // kubeletTold is the kubelet's service with what the last health check said.
 func kubeletTold(services []*machineapi.ServiceInfo) snapshot.TalosService {
 	kubelet := kubeletService(services)
-	told := snapshot.TalosService{State: kubelet.State, Healthy: kubelet.Healthy, Message: kubelet.Message}
+	reported := snapshot.TalosService{State: kubelet.State, Healthy: kubelet.Healthy, Message: kubelet.Message}
 	for _, s := range services {
 		if s.GetId() == "kubelet" && kubelet.Healthy == disk.No {
-			told.Unhealthy = s.GetHealth().GetLastMessage()
+			reported.Unhealthy = s.GetHealth().GetLastMessage()
 		}
 	}
-	return told
+	return reported
 }
 
-// kubeletService finds the kubelet's service. While Talos makes it anew there is none.
+// kubeletService finds the kubelet's service. While Talos recreates it there is none.
 func kubeletService(services []*machineapi.ServiceInfo) mounts.Kubelet {
 	for _, s := range services {
 		if s.GetId() != "kubelet" {
@@ -113,7 +113,7 @@ func kubeletProcess(processes []*machineapi.ProcessInfo) (int, error) {
 			found = append(found, p)
 		}
 	}
-	// A Talos in a pod has a kubelet that looks the same, but for SELinux.
+	// A Talos in a pod has a kubelet that looks the same, except for SELinux.
 	if labelled := slices.DeleteFunc(slices.Clone(found), func(p *machineapi.ProcessInfo) bool {
 		return !strings.Contains(p.GetLabel(), ":kubelet_t:")
 	}); len(labelled) > 0 {

@@ -70,7 +70,7 @@ func TestKubeletService(t *testing.T) {
 	}
 }
 
-// What Talos v1.14.0-rc.1 told of a kubelet with an entry that cannot be mounted.
+// What Talos v1.14.0-rc.1 reported of a kubelet with an entry that cannot be mounted.
 func TestKubeletTold(t *testing.T) {
 	const (
 		event  = `Error running Containerd(kubelet), going to restart forever: error jailing process inside rootfs: pivot_root .: invalid argument`

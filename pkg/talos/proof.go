@@ -71,18 +71,18 @@ func prove(want snapshot.Machine, id, uuid string, idErr, uuidErr error) error {
 }
 
 // notCompared is why a value proves nothing.
-func notCompared(what, reported, told string, err error) string {
+func notCompared(what, reported, configured string, err error) string {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("Talos did not tell the %s (%s)", what, err)
 	case reported == "":
 		return "the kubelet reports no " + what
-	case told == "":
+	case configured == "":
 		return "Talos tells no " + what
-	case !sane(reported) || !sane(told):
+	case !sane(reported) || !sane(configured):
 		return fmt.Sprintf("the %s is a placeholder that many machines have", what)
 	}
-	return fmt.Sprintf("the %s differs, which Talos can be told to do: %q, and the kubelet reports %q", what, told, reported)
+	return fmt.Sprintf("the %s differs, which Talos can be told to do: %q, and the kubelet reports %q", what, configured, reported)
 }
 
 // placeholders are system UUIDs of boards whose maker set none (systemd,

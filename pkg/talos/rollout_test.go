@@ -84,7 +84,7 @@ func TestRollOut(t *testing.T) {
 		hooks  func(n *talostest.Node) talostest.Hooks
 		want   change.Result
 		detail string
-		// kept tells whether the entry is on disk, theirs whether the other's line is.
+		// kept reports whether the entry is on disk, theirs whether the other's line is.
 		kept, theirs bool
 		// Talos before v1.10 does not show a staged configuration.
 		only []talostest.Profile

@@ -28,7 +28,7 @@ func TestSelect(t *testing.T) {
 		"by serial":                          {match: `disk.serial == "talos-disk-c"`, disks: []string{"vdc"}},
 		"by a name":                          {match: `"/dev/disk/by-id/virtio-talos-disk-d" in disk.symlinks`, disks: []string{"vdd"}},
 		"by size":                            {match: `disk.size == 5u * GiB`, disks: []string{"vdd", "vde"}},
-		"all but the system's":               {match: `!system_disk`, names: true, disks: []string{"vdb", "vdc", "vdd", "vde", "vdf", "vdg"}},
+		"all except the system's":               {match: `!system_disk`, names: true, disks: []string{"vdb", "vdc", "vdd", "vde", "vdf", "vdg"}},
 		"the system's among them":            {match: `disk.transport == "virtio"`, disks: []string{"vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg"}},
 		"by a pattern":                       {match: `glob("/dev/vd[bc]*", disk.dev_path) || glob("/dev/vdg*", disk.dev_path)`, disks: []string{"vdg"}},
 		"none":                               {match: `disk.serial == "other"`},

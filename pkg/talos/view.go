@@ -99,7 +99,7 @@ func (n *Node) mounts(ctx context.Context, view *mounts.KubeletView) error {
 	return nil
 }
 
-// decisive tells whether err is about the connection and not about one file.
+// decisive reports whether err is about the connection and not about one file.
 func decisive(err error) bool {
 	return slices.ContainsFunc([]error{context.Canceled, context.DeadlineExceeded, ErrUnreachable, ErrTLS, ErrExpired, ErrForwarding},
 		func(target error) bool { return errors.Is(err, target) })

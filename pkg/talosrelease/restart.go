@@ -19,7 +19,7 @@ func (r Release) RestartHazard() string {
 	for _, bug := range unmounts {
 		if r.in([]span{bug.when}) {
 			first, fixed := bug.when.from, bug.when.before
-			return fmt.Sprintf("on Talos %s to %s a kubelet restart unmounts all user volumes of the node (siderolabs/talos#%d, mended in %s)",
+			return fmt.Sprintf("on Talos %s to %s a kubelet restart unmounts all user volumes of the node (siderolabs/talos#%d, fixed in %s)",
 				first, number{fixed.minor, fixed.patch - 1}, bug.issue, fixed)
 		}
 	}
@@ -33,7 +33,7 @@ var cautions = []struct {
 }{
 	{
 		facts[StaleTokens].when,
-		"on Talos v1.13.0 to v1.13.2 projected volumes (service account tokens) of running pods are no longer renewed after a kubelet restart (siderolabs/talos#13352, mended in v1.13.3)",
+		"on Talos v1.13.0 to v1.13.2 projected volumes (service account tokens) of running pods are no longer renewed after a kubelet restart (siderolabs/talos#13352, fixed in v1.13.3)",
 	},
 	{ // Release notes of v1.12.10, v1.12.11, v1.13.6 and v1.13.8.
 		[]span{{number{12, 0}, number{12, 11}}, {number{13, 0}, number{13, 8}}},

@@ -112,7 +112,7 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Open returns the cluster that is up, whoever started it; ErrNotUp if none is
+// Open returns the cluster that is up, no matter who started it; ErrNotUp if none is
 // or if it is still starting.
 func Open() (*Cluster, error) {
 	holder, held, err := claim.Find(layout.LockFile)

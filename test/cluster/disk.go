@@ -156,7 +156,7 @@ func (n *Node) plug(d Disk, image string) error {
 }
 
 // RemoveDisk pulls a disk out: its links, its device and its data are gone.
-// Whoever has it open keeps what he has.
+// Anyone who has it open keeps what he has.
 func (n *Node) RemoveDisk(name string) error {
 	record, err := n.readDisk(name)
 	if err == nil {

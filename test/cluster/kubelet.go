@@ -173,7 +173,7 @@ func (n *Node) kubeletReady(ctx context.Context) error {
 	return errors.New("the node has not reported yet")
 }
 
-// KubeletRunning tells whether the kubelet's process is there.
+// KubeletRunning reports whether the kubelet's process is there.
 func (n *Node) KubeletRunning(ctx context.Context) (bool, error) {
 	pid, err := n.KubeletPID(ctx)
 	return pid > 0, err
@@ -212,7 +212,7 @@ func (n *Node) KubeletIn(ctx context.Context, container Container) (int, error) 
 	return n.KubeletPID(ctx)
 }
 
-// hasKubelet tells whether runc knows the container, whatever became of it.
+// hasKubelet reports whether runc knows the container, whatever became of it.
 func (n *Node) hasKubelet() bool {
 	_, err := os.Stat(filepath.Join(n.Root(), kubelet.RuncRoot, kubelet.ContainerID))
 	return err == nil

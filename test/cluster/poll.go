@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// permanent is an error that no waiting mends.
+// permanent is an error that no waiting fixes.
 type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }

@@ -208,7 +208,7 @@ func (n *Node) ensureKubelet(ctx context.Context) error {
 	return n.StartKubelet(ctx)
 }
 
-// reset takes away what tests gave the node, whose pods are gone.
+// reset removes what tests gave the node, whose pods are gone.
 func (n *Node) reset(ctx context.Context) error {
 	if err := n.unmountAll(ctx); err != nil {
 		return err

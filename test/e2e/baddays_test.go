@@ -308,7 +308,7 @@ func notRunning(t *testing.T) {
 }
 
 // The container is killed while the script waits for the lock: the exec is cut,
-// and another look tells that nothing was made, or that this cannot be told.
+// and another look tells that nothing was made, or that this is not known.
 func diesAtWork(t *testing.T) {
 	name, disks := everywhere(t)
 	n := node(t, "worker-2")

@@ -87,7 +87,7 @@ func claimInPhase(t *testing.T, phase corev1.PersistentVolumeClaimPhase) {
 	})
 }
 
-func volumeMadeAgainUnderClaim(t *testing.T, p *patient) {
+func volumeMadeAgainUnderClaim(t *testing.T, p *causeTest) {
 	n, _, pv := linked(t)
 	volume(t, pv)
 	blockPod(t)
@@ -113,7 +113,7 @@ func volumeMadeAgainUnderClaim(t *testing.T, p *patient) {
 
 // A node that was deleted and has come back has another UID. Its provisioner's pod has lived on,
 // and does not know: the volume that it makes again is the old node's again.
-func nodeMadeAnew(t *testing.T, p *patient) {
+func nodeRecreated(t *testing.T, p *causeTest) {
 	n, _, pv := linked(t)
 	before := volume(t, pv)
 	of := manifests.Default()

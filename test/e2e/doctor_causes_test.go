@@ -23,28 +23,28 @@ const (
 	filesClass = "fs-storage"
 )
 
-func unseenIllnesses() []illness {
-	return []illness{
+func unseenCauses() []cause {
+	return []cause{
 		{name: "hostPath type check", code: "TD0706", do: hostPathTyped},
 		{name: "kubelet without the mount", code: "TD0401", do: unseenByKubelet},
 	}
 }
 
-func linkIllnesses() []illness {
-	return []illness{
+func linkCauses() []cause {
+	return []cause{
 		{name: "dangling link", code: "TD0501", do: danglingLink},
 		{name: "swapped disks", code: "TD0502", do: swappedDisks},
 		{name: "two links to one disk", code: "TD0503", do: twoLinks},
 		{name: "directory in a Block class", code: "TD0505", do: directoryAmongLinks},
-		{name: "link taken away", code: "TD0508", do: linkTakenAway},
+		{name: "link removed", code: "TD0508", do: linkTakenAway},
 		{name: "name that a reboot gives to another", code: "TD0504", do: unstableLink},
 		{name: "linked disk in use", code: "TD0506", do: linkedInUse},
 		{name: "unmounted filesystem", code: "TD0302", without: []string{"TD0708"}, do: unmounted},
 	}
 }
 
-func claimIllnesses() []illness {
-	return []illness{
+func claimCauses() []cause {
+	return []cause{
 		{name: "missing StorageClass", code: "TD0209", do: missingStorageClass},
 		{name: "Immediate binding", code: "TD0210", do: immediateBinding},
 		{name: "volumeMounts for volumeDevices", code: "TD0701", do: mountsForDevices},
@@ -60,15 +60,15 @@ func claimIllnesses() []illness {
 		{name: "cleaner that fails", code: "TD0609", do: cleanerFails},
 		{name: "cleaning Job that fails", code: "TD0609", do: cleaningJobFails},
 		{name: "volume of a node that is gone", code: "TD0610", do: nodeGone},
-		{name: "volume of an earlier node", code: "TD0610", do: nodeMadeAnew},
+		{name: "volume of an earlier node", code: "TD0610", do: nodeRecreated},
 		{name: "volume deleted under its claim", code: "TD0612", do: volumeDeletedUnderClaim},
 		{name: "volume made again under its claim", code: "TD0612", do: volumeMadeAgainUnderClaim},
 		{name: "claim not found", code: "TD0709", do: claimNotFound},
 	}
 }
 
-func clusterIllnesses() []illness {
-	return []illness{
+func clusterCauses() []cause {
+	return []cause{
 		{name: "kubelet hangs", code: "TD0107", do: kubeletHangs},
 		{name: "Pod Security", code: "TD0202", do: podSecurity},
 		{name: "tainted node", code: "TD0203", do: taintedNode},
@@ -113,7 +113,7 @@ func again(t *testing.T, pod *corev1.Pod) {
 }
 
 // Before any kubelet has an extra mount.
-func hostPathTyped(t *testing.T, p *patient) {
+func hostPathTyped(t *testing.T, p *causeTest) {
 	n := node(t, "worker-2")
 	cleanupSh(t, n, `rm -rf /var/lib/typed`)
 	sh(t, n, `mkdir /var/lib/typed`)
@@ -132,7 +132,7 @@ func hostPathTyped(t *testing.T, p *patient) {
 }
 
 // The whole point.
-func unseenByKubelet(t *testing.T, p *patient) {
+func unseenByKubelet(t *testing.T, p *causeTest) {
 	n := node(t, "worker-2")
 	d, path := mountDisk(t, n)
 	linked(t)
@@ -155,7 +155,7 @@ func unseenByKubelet(t *testing.T, p *patient) {
 }
 
 // The link holds a name of the kernel's, which the disk has no longer.
-func danglingLink(t *testing.T, p *patient) {
+func danglingLink(t *testing.T, p *causeTest) {
 	n, d, pv := linked(t, "--target", "name")
 	volume(t, pv)
 	if err := n.RemoveDisk(d.Name); err != nil {
@@ -168,7 +168,7 @@ func danglingLink(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func swappedDisks(t *testing.T, p *patient) {
+func swappedDisks(t *testing.T, p *causeTest) {
 	n, a, pv := linked(t, "--target", "name")
 	b := addDisk(t, n, cluster.Disk{})
 	volume(t, pv)
@@ -181,7 +181,7 @@ func swappedDisks(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func twoLinks(t *testing.T, p *patient) {
+func twoLinks(t *testing.T, p *causeTest) {
 	n, d, _ := linked(t)
 	makeLink(t, n, blockClass, "twin", byID(d))
 	blockPod(t)
@@ -199,7 +199,7 @@ func twoLinks(t *testing.T, p *patient) {
 	}
 }
 
-func directoryAmongLinks(t *testing.T, p *patient) {
+func directoryAmongLinks(t *testing.T, p *causeTest) {
 	n := node(t, "worker-2")
 	cleanupSh(t, n, `rmdir $1 2>/dev/null || true`, classDirs[blockClass]+"/oops")
 	sh(t, n, `mkdir $1`, classDirs[blockClass]+"/oops")
@@ -207,7 +207,7 @@ func directoryAmongLinks(t *testing.T, p *patient) {
 	p.execute(t, f, "kubectl -n local-storage exec ")
 }
 
-func linkTakenAway(t *testing.T, p *patient) {
+func linkTakenAway(t *testing.T, p *causeTest) {
 	n, d, pv := linked(t)
 	volume(t, pv)
 	sh(t, n, `rm $1`, classDirs[blockClass]+"/"+d.Name)
@@ -219,7 +219,7 @@ func linkTakenAway(t *testing.T, p *patient) {
 }
 
 // The pod would start, and write to the system disk.
-func unmounted(t *testing.T, p *patient) {
+func unmounted(t *testing.T, p *causeTest) {
 	n := node(t, "worker-2")
 	d, path := mountDisk(t, n)
 	volume(t, pvName(d.Name, n.Name(), filesClass))
@@ -234,7 +234,7 @@ func unmounted(t *testing.T, p *patient) {
 	sh(t, n, `test -s $1/written-by`, path)
 }
 
-func missingStorageClass(t *testing.T, p *patient) {
+func missingStorageClass(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	volume(t, pv)
 	kubectl(t, nil, "delete", "storageclass", blockClass)
@@ -257,7 +257,7 @@ func restoreClasses(t *testing.T) {
 	}
 }
 
-func immediateBinding(t *testing.T, p *patient) {
+func immediateBinding(t *testing.T, p *causeTest) {
 	t.Cleanup(func() { restoreClasses(t) })
 	class := manifests.Default().StorageClasses()[0]
 	kubectl(t, nil, "delete", "storageclass", class.Name)
@@ -275,7 +275,7 @@ func immediateBinding(t *testing.T, p *patient) {
 	}
 }
 
-func mountsForDevices(t *testing.T, p *patient) {
+func mountsForDevices(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	volume(t, pv)
 	apply(t,
@@ -289,7 +289,7 @@ func mountsForDevices(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func otherVolumeMode(t *testing.T, p *patient) {
+func otherVolumeMode(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	volume(t, pv)
 	apply(t,
@@ -303,7 +303,7 @@ func otherVolumeMode(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func tooBig(t *testing.T, p *patient) {
+func tooBig(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	volume(t, pv)
 	apply(t,
@@ -317,7 +317,7 @@ func tooBig(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func elsewhere(t *testing.T, p *patient) {
+func elsewhere(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	volume(t, pv)
 	pod := manifests.BlockPod("default", "reader", "device")
@@ -341,7 +341,7 @@ func unscheduled(t *testing.T, name, text string) {
 	})
 }
 
-func cordoned(t *testing.T, p *patient) {
+func cordoned(t *testing.T, p *causeTest) {
 	n, _, pv := linked(t)
 	volume(t, pv)
 	pod := blockPod(t)
@@ -361,7 +361,7 @@ func cordoned(t *testing.T, p *patient) {
 }
 
 // The provisioner stands still, as it would bring the volume back under its name.
-func volumeDeletedUnderClaim(t *testing.T, p *patient) {
+func volumeDeletedUnderClaim(t *testing.T, p *causeTest) {
 	n, _, pv := linked(t)
 	volume(t, pv)
 	pod := blockPod(t)
@@ -389,7 +389,7 @@ func volumeDeletedUnderClaim(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func claimNotFound(t *testing.T, p *patient) {
+func claimNotFound(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	volume(t, pv)
 	apply(t, manifests.BlockPod("default", "reader", "device"))
@@ -400,7 +400,7 @@ func claimNotFound(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func kubeletHangs(t *testing.T, p *patient) {
+func kubeletHangs(t *testing.T, p *causeTest) {
 	n, _, pv := linked(t)
 	volume(t, pv)
 	blockPod(t)
@@ -426,7 +426,7 @@ func kubeletHangs(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func podSecurity(t *testing.T, p *patient) {
+func podSecurity(t *testing.T, p *causeTest) {
 	of := manifests.Default()
 	t.Cleanup(func() {
 		_, err := kube().CoreV1().Namespaces().Patch(context.Background(), of.Namespace, types.MergePatchType, []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`), metav1.PatchOptions{})
@@ -448,7 +448,7 @@ func podSecurity(t *testing.T, p *patient) {
 	waitRunning(t, of)
 }
 
-func taintedNode(t *testing.T, p *patient) {
+func taintedNode(t *testing.T, p *causeTest) {
 	n, _, pv := linked(t)
 	volume(t, pv)
 	taint := func(taints string) {
@@ -475,7 +475,7 @@ func taintedNode(t *testing.T, p *patient) {
 	waitRunning(t, of)
 }
 
-func namePattern(t *testing.T, p *patient) {
+func namePattern(t *testing.T, p *causeTest) {
 	of := manifests.Default()
 	of.Classes[0].NamePattern = "disk-*"
 	begin(t, of)

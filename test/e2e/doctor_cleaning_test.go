@@ -33,7 +33,7 @@ func letGo(t *testing.T, of manifests.Provisioner) (n *cluster.Node, pv string) 
 }
 
 // The provisioner starts its cleaner again and again. No event says that it fails.
-func cleanerFails(t *testing.T, p *patient) {
+func cleanerFails(t *testing.T, p *causeTest) {
 	of := cleanedBy("echo no luck >&2; exit 1")
 	n, pv := letGo(t, of)
 	events := func(reason string) (count int) {
@@ -70,7 +70,7 @@ func cleanerFails(t *testing.T, p *patient) {
 }
 
 // The Job's pod fails, and the provisioner says nothing at all.
-func cleaningJobFails(t *testing.T, p *patient) {
+func cleaningJobFails(t *testing.T, p *causeTest) {
 	of := cleanedBy("echo no luck >&2; exit 1")
 	of.UseJobForCleaning = true
 	_, pv := letGo(t, of)

@@ -11,8 +11,8 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
 )
 
-func kubeletIllnesses() []illness {
-	return []illness{
+func kubeletCauses() []cause {
+	return []cause{
 		{name: "bind over a mounted disk", code: "TD0403", without: []string{"TD0708"}, do: bindMasks},
 		{name: "private and a disk mounted later", code: "TD0404", without: []string{"TD0708"}, do: privateMount},
 		{name: "duplicated entries", code: "TD0405", do: duplicatedEntries},
@@ -21,7 +21,7 @@ func kubeletIllnesses() []illness {
 
 // entries gives worker-2 a configuration with an extraMount for each of the options, which
 // restarts its kubelet; the end of the test gives it back what it had.
-func (p *patient) entries(t *testing.T, options ...string) {
+func (p *causeTest) entries(t *testing.T, options ...string) {
 	t.Helper()
 	n := p.node("worker-2")
 	set := func(config []byte) {
@@ -49,7 +49,7 @@ func onSystemDisk(t *testing.T, n *cluster.Node, path string) {
 }
 
 // Nothing tells of it but the mounts themselves.
-func bindMasks(t *testing.T, p *patient) {
+func bindMasks(t *testing.T, p *causeTest) {
 	n := node(t, "worker-2")
 	d, path := mountDisk(t, n)
 	p.entries(t, "bind, rshared, rw")
@@ -75,7 +75,7 @@ func bindMasks(t *testing.T, p *patient) {
 	again(t, getPod(t, "writer"))
 }
 
-func privateMount(t *testing.T, p *patient) {
+func privateMount(t *testing.T, p *causeTest) {
 	p.entries(t, "rbind, rprivate, rw")
 	n := node(t, "worker-2")
 	d, path := mountDisk(t, n)
@@ -94,7 +94,7 @@ func privateMount(t *testing.T, p *patient) {
 	again(t, getPod(t, "writer"))
 }
 
-func duplicatedEntries(t *testing.T, p *patient) {
+func duplicatedEntries(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	volume(t, pv)
 	p.entries(t, "rbind, rslave, rw", "rbind, rslave, rw")

@@ -16,7 +16,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/test/manifests"
 )
 
-func unstableLink(t *testing.T, p *patient) {
+func unstableLink(t *testing.T, p *causeTest) {
 	n, d, pv := linked(t, "--target", "name")
 	volume(t, pv)
 	f := p.diagnose(t, "pv/"+pv)
@@ -28,7 +28,7 @@ func unstableLink(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func linkedInUse(t *testing.T, p *patient) {
+func linkedInUse(t *testing.T, p *causeTest) {
 	n, d, pv := linked(t)
 	volume(t, pv)
 	cleanupSh(t, n, `umount /var/other; rmdir /var/other`)
@@ -49,7 +49,7 @@ func claimed(t *testing.T, change func(*corev1.PersistentVolumeClaimSpec)) {
 	apply(t, claim, manifests.BlockPod("default", "reader", "device"))
 }
 
-func otherAccessMode(t *testing.T, p *patient) {
+func otherAccessMode(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	volume(t, pv)
 	claimed(t, func(c *corev1.PersistentVolumeClaimSpec) {
@@ -64,7 +64,7 @@ func otherAccessMode(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func otherLabels(t *testing.T, p *patient) {
+func otherLabels(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	volume(t, pv)
 	claimed(t, func(c *corev1.PersistentVolumeClaimSpec) {
@@ -77,7 +77,7 @@ func otherLabels(t *testing.T, p *patient) {
 	waitReady(t, "reader")
 }
 
-func allTaken(t *testing.T, p *patient) {
+func allTaken(t *testing.T, p *causeTest) {
 	n, _, pv := linked(t)
 	volume(t, pv)
 	blockPod(t)
@@ -102,7 +102,7 @@ func released(t *testing.T) (n *cluster.Node, pv string) {
 	return n, pv
 }
 
-func beingCleaned(t *testing.T, p *patient) {
+func beingCleaned(t *testing.T, p *causeTest) {
 	n, pv := released(t)
 	provisionerProcess(t, n, "STOP") // It would be done too soon.
 	goOn := func() { provisionerProcess(t, n, "CONT") }
@@ -114,7 +114,7 @@ func beingCleaned(t *testing.T, p *patient) {
 	volumeInPhase(t, pv, corev1.VolumeAvailable)
 }
 
-func kept(t *testing.T, p *patient) {
+func kept(t *testing.T, p *causeTest) {
 	_, pv := released(t)
 	kubectl(t, nil, "patch", "pv", pv, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
 	kubectl(t, nil, "delete", "pod/reader", "pvc/device", "--grace-period=1")
@@ -125,7 +125,7 @@ func kept(t *testing.T, p *patient) {
 }
 
 // As it is left behind when a node is taken out of the cluster.
-func nodeGone(t *testing.T, p *patient) {
+func nodeGone(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	ghost := volume(t, pv).DeepCopy()
 	ghost.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolume"}
@@ -164,14 +164,14 @@ func spoil(t *testing.T, of manifests.Provisioner, change func(*corev1.Container
 	})
 }
 
-func crashes(t *testing.T, p *patient) {
+func crashes(t *testing.T, p *causeTest) {
 	spoil(t, manifests.Default(), func(c *corev1.Container) { c.Command = []string{"sh", "-c", "echo no luck; exit 1"} }, "CrashLoopBackOff")
 	f := p.diagnose(t)
 	p.execute(t, f, "kubectl -n local-storage describe pod ", "kubectl -n local-storage logs ")
 }
 
 // What containerd cannot make it says in its own words.
-func readOnlyRoot(t *testing.T, p *patient) {
+func readOnlyRoot(t *testing.T, p *causeTest) {
 	of := manifests.Default()
 	of.Classes[0].HostDir = "/usr/disks"
 	spoil(t, of, nil, "CreateContainerError")
@@ -182,7 +182,7 @@ func readOnlyRoot(t *testing.T, p *patient) {
 	}
 }
 
-func publishedTwice(t *testing.T, p *patient) {
+func publishedTwice(t *testing.T, p *causeTest) {
 	of := manifests.Default()
 	twin := of.Classes[0]
 	twin.Name, twin.MountDir = "block-twin", "/mnt/twin"
@@ -201,7 +201,7 @@ func publishedTwice(t *testing.T, p *patient) {
 	p.execute(t, f, "kubectl -n local-storage rollout restart daemonset ")
 }
 
-func startupTaint(t *testing.T, p *patient) {
+func startupTaint(t *testing.T, p *causeTest) {
 	n := node(t, "worker-2")
 	const taint = "sig-storage-local-static-provisioner/agent-not-ready"
 	t.Cleanup(func() {

@@ -151,7 +151,7 @@ func probeBind(t *testing.T) {
 	wipeBeneath(t, n, d, path)
 }
 
-// wipeBeneath takes away the pod, and what it has written where it should not.
+// wipeBeneath removes the pod, and what it has written where it should not.
 func wipeBeneath(t *testing.T, n *cluster.Node, d cluster.Disk, path string) {
 	t.Helper()
 	again(t, getPod(t, "writer"))
@@ -342,7 +342,7 @@ func probeNotNeeded(t *testing.T) {
 		most = max(most, probeJobs(t))
 		select {
 		case r = <-ended:
-			r.wantStderr(t, "note: --probe started nothing: Talos told what the kubelets see")
+			r.wantStderr(t, "note: --probe started nothing: Talos reported what the kubelets see")
 			if d := r.diagnosis(t); len(d.Findings) == 0 || d.Findings[0].Code != "TD0401" || slices.Contains(d.unknown(), "TD0403") {
 				t.Errorf("with Talos\n%s", brief(r, d))
 			}

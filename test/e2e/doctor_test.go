@@ -64,27 +64,27 @@ func (d diagnosis) unknown() []string {
 	return slices.Compact(codes)
 }
 
-// clinic is a cluster with everything in order, in which something is made to go wrong.
-type clinic struct {
+// healthyCluster is a cluster with everything in order, in which something is made to go wrong.
+type healthyCluster struct {
 	*withTalos
 	// plain is worker-2's configuration without extraMounts.
 	plain []byte
 }
 
-// illness is a cause: what brings it about, and what follows from it.
-type illness struct {
+// cause is one way in which a volume fails: what brings it about, and what follows from it.
+type cause struct {
 	name, code string
 	// without are codes that are right too where nobody has asked Talos: what can be
 	// seen of the cause from Kubernetes alone.
 	without []string
 	// do brings it about and has it cured.
-	do func(*testing.T, *patient)
+	do func(*testing.T, *causeTest)
 }
 
-// patient is one cause's test.
-type patient struct {
-	*clinic
-	illness
+// causeTest is the test of one cause.
+type causeTest struct {
+	*healthyCluster
+	cause
 }
 
 // TestDoctor breaks each link of the chain for real. The cause must be named first and no
@@ -92,25 +92,25 @@ type patient struct {
 // as its cure, executed as it stands, cures it.
 func TestDoctor(t *testing.T) {
 	begin(t, manifests.Default())
-	c := &clinic{withTalos: startTalos(t, talosnode.Options{})}
+	c := &healthyCluster{withTalos: startTalos(t, talosnode.Options{})}
 	c.plain = c.node("worker-2").Config()
-	c.catch(t, unseenIllnesses())
+	c.catch(t, unseenCauses())
 	c.run("mounts", "--yes").wantCode(t, 0)
-	c.catch(t, slices.Concat(linkIllnesses(), claimIllnesses(), clusterIllnesses(), kubeletIllnesses()))
+	c.catch(t, slices.Concat(linkCauses(), claimCauses(), clusterCauses(), kubeletCauses()))
 }
 
 // catch runs the tests of causes, one after the other.
-func (c *clinic) catch(t *testing.T, all []illness) {
+func (c *healthyCluster) catch(t *testing.T, all []cause) {
 	for _, i := range all {
 		t.Run(i.name, func(t *testing.T) {
 			begin(t, manifests.Default())
-			i.do(t, &patient{c, i})
+			i.do(t, &causeTest{c, i})
 		})
 	}
 }
 
-// diagnose wants the patient's cause, with and without Talos.
-func (p *patient) diagnose(t *testing.T, target ...string) finding {
+// diagnose wants its cause, with and without Talos.
+func (p *causeTest) diagnose(t *testing.T, target ...string) finding {
 	t.Helper()
 	p.sync(t)
 	args := append([]string{"doctor", "-o", "json"}, target...)
@@ -136,7 +136,7 @@ func (p *patient) diagnose(t *testing.T, target ...string) finding {
 	return f
 }
 
-func (p *patient) withoutTalos(t *testing.T, args []string) {
+func (p *causeTest) withoutTalos(t *testing.T, args []string) {
 	t.Helper()
 	r := run(t, args...)
 	d := r.diagnosis(t)
@@ -187,7 +187,7 @@ func brief(r result, d diagnosis) string {
 }
 
 // sync tells Talos of the disks that there are now.
-func (c *clinic) sync(t *testing.T) {
+func (c *healthyCluster) sync(t *testing.T) {
 	t.Helper()
 	for _, n := range c.Nodes() {
 		if err := n.SyncDisks(t.Context()); err != nil {
@@ -198,7 +198,7 @@ func (c *clinic) sync(t *testing.T) {
 
 // execute runs the commands of a fix that begin so, in their order, as a person who pastes
 // them. What asks a person is answered, and disks that are loop devices are accepted.
-func (c *clinic) execute(t *testing.T, f finding, prefixes ...string) {
+func (c *healthyCluster) execute(t *testing.T, f finding, prefixes ...string) {
 	t.Helper()
 	bin := t.TempDir()
 	if err := os.Symlink(theCluster.KubectlPath(), filepath.Join(bin, "kubectl")); err != nil {

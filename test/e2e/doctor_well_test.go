@@ -18,7 +18,7 @@ import (
 )
 
 // wantWell wants no finding, and nothing that was not looked at.
-func (c *clinic) wantWell(t *testing.T, target ...string) {
+func (c *healthyCluster) wantWell(t *testing.T, target ...string) {
 	t.Helper()
 	c.sync(t)
 	r := c.run(append([]string{"doctor", "-o", "json"}, target...)...)
@@ -46,7 +46,7 @@ func wantNothingWrong(t *testing.T, target ...string) {
 // TestDoctorHealthy has a cluster as it should be, whose pods could not start for a while.
 func TestDoctorHealthy(t *testing.T) {
 	begin(t, manifests.Default())
-	c := &clinic{withTalos: startTalos(t, talosnode.Options{})}
+	c := &healthyCluster{withTalos: startTalos(t, talosnode.Options{})}
 	n := node(t, "worker-2")
 	d, path := mountDisk(t, n)
 	linked(t)
@@ -69,7 +69,7 @@ func TestDoctorHealthy(t *testing.T) {
 // TestDoctorForeign has pods that fail for reasons that have nothing to do with disks.
 func TestDoctorForeign(t *testing.T) {
 	begin(t, manifests.Default())
-	c := &clinic{withTalos: startTalos(t, talosnode.Options{})}
+	c := &healthyCluster{withTalos: startTalos(t, talosnode.Options{})}
 	c.run("mounts", "--yes").wantCode(t, 0)
 	always := func(name string) *corev1.Pod {
 		pod := manifests.BlockPod("default", name, "")

@@ -27,7 +27,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/test/talosnode"
 )
 
-var update = flag.Bool("update", false, "save docs/testdata/unseen.json anew, which the documents' diagnosis is of")
+var update = flag.Bool("update", false, "save docs/testdata/unseen.json again, which the documents' diagnosis is of")
 
 // Documents with examples.
 const (

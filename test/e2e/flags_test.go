@@ -217,7 +217,7 @@ func flagEffects() map[string]effect {
 		"no-headers": func(t *testing.T, r flagRun) {
 			whole, got := r.with("-o", "custom-columns=KIND:.kind"), r.with("-o", "custom-columns=KIND:.kind", "--no-headers")
 			if header, rest, _ := strings.Cut(whole.stdout, "\n"); !strings.HasPrefix(header, "KIND") || got.stdout != rest {
-				t.Errorf("want all but the first line of %q\n%s", whole.stdout, got)
+				t.Errorf("want all except the first line of %q\n%s", whole.stdout, got)
 			}
 		},
 		"nodes":                 only("--nodes=worker-1"),

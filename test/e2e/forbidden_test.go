@@ -102,7 +102,7 @@ func userWithout(t *testing.T, without right) (user, kubeconfig string) {
 	return user, kubeconfig
 }
 
-// TestForbidden takes one right at a time away. What is missing is named, with
+// TestForbidden removes one right at a time. What is missing is named, with
 // the rule to add, before anything is touched; what is only written beside a link is
 // said after it.
 func TestForbidden(t *testing.T) {

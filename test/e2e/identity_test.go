@@ -14,7 +14,7 @@ import (
 )
 
 // TestIdentitySurvives has the provisioner make a volume again, as it does after each claim, without the
-// annotations that say which disk it was made for: that is known all the same.
+// annotations that say which disk it was made for: that is known anyway.
 func TestIdentitySurvives(t *testing.T) {
 	begin(t, manifests.Default())
 	n, a, pv := linked(t, "--target", "name")

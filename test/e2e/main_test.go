@@ -97,7 +97,7 @@ func start(ctx context.Context, reuse bool, progress io.Writer) (*cluster.Cluste
 	return cluster.Up(ctx, cluster.Options{Images: []string{archive}, OSImage: talosnode.OSImage, Detach: reuse, Progress: progress})
 }
 
-// buildPlugin builds the program as a release is built, but for the version.
+// buildPlugin builds the program as a release is built, except for the version.
 func buildPlugin(ctx context.Context, dir string) error {
 	pluginDir = dir
 	root, err := filepath.Abs("../..")

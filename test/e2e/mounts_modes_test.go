@@ -45,7 +45,7 @@ func staged(t *testing.T, c *withTalos) {
 	if !strings.Contains(string(n.DiskConfig()), "destination: "+disksDir) {
 		t.Error("no entry is on the disk")
 	}
-	// Another change would take it away.
+	// Another change would remove it.
 	c.untouched(func() result {
 		return c.run("mounts", "--yes", "--nodes", "worker-2").wantError(t, "1 refused", "staged")
 	})

@@ -57,7 +57,7 @@ func install(t *testing.T, provisioners []manifests.Provisioner) {
 	installed = provisioners
 }
 
-// uninstall takes everything away but the namespaces, which take long to end.
+// uninstall removes everything but the namespaces, which take long to end.
 func uninstall(t *testing.T) {
 	t.Helper()
 	for _, p := range installed {
@@ -123,7 +123,7 @@ func podOn(ctx context.Context, p manifests.Provisioner, n *cluster.Node) (*core
 	return nil, fmt.Sprintf("pod %s on %s is not ready", pod.Name, n.Name())
 }
 
-// replacePod makes the node's provisioner pod anew, so that it sees the class
+// replacePod makes the node's provisioner pod again, so that it sees the class
 // directories as they are mounted now.
 func replacePod(t *testing.T, p manifests.Provisioner, n *cluster.Node) {
 	t.Helper()
@@ -215,7 +215,7 @@ func empty(t *testing.T) {
 	})
 }
 
-// detachLoops takes the loop devices away that kubelets make over raw volumes, and that disks are not.
+// detachLoops removes the loop devices that kubelets make over raw volumes, and that disks are not.
 // A kubelet that is started again while a pod goes, or whose disk is pulled, leaves one, and all nodes
 // here have one kernel, and see it.
 func detachLoops(t *testing.T) {

@@ -188,7 +188,7 @@ func grantedChanged(t *testing.T, user, file string, change func(*rbacv1.Role)) 
 // else: everything is done and seen. Without one of its rules it is said which right is missing.
 func TestRoles(t *testing.T) {
 	begin(t, manifests.Default())
-	c := &clinic{withTalos: startTalos(t, talosnode.Options{})}
+	c := &healthyCluster{withTalos: startTalos(t, talosnode.Options{})}
 	n := node(t, "worker-2")
 	d := addDisk(t, n, cluster.Disk{})
 	c.sync(t)
@@ -292,7 +292,7 @@ func TestRoles(t *testing.T) {
 // and not without.
 func TestRoleForSizes(t *testing.T) {
 	begin(t, manifests.Default())
-	c := &clinic{withTalos: startTalos(t, talosnode.Options{})}
+	c := &healthyCluster{withTalos: startTalos(t, talosnode.Options{})}
 	n := node(t, "worker-2")
 	d, _ := mountDisk(t, n)
 	c.run("mounts", "--yes").wantCode(t, 0)

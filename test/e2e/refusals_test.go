@@ -259,7 +259,7 @@ func mountedElsewhere(t *testing.T, n *cluster.Node) string {
 	return d.Name
 }
 
-// Every disk here is a loop device, so this one asks for nothing but that.
+// Every disk here is a loop device, so this one asks for only that.
 func refusedLoop(t *testing.T) {
 	n := node(t, "worker-2")
 	bad, good := addDisk(t, n, cluster.Disk{}).Name, addDisk(t, n, cluster.Disk{}).Name
@@ -336,7 +336,7 @@ func refusedSystemDiskUnknown(t *testing.T) {
 	cleanupSh(t, node(t, "worker-3"), `rm -rf /var/overlay`)
 	refusedOnNode(t, `mkdir -p /var/overlay/lower /var/overlay/upper /var/overlay/work &&
 		mount -t overlay overlay -o lowerdir=/var/overlay/lower,upperdir=/var/overlay/upper,workdir=/var/overlay/work $1`,
-		"system-disk-unknown", "may be the system disk, which cannot be told")
+		"system-disk-unknown", "may be the system disk, which is not known")
 }
 
 // refusedOnNode links a disk on a node with something mounted over its class

@@ -50,7 +50,7 @@ func TestSharedLUN(t *testing.T) {
 			t.Errorf("links %q", got)
 		}
 	})
-	// Only the other node is chosen: the first one is looked at all the same.
+	// Only the other node is chosen: the first one is looked at anyway.
 	t.Run("linked on one by hand, which is not chosen", func(t *testing.T) {
 		d := lun(t, "d5")
 		makeLink(t, a, blockClass, "hand-"+d.Name, "/dev/disk/by-path/"+d.PathID)

@@ -95,7 +95,7 @@ func kubelets(t *testing.T) map[string]int {
 	return pids
 }
 
-// sees tells whether the kubelet of a node has something mounted at a directory.
+// sees reports whether the kubelet of a node has something mounted at a directory.
 func sees(t *testing.T, n *cluster.Node, dir string) bool {
 	t.Helper()
 	var found []*mountinfo.Info

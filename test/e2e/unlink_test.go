@@ -17,7 +17,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/test/manifests"
 )
 
-// TestUnlink has what is kept, and what is taken away although it looks broken;
+// TestUnlink has what is kept, and what is removed although it looks broken;
 // TestStory has the volumes that are bound and that are being cleaned.
 func TestUnlink(t *testing.T) {
 	begin(t, manifests.Default())
@@ -25,7 +25,7 @@ func TestUnlink(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		prepare func(*testing.T) (entry string)
-		reason  string // empty: it is taken away
+		reason  string // empty: it is removed
 		says    string
 	}{
 		{

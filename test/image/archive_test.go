@@ -128,7 +128,7 @@ func TestCached(t *testing.T) {
 		t.Error("a failed build returned no error")
 	}
 	if text, err := os.ReadFile(first); err != nil || string(text) != "1" {
-		t.Errorf("a failed build took the older file away: %q, %v", text, err)
+		t.Errorf("a failed build removed the older file: %q, %v", text, err)
 	}
 	_, err = get("2", nil)
 	must(t, err)

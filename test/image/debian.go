@@ -151,7 +151,7 @@ func writeTree(w io.Writer, root string, omit []string) error {
 	return errors.Join(err, archive.Close())
 }
 
-// writeBusybox writes a root that has nothing but busybox under all its names.
+// writeBusybox writes a root that has only busybox under all its names.
 func writeBusybox(ctx context.Context, w io.Writer, path string) error {
 	program, err := os.ReadFile(path)
 	if err != nil {

@@ -124,7 +124,7 @@ func (p Provisioner) Objects() []runtime.Object {
 }
 
 // NamespaceObject returns the namespace of the release. It is no part of the
-// chart: whoever installs the chart has to make it.
+// chart: anyone who installs the chart has to make it.
 func (p Provisioner) NamespaceObject() *corev1.Namespace {
 	ns := &corev1.Namespace{TypeMeta: typeMeta("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: p.Namespace}}
 	if p.Enforce != "" {

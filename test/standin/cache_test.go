@@ -57,7 +57,7 @@ func TestNodeMadeAgain(t *testing.T) {
 	}
 }
 
-// The second class gets nothing, says so in every pass, and is ready all the same.
+// The second class gets nothing, says so in every pass, and is ready anyway.
 func TestTwoClassesWithOneDirectory(t *testing.T) {
 	b := newBench(t)
 	twin := b.config.Classes["block"]

@@ -83,7 +83,7 @@ func (p *Provisioner) Run(ctx context.Context, configDir string, config Config, 
 
 // pass looks once at everything. Both halves see the volumes as they were at
 // its start, so a volume deleted in one pass is published in the next. So is one that
-// somebody else deleted, whoever has a claim to it: under the same name, with
+// somebody else deleted, no matter who has a claim to it: under the same name, with
 // none of the annotations that were not the provisioner's.
 func (p *Provisioner) pass(ctx context.Context, config Config) {
 	all, err := p.Cluster.PVs(ctx)

@@ -38,7 +38,7 @@ func (b *bench) setCleaner(command ...string) {
 	b.config.Classes["block"] = class
 }
 
-// A cleaner that fails is told of in the log alone; its events are those of one that works.
+// A cleaner that fails is named in the log alone; its events are those of one that works.
 func TestFailingCleanerHasNoFailedDelete(t *testing.T) {
 	b := newBench(t)
 	b.setCleaner("sh", "-c", "echo no luck >&2; exit 1")

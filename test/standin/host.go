@@ -50,7 +50,7 @@ func (Linux) Mode(path string) (corev1.PersistentVolumeMode, error) {
 	if isDir {
 		return corev1.PersistentVolumeFilesystem, nil
 	}
-	// A device that cannot be opened is a block device all the same.
+	// A device that cannot be opened is a block device anyway.
 	var stat unix.Stat_t
 	blockErr := unix.Stat(path, &stat)
 	switch {

@@ -52,7 +52,7 @@ func TestMode(t *testing.T) {
 func TestModeOfBlockDevice(t *testing.T) {
 	node := filepath.Join(t.TempDir(), "disk")
 	// Major 0 has no driver: the node cannot be opened and is a block device
-	// all the same.
+	// anyway.
 	err := unix.Mknod(node, unix.S_IFBLK|0o600, 0)
 	if errors.Is(err, unix.EPERM) {
 		t.Skip("device nodes cannot be made here")

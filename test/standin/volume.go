@@ -52,7 +52,7 @@ func RoundDown(bytes int64) int64 {
 	}
 }
 
-// matches tells whether a class publishes entries of a name.
+// matches reports whether a class publishes entries of a name.
 func (c Class) matches(name string) (bool, error) {
 	if c.NamePattern == "" {
 		return true, nil

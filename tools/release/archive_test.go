@@ -17,7 +17,7 @@ import (
 	"testing"
 )
 
-// modes are what an archive holds, but for the program.
+// modes are what an archive holds, except for the program.
 var modes = map[string]int64{"LICENSE": 0o644, "NOTICE": 0o644, "THIRD_PARTY_LICENSES.txt": 0o644, "kubectl_complete-talosdisk": 0o755}
 
 // file is a file in an archive.

@@ -85,7 +85,7 @@ func start(t testing.TB) *Node {
 		mount -t tmpfs -o mode=755 none /dev && mkdir -p /dev/disk/by-id /dev/disk/by-path /dev/shm &&
 		mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/zero c 1 5 && mknod -m 666 /dev/urandom c 1 9 &&
 		ln -s /proc/self/fd /dev/fd && echo ready && read -r end`)
-	// The namespace ends with whoever holds the other end of this pipe, even if it is killed.
+	// The namespace ends with the process that holds the other end of this pipe, even if it is killed.
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -177,13 +177,13 @@ type heard struct {
 	all   bytes.Buffer // not embedded: it would be filled past Write
 	mark  string
 	hears chan struct{}
-	told  bool
+	reported  bool
 }
 
 func (h *heard) Write(b []byte) (int, error) {
 	n, err := h.all.Write(b)
-	if !h.told && bytes.Contains(h.all.Bytes(), []byte(h.mark)) {
-		h.told = true
+	if !h.reported && bytes.Contains(h.all.Bytes(), []byte(h.mark)) {
+		h.reported = true
 		close(h.hears)
 	}
 	return n, err

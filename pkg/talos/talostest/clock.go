@@ -70,7 +70,7 @@ func (c *ManualClock) Advance(d time.Duration) {
 	}
 }
 
-// drop forgets a timer, and tells whether it was still there.
+// drop forgets a timer, and reports whether it was still there.
 func (c *ManualClock) drop(t *manualTimer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

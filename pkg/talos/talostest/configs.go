@@ -70,7 +70,7 @@ func (c *configs) activate(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
-	anew := c.active == nil
+	again := c.active == nil
 	c.active = bytes.Clone(data)
 	if err := c.publish(ctx, config.ActiveID, c.active); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (c *configs) activate(ctx context.Context, data []byte) error {
 	if err := put(ctx, c.node.state, resource); err != nil {
 		return err
 	}
-	c.node.kubelet.set(spec, anew)
+	c.node.kubelet.set(spec, again)
 	return nil
 }
 

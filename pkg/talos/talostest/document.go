@@ -143,7 +143,7 @@ func (n *Node) kubeletSpecOf(data []byte) (kubeletSpec, *k8s.KubeletSpec, error)
 	return kubeletSpec{key: string(key), extra: part.ExtraMounts}, r, nil
 }
 
-// kubeletArgs are those by which a kubelet of Talos can be told from another.
+// kubeletArgs are those by which a kubelet of Talos is distinguished from another.
 func kubeletArgs(name string) []string {
 	return []string{
 		"--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubeconfig",

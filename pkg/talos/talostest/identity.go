@@ -38,7 +38,7 @@ func (n *Node) seedIdentity(ctx context.Context) error {
 	return errors.Join(n.SetMachineID(ctx, id), n.SetSystemUUID(ctx, SystemUUID(n.options.Name)))
 }
 
-// SetMachineID gives the node another identity, 32 hexadecimal digits; "" takes it away.
+// SetMachineID gives the node another identity, 32 hexadecimal digits; "" removes it.
 func (n *Node) SetMachineID(ctx context.Context, id string) error {
 	identity := cluster.NewIdentity(cluster.NamespaceName, cluster.LocalIdentity)
 	if id == "" {
@@ -53,7 +53,7 @@ func (n *Node) SetMachineID(ctx context.Context, id string) error {
 	return put(ctx, n.state, identity)
 }
 
-// SetSystemUUID gives the node another SMBIOS; "" takes it away, as in a container.
+// SetSystemUUID gives the node another SMBIOS; "" removes it, as in a container.
 func (n *Node) SetSystemUUID(ctx context.Context, uuid string) error {
 	information := hardware.NewSystemInformation(hardware.SystemInformationID)
 	if uuid == "" {
@@ -63,7 +63,7 @@ func (n *Node) SetSystemUUID(ctx context.Context, uuid string) error {
 	return put(ctx, n.state, information)
 }
 
-// forget takes a resource away that may not be there.
+// forget removes a resource that may not be there.
 func (n *Node) forget(ctx context.Context, r resource.Resource) error {
 	err := n.state.Destroy(ctx, r.Metadata())
 	if state.IsNotFoundError(err) {

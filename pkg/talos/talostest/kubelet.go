@@ -69,12 +69,12 @@ func newKubelet(n *Node) *kubelet {
 	}
 }
 
-// set says what the configuration asks for. Anew starts the kubelet also if that is
+// set says what the configuration asks for. Again starts the kubelet also if that is
 // what it has: the node has just booted.
-func (k *kubelet) set(spec kubeletSpec, anew bool) {
+func (k *kubelet) set(spec kubeletSpec, again bool) {
 	k.mu.Lock()
 	k.want = spec
-	k.again = k.again || anew
+	k.again = k.again || again
 	k.notify()
 	k.mu.Unlock()
 	k.poke()
@@ -120,7 +120,7 @@ func (k *kubelet) run(ctx context.Context) {
 	}
 }
 
-// due tells whether the kubelet is not what is wanted.
+// due reports whether the kubelet is not what is wanted.
 func (k *kubelet) due() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

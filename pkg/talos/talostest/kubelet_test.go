@@ -256,8 +256,8 @@ var _ talostest.Machine = (*talostest.Sim)(nil)
 func TestHostMountsCanBeTold(t *testing.T) {
 	t.Parallel()
 	n := node(t, talostest.Options{})
-	told := []mounts.Mount{{ID: 1, Root: "/", Point: "/var/lib/a b", Options: []string{"rw"}, Shared: 7, Type: "xfs", Source: "/dev/vdb1"}}
-	if err := n.Machine().(*talostest.Sim).SetHostMounts(told); err != nil {
+	reported := []mounts.Mount{{ID: 1, Root: "/", Point: "/var/lib/a b", Options: []string{"rw"}, Shared: 7, Type: "xfs", Source: "/dev/vdb1"}}
+	if err := n.Machine().(*talostest.Sim).SetHostMounts(reported); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := read(t, dial(t, n), "/proc/1/mountinfo"); err != nil || got != "1 0 0:0 / /var/lib/a\\040b rw shared:7 - xfs /dev/vdb1 rw\n" {

@@ -129,7 +129,7 @@ func (w walk) tooDeep(name string) bool {
 	return w.depth >= 0 && strings.Count(name, "/")-strings.Count(w.root, "/") >= w.depth
 }
 
-// wanted tells whether the request asked for files of this type.
+// wanted reports whether the request asked for files of this type.
 func (w walk) wanted(info fs.FileInfo) bool {
 	if len(w.types) == 0 {
 		return true

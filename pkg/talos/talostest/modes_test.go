@@ -36,7 +36,7 @@ func TestTryRollsBackUnlessAnythingElseIsApplied(t *testing.T) {
 		mode mode
 		dry  bool
 		data func(base, tried []byte) []byte
-		// rolls tells whether the tried configuration is gone when its time has passed.
+		// rolls reports whether the tried configuration is gone when its time has passed.
 		rolls bool
 	}{
 		"nothing else":              {rolls: true},

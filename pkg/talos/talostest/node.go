@@ -262,12 +262,12 @@ func (n *Node) hook() Hooks {
 	return n.hooks
 }
 
-// reachable tells whether the node answers.
+// reachable reports whether the node answers.
 func (n *Node) reachable() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return !n.cut
 }
 
-// local tells whether an address is the node's own.
+// local reports whether an address is the node's own.
 func (n *Node) local(address string) bool { return slices.Contains(n.options.Addresses, address) }

@@ -99,7 +99,7 @@ func (n *Node) Try(ctx context.Context, data []byte) error {
 	return c.try(ctx, data, tryTimeout)
 }
 
-// RollbackPending tells whether TRY will be undone.
+// RollbackPending reports whether TRY will be undone.
 func (n *Node) RollbackPending() bool {
 	n.configs.mu.Lock()
 	defer n.configs.mu.Unlock()
@@ -126,7 +126,7 @@ func (n *Node) Reboots() int {
 	return n.configs.reboots
 }
 
-// Reboot boots the node anew with what is on disk.
+// Reboot boots the node again with what is on disk.
 func (n *Node) Reboot(ctx context.Context) error {
 	n.configs.mu.Lock()
 	defer n.configs.mu.Unlock()

@@ -168,7 +168,7 @@ func (s configSpec) MarshalYAML() (any, error) {
 	return first, err
 }
 
-// same tells whether two resources have the same content.
+// same reports whether two resources have the same content.
 func same(a, b resource.Resource) bool {
 	left, err := protobuf.FromResource(a)
 	if err != nil {

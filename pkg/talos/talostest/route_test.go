@@ -45,7 +45,7 @@ func trio(t *testing.T) (plane, one, two *talostest.Node) {
 		add(talostest.Options{Name: "two", Addresses: []string{"10.0.0.12"}, Worker: true, Profile: talostest.V19})
 }
 
-// nodename asks whoever a request is routed to for its name.
+// nodename asks the node that a request is routed to for its name.
 func nodename(ctx context.Context, c *client.Client) (string, error) {
 	r, err := safe.StateGetByID[*k8s.Nodename](ctx, c.COSI, k8s.NodenameID)
 	if err != nil {

@@ -39,8 +39,8 @@ type Sim struct {
 	layers  int
 	host    []simMount
 	kubelet *simKubelet
-	// told replaces what /proc/1/mountinfo says.
-	told []mounts.Mount
+	// reported replaces what /proc/1/mountinfo says.
+	reported []mounts.Mount
 }
 
 // simKubelet is a kubelet that runs.
@@ -226,17 +226,17 @@ func (s *Sim) Symlink(target, name string) error {
 func (s *Sim) SetHostMounts(table []mounts.Mount) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told = table
+	s.reported = table
 	return s.write()
 }
 
 // write writes the mountinfo files; the lock is held.
 func (s *Sim) write() error {
-	told := s.told
-	if told == nil {
-		told = lines(s.host, 20)
+	reported := s.reported
+	if reported == nil {
+		reported = lines(s.host, 20)
 	}
-	if err := os.WriteFile(locate(s.host, "/proc/1/mountinfo"), mountinfo(told), 0o600); err != nil {
+	if err := os.WriteFile(locate(s.host, "/proc/1/mountinfo"), mountinfo(reported), 0o600); err != nil {
 		return err
 	}
 	if s.kubelet == nil {

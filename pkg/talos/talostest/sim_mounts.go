@@ -30,7 +30,7 @@ type simMount struct {
 	shared, master int
 }
 
-// below tells whether name is dir or in it, and what it is called there.
+// below reports whether name is dir or in it, and what it is called there.
 func below(dir, name string) (string, bool) {
 	if dir == "/" {
 		return name, true
@@ -114,7 +114,7 @@ func (s *Sim) propagate(parent, m simMount) {
 	}
 }
 
-// Unmount takes the last mount at a point away, from the kubelet too.
+// Unmount removes the last mount at a point, from the kubelet too.
 func (s *Sim) Unmount(point string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

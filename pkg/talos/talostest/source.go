@@ -56,7 +56,7 @@ func (n *Node) makeDirectory(at place) error {
 	return errno(os.Mkdir(real, 0o700))
 }
 
-// writable tells whether machined can make a file of this name: Talos's root is
+// writable reports whether machined can make a file of this name: Talos's root is
 // a read-only squashfs.
 func writable(name string) bool {
 	for _, dir := range []string{"/var", "/run", "/tmp", "/system", "/dev", "/etc/cni", "/etc/kubernetes"} {

@@ -25,7 +25,7 @@ const (
 	// ContainerID is the kubelet's name to runc.
 	ContainerID = "kubelet"
 	// Bundle is its container's directory in the node. It lies on a tmpfs, and
-	// is made anew for every start: what runc creates there to mount on must
+	// is recreated for every start: what runc creates there to mount on must
 	// not be seen by a later kubelet with fewer mounts.
 	Bundle = "/run/kubelet"
 	// RuncRoot keeps runc's state apart from that of the pods.
@@ -115,7 +115,7 @@ func WriteBundle(node layout.NodeInfo, talos Release, extra []specs.Mount) error
 	return layout.WriteJSON(filepath.Join(bundle, "config.json"), spec)
 }
 
-// Wrote tells whether the last WriteBundle was for this release and these extra
+// Wrote reports whether the last WriteBundle was for this release and these extra
 // mounts.
 func Wrote(node layout.NodeInfo, talos Release, extra []specs.Mount) (bool, error) {
 	var spec specs.Spec

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package loop makes block devices of files, and takes them away again.
+// Package loop makes block devices of files, and removes them.
 //
 // Loop devices belong to the machine, not to a namespace, so they are what a
 // killed cluster could leave behind. Whose they are is read from the kernel,

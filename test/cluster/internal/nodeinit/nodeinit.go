@@ -5,7 +5,7 @@
 //
 // It runs in two steps, because a cgroup namespace starts at the cgroup of the
 // thread that makes it, and a Go process has many threads: Enter makes the
-// namespace and executes the program anew, Run does the rest.
+// namespace and executes the program again, Run does the rest.
 package nodeinit
 
 import (
@@ -106,7 +106,7 @@ func Run(spec Spec) error {
 }
 
 // reap takes every process that ended, the node's own and those that lost
-// their parents, and tells whether the given one was among them.
+// their parents, and reports whether the given one was among them.
 func reap(pid int) bool {
 	found := false
 	for {

@@ -89,7 +89,7 @@ func Run(config Config) error {
 		<-ctx.Done()
 		reason = context.Cause(ctx)
 	}
-	// Whoever waits for the start learns of its failure when nothing is left.
+	// Anyone who waits for the start learns of its failure when nothing is left.
 	err := s.end(reason)
 	s.report(status, Status{Error: errors.Join(reason, err).Error()})
 	return errors.Join(err, lock.Release())

@@ -19,7 +19,7 @@ import (
 
 // Sweep removes what a cluster leaves when its processes are dead: cgroups,
 // loop devices, files. It does no harm where there is nothing, and is what
-// mends a crash of the supervisor. The caller holds the claim.
+// fixes a crash of the supervisor. The caller holds the claim.
 func Sweep(ctx context.Context, dir layout.Dir) error {
 	all, err := cgroup.Hierarchies()
 	if err != nil {
