@@ -43,8 +43,9 @@ func (d volumeDocument) entry() (dir, name string) {
 // of its own section make, and nothing else: what a class publishes is emptied when a claim on it is deleted.
 func TestGuideClassesPublishTheirOwn(t *testing.T) {
 	entries := map[string][]string{
-		"/var/mnt":               {"longhorn", "openebs", "data", "disk-1", "archive"},
-		"/dev/disk/by-partlabel": {"EFI", "BIOS", "BOOT", "META", "STATE", "EPHEMERAL", "IMAGECACHE", "u-fs-1", "u-data", "r-ceph", "r-disk-1", "s-swap"},
+		"/var/mnt": {"longhorn", "openebs", "data", "disk-1", "archive"},
+		"/dev/disk/by-partlabel": {"EFI", "BIOS", "BOOT", "META", "STATE", "EPHEMERAL", "IMAGECACHE", "u-fs-1", "u-data", "r-ceph", "r-disk-1",
+			"s-swap"},
 	}
 	own := make(map[string][]string)
 	type published struct {
@@ -61,7 +62,12 @@ func TestGuideClassesPublishTheirOwn(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, c := range v.Classes {
-				classes = append(classes, published{provisioner.Class{Name: c.Name, HostDir: c.HostDir, MountDir: c.MountDir, NamePattern: c.NamePattern}, block.Heading})
+				classes = append(classes, published{provisioner.Class{
+					Name:        c.Name,
+					HostDir:     c.HostDir,
+					MountDir:    c.MountDir,
+					NamePattern: c.NamePattern,
+				}, block.Heading})
 			}
 		case strings.HasPrefix(text, "---\napiVersion: v1alpha1\n"):
 			var d volumeDocument

@@ -50,12 +50,14 @@ func TestRoles(t *testing.T) {
 					t.Fatal(err)
 				}
 				kinds = append(kinds, role.Kind)
-				if role.Name != "talosdisk-"+command || role.APIVersion != rbacv1.SchemeGroupVersion.String() || (role.Kind == "Role") != (role.Namespace != "") {
+				if role.Name != "talosdisk-"+command || role.APIVersion != rbacv1.SchemeGroupVersion.String() ||
+					(role.Kind == "Role") != (role.Namespace != "") {
 					t.Errorf("it is %s %s %q in %q", role.APIVersion, role.Kind, role.Name, role.Namespace)
 				}
 				checkRules(t, role, changing[command])
 			}
-			if want := [][]string{{"ClusterRole"}, {"ClusterRole", "Role"}, {"Role"}}; !slices.ContainsFunc(want, func(w []string) bool { return slices.Equal(w, kinds) }) {
+			if want := [][]string{{"ClusterRole"}, {"ClusterRole", "Role"}, {"Role"}}; !slices.ContainsFunc(want,
+				func(w []string) bool { return slices.Equal(w, kinds) }) {
 				t.Errorf("it has %v", kinds)
 			}
 		})

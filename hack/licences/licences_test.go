@@ -52,9 +52,12 @@ func TestDocumentRefuses(t *testing.T) {
 		component component
 		want      string
 	}{
-		"what has no licence":  {component{name: "bare v1", root: bare, packages: []string{bare}}, `"bare v1" has no licence`},
-		"what lies elsewhere":  {component{name: "bare v1", root: bare, packages: []string{filepath.Dir(bare)}}, "is not below"},
-		"what cannot be found": {component{name: "gone v1", root: filepath.Join(bare, "gone"), packages: []string{filepath.Join(bare, "gone")}}, "no such file"},
+		"what has no licence": {component: component{name: "bare v1", root: bare, packages: []string{bare}}, want: `"bare v1" has no licence`},
+		"what lies elsewhere": {component: component{name: "bare v1", root: bare, packages: []string{filepath.Dir(bare)}}, want: "is not below"},
+		"what cannot be found": {
+			component: component{name: "gone v1", root: filepath.Join(bare, "gone"), packages: []string{filepath.Join(bare, "gone")}},
+			want:      "no such file",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := document([]component{test.component}); err == nil || !strings.Contains(err.Error(), test.want) {

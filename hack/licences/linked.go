@@ -29,7 +29,8 @@ func linked(ctx context.Context) ([]component, error) {
 	for _, platform := range platforms {
 		system, arch, _ := strings.Cut(platform, "/")
 		out, err := run(ctx, []string{"GOOS=" + system, "GOARCH=" + arch, "CGO_ENABLED=0"}, "list", "-deps",
-			"-f", "{{if and .Module (not .Module.Main)}}{{.Module.Path}} {{.Module.Version}}\t{{.Module.Dir}}\t{{.Dir}}{{end}}", "./cmd/kubectl-talosdisk")
+			"-f", "{{if and .Module (not .Module.Main)}}{{.Module.Path}} {{.Module.Version}}\t{{.Module.Dir}}\t{{.Dir}}{{end}}",
+			"./cmd/kubectl-talosdisk")
 		if err != nil {
 			return nil, err
 		}

@@ -47,7 +47,8 @@ func svg(command, description, printed string) ([]byte, error) {
 	width, height := 2*margin+int(float64(columns)*charWidth+1), 2*margin+lineHeight*(len(lines)+1)
 
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-labelledby="t d">`+"\n", width, height, width, height)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-labelledby="t d">`+
+		"\n", width, height, width, height)
 	fmt.Fprintf(&b, "<title id=\"t\">%s</title>\n<desc id=\"d\">%s</desc>\n<style>%s</style>\n", escaped(command), escaped(description), style)
 	fmt.Fprintf(&b, `<rect class="ground" x=".5" y=".5" width="%d" height="%d" rx="8"/>`+"\n", width-1, height-1)
 	text(&b, 0, 0, "p", "$")
@@ -96,7 +97,8 @@ func text(b *bytes.Buffer, row, column int, class, piece string) {
 		attribute = fmt.Sprintf(` class="%s"`, class)
 	}
 	fmt.Fprintf(b, `<text%s x="%.1f" y="%d" textLength="%.1f" lengthAdjust="spacingAndGlyphs" xml:space="preserve">%s</text>`+"\n",
-		attribute, margin+float64(column)*charWidth, margin+row*lineHeight+fontSize, float64(utf8.RuneCountInString(shown))*charWidth, escaped(shown))
+		attribute, margin+float64(column)*charWidth, margin+row*lineHeight+fontSize, float64(utf8.RuneCountInString(shown))*charWidth,
+		escaped(shown))
 }
 
 func escaped(s string) string {

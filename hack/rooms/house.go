@@ -27,14 +27,18 @@ type layer struct {
 // layers are all of them, the command line first. What only tests use is left out.
 func layers() []layer {
 	return []layer{
-		{"command line", []string{"cmd/kubectl-talosdisk", "pkg/cmd", "pkg/output", "docs"}},
-		{"engine", []string{"pkg/cluster"}},
-		{"observe", []string{"pkg/observe"}},
-		{"reach", []string{"pkg/kube", "pkg/talos", "pkg/exec"}},
-		{"decide", []string{"pkg/doctor", "pkg/link", "pkg/rollout"}},
-		{"understand", []string{"pkg/nodescript", "pkg/kubeletprobe"}},
-		{"values", []string{"pkg/snapshot", "pkg/mounts", "pkg/provisioner", "pkg/disk", "pkg/change", "pkg/problem", "pkg/rights", "pkg/talosrelease", "pkg/machineconfig"}},
-		{"leaves", []string{"internal/failure", "internal/shell", "internal/version"}},
+		{name: "command line", packages: []string{"cmd/kubectl-talosdisk", "pkg/cmd", "pkg/output", "docs"}},
+		{name: "engine", packages: []string{"pkg/cluster"}},
+		{name: "observe", packages: []string{"pkg/observe"}},
+		{name: "reach", packages: []string{"pkg/kube", "pkg/talos", "pkg/exec"}},
+		{name: "decide", packages: []string{"pkg/doctor", "pkg/link", "pkg/rollout"}},
+		{name: "understand", packages: []string{"pkg/nodescript", "pkg/kubeletprobe"}},
+		{
+			name: "values",
+			packages: []string{"pkg/snapshot", "pkg/mounts", "pkg/provisioner", "pkg/disk", "pkg/change", "pkg/problem", "pkg/rights",
+				"pkg/talosrelease", "pkg/machineconfig"},
+		},
+		{name: "leaves", packages: []string{"internal/failure", "internal/shell", "internal/version"}},
 	}
 }
 

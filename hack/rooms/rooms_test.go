@@ -51,9 +51,19 @@ func TestArrange(t *testing.T) {
 	}{
 		{name: "downwards", layers: two, imports: imports{"a": {"b", "c"}, "b": {"c"}, "c": nil}, rows: "upper: a | b | lower: c"},
 		{name: "side by side", layers: two, imports: imports{"a": {"c"}, "b": {"c"}, "c": nil}, rows: "upper: a b | lower: c"},
-		{name: "upwards", layers: two, imports: imports{"a": nil, "b": nil, "c": {"b"}}, err: `c of layer "lower" imports b of layer "upper", which is above it`},
+		{
+			name:    "upwards",
+			layers:  two,
+			imports: imports{"a": nil, "b": nil, "c": {"b"}},
+			err:     `c of layer "lower" imports b of layer "upper", which is above it`,
+		},
 		{name: "in no layer", layers: two, imports: imports{"a": nil, "b": nil, "c": nil, "d": nil}, err: `package "d" is in no layer`},
-		{name: "gone", layers: two, imports: imports{"a": nil, "c": nil}, err: `layer "upper" names package "b", which the program does not have`},
+		{
+			name:    "gone",
+			layers:  two,
+			imports: imports{"a": nil, "c": nil},
+			err:     `layer "upper" names package "b", which the program does not have`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rows, err := arrange(test.layers, test.imports)

@@ -59,9 +59,12 @@ func svg(rows []row, arrows imports) []byte {
 		}
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-labelledby="t d">`+"\n", width, height, width, height)
-	fmt.Fprintf(&b, "<title id=\"t\">The packages of kubectl talosdisk</title>\n<desc id=\"d\">%s</desc>\n<style>%s</style>\n", described(rows), style)
-	b.WriteString(`<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path class="head" d="M0 0L8 4L0 8z"/></marker></defs>` + "\n")
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-labelledby="t d">`+
+		"\n", width, height, width, height)
+	fmt.Fprintf(&b, "<title id=\"t\">The packages of kubectl talosdisk</title>\n<desc id=\"d\">%s</desc>\n<style>%s</style>\n",
+		described(rows), style)
+	b.WriteString(`<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path class="head" d="M0 0L8 4L0 8z"/></marker></defs>` +
+		"\n")
 	fmt.Fprintf(&b, `<rect class="ground" x=".5" y=".5" width="%d" height="%d" rx="8"/>`+"\n", width-1, height-1)
 	for i, r := range rows {
 		y := margin + rowHeight*i
@@ -94,7 +97,8 @@ func arrow(b *bytes.Buffer, from, to place) {
 	// It arrives beside the middle, on the side that it comes from, so that arrows from several boxes stay apart.
 	x2 += max(-to.width/3, min(to.width/3, (x1-x2)/8))
 	bend := (y2 - y1) / 2
-	fmt.Fprintf(b, `<path class="import" d="M%.0f %.0fC%.0f %.0f %.0f %.0f %.0f %.0f" marker-end="url(#a)"/>`+"\n", x1, y1, x1, y1+bend, x2, y2-bend, x2, y2)
+	fmt.Fprintf(b, `<path class="import" d="M%.0f %.0fC%.0f %.0f %.0f %.0f %.0f %.0f" marker-end="url(#a)"/>`+"\n", x1, y1, x1, y1+bend, x2,
+		y2-bend, x2, y2)
 }
 
 // shown is a package's name in the picture.

@@ -15,9 +15,15 @@ func TestLate(t *testing.T) {
 		cause error
 		want  string
 	}{
-		"a time-out":                  {&TimeoutError{After: 30 * time.Second}, "no answer within 30s from the node; --node-timeout gives it longer"},
-		"one of which more was known": {&TimeoutError{After: time.Second, From: "the pod"}, "no answer within 1s from the pod; --node-timeout gives it longer"},
-		"another cause":               {other, "the run is over"},
+		"a time-out": {
+			cause: &TimeoutError{After: 30 * time.Second},
+			want:  "no answer within 30s from the node; --node-timeout gives it longer",
+		},
+		"one of which more was known": {
+			cause: &TimeoutError{After: time.Second, From: "the pod"},
+			want:  "no answer within 1s from the pod; --node-timeout gives it longer",
+		},
+		"another cause": {cause: other, want: "the run is over"},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(c.cause)

@@ -139,7 +139,8 @@ func TestManifestSaysWhatTheReleaseSays(t *testing.T) {
 	if !slices.Equal(k.IDs, []string{r.Archives[0].ID}) {
 		t.Errorf("it is made of the archives %v, but there is %q", k.IDs, r.Archives[0].ID)
 	}
-	if want := "dist/krew/" + k.Name + ".yaml"; len(r.Release.ExtraFiles) != 1 || strings.TrimPrefix(r.Release.ExtraFiles[0].Glob, "./") != want {
+	if want := "dist/krew/" + k.Name + ".yaml"; len(r.Release.ExtraFiles) != 1 ||
+		strings.TrimPrefix(r.Release.ExtraFiles[0].Glob, "./") != want {
 		t.Errorf("the release has %v, not %s", r.Release.ExtraFiles, want)
 	}
 }

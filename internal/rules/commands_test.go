@@ -17,7 +17,8 @@ import (
 // begun is a text in which a command that a reader may paste has begun.
 var begun = regexp.MustCompile(`(^|[\s(:;|"])(kubectl|talosctl|helm) `)
 
-// TestCommandsAreMadeOfWords holds that a command with anything in it that is not written in the source is made by internal/shell, which quotes
+// TestCommandsAreMadeOfWords holds that a command with anything in it that is not written in the source is made by internal/shell, which
+// quotes
 // its words: no text that begins a command is joined to or formatted with a value.
 func TestCommandsAreMadeOfWords(t *testing.T) {
 	seen := 0
@@ -112,7 +113,8 @@ func textOf(e ast.Expr) (string, bool) {
 
 func TestWhatIsPastedTogether(t *testing.T) {
 	for text, want := range map[string]bool{
-		"kubectl get pv ": true, "see: talosctl -n ": true, "(kubectl get pv": true, "make one: kubectl get x (": false, "kubectl is ": true, "look at it; ": false,
+		"kubectl get pv ": true, "see: talosctl -n ": true, "(kubectl get pv": true, "make one: kubectl get x (": false, "kubectl is ": true,
+		"look at it; ": false,
 	} {
 		if unended(text) != want {
 			t.Errorf("%q: %v", text, !want)

@@ -55,7 +55,16 @@ func TestOnlyOneRoomKnowsReleases(t *testing.T) {
 	if seen < 100 {
 		t.Errorf("looked at %d files only", seen)
 	}
-	for text, want := range map[string]bool{"v1.12": true, "1.10.4": true, "v1.": true, "v1.13.0-alpha.0": true, "v1": false, "v1alpha1": false, "10.0.0.1": false, "Talos v1.10": false} {
+	for text, want := range map[string]bool{
+		"v1.12":           true,
+		"1.10.4":          true,
+		"v1.":             true,
+		"v1.13.0-alpha.0": true,
+		"v1":              false,
+		"v1alpha1":        false,
+		"10.0.0.1":        false,
+		"Talos v1.10":     false,
+	} {
 		if number.MatchString(text) != want {
 			t.Errorf("%q: %v", text, !want)
 		}

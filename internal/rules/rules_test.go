@@ -122,7 +122,8 @@ func TestThePluginDoesWithout(t *testing.T) {
 }
 
 // pure are the rooms that decide. They must not be able to do anything.
-var pure = []string{"pkg/disk", "pkg/problem", "pkg/rights", "pkg/nodescript", "pkg/kubeletprobe", "pkg/provisioner", "pkg/snapshot", "pkg/link", "pkg/machineconfig", "pkg/mounts", "pkg/talosrelease", "pkg/rollout", "pkg/doctor"}
+var pure = []string{"pkg/disk", "pkg/problem", "pkg/rights", "pkg/nodescript", "pkg/kubeletprobe", "pkg/provisioner", "pkg/snapshot",
+	"pkg/link", "pkg/machineconfig", "pkg/mounts", "pkg/talosrelease", "pkg/rollout", "pkg/doctor"}
 
 // clients are what can reach a cluster, a node or a terminal.
 var clients = []string{
@@ -178,7 +179,8 @@ var leaves = map[string][]string{
 	"pkg/talosrelease": nil,
 	// A snapshot is made of values, so what it imports must be.
 	"pkg/snapshot": {
-		"internal/failure", "internal/shell", "pkg/change", "pkg/disk", "pkg/machineconfig", "pkg/mounts", "pkg/problem", "pkg/provisioner", "pkg/rights",
+		"internal/failure", "internal/shell", "pkg/change", "pkg/disk", "pkg/machineconfig", "pkg/mounts", "pkg/problem", "pkg/provisioner",
+		"pkg/rights",
 		"pkg/talosrelease",
 	},
 	"pkg/mounts": {

@@ -156,7 +156,8 @@ func searches(files *token.FileSet, f *ast.File) []token.Position {
 		case of.Name == "regexp":
 			found = append(found, files.Position(n.Pos()))
 		case of.Name != "strings" && of.Name != "bytes":
-		case slices.Contains([]string{"Contains", "HasPrefix", "HasSuffix", "Index", "LastIndex", "Cut", "CutPrefix", "CutSuffix", "EqualFold"}, fun.Sel.Name):
+		case slices.Contains([]string{"Contains", "HasPrefix", "HasSuffix", "Index", "LastIndex", "Cut", "CutPrefix", "CutSuffix", "EqualFold"},
+			fun.Sel.Name):
 			if sum, ok := call.Args[1].(*ast.BinaryExpr); ok {
 				if slash, _ := textOf(sum.Y); slash == "/" {
 					return true

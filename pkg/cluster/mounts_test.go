@@ -61,7 +61,8 @@ func TestCheckMounts(t *testing.T) {
 	cancel()
 	nodes = []NodeMounts{good}
 	c.CheckMounts(ctx, nodes)
-	if got := nodes[0]; got.Action != change.Skip || !strings.Contains(got.Message, "whether Talos takes the configuration is unknown: ") || got.After != nil || got.Restarts {
+	if got := nodes[0]; got.Action != change.Skip || !strings.Contains(got.Message, "whether Talos takes the configuration is unknown: ") ||
+		got.After != nil || got.Restarts {
 		t.Errorf("%+v", got.Plan)
 	}
 }
@@ -75,7 +76,8 @@ func TestTheEndOfARollOut(t *testing.T) {
 			{Path: "/var/lib/disks", Action: change.Patch, Visible: disk.No},
 		}}}
 		n.end(rollout.Outcome{Result: result, Detail: "x", Hint: "talosctl -n 127.0.0.1 x"})
-		if n.Result != result || n.Directories[1].Visible != visible || n.Directories[0].Visible != disk.Unknown || n.Hint != "talosctl -n 127.0.0.1 x" {
+		if n.Result != result || n.Directories[1].Visible != visible || n.Directories[0].Visible != disk.Unknown ||
+			n.Hint != "talosctl -n 127.0.0.1 x" {
 			t.Errorf("%s: %+v", result, n)
 		}
 		if s := n.step(rollOutNode{Node: api}); s.Node != "w-1" || s.Address != "127.0.0.1" || s.Works != nil {

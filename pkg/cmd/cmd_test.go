@@ -115,7 +115,8 @@ func body(text string) http.HandlerFunc {
 
 func TestVersion(t *testing.T) {
 	url := serve(t, map[string]http.HandlerFunc{"GET /version": body(`{"major":"1","minor":"37","gitVersion":"v1.37.2"}`)})
-	if r := run(t, "version", "-s", url); r.code != 0 || r.stderr != "" || !regexp.MustCompile(`^Client Version: \S+\nServer Version: v1\.37\.2\n$`).MatchString(r.stdout) {
+	if r := run(t, "version", "-s", url); r.code != 0 || r.stderr != "" ||
+		!regexp.MustCompile(`^Client Version: \S+\nServer Version: v1\.37\.2\n$`).MatchString(r.stdout) {
 		t.Errorf("%+v", r)
 	}
 	r := run(t, "version", "-s", url, "-o", "json")
@@ -127,7 +128,8 @@ func TestVersion(t *testing.T) {
 func TestVersionClientAsksNobody(t *testing.T) {
 	url := serve(t, nil)
 	for _, format := range []string{"", "json", "yaml"} {
-		if r := run(t, "version", "--client", "-s", url, "-o", format); r.code != 0 || !strings.Contains(strings.ToLower(r.stdout), "client") || strings.Contains(strings.ToLower(r.stdout), "server") {
+		if r := run(t, "version", "--client", "-s", url, "-o", format); r.code != 0 || !strings.Contains(strings.ToLower(r.stdout), "client") ||
+			strings.Contains(strings.ToLower(r.stdout), "server") {
 			t.Errorf("%q: %+v", format, r)
 		}
 	}
@@ -138,7 +140,8 @@ func TestVersionUnreachable(t *testing.T) {
 	s := httptest.NewServer(nil)
 	s.Close()
 	r := run(t, "version", "-s", s.URL)
-	if r.code != 1 || !strings.HasPrefix(r.stdout, "Client Version: ") || !strings.HasPrefix(r.stderr, fmt.Sprintf("error: cannot reach the Kubernetes API server %q: dial tcp ", s.URL)) {
+	if r.code != 1 || !strings.HasPrefix(r.stdout, "Client Version: ") ||
+		!strings.HasPrefix(r.stderr, fmt.Sprintf("error: cannot reach the Kubernetes API server %q: dial tcp ", s.URL)) {
 		t.Errorf("%+v", r)
 	}
 }

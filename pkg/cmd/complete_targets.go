@@ -17,7 +17,8 @@ import (
 func (s *shared) completeTargets(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 	kind, _, named := strings.Cut(toComplete, "/")
 	if !named {
-		return withPrefix([]string{"pod/", "pvc/", "pv/", "node/"}, toComplete), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+		return withPrefix([]string{"pod/", "pvc/", "pv/", "node/"}, toComplete),
+			cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	}
 	namespace, _, err := s.Kube.ToRawKubeConfigLoader().Namespace()
 	if err != nil {

@@ -80,7 +80,8 @@ func (s *shared) completeFlags(root *cobra.Command) {
 			if own := choicesOf[cmd.Name()][flag]; own != nil {
 				f = own
 			}
-			if _, taken := cmd.GetFlagCompletionFunc(flag); !taken && (cmd.Flags().Lookup(flag) != nil || cmd.PersistentFlags().Lookup(flag) != nil) {
+			if _, taken := cmd.GetFlagCompletionFunc(flag); !taken &&
+				(cmd.Flags().Lookup(flag) != nil || cmd.PersistentFlags().Lookup(flag) != nil) {
 				_ = cmd.RegisterFlagCompletionFunc(flag, f) // It fails only for a flag that is not there or taken.
 			}
 		}
@@ -90,7 +91,8 @@ func (s *shared) completeFlags(root *cobra.Command) {
 // completeNodes completes the last of comma-separated node names.
 func (s *shared) completeNodes(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 	before := toComplete[:strings.LastIndex(toComplete, ",")+1]
-	names := s.completeNames(cmd.Context(), schema.GroupVersionResource{Version: "v1", Resource: "nodes"}, strings.TrimPrefix(toComplete, before))
+	names := s.completeNames(cmd.Context(), schema.GroupVersionResource{Version: "v1", Resource: "nodes"},
+		strings.TrimPrefix(toComplete, before))
 	for i := range names {
 		names[i] = before + names[i]
 	}
@@ -98,7 +100,8 @@ func (s *shared) completeNodes(cmd *cobra.Command, _ []string, toComplete string
 }
 
 func (s *shared) completeNamespaces(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	return s.completeNames(cmd.Context(), schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, toComplete), cobra.ShellCompDirectiveNoFileComp
+	return s.completeNames(cmd.Context(), schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, toComplete),
+		cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeNames lists the names of cluster-scoped objects that begin with prefix. Whatever goes wrong, it is silent and

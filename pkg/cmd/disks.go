@@ -198,7 +198,8 @@ func disksTable(s *snapshot.Snapshot, disks []link.DiskUse) *metav1.Table {
 		}
 		for _, l := range liesOn(s, u) {
 			addRow(t, u.Node, u.Name, size, typeOf(u.Disk), useOf(u), linkable(u), l.link, l.volume, l.status, l.claim, l.pod,
-				cmp.Or(u.Model, "-"), cmp.Or(u.Serial, "-"), cmp.Or(u.WWID, "-"), cmp.Or(u.Transport, "-"), orNone(u.ByID), orNone(u.ByPath), toldBy(s, u))
+				cmp.Or(u.Model, "-"), cmp.Or(u.Serial, "-"), cmp.Or(u.WWID, "-"), cmp.Or(u.Transport, "-"), orNone(u.ByID), orNone(u.ByPath),
+				toldBy(s, u))
 		}
 	}
 	return t
@@ -282,7 +283,8 @@ func useOf(u link.DiskUse) string {
 		return string(disk.HasPartitions)
 	case u.Content != nil && u.Content.Unsigned == disk.Yes:
 		return string(disk.HasData)
-	case u.Content == nil || u.Content.Signed != disk.No || u.Content.Busy != disk.No || u.Content.Unsigned == disk.Unknown || len(u.MaybeUnder) > 0:
+	case u.Content == nil || u.Content.Signed != disk.No || u.Content.Busy != disk.No || u.Content.Unsigned == disk.Unknown ||
+		len(u.MaybeUnder) > 0:
 		return string(disk.Unknown)
 	}
 	return "-"
@@ -297,7 +299,8 @@ func toldBy(s *snapshot.Snapshot, u link.DiskUse) string {
 			all = append(all, use.String())
 		}
 		return strings.Join(all, ", ")
-	case slices.Contains(u.SeenBy, link.SeenByTalos) && !slices.ContainsFunc(link.TalosUnread(s), func(t link.Unread) bool { return slices.Contains(t.Nodes, u.Node) }):
+	case slices.Contains(u.SeenBy, link.SeenByTalos) &&
+		!slices.ContainsFunc(link.TalosUnread(s), func(t link.Unread) bool { return slices.Contains(t.Nodes, u.Node) }):
 		return "-"
 	}
 	return string(disk.Unknown)

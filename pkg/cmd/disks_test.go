@@ -29,27 +29,44 @@ func observed() *snapshot.Snapshot {
 		}
 	}
 	reported := func(name, serial string) snapshot.TalosDisk {
-		return snapshot.TalosDisk{Name: name, Size: 10 << 30, Serial: serial, Transport: "virtio", Symlinks: []string{"/dev/disk/by-id/virtio-" + serial}}
+		return snapshot.TalosDisk{
+			Name:      name,
+			Size:      10 << 30,
+			Serial:    serial,
+			Transport: "virtio",
+			Symlinks:  []string{"/dev/disk/by-id/virtio-" + serial},
+		}
 	}
 	free := disk.Content{Signed: disk.No, Busy: disk.No}
 	xfs := disk.Content{Signed: disk.Yes, Signature: disk.Signature{Type: "xfs", Usage: "filesystem"}, Busy: disk.No}
 	open := disk.Content{Signed: disk.No, Busy: disk.Yes}
 	pods := snapshot.PodView{
-		Disks:   []disk.Disk{seen("vda", 0, open), seen("vdb", 16, xfs), seen("vdc", 32, free), seen("vdd", 48, open), seen("vde", 64, xfs), seen("vdf", 80, disk.Content{})},
+		Disks: []disk.Disk{seen("vda", 0, open), seen("vdb", 16, xfs), seen("vdc", 32, free), seen("vdd", 48, open), seen("vde", 64, xfs),
+			seen("vdf", 80, disk.Content{})},
 		Beneath: map[disk.Number]string{{Major: 254}: "holds /mnt/block"},
 		Dirs: map[string]snapshot.Dir{"block": {Exists: true, MountPoint: true, Writable: true, Entries: []provisioner.Entry{
 			{Name: "vdd", Kind: provisioner.Link, Target: "/dev/disk/by-id/virtio-serial-vdd", Device: "254:48"},
 		}}},
 	}
 	volume := func(id, device, disk string) snapshot.TalosVolume {
-		return snapshot.TalosVolume{ID: id, Phase: "ready", Location: "/dev/" + device, MountLocation: "/dev/" + device, ParentLocation: "/dev/" + disk}
+		return snapshot.TalosVolume{
+			ID:             id,
+			Phase:          "ready",
+			Location:       "/dev/" + device,
+			MountLocation:  "/dev/" + device,
+			ParentLocation: "/dev/" + disk,
+		}
 	}
 	worker := snapshot.Talos{
-		Disks:   snapshot.Read([]snapshot.TalosDisk{reported("vda", "serial-vda"), reported("vdb", "serial-vdb"), reported("vdc", "another"), reported("vdd", "serial-vdd"), reported("vde", "serial-vde"), reported("vdf", "serial-vdf")}),
-		System:  snapshot.Read("vda"),
-		Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "vdb", Content: "gpt"}, {Name: "vdb1", Parent: "vdb", Content: "xfs"}, {Name: "vde", Content: "xfs", Label: "old"}}),
-		Volumes: snapshot.Read([]snapshot.TalosVolume{volume("EPHEMERAL", "vda6", "vda"), volume("u-a", "vdb1", "vdb"), volume("u-b", "vdb2", "vdb"), volume("r-c", "vdb3", "vdb")}),
-		Mounts:  snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda6", Target: "/var", Volume: "EPHEMERAL"}, {Source: "/dev/vdb1", Target: "/var/mnt/a", Volume: "u-a"}}),
+		Disks: snapshot.Read([]snapshot.TalosDisk{reported("vda", "serial-vda"), reported("vdb", "serial-vdb"), reported("vdc", "another"),
+			reported("vdd", "serial-vdd"), reported("vde", "serial-vde"), reported("vdf", "serial-vdf")}),
+		System: snapshot.Read("vda"),
+		Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "vdb", Content: "gpt"}, {Name: "vdb1", Parent: "vdb", Content: "xfs"},
+			{Name: "vde", Content: "xfs", Label: "old"}}),
+		Volumes: snapshot.Read([]snapshot.TalosVolume{volume("EPHEMERAL", "vda6", "vda"), volume("u-a", "vdb1", "vdb"),
+			volume("u-b", "vdb2", "vdb"), volume("r-c", "vdb3", "vdb")}),
+		Mounts: snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda6", Target: "/var", Volume: "EPHEMERAL"},
+			{Source: "/dev/vdb1", Target: "/var/mnt/a", Volume: "u-a"}}),
 	}
 	plane := snapshot.Talos{
 		Disks:   snapshot.Read([]snapshot.TalosDisk{reported("vda", "plane-a"), reported("vdb", "plane-b"), reported("vdc", "plane-c")}),
@@ -62,13 +79,20 @@ func observed() *snapshot.Snapshot {
 	alone.Disks = pods.Disks[:3]
 	alone.Dirs = map[string]snapshot.Dir{"block": {Exists: true, MountPoint: true, Writable: true}}
 	return &snapshot.Snapshot{
-		Install: provisioner.Install{Classes: []provisioner.Class{{Name: "block", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block", Mode: provisioner.Block}}},
-		Users:   snapshot.Read(map[snapshot.ClaimRef][]string{{Namespace: "ns", Name: "c"}: {"pod-1"}}),
+		Install: provisioner.Install{
+			Classes: []provisioner.Class{{Name: "block", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block", Mode: provisioner.Block}},
+		},
+		Users: snapshot.Read(map[snapshot.ClaimRef][]string{{Namespace: "ns", Name: "c"}: {"pod-1"}}),
 		Volumes: []snapshot.Volume{{
-			Name: provisioner.PVName("vdd", "w-1", "block"), Path: "/var/lib/disks/block/vdd", Node: "w-1", Phase: "Bound", Claim: &snapshot.ClaimRef{Namespace: "ns", Name: "c"},
+			Name: provisioner.PVName("vdd", "w-1", "block"), Path: "/var/lib/disks/block/vdd", Node: "w-1", Phase: "Bound",
+			Claim: &snapshot.ClaimRef{Namespace: "ns", Name: "c"},
 		}},
 		Nodes: []snapshot.Node{
-			{Name: "cp-1", View: snapshot.Unread[snapshot.PodView](problem.FromText("a taint keeps the DaemonSet away")), Talos: snapshot.Read(plane)},
+			{
+				Name:  "cp-1",
+				View:  snapshot.Unread[snapshot.PodView](problem.FromText("a taint keeps the DaemonSet away")),
+				Talos: snapshot.Read(plane),
+			},
 			{Name: "w-1", Wanted: true, View: snapshot.Read(pods), Talos: snapshot.Read(worker)},
 			{Name: "w-2", Wanted: true, View: snapshot.Read(alone), Talos: snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))},
 		},
@@ -115,7 +139,8 @@ func TestDisksTableOfLinksAndVolumes(t *testing.T) {
 			u.Objections = []disk.Objection{{Reason: disk.PartitionLinked}, {Reason: disk.HasPartitions}}
 		}),
 		d("vdc", 10<<30, disk.KindDisk, func(u *link.DiskUse) {
-			u.Volumes, u.Uses = []link.VolumeUse{{Name: "pv-u", Phase: "Bound", Claim: "ns/u", Path: "/var/mnt/data", Device: "vdc1"}}, []link.Use{{Kind: link.UseVolume, Name: "u-data"}}
+			u.Volumes, u.Uses = []link.VolumeUse{{Name: "pv-u", Phase: "Bound", Claim: "ns/u", Path: "/var/mnt/data", Device: "vdc1"}},
+				[]link.Use{{Kind: link.UseVolume, Name: "u-data"}}
 		}),
 		d("vdd", 10<<30, disk.KindDisk, func(u *link.DiskUse) { u.LinksProblem = "the directory could not be read" }),
 		d("vde", 10<<30, disk.KindDisk, func(u *link.DiskUse) { u.VolumesProblem = "not checked there" }),
@@ -147,7 +172,8 @@ func TestNodesWithoutAProvisioner(t *testing.T) {
 		Nodes:  []snapshot.Node{{Name: "w-1", View: why, Talos: talos}, {Name: "w-2", View: why, Talos: talos}, {Name: "w-3", View: why}},
 	}
 	disksTo(&errOut).warnOf(s, nil)
-	if want := "note: nodes w-1, w-2 are known from Talos alone: there is no provisioner in the cluster\n"; !strings.HasPrefix(errOut.String(), want) {
+	if want := "note: nodes w-1, w-2 are known from Talos alone: there is no provisioner in the cluster\n"; !strings.HasPrefix(errOut.String(),
+		want) {
 		t.Errorf("said %q, want %q", errOut.String(), want)
 	}
 	if parts := unlooked(s); len(parts) != 1 || parts[0].Subject != "node w-3" {

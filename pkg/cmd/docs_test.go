@@ -77,7 +77,8 @@ func TestDocumentedCommands(t *testing.T) {
 }
 
 func TestCommandsIn(t *testing.T) {
-	got := commandsIn("Say `" + name + " a\n  b`, `" + name + "` or\n\n    $ " + name + " c d\n    " + name + " e | f\n" + name + " in words\n    # " + name + " g\n")
+	got := commandsIn("Say `" + name + " a\n  b`, `" + name + "` or\n\n    $ " + name + " c d\n    " + name + " e | f\n" + name +
+		" in words\n    # " + name + " g\n")
 	if want := "c d; e | f; a b"; strings.Join(got, "; ") != want {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -96,7 +96,8 @@ func (f *doctorFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.FailOn, "fail-on", f.FailOn, "End with exit code 2 for findings as bad as this, or worse: error, warning or info.")
 	fs.StringSliceVar(&f.Only, "only", f.Only, "Only these checks, by code, comma-separated.")
 	fs.StringSliceVar(&f.Skip, "skip", f.Skip, "Not these checks, by code, comma-separated.")
-	fs.BoolVar(&f.Probe, "probe", f.Probe, "Where Talos does not tell what a kubelet sees, look by a Job on its node, in kube-system, and delete it again. Without this nothing is ever made in the cluster.")
+	fs.BoolVar(&f.Probe, "probe", f.Probe,
+		"Where Talos does not tell what a kubelet sees, look by a Job on its node, in kube-system, and delete it again. Without this nothing is ever made in the cluster.")
 	fs.StringVar(&f.Save, "save-snapshot", f.Save, "Write what was seen to a file, too. It holds no secrets.")
 	fs.StringVar(&f.From, "from-snapshot", f.From, "Diagnose what such a file holds. No cluster is asked.")
 }

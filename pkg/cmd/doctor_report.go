@@ -28,7 +28,8 @@ type doctorReport struct {
 func (o *doctorOptions) print(s *snapshot.Snapshot, r doctor.Report) error {
 	if !o.printer.IsTable() {
 		return o.printer.Print(o.Out, doctorReport{
-			TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "Diagnosis"}, Metadata: metav1.ObjectMeta{Name: "cluster"}, Time: s.Time, Report: r,
+			TypeMeta: metav1.TypeMeta{APIVersion: output.APIVersion, Kind: "Diagnosis"}, Metadata: metav1.ObjectMeta{Name: "cluster"}, Time: s.Time,
+			Report: r,
 		}, nil)
 	}
 	p := reportText{w: &strings.Builder{}, style: o.Colour.Style(o.Out)}

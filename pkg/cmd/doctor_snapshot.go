@@ -22,7 +22,8 @@ func saveSnapshot(name string, s *snapshot.Snapshot) error {
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSymlink != 0:
-		return failure.New(fmt.Sprintf("%q is a symbolic link, which a snapshot is not written through", name), "name the file that it leads to, or another one")
+		return failure.New(fmt.Sprintf("%q is a symbolic link, which a snapshot is not written through", name),
+			"name the file that it leads to, or another one")
 	case !info.Mode().IsRegular():
 		return failure.New(fmt.Sprintf("%q is not a regular file, which a snapshot is written to", name), "")
 	}

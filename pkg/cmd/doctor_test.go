@@ -67,7 +67,8 @@ func TestDoctorExitCodes(t *testing.T) {
 // A Job is never made for what a file holds, nor by who did not ask for one.
 func TestProbeNeedsACluster(t *testing.T) {
 	r := run(t, strings.Fields("doctor --probe --from-snapshot testdata/missing.json")...)
-	if r.code != exitFailed || !strings.Contains(r.stderr, "--from-snapshot asks no cluster, and --probe makes a Job in one") || strings.Contains(r.stderr, "missing.json") {
+	if r.code != exitFailed || !strings.Contains(r.stderr, "--from-snapshot asks no cluster, and --probe makes a Job in one") ||
+		strings.Contains(r.stderr, "missing.json") {
 		t.Errorf("exit code %d\n%s", r.code, r.stderr)
 	}
 }
@@ -134,7 +135,14 @@ func TestFixesParse(t *testing.T) {
 // What others wrote, in an event or a log, does not move the cursor.
 func TestDoctorEscapes(t *testing.T) {
 	const evil = "all is well \x1b[2J\x1b[31m\r"
-	f := doctor.Finding{Code: "TD0711", Severity: doctor.Error, Summary: evil, Because: evil, Evidence: []string{evil}, Fix: []doctor.Step{{Text: evil, Command: evil}}}
+	f := doctor.Finding{
+		Code:     "TD0711",
+		Severity: doctor.Error,
+		Summary:  evil,
+		Because:  evil,
+		Evidence: []string{evil},
+		Fix:      []doctor.Step{{Text: evil, Command: evil}},
+	}
 	r := doctor.Report{Findings: []doctor.Finding{f}, Chains: []doctor.Chain{{Title: evil, Links: []doctor.Link{{Text: evil}}}},
 		Results: []doctor.Result{{Outcome: doctor.OutcomeUnknown, Why: evil}}}
 	p := reportText{w: new(strings.Builder)}
@@ -151,7 +159,10 @@ func TestDoctorEscapes(t *testing.T) {
 // A pod without claims is not said to be in order without a word.
 func TestDoctorOfNothing(t *testing.T) {
 	pod := snapshot.Ref{Kind: "pod", Namespace: "default", Name: "web"}
-	s := &snapshot.Snapshot{Targets: []snapshot.Ref{pod}, Pods: snapshot.Read([]snapshot.UserPod{{Namespace: "default", Name: "web", Phase: "Running"}})}
+	s := &snapshot.Snapshot{
+		Targets: []snapshot.Ref{pod},
+		Pods:    snapshot.Read([]snapshot.UserPod{{Namespace: "default", Name: "web", Phase: "Running"}}),
+	}
 	p := reportText{w: new(strings.Builder)}
 	p.full(s, doctor.Run(s, doctor.Options{Only: []doctor.Code{"TD0711"}}))
 	if text := p.w.String(); !strings.Contains(text, "pod/web in default uses no claim") {
@@ -179,17 +190,32 @@ func TestStatusEnds(t *testing.T) {
 		}
 		return s
 	}
-	forbidden := &snapshot.Snapshot{Unread: map[string]problem.Problem{snapshot.PartVolumes: problem.FromText("it is forbidden"), snapshot.PartInstall: problem.FromText("it is forbidden"), snapshot.PartNodes: problem.FromText("it is forbidden")}}
+	forbidden := &snapshot.Snapshot{
+		Unread: map[string]problem.Problem{
+			snapshot.PartVolumes: problem.FromText("it is forbidden"),
+			snapshot.PartInstall: problem.FromText("it is forbidden"),
+			snapshot.PartNodes:   problem.FromText("it is forbidden"),
+		},
+	}
 	for name, tt := range map[string]struct {
 		s    *snapshot.Snapshot
 		code int
 		says string
 	}{
-		"something is broken": {load("testdata/unseen.json"), exitFound, ""},
-		"no rights":           {forbidden, exitFound, "No local volumes are known: it is forbidden"},
-		"no provisioner": {&snapshot.Snapshot{Nodes: []snapshot.Node{{Name: "w-1", Ready: true}}, AllVolumes: true, Claims: snapshot.Read([]snapshot.Claim{}), Pods: snapshot.Read([]snapshot.UserPod{}),
-			Unread: map[string]problem.Problem{snapshot.PartInstall: problem.FromText("no local static provisioner was found")}}, exitFound, "no local static provisioner was found"},
-		"no nodes": {&snapshot.Snapshot{}, exitFound, "the cluster has no nodes"},
+		"something is broken": {s: load("testdata/unseen.json"), code: exitFound},
+		"no rights":           {s: forbidden, code: exitFound, says: "No local volumes are known: it is forbidden"},
+		"no provisioner": {
+			s: &snapshot.Snapshot{
+				Nodes:      []snapshot.Node{{Name: "w-1", Ready: true}},
+				AllVolumes: true,
+				Claims:     snapshot.Read([]snapshot.Claim{}),
+				Pods:       snapshot.Read([]snapshot.UserPod{}),
+				Unread:     map[string]problem.Problem{snapshot.PartInstall: problem.FromText("no local static provisioner was found")},
+			},
+			code: exitFound,
+			says: "no local static provisioner was found",
+		},
+		"no nodes": {s: &snapshot.Snapshot{}, code: exitFound, says: "the cluster has no nodes"},
 	} {
 		r := doctor.Run(tt.s, doctor.Options{})
 		var said bytes.Buffer
@@ -206,7 +232,12 @@ func TestStatusEnds(t *testing.T) {
 func TestDoctorOfMany(t *testing.T) {
 	var r doctor.Report
 	for i := range 1800 {
-		f := doctor.Finding{Code: "TD0501", Severity: doctor.Error, Summary: fmt.Sprintf("link %d leads nowhere", i), Fix: []doctor.Step{{Text: "remove it"}}}
+		f := doctor.Finding{
+			Code:     "TD0501",
+			Severity: doctor.Error,
+			Summary:  fmt.Sprintf("link %d leads nowhere", i),
+			Fix:      []doctor.Step{{Text: "remove it"}},
+		}
 		if i == 0 {
 			for j := range 300 {
 				f.Evidence = append(f.Evidence, fmt.Sprintf("evidence %d", j))
@@ -221,8 +252,10 @@ func TestDoctorOfMany(t *testing.T) {
 	p.full(&snapshot.Snapshot{}, r)
 	text := p.w.String()
 	for _, part := range []string{
-		"evidence: … and 295 more\n", "pv/3 and 296 more", "link 4 leads", "error[TD0501]: 1795 more; --only TD0501 --short has a line for each\n",
-		"reason 9 (TD0502)\n  … and 1790 more reasons, which -o json has\n", "not asked: what cannot be known, or not yet\n  too early (TD0708)\n",
+		"evidence: … and 295 more\n", "pv/3 and 296 more", "link 4 leads",
+		"error[TD0501]: 1795 more; --only TD0501 --short has a line for each\n",
+		"reason 9 (TD0502)\n  … and 1790 more reasons, which -o json has\n",
+		"not asked: what cannot be known, or not yet\n  too early (TD0708)\n",
 	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q", part)
@@ -235,7 +268,9 @@ func TestDoctorOfMany(t *testing.T) {
 
 // What fixes many objects one by one is printed for the first.
 func TestDoctorOfManySteps(t *testing.T) {
-	s := &snapshot.Snapshot{StorageClasses: map[string]snapshot.StorageClass{"block": {Name: "block", Provisioner: "kubernetes.io/no-provisioner"}}}
+	s := &snapshot.Snapshot{
+		StorageClasses: map[string]snapshot.StorageClass{"block": {Name: "block", Provisioner: "kubernetes.io/no-provisioner"}},
+	}
 	nodes := make([]snapshot.Node, 0, 40)
 	for i := range 40 {
 		nodes = append(nodes, snapshot.Node{Name: fmt.Sprintf("w-%02d", i), Ready: true, Pod: snapshot.Read(snapshot.Pod{Name: "p"}),

@@ -25,7 +25,8 @@ type nodeFlags struct {
 // AddFlags adds --nodes and -l. Commands in which -l chooses something else call AddNodesFlag.
 func (f *nodeFlags) AddFlags(fs *pflag.FlagSet) {
 	f.AddNodesFlag(fs)
-	fs.StringVarP(&f.Selector, "selector", "l", f.Selector, "Only nodes with these labels, such as disk=ssd or node-role.kubernetes.io/control-plane!=.")
+	fs.StringVarP(&f.Selector, "selector", "l", f.Selector,
+		"Only nodes with these labels, such as disk=ssd or node-role.kubernetes.io/control-plane!=.")
 }
 
 // AddNodesFlag adds --nodes.
@@ -101,7 +102,8 @@ func (o runOptions) within(ctx context.Context, run func(context.Context) error)
 	if o.Timeout == 0 {
 		return run(ctx)
 	}
-	over := failure.Wrap(context.DeadlineExceeded, fmt.Sprintf("the run was not over after %s", o.Timeout), "give it longer with --timeout, or fewer nodes with --nodes")
+	over := failure.Wrap(context.DeadlineExceeded, fmt.Sprintf("the run was not over after %s", o.Timeout),
+		"give it longer with --timeout, or fewer nodes with --nodes")
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, over)
 	defer cancel()
 	err := run(ctx)
@@ -128,8 +130,10 @@ type provisionerFlags struct {
 
 // AddFlags adds --provisioner-namespace and --provisioner.
 func (f *provisionerFlags) AddFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&f.Namespace, "provisioner-namespace", f.Namespace, "Namespace of the local volume static provisioner, as is -n. Found by itself if not set.")
-	fs.StringVar(&f.DaemonSet, "provisioner", f.DaemonSet, "Name of the provisioner's DaemonSet. Found by its image or its ConfigMap if not set.")
+	fs.StringVar(&f.Namespace, "provisioner-namespace", f.Namespace,
+		"Namespace of the local volume static provisioner, as is -n. Found by itself if not set.")
+	fs.StringVar(&f.DaemonSet, "provisioner", f.DaemonSet,
+		"Name of the provisioner's DaemonSet. Found by its image or its ConfigMap if not set.")
 }
 
 // ToOptions returns the overrides; empty fields are to be found.
@@ -169,7 +173,8 @@ type dryRunFlags struct {
 
 // AddFlags adds --dry-run.
 func (f *dryRunFlags) AddFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&f.DryRun, "dry-run", string(dryRunNone), `Must be "none", "server", or "client". With client no node is looked at; with server the nodes are looked at, and nothing is changed.`)
+	fs.StringVar(&f.DryRun, "dry-run", string(dryRunNone),
+		`Must be "none", "server", or "client". With client no node is looked at; with server the nodes are looked at, and nothing is changed.`)
 }
 
 // ToOptions checks the value.

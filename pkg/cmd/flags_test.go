@@ -66,11 +66,17 @@ func TestTimeout(t *testing.T) {
 		err  func(context.Context) error
 		want string
 	}{
-		"bare":       {func(ctx context.Context) error { return ctx.Err() }, "the run was not over after 1ns"},
-		"a request":  {func(ctx context.Context) error { return &url.Error{Op: "Get", URL: "https://k", Err: ctx.Err()} }, "the run was not over after 1ns"},
-		"knows more": {func(ctx context.Context) error { return failure.Wrap(ctx.Err(), "two nodes were done", "") }, "two nodes were done"},
-		"another":    {func(context.Context) error { return errors.New("forbidden") }, "forbidden"},
-		"none":       {func(context.Context) error { return nil }, ""},
+		"bare": {err: func(ctx context.Context) error { return ctx.Err() }, want: "the run was not over after 1ns"},
+		"a request": {
+			err:  func(ctx context.Context) error { return &url.Error{Op: "Get", URL: "https://k", Err: ctx.Err()} },
+			want: "the run was not over after 1ns",
+		},
+		"knows more": {
+			err:  func(ctx context.Context) error { return failure.Wrap(ctx.Err(), "two nodes were done", "") },
+			want: "two nodes were done",
+		},
+		"another": {err: func(context.Context) error { return errors.New("forbidden") }, want: "forbidden"},
+		"none":    {err: func(context.Context) error { return nil }},
 	} {
 		err := o.within(t.Context(), func(ctx context.Context) error {
 			<-ctx.Done()

@@ -92,8 +92,10 @@ func (f *linkFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Class, "class", f.Class, "Class to link into. Needed if the provisioner has several with volumeMode Block.")
 	fs.StringVar(&f.Name, "name", f.Name, "Name of the link, if it is not to be the disk's. For one disk only.")
 	fs.StringVar(&f.Target, "target", f.Target, "What the link holds: auto (by-id, else by-path, else the name), by-id, by-path or name.")
-	fs.StringArrayVar(&f.Accept, "accept", f.Accept, "Link in spite of a reason: REASON, or REASON=NODE/DISK for one disk. Reasons: signature, partitions, data, removable, too-small, loop, remote, virtual. May be repeated.")
-	fs.StringVarP(&f.Filename, "filename", "f", f.Filename, "Perform the plan in this file, made by --dry-run=server -o yaml. - is standard input.")
+	fs.StringArrayVar(&f.Accept, "accept", f.Accept,
+		"Link in spite of a reason: REASON, or REASON=NODE/DISK for one disk. Reasons: signature, partitions, data, removable, too-small, loop, remote, virtual. May be repeated.")
+	fs.StringVarP(&f.Filename, "filename", "f", f.Filename,
+		"Perform the plan in this file, made by --dry-run=server -o yaml. - is standard input.")
 }
 
 // linkOptions are what link needs to run.
@@ -163,7 +165,8 @@ func readPlan(stdin io.Reader, name string) (*link.Plan, error) {
 	}
 	var p link.Plan
 	if err := yaml.UnmarshalStrict(text, &p); err != nil {
-		return nil, failure.Wrap(err, fmt.Sprintf("%q is not a plan", name), "make one with: kubectl talosdisk link DISK... --dry-run=server -o yaml")
+		return nil, failure.Wrap(err, fmt.Sprintf("%q is not a plan", name),
+			"make one with: kubectl talosdisk link DISK... --dry-run=server -o yaml")
 	}
 	return &p, p.Check()
 }
@@ -215,7 +218,8 @@ func (o *linkOptions) confirm(ctx context.Context, plan link.Plan) error {
 		if l.Action != change.Create {
 			continue
 		}
-		fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s (%s) will be linked into class %s: %s -> %s", l.Node, l.Disk, output.Size(l.Size), l.Class, l.Path, l.Target)))
+		fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s (%s) will be linked into class %s: %s -> %s", l.Node, l.Disk, output.Size(l.Size),
+			l.Class, l.Path, l.Target)))
 		for _, a := range l.Accepted {
 			fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s %s: to be linked anyway (--accept %s)", l.Node, l.Disk, a.Message, a.Reason)))
 		}

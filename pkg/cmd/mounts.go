@@ -102,14 +102,19 @@ func (f *mountsFlags) AddFlags(fs *pflag.FlagSet) {
 	f.commonFlags.AddFlags(fs)
 	f.confirmFlags.AddFlags(fs)
 	fs.Lookup("output").Usage += ` Or "patch": the fragment of the machine configuration that is missing; nothing is changed then.`
-	fs.StringVar(&f.DryRun, "dry-run", string(dryRunNone), `Must be "none", "server", or "client". With client the plan is made from what is read of the nodes; with server Talos checks the new configurations, too. Nothing is changed.`)
+	fs.StringVar(&f.DryRun, "dry-run", string(dryRunNone),
+		`Must be "none", "server", or "client". With client the plan is made from what is read of the nodes; with server Talos checks the new configurations, too. Nothing is changed.`)
 	fs.BoolVar(&f.Remove, "remove", f.Remove, "Remove the entries of the provisioner's directories.")
-	fs.BoolVar(&f.Convert, "convert-kubelet-config", f.Convert, "Where the configuration has a KubeletConfig document (Talos 1.14), move it back into machine.kubelet, which has extraMounts.")
-	fs.StringVar(&f.Mode, "mode", f.Mode, "How to apply: try (it rolls back by itself unless all is well), no-reboot (at once), or staged (with the node's next reboot).")
+	fs.BoolVar(&f.Convert, "convert-kubelet-config", f.Convert,
+		"Where the configuration has a KubeletConfig document (Talos 1.14), move it back into machine.kubelet, which has extraMounts.")
+	fs.StringVar(&f.Mode, "mode", f.Mode,
+		"How to apply: try (it rolls back by itself unless all is well), no-reboot (at once), or staged (with the node's next reboot).")
 	fs.StringVar(&f.Propagation, "propagation", f.Propagation, "How mounts below the directory reach the kubelet: rslave, rshared or private.")
-	fs.StringArrayVar(&f.Accept, "accept", f.Accept, "Go on in spite of a reason. The one there is: kubelet-restart-hazard, for releases on which a kubelet restart unmounts volumes.")
+	fs.StringArrayVar(&f.Accept, "accept", f.Accept,
+		"Go on in spite of a reason. The one there is: kubelet-restart-hazard, for releases on which a kubelet restart unmounts volumes.")
 	fs.IntVar(&f.MaxUnavailable, "max-unavailable", f.MaxUnavailable, "How many kubelets may be restarting at once.")
-	fs.DurationVar(&f.TryTimeout, "try-timeout", f.TryTimeout, "After how long Talos takes a tried configuration back. The kubelet has half of it to come back.")
+	fs.DurationVar(&f.TryTimeout, "try-timeout", f.TryTimeout,
+		"After how long Talos takes a tried configuration back. The kubelet has half of it to come back.")
 }
 
 // mountsOptions are what mounts needs to run.
@@ -126,7 +131,10 @@ const minTryTimeout = 20 * time.Second
 
 // ToOptions checks everything that can be checked without a server.
 func (f *mountsFlags) ToOptions(s *shared) (*mountsOptions, error) {
-	o := &mountsOptions{yes: f.Yes, request: mounts.Request{Remove: f.Remove, Convert: f.Convert, Propagation: mounts.Propagation(f.Propagation)}}
+	o := &mountsOptions{
+		yes:     f.Yes,
+		request: mounts.Request{Remove: f.Remove, Convert: f.Convert, Propagation: mounts.Propagation(f.Propagation)},
+	}
 	var err error
 	if o.commonOptions, err = f.commonFlags.ToOptions(s); err != nil {
 		return nil, err

@@ -141,7 +141,8 @@ func notListed(s *snapshot.Snapshot, items []kubeletMounts) error {
 func kubeletMountsOf(k observe.Kubelet, required []string) kubeletMounts {
 	n := kubeletMounts{
 		Kind: "KubeletMounts", Metadata: metav1.ObjectMeta{Name: k.State.Node}, Talos: k.State.Release,
-		Warning: k.State.Unkept(), Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem).Message, err: k.Err, unread: !k.State.ConfigProblem.IsZero(),
+		Warning: k.State.Unkept(), Problem: cmp.Or(k.State.ConfigProblem, k.State.ViewProblem).Message, err: k.Err,
+		unread: !k.State.ConfigProblem.IsZero(),
 	}
 	if n.err == nil && !k.State.ViewProblem.IsZero() {
 		n.err = failure.New("what its kubelet sees is unknown: "+k.State.ViewProblem.Message, "try again")

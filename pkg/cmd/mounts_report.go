@@ -86,7 +86,8 @@ func (o *mountsOptions) printFragments(nodes []cluster.NodeMounts) error {
 		return mounts.Fragment(slices.Concat(n.Rebound, n.Add)), ""
 	})
 	if len(groups) > 0 {
-		fmt.Fprintf(o.ErrOut, "%s merge this by hand: talosctl patch appends to the list each time that it is applied, and an entry that is there twice\ndoubles the node's mounts with each start of the kubelet\n",
+		fmt.Fprintf(o.ErrOut,
+			"%s merge this by hand: talosctl patch appends to the list each time that it is applied, and an entry that is there twice\ndoubles the node's mounts with each start of the kubelet\n",
 			o.Colour.Style(o.ErrOut).Warning("warning:"))
 	}
 	for _, n := range nodes {

@@ -74,7 +74,8 @@ func (o *mountsOptions) confirm(ctx context.Context, nodes []cluster.NodeMounts)
 	if restarts == 0 || o.yes {
 		return nil
 	}
-	question := fmt.Sprintf("The kubelet%s of %d node%s will restart, %d at a time; pods keep running. Continue?", plural(restarts), restarts, plural(restarts), o.rollOut.MaxUnavailable)
+	question := fmt.Sprintf("The kubelet%s of %d node%s will restart, %d at a time; pods keep running. Continue?", plural(restarts), restarts,
+		plural(restarts), o.rollOut.MaxUnavailable)
 	switch {
 	case o.rollOut.Mode == machineconfig.Staged:
 		question = fmt.Sprintf("The configuration of %d node%s will change with the next reboot. Continue?", restarts, plural(restarts))

@@ -49,10 +49,12 @@ func talosconfig(t *testing.T) string {
 
 func TestMountsTableTellsWhatIsNow(t *testing.T) {
 	planned := func(restarts bool) cluster.NodeMounts {
-		return cluster.NodeMounts{Plan: mounts.Plan{Node: "w-1", Action: change.Patch, Reason: mounts.ReasonNoEntry, Restarts: restarts, Directories: []mounts.Directory{
-			{Path: "/dev", Action: change.Keep, Reason: mounts.ReasonVisible, Visible: disk.Unknown, Message: "is visible"},
-			{Path: "/var/lib/disks", Action: change.Patch, Visible: disk.No, Message: "is not visible"},
-		}}}
+		return cluster.NodeMounts{
+			Plan: mounts.Plan{Node: "w-1", Action: change.Patch, Reason: mounts.ReasonNoEntry, Restarts: restarts, Directories: []mounts.Directory{
+				{Path: "/dev", Action: change.Keep, Reason: mounts.ReasonVisible, Visible: disk.Unknown, Message: "is visible"},
+				{Path: "/var/lib/disks", Action: change.Patch, Visible: disk.No, Message: "is not visible"},
+			}},
+		}
 	}
 	for name, c := range map[string]struct {
 		run      dryRun
@@ -91,9 +93,23 @@ func TestMountsListTellsWhatWasNotSeen(t *testing.T) {
 		err        string
 		configured string
 	}{
-		"all seen":         {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.View = &mounts.KubeletView{} })}, "", "-"},
-		"no view":          {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ViewProblem = problem.FromText("it broke") })}, "what its kubelet sees is unknown: it broke", "-"},
-		"no configuration": {observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ConfigProblem = problem.FromText("no role") }), Err: errors.New("no role")}, "no role", "unknown"},
+		"all seen": {
+			kubelet:    observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.View = &mounts.KubeletView{} })},
+			configured: "-",
+		},
+		"no view": {
+			kubelet:    observe.Kubelet{State: with(state, func(s *mounts.NodeState) { s.ViewProblem = problem.FromText("it broke") })},
+			err:        "what its kubelet sees is unknown: it broke",
+			configured: "-",
+		},
+		"no configuration": {
+			kubelet: observe.Kubelet{
+				State: with(state, func(s *mounts.NodeState) { s.ConfigProblem = problem.FromText("no role") }),
+				Err:   errors.New("no role"),
+			},
+			err:        "no role",
+			configured: "unknown",
+		},
 	} {
 		n := kubeletMountsOf(c.kubelet, []string{"/var/lib/disks"})
 		if got := failed(n.err); got != c.err {
@@ -132,7 +148,8 @@ func failed(err error) string {
 func TestMountsPrintsNoConfiguration(t *testing.T) {
 	n, _ := aTalos(t)
 	node := cluster.NodeMounts{
-		Before: machineconfig.Current{Active: n.Config()}, After: append(n.Config(), "# ours\n"...), Plan: mounts.Plan{Node: "w-1", Action: change.Patch},
+		Before: machineconfig.Current{Active: n.Config()}, After: append(n.Config(), "# ours\n"...),
+		Plan: mounts.Plan{Node: "w-1", Action: change.Patch},
 	}
 	var out bytes.Buffer
 	flags := output.NewFlags()
@@ -157,7 +174,9 @@ func TestMountsPrintsReboundEntries(t *testing.T) {
 	var out, errOut bytes.Buffer
 	o := mountsOptions{commonOptions: commonOptions{shared: &shared{IOStreams: genericiooptions.IOStreams{Out: &out, ErrOut: &errOut}}}}
 	entry := mounts.ExtraMount{Destination: "/var/lib/disks", Type: "bind", Source: "/var/lib/disks", Options: []string{"rbind", "rw"}}
-	err := o.printFragments([]cluster.NodeMounts{{Plan: mounts.Plan{Node: "w-1", Action: change.Patch, Rebind: []int{2}, Rebound: []mounts.ExtraMount{entry}}}})
+	err := o.printFragments([]cluster.NodeMounts{{
+		Plan: mounts.Plan{Node: "w-1", Action: change.Patch, Rebind: []int{2}, Rebound: []mounts.ExtraMount{entry}},
+	}})
 	if err != nil || out.String() != "# w-1\n"+mounts.Fragment([]mounts.ExtraMount{entry}) {
 		t.Errorf("%v: %s", err, out.String())
 	}

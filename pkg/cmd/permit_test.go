@@ -57,18 +57,26 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answers := map[string][2]string{
-		"s/apps/v1/daemonsets": {"list daemonsets", `{"items":[{"metadata":{"namespace":"local-storage","name":"prov","uid":"uid-ds"},"spec":{"selector":{"matchLabels":{"app":"prov"}},
+		"s/apps/v1/daemonsets": {"list daemonsets",
+			`{"items":[{"metadata":{"namespace":"local-storage","name":"prov","uid":"uid-ds"},"spec":{"selector":{"matchLabels":{"app":"prov"}},
 			"template":{"spec":{"containers":[{"name":"provisioner","image":"registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0",
-			"volumeMounts":[{"name":"config","mountPath":"/etc/provisioner/config"},{"name":"dev","mountPath":"/dev"},{"name":"block","mountPath":"/mnt/block"}]}],
+			"volumeMounts":[{"name":"config","mountPath":"/etc/provisioner/config"},
+				{"name":"dev","mountPath":"/dev"},{"name":"block","mountPath":"/mnt/block"}]}],
 			"volumes":[{"name":"config","configMap":{"name":"config"}},{"name":"dev","hostPath":{"path":"/dev"}},{"name":"block","hostPath":{"path":"/var/lib/disks/block"}}]}}}}]}`},
-		"/v1/nodes":                                       {"list nodes", `{"items":[{"metadata":{"name":"w-1","uid":"u"},"status":{"conditions":[{"type":"Ready","status":"True"}],"addresses":[{"type":"InternalIP","address":"10.0.0.1"}]}}]}`},
-		"/v1/persistentvolumes":                           {"list persistentvolumes", `{"items":[]}`},
-		"s/storage.k8s.io/v1/storageclasses":              {"list storageclasses", `{"items":[{"metadata":{"name":"block"},"provisioner":"kubernetes.io/no-provisioner","reclaimPolicy":"Delete","volumeBindingMode":"WaitForFirstConsumer"}]}`},
-		"/v1/pods":                                        {"list pods", `{"items":[]}`},
-		"/v1/namespaces/local-storage":                    {"get namespaces", `{"metadata":{"name":"local-storage","labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`},
-		"/v1/namespaces/local-storage/configmaps/config":  {"get configmaps", `{"data":{"storageClassMap":"block:\n  hostDir: /var/lib/disks/block\n  mountDir: /mnt/block\n  volumeMode: Block\n"}}`},
-		"/v1/namespaces/local-storage/pods":               {"list pods", `{"items":[{"metadata":{"namespace":"local-storage","name":"prov-w-1","ownerReferences":[{"kind":"DaemonSet","uid":"uid-ds","controller":true}]},"spec":{"nodeName":"w-1"},"status":{"phase":"Running","containerStatuses":[{"name":"provisioner","state":{"running":{}}}]}}]}`},
-		"/v1/namespaces/local-storage/pods/prov-w-1/exec": {"create pods/exec", `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"not here"}`},
+		"/v1/nodes": {"list nodes",
+			`{"items":[{"metadata":{"name":"w-1","uid":"u"},"status":{"conditions":[{"type":"Ready","status":"True"}],"addresses":[{"type":"InternalIP","address":"10.0.0.1"}]}}]}`},
+		"/v1/persistentvolumes": {"list persistentvolumes", `{"items":[]}`},
+		"s/storage.k8s.io/v1/storageclasses": {"list storageclasses",
+			`{"items":[{"metadata":{"name":"block"},"provisioner":"kubernetes.io/no-provisioner","reclaimPolicy":"Delete","volumeBindingMode":"WaitForFirstConsumer"}]}`},
+		"/v1/pods": {"list pods", `{"items":[]}`},
+		"/v1/namespaces/local-storage": {"get namespaces",
+			`{"metadata":{"name":"local-storage","labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`},
+		"/v1/namespaces/local-storage/configmaps/config": {"get configmaps",
+			`{"data":{"storageClassMap":"block:\n  hostDir: /var/lib/disks/block\n  mountDir: /mnt/block\n  volumeMode: Block\n"}}`},
+		"/v1/namespaces/local-storage/pods": {"list pods",
+			`{"items":[{"metadata":{"namespace":"local-storage","name":"prov-w-1","ownerReferences":[{"kind":"DaemonSet","uid":"uid-ds","controller":true}]},"spec":{"nodeName":"w-1"},"status":{"phase":"Running","containerStatuses":[{"name":"provisioner","state":{"running":{}}}]}}]}`},
+		"/v1/namespaces/local-storage/pods/prov-w-1/exec": {"create pods/exec",
+			`{"kind":"Status","apiVersion":"v1","status":"Failure","message":"not here"}`},
 	}
 	answer, ok := answers[path]
 	right := answer[0]
@@ -79,7 +87,8 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case slices.Contains(g.denied, right):
 		w.WriteHeader(http.StatusForbidden)
-		fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"User \"jane\" cannot %s resource \"%s\" in API group \"\" at the cluster scope"}`,
+		fmt.Fprintf(w,
+			`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"User \"jane\" cannot %s resource \"%s\" in API group \"\" at the cluster scope"}`,
 			strings.Fields(right)[0], strings.Fields(right)[1])
 	case !ok || strings.HasSuffix(path, "/exec"):
 		w.WriteHeader(http.StatusNotFound)
@@ -99,23 +108,45 @@ func TestRightsComeFirst(t *testing.T) {
 		// looked tells that nothing was missing, so that the node was looked at.
 		looked bool
 	}{
-		"unlink with the rights of disks": {unlink, []string{"get persistentvolumes", "delete persistentvolumes"}, []string{
+		"unlink with the rights of disks": {args: unlink, denied: []string{"get persistentvolumes", "delete persistentvolumes"}, says: []string{
 			`user "jane" may not get persistentvolumes, nor delete persistentvolumes`,
-			"kubectl create clusterrole talosdisk-get-delete-persistentvolumes --verb=get,delete --resource=persistentvolumes", `the role of "unlink"`,
-		}, false},
-		"a list that is refused, and more": {unlink, []string{"list nodes", "delete persistentvolumes", "create pods/exec"}, []string{
-			`user "jane" may not list nodes, create pods/exec in namespace "local-storage", nor delete persistentvolumes`, "talosdisk-create-pods-exec -n local-storage",
-		}, false},
-		"where the provisioner is cannot be seen": {unlink, []string{"list daemonsets", "delete persistentvolumes"}, []string{
+			"kubectl create clusterrole talosdisk-get-delete-persistentvolumes --verb=get,delete --resource=persistentvolumes",
+			`the role of "unlink"`,
+		}},
+		"a list that is refused, and more": {
+			args:   unlink,
+			denied: []string{"list nodes", "delete persistentvolumes", "create pods/exec"},
+			says: []string{
+				`user "jane" may not list nodes, create pods/exec in namespace "local-storage", nor delete persistentvolumes`,
+				"talosdisk-create-pods-exec -n local-storage",
+			},
+		},
+		"where the provisioner is cannot be seen": {args: unlink, denied: []string{"list daemonsets", "delete persistentvolumes"}, says: []string{
 			`user "jane" may not list daemonsets.apps, nor delete persistentvolumes`,
-		}, false},
-		"unlink, in a dry run":          {append(unlink, "--dry-run=server"), []string{"delete persistentvolumes"}, []string{`may not delete persistentvolumes`}, false},
-		"unlink":                        {unlink, nil, nil, true},
-		"link, to the watch":            {link, []string{"watch persistentvolumes", "create pods/exec"}, []string{`may not create pods/exec in namespace "local-storage", nor watch persistentvolumes`}, false},
-		"link, which waits for nothing": {append(link, "--wait=false"), []string{"watch persistentvolumes"}, nil, true},
-		"link, trusting":                {link, []string{"get namespaces"}, []string{`may not get namespaces in namespace "local-storage"`}, false},
-		"mounts":                        {mounts, []string{"get nodes", "list storageclasses"}, []string{`may not list storageclasses.storage.k8s.io, nor get nodes`}, false},
-		"mounts --remove":               {append(mounts, "--remove"), []string{"get nodes"}, []string{`may not get nodes`}, false},
+		}},
+		"unlink, in a dry run": {
+			args:   append(unlink, "--dry-run=server"),
+			denied: []string{"delete persistentvolumes"},
+			says:   []string{`may not delete persistentvolumes`},
+		},
+		"unlink": {args: unlink, looked: true},
+		"link, to the watch": {
+			args:   link,
+			denied: []string{"watch persistentvolumes", "create pods/exec"},
+			says:   []string{`may not create pods/exec in namespace "local-storage", nor watch persistentvolumes`},
+		},
+		"link, which waits for nothing": {args: append(link, "--wait=false"), denied: []string{"watch persistentvolumes"}, looked: true},
+		"link, trusting": {
+			args:   link,
+			denied: []string{"get namespaces"},
+			says:   []string{`may not get namespaces in namespace "local-storage"`},
+		},
+		"mounts": {
+			args:   mounts,
+			denied: []string{"get nodes", "list storageclasses"},
+			says:   []string{`may not list storageclasses.storage.k8s.io, nor get nodes`},
+		},
+		"mounts --remove": {args: append(mounts, "--remove"), denied: []string{"get nodes"}, says: []string{`may not get nodes`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := &guarded{denied: c.denied}

@@ -136,7 +136,8 @@ func noVolumes(s *snapshot.Snapshot) string {
 func withoutRow(r doctor.Report, rows []volumeStatus) []doctor.Finding {
 	var all []doctor.Finding
 	for _, f := range r.Findings {
-		reported := f.Code == doctor.CodeRights || slices.ContainsFunc(rows, func(row volumeStatus) bool { return slices.Contains(row.Codes, f.Code) })
+		reported := f.Code == doctor.CodeRights ||
+			slices.ContainsFunc(rows, func(row volumeStatus) bool { return slices.Contains(row.Codes, f.Code) })
 		if f.Severity == doctor.Error && !reported {
 			all = append(all, f)
 		}
@@ -149,7 +150,8 @@ func withoutRows(r doctor.Report) []string {
 	var why []string
 	for _, f := range r.Findings {
 		if f.Code == doctor.CodeRights && f.Severity != doctor.Info {
-			why = append(why, fmt.Sprintf("%s: %s; kubectl talosdisk doctor --only TD0101 says who can fix that", f.Summary, strings.Join(f.Evidence, ", ")))
+			why = append(why, fmt.Sprintf("%s: %s; kubectl talosdisk doctor --only TD0101 says who can fix that", f.Summary,
+				strings.Join(f.Evidence, ", ")))
 		}
 	}
 	return why

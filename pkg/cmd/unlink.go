@@ -62,7 +62,8 @@ func newUnlink(s *shared) *cobra.Command {
 	flags.confirmFlags.AddFlags(cmd.Flags())
 	flags.dryRunFlags.AddFlags(cmd.Flags())
 	cmd.Flags().StringVar(&flags.Class, "class", flags.Class, "Only links of this class.")
-	cmd.Flags().BoolVar(&flags.Wait, "wait", flags.Wait, "Wait for one look of the provisioner (11 seconds), and see that the volumes do not come back.")
+	cmd.Flags().BoolVar(&flags.Wait, "wait", flags.Wait,
+		"Wait for one look of the provisioner (11 seconds), and see that the volumes do not come back.")
 	completeClass(s, cmd)
 	return cmd
 }
@@ -139,7 +140,8 @@ func (o *unlinkOptions) confirm(ctx context.Context, plan link.Plan) error {
 		if l.VolumeState != "" {
 			volume = fmt.Sprintf("with PersistentVolume %s (%s)", l.Volume, l.VolumeState)
 		}
-		fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s will be taken out of class %s: %s -> %s; %s", l.Node, l.Entry, l.Class, l.Path, l.Target, volume)))
+		fmt.Fprintln(o.ErrOut, output.Escape(fmt.Sprintf("%s/%s will be taken out of class %s: %s -> %s; %s", l.Node, l.Entry, l.Class, l.Path,
+			l.Target, volume)))
 	}
 	return o.confirmed(ctx, "The disks keep their data. Continue?")
 }

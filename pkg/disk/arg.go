@@ -95,7 +95,8 @@ func classInClass(pattern string) bool {
 // CheckEntry reports whether a link may be called by that name.
 func CheckEntry(name string) error {
 	if !plain(name, pathChars) || len(name) > 255 {
-		return fmt.Errorf("link name %q is not a plain file name: letters, digits and %s, not beginning with a dot or a dash", name, strings.TrimPrefix(pathChars, letters))
+		return fmt.Errorf("link name %q is not a plain file name: letters, digits and %s, not beginning with a dot or a dash", name,
+			strings.TrimPrefix(pathChars, letters))
 	}
 	return nil
 }

@@ -130,7 +130,8 @@ func TestCheckEntry(t *testing.T) {
 			t.Errorf("CheckEntry(%q): %v", name, err)
 		}
 	}
-	for _, name := range []string{"", ".", "..", ".x", "-x", "a/b", "a b", "a\nb", "a\x1fb", "a\x00", "$x", "a*", "é", strings.Repeat("a", 256)} {
+	for _, name := range []string{"", ".", "..", ".x", "-x", "a/b", "a b", "a\nb", "a\x1fb", "a\x00", "$x", "a*", "é",
+		strings.Repeat("a", 256)} {
 		if CheckEntry(name) == nil {
 			t.Errorf("CheckEntry(%q) takes it", name)
 		}
@@ -175,7 +176,8 @@ func TestMatches(t *testing.T) {
 
 func FuzzParseArg(f *testing.F) {
 	for _, s := range []string{
-		"vdf", "/dev/vdf", "vd*", "vd[b-d]", "/dev/disk/by-id/wwn-0x5", "/dev/disk/by-diskseq/1", "/dev/mapper/mpatha", "..", "$(x)", "a;b", "a'b", "a\nb",
+		"vdf", "/dev/vdf", "vd*", "vd[b-d]", "/dev/disk/by-id/wwn-0x5", "/dev/disk/by-diskseq/1", "/dev/mapper/mpatha", "..", "$(x)", "a;b",
+		"a'b", "a\nb",
 		"-x", ".x", "[[:alpha:]]", "[!a]", "/dev/disk/by-id/../x", "cciss!c0d0", "*", "",
 	} {
 		f.Add(s)
@@ -201,7 +203,8 @@ func FuzzParseArg(f *testing.F) {
 		if strings.ContainsAny(got, " \t\n\r\x00\x1e\x1f$`'\"\\;&|<>(){}") || got[0] == '-' || got[0] == '.' {
 			t.Errorf("%q is accepted as %q, which a shell reads otherwise", s, got)
 		}
-		if arg.Path != "" && (path.Clean(arg.Path) != arg.Path || !strings.HasPrefix(arg.Path, "/dev/disk/") && path.Dir(arg.Path) != "/dev/mapper") {
+		if arg.Path != "" && (path.Clean(arg.Path) != arg.Path ||
+			!strings.HasPrefix(arg.Path, "/dev/disk/") && path.Dir(arg.Path) != "/dev/mapper") {
 			t.Errorf("%q is accepted as path %q", s, arg.Path)
 		}
 		if arg.Path == "" && strings.Contains(got, "/") {

@@ -67,7 +67,8 @@ func targetOf(d Disk, mode TargetMode) (path, warning string, err error) {
 func TestTarget(t *testing.T) {
 	// From the best to the worst; the alphabet decides within a line.
 	ranked := []string{
-		"dm-uuid-mpath-35000", "wwn-0x5000", "scsi-35000", "nvme-eui.0025", "nvme-Samsung_1", "ata-WDC_1", "virtio-vdb", "dm-uuid-LVM-1", "md-uuid-1:2",
+		"dm-uuid-mpath-35000", "wwn-0x5000", "scsi-35000", "nvme-eui.0025", "nvme-Samsung_1", "ata-WDC_1", "virtio-vdb", "dm-uuid-LVM-1",
+		"md-uuid-1:2",
 		"scsi-0QEMU_1", "usb-Stick_1",
 	}
 	for i := range ranked {
@@ -86,17 +87,38 @@ func TestTarget(t *testing.T) {
 		warning string
 		err     string
 	}{
-		"two of a rank":               {Disk{ByID: []string{"wwn-2", "wwn-1"}}, "", "/dev/disk/by-id/wwn-1", "", ""},
-		"never a name of the content": {Disk{Name: "sda", ByID: content, ByPath: []string{"pci-1"}}, TargetAuto, "/dev/disk/by-path/pci-1", "", ""},
-		"by-id never content":         {Disk{Name: "sda", ByID: content}, TargetByID, "", "", "no name in /dev/disk/by-id"},
-		"by-path when asked":          {Disk{ByID: []string{"wwn-1"}, ByPath: []string{"pci-1"}}, TargetByPath, "/dev/disk/by-path/pci-1", "", ""},
-		"the bus before the driver":   {Disk{ByPath: []string{"virtio-pci-0000:00:05.0", "pci-0000:00:05.0"}}, TargetAuto, "/dev/disk/by-path/pci-0000:00:05.0", "", ""},
-		"the driver if it is alone":   {Disk{ByPath: []string{"virtio-pci-0"}}, TargetAuto, "/dev/disk/by-path/virtio-pci-0", "", ""},
-		"the alphabet of slots":       {Disk{ByPath: []string{"pci-1-ata-1.0", "pci-1-ata-1"}}, TargetAuto, "/dev/disk/by-path/pci-1-ata-1", "", ""},
-		"no slot":                     {Disk{ByID: []string{"wwn-1"}}, TargetByPath, "", "", "no name in /dev/disk/by-path"},
-		"no name":                     {Disk{Name: "vdb"}, TargetAuto, "/dev/vdb", "neither a by-id nor a by-path", ""},
-		"the kernel's when asked":     {Disk{Name: "vdb", ByID: []string{"wwn-1"}}, TargetName, "/dev/vdb", "may be another disk", ""},
-		"a mode that is none":         {Disk{Name: "vdb"}, "by-diskseq", "", "", "not one of auto"},
+		"two of a rank": {disk: Disk{ByID: []string{"wwn-2", "wwn-1"}}, want: "/dev/disk/by-id/wwn-1"},
+		"never a name of the content": {
+			disk: Disk{Name: "sda", ByID: content, ByPath: []string{"pci-1"}},
+			mode: TargetAuto,
+			want: "/dev/disk/by-path/pci-1",
+		},
+		"by-id never content": {disk: Disk{Name: "sda", ByID: content}, mode: TargetByID, err: "no name in /dev/disk/by-id"},
+		"by-path when asked": {
+			disk: Disk{ByID: []string{"wwn-1"}, ByPath: []string{"pci-1"}},
+			mode: TargetByPath,
+			want: "/dev/disk/by-path/pci-1",
+		},
+		"the bus before the driver": {
+			disk: Disk{ByPath: []string{"virtio-pci-0000:00:05.0", "pci-0000:00:05.0"}},
+			mode: TargetAuto,
+			want: "/dev/disk/by-path/pci-0000:00:05.0",
+		},
+		"the driver if it is alone": {disk: Disk{ByPath: []string{"virtio-pci-0"}}, mode: TargetAuto, want: "/dev/disk/by-path/virtio-pci-0"},
+		"the alphabet of slots": {
+			disk: Disk{ByPath: []string{"pci-1-ata-1.0", "pci-1-ata-1"}},
+			mode: TargetAuto,
+			want: "/dev/disk/by-path/pci-1-ata-1",
+		},
+		"no slot": {disk: Disk{ByID: []string{"wwn-1"}}, mode: TargetByPath, err: "no name in /dev/disk/by-path"},
+		"no name": {disk: Disk{Name: "vdb"}, mode: TargetAuto, want: "/dev/vdb", warning: "neither a by-id nor a by-path"},
+		"the kernel's when asked": {
+			disk:    Disk{Name: "vdb", ByID: []string{"wwn-1"}},
+			mode:    TargetName,
+			want:    "/dev/vdb",
+			warning: "may be another disk",
+		},
+		"a mode that is none": {disk: Disk{Name: "vdb"}, mode: "by-diskseq", err: "not one of auto"},
 	} {
 		got, warning, err := targetOf(c.disk, c.mode)
 		if got != c.want || !strings.Contains(warning, c.warning) || (warning == "") != (c.warning == "") ||
@@ -110,7 +132,8 @@ func TestTarget(t *testing.T) {
 		}
 	}
 	for target, want := range map[string]bool{
-		"/dev/disk/by-id/x": true, "/dev/disk/by-path/x": true, "/dev/vdb": false, "/dev/disk/by-diskseq/9": false, "/dev/disk/by-uuid/x": false, "": false,
+		"/dev/disk/by-id/x": true, "/dev/disk/by-path/x": true, "/dev/vdb": false, "/dev/disk/by-diskseq/9": false, "/dev/disk/by-uuid/x": false,
+		"":                          false,
 		"/dev/disk/by-id/../../vdb": false, "/dev/disk//by-id/x": true, "/dev/disk/by-id": false,
 	} {
 		if StableTarget(target) != want {
@@ -124,34 +147,74 @@ func TestSame(t *testing.T) {
 		recorded, now ID
 		want          Answer
 	}{
-		"wwid":                                 {ID{WWID: "a", Serial: "1"}, ID{WWID: "a"}, Yes},
-		"wwid, and another serial":             {ID{WWID: "a", Serial: "1"}, ID{WWID: "a", Serial: "2"}, No},
-		"wwid, and another size":               {ID{WWID: "a", Size: 1}, ID{WWID: "a", Size: 2}, No},
-		"wwid, and a size unknown":             {ID{WWID: "a", Size: 1}, ID{WWID: "a"}, Yes},
-		"wwid, and a name with another serial": {ID{WWID: "naa.5", ByID: []string{"wwn-0x5", "ata-M_A"}}, ID{WWID: "naa.5", ByID: []string{"wwn-0x5", "ata-M_B"}}, No},
-		"wwid, and a name that a new udev writes differently": {ID{WWID: "naa.5", ByID: []string{"ata-WDC_M_A"}}, ID{WWID: "naa.5", ByID: []string{"ata-M_A"}}, Yes},
-		"a serial and another namespace":                      {ID{Serial: "S", ByID: []string{"nvme-M_S_1"}}, ID{Serial: "S", ByID: []string{"nvme-M_S_2"}}, No},
-		"a serial, written differently":                       {ID{Serial: "AB-1"}, ID{Serial: "AB_1 "}, Yes},
-		"zeros":                                               {ID{WWID: "naa.0000000000000000"}, ID{WWID: "naa.0000000000000000"}, Unknown},
-		"zeros, and another serial":                           {ID{WWID: "eui.00", Serial: "1"}, ID{WWID: "eui.00", Serial: "2"}, No},
-		"zeros, and a serial":                                 {ID{WWID: "eui.00", Serial: "1"}, ID{WWID: "eui.00", Serial: "1"}, Yes},
-		"a placeholder":                                       {ID{Serial: "Default string"}, ID{Serial: "Default string"}, Unknown},
-		"zeros in place of a serial":                          {ID{Serial: "1"}, ID{Serial: "0000"}, No},
-		"a name of zeros":                                     {ID{ByID: []string{"wwn-0x0000000000000000"}}, ID{ByID: []string{"wwn-0x0000000000000000"}}, Unknown},
-		"another wwid":                                        {ID{WWID: "a", Serial: "1"}, ID{WWID: "b", Serial: "1"}, No},
-		"serial":                                              {ID{Serial: "1"}, ID{Serial: "1"}, Yes},
-		"serial, and a wwid now":                              {ID{Serial: "1"}, ID{WWID: "a", Serial: "1"}, Yes},
-		"another serial":                                      {ID{Serial: "1", ByID: []string{"x"}}, ID{Serial: "2", ByID: []string{"x"}}, No},
-		"a name in common":                                    {ID{ByID: []string{"x", "y"}}, ID{ByID: []string{"y", "z"}}, Yes},
-		"no name in common":                                   {ID{ByID: []string{"x"}}, ID{ByID: []string{"y"}}, No},
-		"nothing recorded":                                    {ID{}, ID{WWID: "a"}, Unknown},
-		"only slot and size":                                  {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{ByPath: []string{"pci-1"}, Size: 5}, Unknown},
-		"only slot and size, and another size":                {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{ByPath: []string{"pci-1"}, Size: 6}, No},
-		"a WWID of no device, and a serial":                   {ID{WWID: "naa.5000000000000001", Serial: "1"}, ID{WWID: "naa.5000000000000001"}, No},
-		"recorded slot, known now":                            {ID{ByPath: []string{"pci-1"}, Size: 5}, ID{Serial: "1", ByPath: []string{"pci-1"}, Size: 5}, Unknown},
-		"an identifier does not get lost":                     {ID{Serial: "1", ByPath: []string{"pci-1"}}, ID{ByPath: []string{"pci-1"}}, No},
-		"identifiers of different sorts":                      {ID{WWID: "a"}, ID{Serial: "1"}, Unknown},
-		"identifiers of different sorts 2":                    {ID{ByID: []string{"x"}}, ID{WWID: "a"}, Unknown},
+		"wwid":                     {recorded: ID{WWID: "a", Serial: "1"}, now: ID{WWID: "a"}, want: Yes},
+		"wwid, and another serial": {recorded: ID{WWID: "a", Serial: "1"}, now: ID{WWID: "a", Serial: "2"}, want: No},
+		"wwid, and another size":   {recorded: ID{WWID: "a", Size: 1}, now: ID{WWID: "a", Size: 2}, want: No},
+		"wwid, and a size unknown": {recorded: ID{WWID: "a", Size: 1}, now: ID{WWID: "a"}, want: Yes},
+		"wwid, and a name with another serial": {
+			recorded: ID{WWID: "naa.5", ByID: []string{"wwn-0x5", "ata-M_A"}},
+			now:      ID{WWID: "naa.5", ByID: []string{"wwn-0x5", "ata-M_B"}},
+			want:     No,
+		},
+		"wwid, and a name that a new udev writes differently": {
+			recorded: ID{WWID: "naa.5", ByID: []string{"ata-WDC_M_A"}},
+			now:      ID{WWID: "naa.5", ByID: []string{"ata-M_A"}},
+			want:     Yes,
+		},
+		"a serial and another namespace": {
+			recorded: ID{Serial: "S", ByID: []string{"nvme-M_S_1"}},
+			now:      ID{Serial: "S", ByID: []string{"nvme-M_S_2"}},
+			want:     No,
+		},
+		"a serial, written differently": {recorded: ID{Serial: "AB-1"}, now: ID{Serial: "AB_1 "}, want: Yes},
+		"zeros": {
+			recorded: ID{WWID: "naa.0000000000000000"},
+			now:      ID{WWID: "naa.0000000000000000"},
+			want:     Unknown,
+		},
+		"zeros, and another serial":  {recorded: ID{WWID: "eui.00", Serial: "1"}, now: ID{WWID: "eui.00", Serial: "2"}, want: No},
+		"zeros, and a serial":        {recorded: ID{WWID: "eui.00", Serial: "1"}, now: ID{WWID: "eui.00", Serial: "1"}, want: Yes},
+		"a placeholder":              {recorded: ID{Serial: "Default string"}, now: ID{Serial: "Default string"}, want: Unknown},
+		"zeros in place of a serial": {recorded: ID{Serial: "1"}, now: ID{Serial: "0000"}, want: No},
+		"a name of zeros": {
+			recorded: ID{ByID: []string{"wwn-0x0000000000000000"}},
+			now:      ID{ByID: []string{"wwn-0x0000000000000000"}},
+			want:     Unknown,
+		},
+		"another wwid":           {recorded: ID{WWID: "a", Serial: "1"}, now: ID{WWID: "b", Serial: "1"}, want: No},
+		"serial":                 {recorded: ID{Serial: "1"}, now: ID{Serial: "1"}, want: Yes},
+		"serial, and a wwid now": {recorded: ID{Serial: "1"}, now: ID{WWID: "a", Serial: "1"}, want: Yes},
+		"another serial": {
+			recorded: ID{Serial: "1", ByID: []string{"x"}},
+			now:      ID{Serial: "2", ByID: []string{"x"}},
+			want:     No,
+		},
+		"a name in common":  {recorded: ID{ByID: []string{"x", "y"}}, now: ID{ByID: []string{"y", "z"}}, want: Yes},
+		"no name in common": {recorded: ID{ByID: []string{"x"}}, now: ID{ByID: []string{"y"}}, want: No},
+		"nothing recorded":  {recorded: ID{}, now: ID{WWID: "a"}, want: Unknown},
+		"only slot and size": {
+			recorded: ID{ByPath: []string{"pci-1"}, Size: 5},
+			now:      ID{ByPath: []string{"pci-1"}, Size: 5},
+			want:     Unknown,
+		},
+		"only slot and size, and another size": {
+			recorded: ID{ByPath: []string{"pci-1"}, Size: 5},
+			now:      ID{ByPath: []string{"pci-1"}, Size: 6},
+			want:     No,
+		},
+		"a WWID of no device, and a serial": {
+			recorded: ID{WWID: "naa.5000000000000001", Serial: "1"},
+			now:      ID{WWID: "naa.5000000000000001"},
+			want:     No,
+		},
+		"recorded slot, known now": {
+			recorded: ID{ByPath: []string{"pci-1"}, Size: 5},
+			now:      ID{Serial: "1", ByPath: []string{"pci-1"}, Size: 5},
+			want:     Unknown,
+		},
+		"an identifier does not get lost":  {recorded: ID{Serial: "1", ByPath: []string{"pci-1"}}, now: ID{ByPath: []string{"pci-1"}}, want: No},
+		"identifiers of different sorts":   {recorded: ID{WWID: "a"}, now: ID{Serial: "1"}, want: Unknown},
+		"identifiers of different sorts 2": {recorded: ID{ByID: []string{"x"}}, now: ID{WWID: "a"}, want: Unknown},
 	} {
 		if got := c.recorded.Same(c.now); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -195,40 +258,72 @@ func TestObjections(t *testing.T) {
 		disk Disk
 		want string
 	}{
-		"nothing":          {good(nil), ""},
-		"just large":       {good(func(d *Disk) { d.Size = MinSize }), ""},
-		"partition":        {good(func(d *Disk) { d.Kind, d.Parent, d.ReadOnly = KindPartition, "vda", true }), "partition: is a partition of vda"},
-		"cdrom":            {good(func(d *Disk) { d.Kind, d.Removable = KindCDROM, true }), "cdrom: is a CD-ROM drive"},
-		"read-only":        {good(func(d *Disk) { d.ReadOnly = true }), "read-only: is read-only"},
-		"held":             {good(func(d *Disk) { d.Holders = []string{"dm-0", "md1"}; d.Content.Busy = Yes }), "in-use: is held by dm-0, md1"},
-		"held, free":       {good(func(d *Disk) { d.Holders = []string{"dm-0"} }), "in-use: is held by dm-0"},
-		"busy":             {good(func(d *Disk) { d.Content.Busy, d.Content.BusyDetail = Yes, "it is mounted" }), "in-use: is in use: it is mounted"},
-		"busy, no detail":  {good(func(d *Disk) { d.Content.Busy = Yes }), "in-use: is in use: an exclusive open was refused"},
-		"busy unknown":     {good(func(d *Disk) { d.Content.Busy, d.Content.BusyDetail = Unknown, "no mke2fs" }), "not-checked: may be in use, which could not be found out: no mke2fs"},
-		"busy not said":    {good(func(d *Disk) { d.Content.Busy = "" }), "not-checked: may be in use, which could not be found out: no reason given"},
-		"content unknown":  {good(func(d *Disk) { d.Content.Signed, d.Content.SignedError = Unknown, "EIO" }), "not-checked: may hold data, which could not be found out: EIO"},
-		"content not said": {good(func(d *Disk) { d.Content.Signed = "" }), "not-checked: may hold data, which could not be found out: no reason given"},
-		"not looked at": {good(func(d *Disk) { d.Content = nil }),
-			"not-checked: may be in use, which could not be found out: it was not looked at; not-checked: may hold data, which could not be found out: it was not looked at"},
-		"signature": {good(func(d *Disk) {
+		"nothing":    {disk: good(nil)},
+		"just large": {disk: good(func(d *Disk) { d.Size = MinSize })},
+		"partition": {
+			disk: good(func(d *Disk) { d.Kind, d.Parent, d.ReadOnly = KindPartition, "vda", true }),
+			want: "partition: is a partition of vda",
+		},
+		"cdrom":     {disk: good(func(d *Disk) { d.Kind, d.Removable = KindCDROM, true }), want: "cdrom: is a CD-ROM drive"},
+		"read-only": {disk: good(func(d *Disk) { d.ReadOnly = true }), want: "read-only: is read-only"},
+		"held": {
+			disk: good(func(d *Disk) { d.Holders = []string{"dm-0", "md1"}; d.Content.Busy = Yes }),
+			want: "in-use: is held by dm-0, md1",
+		},
+		"held, free": {disk: good(func(d *Disk) { d.Holders = []string{"dm-0"} }), want: "in-use: is held by dm-0"},
+		"busy": {
+			disk: good(func(d *Disk) { d.Content.Busy, d.Content.BusyDetail = Yes, "it is mounted" }),
+			want: "in-use: is in use: it is mounted",
+		},
+		"busy, no detail": {disk: good(func(d *Disk) { d.Content.Busy = Yes }), want: "in-use: is in use: an exclusive open was refused"},
+		"busy unknown": {
+			disk: good(func(d *Disk) { d.Content.Busy, d.Content.BusyDetail = Unknown, "no mke2fs" }),
+			want: "not-checked: may be in use, which could not be found out: no mke2fs",
+		},
+		"busy not said": {
+			disk: good(func(d *Disk) { d.Content.Busy = "" }),
+			want: "not-checked: may be in use, which could not be found out: no reason given",
+		},
+		"content unknown": {
+			disk: good(func(d *Disk) { d.Content.Signed, d.Content.SignedError = Unknown, "EIO" }),
+			want: "not-checked: may hold data, which could not be found out: EIO",
+		},
+		"content not said": {
+			disk: good(func(d *Disk) { d.Content.Signed = "" }),
+			want: "not-checked: may hold data, which could not be found out: no reason given",
+		},
+		"not looked at": {disk: good(func(d *Disk) { d.Content = nil }),
+			want: "not-checked: may be in use, which could not be found out: it was not looked at; not-checked: may hold data, which could not be found out: it was not looked at"},
+		"signature": {disk: good(func(d *Disk) {
 			d.Content.Signed, d.Content.Signature = Yes, Signature{Type: "xfs", Usage: "filesystem"}
-		}), "signature: has an xfs filesystem"},
-		"several":          {good(func(d *Disk) { d.Content.Signed, d.Content.Signature = Yes, Signature{Ambiguous: true} }), "signature: has signatures of several kinds"},
-		"signed, not told": {good(func(d *Disk) { d.Content.Signed = Yes }), "signature: has a signature of unknown kind"},
-		"a table":          {good(func(d *Disk) { d.Content.Signed, d.Content.Signature = Yes, Signature{PartitionTable: "gpt"} }), "partitions: has a gpt partition table"},
-		"table and data": {good(func(d *Disk) {
+		}), want: "signature: has an xfs filesystem"},
+		"several": {
+			disk: good(func(d *Disk) { d.Content.Signed, d.Content.Signature = Yes, Signature{Ambiguous: true} }),
+			want: "signature: has signatures of several kinds",
+		},
+		"signed, not told": {disk: good(func(d *Disk) { d.Content.Signed = Yes }), want: "signature: has a signature of unknown kind"},
+		"a table": {
+			disk: good(func(d *Disk) { d.Content.Signed, d.Content.Signature = Yes, Signature{PartitionTable: "gpt"} }),
+			want: "partitions: has a gpt partition table",
+		},
+		"table and data": {disk: good(func(d *Disk) {
 			d.Content.Signed, d.Content.Signature = Yes, Signature{PartitionTable: "dos", Type: "iso9660", Usage: "filesystem"}
-		}), "signature: has an iso9660 filesystem; partitions: has a dos partition table"},
-		"one partition":  {good(func(d *Disk) { d.Partitions = []string{"vdb1"} }), "partitions: has 1 partition: vdb1"},
-		"two partitions": {good(func(d *Disk) { d.Partitions = []string{"vdb1", "vdb2"} }), "partitions: has 2 partitions: vdb1, vdb2"},
-		"removable":      {good(func(d *Disk) { d.Removable = true }), "removable: is removable"},
-		"loop":           {good(func(d *Disk) { d.Kind, d.Backing = KindLoop, "/f" }), "loop: is a loop device over /f"},
-		"loop over what": {good(func(d *Disk) { d.Kind = KindLoop }), "loop: is a loop device"},
-		"small":          {good(func(d *Disk) { d.Size = MinSize - 1 }), "too-small: is smaller than 1Gi (1073741823 bytes)"},
-		"in this order": {good(func(d *Disk) {
-			d.Kind, d.Size, d.Removable, d.ReadOnly, d.Content, d.Holders = KindLoop, 0, true, true, &Content{Signed: Yes, Signature: Signature{Type: "swap"}, Busy: Yes}, []string{"dm-0"}
+		}), want: "signature: has an iso9660 filesystem; partitions: has a dos partition table"},
+		"one partition": {disk: good(func(d *Disk) { d.Partitions = []string{"vdb1"} }), want: "partitions: has 1 partition: vdb1"},
+		"two partitions": {
+			disk: good(func(d *Disk) { d.Partitions = []string{"vdb1", "vdb2"} }),
+			want: "partitions: has 2 partitions: vdb1, vdb2",
+		},
+		"removable":      {disk: good(func(d *Disk) { d.Removable = true }), want: "removable: is removable"},
+		"loop":           {disk: good(func(d *Disk) { d.Kind, d.Backing = KindLoop, "/f" }), want: "loop: is a loop device over /f"},
+		"loop over what": {disk: good(func(d *Disk) { d.Kind = KindLoop }), want: "loop: is a loop device"},
+		"small":          {disk: good(func(d *Disk) { d.Size = MinSize - 1 }), want: "too-small: is smaller than 1Gi (1073741823 bytes)"},
+		"in this order": {disk: good(func(d *Disk) {
+			d.Kind, d.Size, d.Removable, d.ReadOnly, d.Content, d.Holders = KindLoop, 0, true, true,
+				&Content{Signed: Yes, Signature: Signature{Type: "swap"}, Busy: Yes}, []string{"dm-0"}
 			d.Partitions = []string{"p"}
-		}), "read-only: is read-only; in-use: is held by dm-0; signature: has a swap area; partitions: has 1 partition: p; removable: is removable; loop: is a loop device; too-small: is smaller than 1Gi (0 bytes)"},
+		}),
+			want: "read-only: is read-only; in-use: is held by dm-0; signature: has a swap area; partitions: has 1 partition: p; removable: is removable; loop: is a loop device; too-small: is smaller than 1Gi (0 bytes)"},
 	} {
 		var got []string
 		for _, o := range c.disk.Objections() {
@@ -259,9 +354,11 @@ func TestSystemDisks(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	for label, system := range map[string]bool{
-		"EFI": true, "BIOS": true, "BOOT": true, "META": true, "STATE": true, "EPHEMERAL": true, "": false, "u-data": false, "r-data": false, "efi": false, "EFI system": false,
+		"EFI": true, "BIOS": true, "BOOT": true, "META": true, "STATE": true, "EPHEMERAL": true, "": false, "u-data": false, "r-data": false,
+		"efi": false, "EFI system": false,
 	} {
-		got := NewSet([]Disk{{Name: "a", Number: Number{1, 0}}, {Name: "a1", Number: Number{1, 1}, Kind: KindPartition, Parent: "a", PartLabel: label}}, Doubts{}).SystemDisks(nil)
+		got := NewSet([]Disk{{Name: "a", Number: Number{1, 0}},
+			{Name: "a1", Number: Number{1, 1}, Kind: KindPartition, Parent: "a", PartLabel: label}}, Doubts{}).SystemDisks(nil)
 		if (len(got) == 1) != system {
 			t.Errorf("a partition named %q: %v", label, got)
 		}
@@ -279,7 +376,8 @@ func TestReasons(t *testing.T) {
 	for r, want := range map[Reason]bool{
 		HasSignature: true, HasPartitions: true, HasData: true, Removable: true, TooSmall: true, Loop: true, Remote: true, Virtual: true,
 		Volatile: false,
-		InUse:    false, SystemDisk: false, SystemDiskUnknown: false, NotChecked: false, AlreadyLinked: false, VolumeExists: false, "": false, "x": false,
+		InUse:    false, SystemDisk: false, SystemDiskUnknown: false, NotChecked: false, AlreadyLinked: false, VolumeExists: false, "": false,
+		"x": false,
 	} {
 		if r.Acceptable() != want {
 			t.Errorf("Acceptable(%q) is %v", r, !want)
@@ -303,13 +401,22 @@ func TestSystemDisksByName(t *testing.T) {
 		beneath map[Number]string
 		want    string
 	}{
-		"nothing is known":                    {[]Disk{part("sdb1", "sdb", "EPHEMERAL", 1)}, nil, "has a partition named EPHEMERAL"},
-		"EPHEMERAL, and it is elsewhere":      {[]Disk{part("sdb1", "sdb", "EPHEMERAL", 1)}, map[Number]string{a: "holds /x"}, ""},
-		"a whole system, and it is elsewhere": {[]Disk{part("sdb1", "sdb", "EFI", 1), part("sdb2", "sdb", "META", 2), part("sdb3", "sdb", "EPHEMERAL", 3)}, map[Number]string{a: "holds /x"}, ""},
-		"the same names as the system's":      {[]Disk{part("sda1", "sda", "META", 1), part("sdb1", "sdb", "META", 2)}, map[Number]string{a: "holds /x"}, ""},
-		"the disk that the node boots from, with EPHEMERAL on another": {[]Disk{part("sda1", "sda", "EPHEMERAL", 1), part("sdb1", "sdb", "META", 2), part("sdb2", "sdb", "STATE", 3)},
-			map[Number]string{a: "holds /x"}, "has a partition named META"},
-		"the system's own": {[]Disk{part("sdb1", "sdb", "EPHEMERAL", 1)}, map[Number]string{b: "holds /x"}, "holds /x"},
+		"nothing is known":               {parts: []Disk{part("sdb1", "sdb", "EPHEMERAL", 1)}, want: "has a partition named EPHEMERAL"},
+		"EPHEMERAL, and it is elsewhere": {parts: []Disk{part("sdb1", "sdb", "EPHEMERAL", 1)}, beneath: map[Number]string{a: "holds /x"}},
+		"a whole system, and it is elsewhere": {
+			parts:   []Disk{part("sdb1", "sdb", "EFI", 1), part("sdb2", "sdb", "META", 2), part("sdb3", "sdb", "EPHEMERAL", 3)},
+			beneath: map[Number]string{a: "holds /x"},
+		},
+		"the same names as the system's": {
+			parts:   []Disk{part("sda1", "sda", "META", 1), part("sdb1", "sdb", "META", 2)},
+			beneath: map[Number]string{a: "holds /x"},
+		},
+		"the disk that the node boots from, with EPHEMERAL on another": {
+			parts:   []Disk{part("sda1", "sda", "EPHEMERAL", 1), part("sdb1", "sdb", "META", 2), part("sdb2", "sdb", "STATE", 3)},
+			beneath: map[Number]string{a: "holds /x"},
+			want:    "has a partition named META",
+		},
+		"the system's own": {parts: []Disk{part("sdb1", "sdb", "EPHEMERAL", 1)}, beneath: map[Number]string{b: "holds /x"}, want: "holds /x"},
 	} {
 		if got := NewSet(append(slices.Clone(disks), c.parts...), Doubts{}).SystemDisks(c.beneath)[b]; got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

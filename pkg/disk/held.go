@@ -65,7 +65,8 @@ func (h Held) String() string {
 // what is the kind of a device that holds another: by the UUID that its maker gives a mapping, by the kernel's name of the others.
 func (h Held) what() string {
 	for _, maker := range []struct{ uuid, is string }{
-		{"mpath-", "the multipath map"}, {"LVM-", "the LVM volume"}, {"CRYPT-", "the encrypted device"}, {"VDO-", "the VDO volume"}, {"DMRAID-", "the RAID set"},
+		{uuid: "mpath-", is: "the multipath map"}, {uuid: "LVM-", is: "the LVM volume"}, {uuid: "CRYPT-", is: "the encrypted device"},
+		{uuid: "VDO-", is: "the VDO volume"}, {uuid: "DMRAID-", is: "the RAID set"},
 	} {
 		if slices.ContainsFunc(h.By.ByID, func(n string) bool { return strings.HasPrefix(n, "dm-uuid-"+maker.uuid) }) {
 			return maker.is
@@ -73,7 +74,8 @@ func (h Held) what() string {
 	}
 	name := orElse(h.By.Kernel, h.By.Name)
 	for _, driver := range []struct{ prefix, is string }{
-		{"md", "the RAID array"}, {"loop", "the loop device"}, {"bcache", "the bcache device"}, {"drbd", "the DRBD device"}, {"dm-", "the mapping"},
+		{prefix: "md", is: "the RAID array"}, {prefix: "loop", is: "the loop device"}, {prefix: "bcache", is: "the bcache device"},
+		{prefix: "drbd", is: "the DRBD device"}, {prefix: "dm-", is: "the mapping"},
 	} {
 		if strings.HasPrefix(name, driver.prefix) {
 			return driver.is

@@ -368,8 +368,10 @@ func own(digits string) bool { return telling(digits) && len(strings.ReplaceAll(
 // placeholders are words that stand in the place of an identifier, folded, in lower case.
 func placeholders() []string {
 	return []string{
-		"unknown", "unknownserial", "unknownserialnumber", "none", "null", "nil", "na", "empty", "blank", "invalid", "undefined", "unspecified", "default", "defaultstring",
-		"notavailable", "notapplicable", "notspecified", "notset", "notpresent", "notprovided", "noserial", "noserialnumber", "tobefilledbyoem", "filledbyoem", "oem", "oemserial", "tbd",
+		"unknown", "unknownserial", "unknownserialnumber", "none", "null", "nil", "na", "empty", "blank", "invalid", "undefined", "unspecified",
+		"default", "defaultstring",
+		"notavailable", "notapplicable", "notspecified", "notset", "notpresent", "notprovided", "noserial", "noserialnumber", "tobefilledbyoem",
+		"filledbyoem", "oem", "oemserial", "tbd",
 		"serial", "serialno", "sernum", "serialnumber", "systemserialnumber", "productserial", "sn", "ssn", "generic", "xxx",
 	}
 }

@@ -30,10 +30,12 @@ func nameKinds() []struct {
 		prefix string
 		hex    bool
 	}{
-		{"wwn-0x", true}, {"wwn-", true}, {"scsi-3", true}, {"scsi-2", true}, {"scsi-8", true}, {"scsi-S", false}, {"scsi-1", false}, {"scsi-0", false},
-		{"nvme-eui.", true}, {"nvme-uuid.", true}, {"nvme-nvme.", true}, {"nvme-", false},
-		{"dm-uuid-mpath-3", true}, {"dm-uuid-mpath-2", true}, {"dm-uuid-mpath-eui.", true}, {"dm-uuid-mpath-uuid.", true}, {"dm-uuid-", false}, {"dm-name-", false},
-		{"md-uuid-", false}, {"md-name-", false}, {"lvm-pv-uuid-", false},
+		{prefix: "wwn-0x", hex: true}, {prefix: "wwn-", hex: true}, {prefix: "scsi-3", hex: true}, {prefix: "scsi-2", hex: true},
+		{prefix: "scsi-8", hex: true}, {prefix: "scsi-S"}, {prefix: "scsi-1"}, {prefix: "scsi-0"},
+		{prefix: "nvme-eui.", hex: true}, {prefix: "nvme-uuid.", hex: true}, {prefix: "nvme-nvme.", hex: true}, {prefix: "nvme-"},
+		{prefix: "dm-uuid-mpath-3", hex: true}, {prefix: "dm-uuid-mpath-2", hex: true}, {prefix: "dm-uuid-mpath-eui.", hex: true},
+		{prefix: "dm-uuid-mpath-uuid.", hex: true}, {prefix: "dm-uuid-"}, {prefix: "dm-name-"},
+		{prefix: "md-uuid-"}, {prefix: "md-name-"}, {prefix: "lvm-pv-uuid-"},
 	}
 }
 

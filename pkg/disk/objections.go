@@ -18,7 +18,8 @@ func (d Disk) Objections() []Objection {
 	}
 	switch {
 	case !d.Whole():
-		add(Partition, "link the whole disk", "is a partition of %s", orElse(d.Parent, orElse(strings.Join(d.Slaves, ", "), "a device that is not named")))
+		add(Partition, "link the whole disk", "is a partition of %s",
+			orElse(d.Parent, orElse(strings.Join(d.Slaves, ", "), "a device that is not named")))
 		return found
 	case d.Kind == KindCDROM:
 		add(CDROM, "", "is a CD-ROM drive")
@@ -34,7 +35,8 @@ func (d Disk) Objections() []Objection {
 		add(InUse, "", "is in use: under /dev/%s, by which a process or a pod has it", strings.Join(d.Under, ", /dev/"))
 	}
 	if len(d.MaybeUnder) > 0 {
-		add(NotChecked, "", "may be in use, under /dev/%s: what that lies over could not be found out, and its size would fit", strings.Join(d.MaybeUnder, ", /dev/"))
+		add(NotChecked, "", "may be in use, under /dev/%s: what that lies over could not be found out, and its size would fit",
+			strings.Join(d.MaybeUnder, ", /dev/"))
 	}
 	origin, objects := d.Origin()
 	if objects && !origin.Reason.Acceptable() {

@@ -80,7 +80,12 @@ func groupOf(groups map[string]*mixture, key string) *mixture {
 func (m *mixture) add(f facts) bool {
 	known := m.all
 	bad := known.contradicts(f)
-	m.all = facts{wwid: cmp.Or(known.wwid, f.wwid), serial: cmp.Or(known.serial, f.serial), size: cmp.Or(known.size, f.size), names: known.names}
+	m.all = facts{
+		wwid:   cmp.Or(known.wwid, f.wwid),
+		serial: cmp.Or(known.serial, f.serial),
+		size:   cmp.Or(known.size, f.size),
+		names:  known.names,
+	}
 	for _, n := range f.names {
 		if !m.kinds[n.kind] {
 			m.all.names = append(m.all.names, n)
@@ -505,7 +510,8 @@ func (s *Set) rival(i int, n name) string {
 	for _, j := range s.byModel[folded(d.Model)] {
 		e := s.disks[j]
 		other := f.serial != "" && s.facts[j].serial != "" && f.serial != s.facts[j].serial
-		if s.same[j] != s.same[i] && !other && folded(e.Vendor) == folded(d.Vendor) && strings.Contains(folded(n.rest), folded(d.Model)) && s.couldHave(j, n) {
+		if s.same[j] != s.same[i] && !other && folded(e.Vendor) == folded(d.Vendor) && strings.Contains(folded(n.rest), folded(d.Model)) &&
+			s.couldHave(j, n) {
 			return fmt.Sprintf("%s is of the same model and has no such name, so that %s may be its name too", e.Name, n.text)
 		}
 	}

@@ -67,11 +67,15 @@ func (s *Set) Target(d Disk, mode TargetMode) (path, warning string, err error) 
 		case byID != "":
 			return "/dev/disk/by-id/" + byID, "", nil
 		case byPath != "" && doubt != "":
-			return "/dev/disk/by-path/" + byPath, fmt.Sprintf("has no by-id name that no other disk can have%s: the link holds its by-path name, which is the slot's: another disk put there would be taken for it", doubt), nil
+			return "/dev/disk/by-path/" + byPath,
+				fmt.Sprintf("has no by-id name that no other disk can have%s: the link holds its by-path name, which is the slot's: another disk put there would be taken for it",
+					doubt),
+				nil
 		case byPath != "":
 			return "/dev/disk/by-path/" + byPath, "", nil
 		case doubt != "":
-			return d.Path(), fmt.Sprintf("has no by-id name that no other disk can have%s, and no by-path name: the link holds %s, %s", doubt, d.Path(), moves), nil
+			return d.Path(), fmt.Sprintf("has no by-id name that no other disk can have%s, and no by-path name: the link holds %s, %s", doubt,
+				d.Path(), moves), nil
 		}
 		return d.Path(), fmt.Sprintf("has neither a by-id nor a by-path name: the link holds %s, %s", d.Path(), moves), nil
 	}

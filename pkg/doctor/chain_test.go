@@ -55,7 +55,8 @@ func TestNoRecordedIdentityIsSaid(t *testing.T) {
 	w := well(t)
 	w.vdf()
 	text, r := host(w)
-	if !strings.HasSuffix(text, said) || !slices.ContainsFunc(r.NoQuestion(), func(r Result) bool { return r.Code == "TD0502" && strings.Contains(r.Why, "was never recorded") }) {
+	if !strings.HasSuffix(text, said) || !slices.ContainsFunc(r.NoQuestion(),
+		func(r Result) bool { return r.Code == "TD0502" && strings.Contains(r.Why, "was never recorded") }) {
 		t.Errorf("%s\n%+v", text, r.NoQuestion())
 	}
 	id := w.vdf().Identity()
@@ -66,7 +67,8 @@ func TestNoRecordedIdentityIsSaid(t *testing.T) {
 	w = well(t)
 	w.vdf()
 	w.Unread = map[string]problem.Problem{snapshot.PartRecords: problem.FromText("forbidden")}
-	if text, r := host(w); strings.Contains(text, said) || !slices.ContainsFunc(r.Unknown(), func(r Result) bool { return r.Code == "TD0502" }) {
+	if text, r := host(w); strings.Contains(text, said) ||
+		!slices.ContainsFunc(r.Unknown(), func(r Result) bool { return r.Code == "TD0502" }) {
 		t.Error(text)
 	}
 }

@@ -59,7 +59,8 @@ func noQuestion(format string, args ...any) Verdict {
 
 // Checks are all of them, in the order of their codes.
 func Checks() []Check {
-	all := slices.Concat(accessChecks(), provisionerChecks(), sharedChecks(), hostChecks(), selectorChecks(), kubeletChecks(), linkChecks(), volumeChecks(), podChecks(), waitingChecks(), talosChecks())
+	all := slices.Concat(accessChecks(), provisionerChecks(), sharedChecks(), hostChecks(), selectorChecks(), kubeletChecks(), linkChecks(),
+		volumeChecks(), podChecks(), waitingChecks(), talosChecks())
 	slices.SortStableFunc(all, func(a, b Check) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	return all
 }

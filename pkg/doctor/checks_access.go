@@ -117,7 +117,8 @@ func rightsMissing(s *Subject) Verdict {
 		return fine()
 	}
 	slices.SortFunc(all, func(a, b missingRight) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Verb, b.Verb), cmp.Compare(a.Qualified(), b.Qualified()), cmp.Compare(a.user, b.user))
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Verb, b.Verb), cmp.Compare(a.Qualified(), b.Qualified()),
+			cmp.Compare(a.user, b.user))
 	})
 	all = slices.Compact(all)
 	f := Finding{
@@ -134,7 +135,10 @@ func rightsMissing(s *Subject) Verdict {
 		f.Severity = Info
 	}
 	if len(toGive) < len(all) {
-		f.Fix = append(f.Fix, Step{Text: "do without " + nodeProxy + ", which tells only how large the file systems in pods are: who has it can run commands in every pod of the cluster"})
+		f.Fix = append(f.Fix, Step{
+			Text: "do without " + nodeProxy +
+				", which tells only how large the file systems in pods are: who has it can run commands in every pod of the cluster",
+		})
 	}
 	return found(f)
 }
@@ -258,7 +262,10 @@ func talosNotConfigured(s *Subject) Verdict {
 		Because:  "without it the kubelet's mounts, the node's own directories and Talos's volumes are judged by events and by what the provisioner's pods see",
 		Evidence: []string{why.Message},
 		Fix: []Step{
-			{Text: "have one made, of a role that may only read, by somebody who has one already:", Command: "talosctl config new talosconfig --roles os:reader"},
+			{
+				Text:    "have one made, of a role that may only read, by somebody who has one already:",
+				Command: "talosctl config new talosconfig --roles os:reader",
+			},
 			{Command: "kubectl talosdisk doctor --talosconfig talosconfig"},
 		},
 	}
@@ -266,7 +273,10 @@ func talosNotConfigured(s *Subject) Verdict {
 	if slices.ContainsFunc(s.Snapshot.Nodes, probed) {
 		f.Because = "a Job saw the kubelet's mounts where it could; the configurations and Talos's volumes are unknown without it"
 	} else {
-		f.Fix = append(f.Fix, Step{Text: "or see by a Job on each node what its kubelet sees, which needs no talosconfig:", Command: "kubectl talosdisk doctor --probe"})
+		f.Fix = append(f.Fix, Step{
+			Text:    "or see by a Job on each node what its kubelet sees, which needs no talosconfig:",
+			Command: "kubectl talosdisk doctor --probe",
+		})
 	}
 	if why.Is(problem.TalosConfig) {
 		f.Severity, f.Summary = Warning, "the Talos API is not asked, for the talosconfig cannot be used"
@@ -276,7 +286,8 @@ func talosNotConfigured(s *Subject) Verdict {
 }
 
 func talosOutOfReach(s *Subject) Verdict {
-	t, ok := ofKind(s.Node, problem.TalosUnreachable, problem.NoAnswer, problem.TalosTLS, problem.TalosForwarding, problem.TalosOtherNode, problem.TalosUnproven)
+	t, ok := ofKind(s.Node, problem.TalosUnreachable, problem.NoAnswer, problem.TalosTLS, problem.TalosForwarding, problem.TalosOtherNode,
+		problem.TalosUnproven)
 	switch {
 	case !asked(s.Node) || hasNoTalosconfig(s.Node):
 		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
@@ -287,7 +298,10 @@ func talosOutOfReach(s *Subject) Verdict {
 		Summary:  "the Talos API cannot be asked about " + allNodes,
 		Because:  "no endpoint of the talosconfig answers, or none reaches the node",
 		Evidence: []string{t.Message},
-		Fix:      []Step{{Text: "see whether the node answers by itself:", Command: shell.Command("talosctl", "-e", address(s.Node), "-n", address(s.Node), "version")}},
+		Fix: []Step{{
+			Text:    "see whether the node answers by itself:",
+			Command: shell.Command("talosctl", "-e", address(s.Node), "-n", address(s.Node), "version"),
+		}},
 	}
 	switch t.Kind {
 	case problem.TalosTLS:
@@ -296,14 +310,20 @@ func talosOutOfReach(s *Subject) Verdict {
 	case problem.TalosForwarding:
 		f.Because = "the endpoint is a worker, and only control-plane nodes forward requests"
 		f.Fix = []Step{
-			{Text: "find the control-plane nodes, and name them with --talos-endpoints, or for good with talosctl config endpoint:", Command: "kubectl get nodes -l node-role.kubernetes.io/control-plane -o wide"},
+			{
+				Text:    "find the control-plane nodes, and name them with --talos-endpoints, or for good with talosctl config endpoint:",
+				Command: "kubectl get nodes -l node-role.kubernetes.io/control-plane -o wide",
+			},
 		}
 	case problem.TalosOtherNode:
 		f.Because = "another node than Kubernetes means answers at the address"
 		f.Fix = []Step{{Text: "see whether the talosconfig is of this cluster, comparing with:", Command: "kubectl get nodes -o wide"}}
 	case problem.TalosUnproven:
 		f.Because = "nothing that Kubernetes and Talos both tell proves that the machine at the address is the node, so that what it says does not count"
-		f.Fix = []Step{{Text: "see what the kubelet reports of the machine:", Command: shell.Command("kubectl", "get", "node", s.Node.Name, "-o", "jsonpath={.status.nodeInfo}")}}
+		f.Fix = []Step{{
+			Text:    "see what the kubelet reports of the machine:",
+			Command: shell.Command("kubectl", "get", "node", s.Node.Name, "-o", "jsonpath={.status.nodeInfo}"),
+		}}
 	}
 	return found(f)
 }
@@ -339,7 +359,10 @@ func talosDenied(s *Subject) Verdict {
 		Summary:  "the Talos role is too weak to read everything",
 		Because:  "the machine configuration and the mounts themselves need os:admin; os:reader shows directories and volumes, and so tells less of the kubelet",
 		Evidence: []string{t.Message},
-		Fix:      []Step{{Text: "an administrator can make a talosconfig that may:", Command: "talosctl config new talosconfig --roles os:admin"}},
+		Fix: []Step{{
+			Text:    "an administrator can make a talosconfig that may:",
+			Command: "talosctl config new talosconfig --roles os:admin",
+		}},
 	}
 	if s.Node.Talos.Value == nil && (s.Node.Kubelet.Value == nil || s.Node.Probe.Value != nil) {
 		f.Severity = Warning
@@ -375,14 +398,16 @@ func nodeNotReady(s *Subject) Verdict {
 	f := Finding{
 		Summary: "the kubelet on " + allNodes + " is not Ready",
 		Because: "the kubelet there starts no pod, and no command can be run in one",
-		Fix:     []Step{{Command: shell.Command("kubectl", "describe", "node", s.Node.Name)}, {Command: shell.Command("talosctl", "-n", address(s.Node), "service", "kubelet")}},
-		Masks:   []Code{codeNoPod, codePodDown, codeClassNotMounted, codeNotPropagated, codeDevNotMounted},
+		Fix: []Step{{Command: shell.Command("kubectl", "describe", "node", s.Node.Name)},
+			{Command: shell.Command("talosctl", "-n", address(s.Node), "service", "kubelet")}},
+		Masks: []Code{codeNoPod, codePodDown, codeClassNotMounted, codeNotPropagated, codeDevNotMounted},
 	}
 	if s.Node.NotReady != "" {
 		f.Evidence = []string{s.Node.Name + ": " + s.Node.NotReady}
 	}
 	if kubelet := value(s.Node.Talos).Kubelet.Value; kubelet != nil {
-		f.Because = fmt.Sprintf("Talos says of its service kubelet: %s; as long as it is like that, it starts no pod, and no command can be run in one", oneLine(kubelet.String()))
+		f.Because = fmt.Sprintf("Talos says of its service kubelet: %s; as long as it is like that, it starts no pod, and no command can be run in one",
+			oneLine(kubelet.String()))
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: Talos's service kubelet is %s", s.Node.Name, oneLine(kubelet.String())))
 	}
 	return found(f)

@@ -15,8 +15,9 @@ import (
 func TestKindsAreTalos(t *testing.T) {
 	for kind, code := range map[talos.Kind]doctor.Code{
 		talos.ErrNotConfigured: "TD0102", talos.ErrConfig: "TD0102",
-		talos.ErrUnreachable: "TD0103", talos.ErrTLS: "TD0103", talos.ErrForwarding: "TD0103", talos.ErrOtherNode: "TD0103", talos.ErrUnproven: "TD0103",
-		talos.ErrExpired: "TD0104", talos.ErrDenied: "TD0105",
+		talos.ErrUnreachable: "TD0103", talos.ErrTLS: "TD0103", talos.ErrForwarding: "TD0103", talos.ErrOtherNode: "TD0103",
+		talos.ErrUnproven: "TD0103",
+		talos.ErrExpired:  "TD0104", talos.ErrDenied: "TD0105",
 	} {
 		s := &snapshot.Snapshot{Nodes: []snapshot.Node{{Name: "w-4", Ready: true, OSImage: "Talos (v1.13.9)",
 			Talos: snapshot.Unread[snapshot.Talos](problem.Problem{Kind: problem.Kind(kind), Message: "some text"})}}}

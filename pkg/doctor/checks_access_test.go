@@ -34,8 +34,13 @@ func TestAllIsWell(t *testing.T) {
 // Nothing that was not looked at is in order.
 func TestNothingWasRead(t *testing.T) {
 	s := &snapshot.Snapshot{
-		Unread: map[string]problem.Problem{"nodes": problem.FromText("x"), "install": problem.FromText("x"), "volumes": problem.FromText("x"), "storageClasses": problem.FromText("x")},
-		Nodes:  []snapshot.Node{{Name: "w-4"}},
+		Unread: map[string]problem.Problem{
+			"nodes":          problem.FromText("x"),
+			"install":        problem.FromText("x"),
+			"volumes":        problem.FromText("x"),
+			"storageClasses": problem.FromText("x"),
+		},
+		Nodes: []snapshot.Node{{Name: "w-4"}},
 	}
 	r := Run(s, Options{Only: rooms()})
 	for _, result := range r.Results {
@@ -53,79 +58,186 @@ func TestAccess(t *testing.T) { try(t, accessCases()) }
 func accessCases() []nodeCase {
 	const forbiddenNodes = `pods is forbidden: User "jane@example.com" cannot list resource "pods" in API group "" at the cluster scope`
 	return []nodeCase{
-		{"forbidden", "TD0101", func(w world) {
+		{name: "forbidden", code: "TD0101", change: func(w world) {
 			w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText(forbiddenNodes))
-			w.Unread = map[string]problem.Problem{"install": problem.FromText(`daemonsets.apps is forbidden: User "jane@example.com" cannot list resource "daemonsets" in API group "apps" at the cluster scope`)}
+			w.Unread = map[string]problem.Problem{
+				"install": problem.FromText(`daemonsets.apps is forbidden: User "jane@example.com" cannot list resource "daemonsets" in API group "apps" at the cluster scope`),
+			}
 			w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText(`pods "prov-x" is forbidden: User "jane@example.com" cannot create resource "pods/exec" in API group "" in the namespace "local-storage"`))
-		}, OutcomeFinding, []string{`warning[TD0101]: "jane@example.com" lacks rights`, "list pods in all namespaces", `create pods/exec in namespace "local-storage"`,
-			"kubectl create clusterrole talosdisk-list --verb=list --resource=daemonsets.apps,pods", "kubectl create clusterrolebinding talosdisk-list --clusterrole=talosdisk-list --user=jane@example.com",
+		}, want: OutcomeFinding, has: []string{`warning[TD0101]: "jane@example.com" lacks rights`, "list pods in all namespaces",
+			`create pods/exec in namespace "local-storage"`,
+			"kubectl create clusterrole talosdisk-list --verb=list --resource=daemonsets.apps,pods",
+			"kubectl create clusterrolebinding talosdisk-list --clusterrole=talosdisk-list --user=jane@example.com",
 			"kubectl -n local-storage create role talosdisk-create --verb=create --resource=pods/exec"}},
-		{"forbidden to a service account", "TD0101", func(w world) {
+		{name: "forbidden to a service account", code: "TD0101", change: func(w world) {
 			w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText(`persistentvolumeclaims is forbidden: User "system:serviceaccount:ops:doc" cannot list resource "persistentvolumeclaims" in API group "" at the cluster scope`))
-		}, OutcomeFinding, []string{"--serviceaccount=ops:doc"}},
-		{"several in one problem", "TD0101", func(w world) {
+		}, want: OutcomeFinding, has: []string{"--serviceaccount=ops:doc"}},
+		{name: "several in one problem", code: "TD0101", change: func(w world) {
 			w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText(`events about "pod/a": events is forbidden: User "jane" cannot list resource "events" in API group "" in the namespace "a"; events about "node/w-4": events is forbidden: User "jane" cannot list resource "events" in API group "" in the namespace "default"`))
-		}, OutcomeFinding, []string{`kubectl -n a create role talosdisk-list --verb=list --resource=events`, `kubectl -n default create role talosdisk-list --verb=list --resource=events`}},
-		{"what would let somebody run commands in every pod", "TD0101", func(w world) {
+		}, want: OutcomeFinding, has: []string{`kubectl -n a create role talosdisk-list --verb=list --resource=events`,
+			`kubectl -n default create role talosdisk-list --verb=list --resource=events`}},
+		{name: "what would let somebody run commands in every pod", code: "TD0101", change: func(w world) {
 			w.node().Stats = snapshot.Unread[[]snapshot.VolumeStat](problem.FromText(`nodes "w-4" is forbidden: User "jane" cannot get resource "nodes/proxy" in API group "" at the cluster scope`))
-		}, OutcomeFinding, []string{"info[TD0101]", "forbidden: get nodes/proxy", "do without nodes/proxy"}},
-		{"unread for another reason", "TD0101", func(w world) { w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText("connection refused")) }, OutcomeOK, nil},
+		}, want: OutcomeFinding, has: []string{"info[TD0101]", "forbidden: get nodes/proxy", "do without nodes/proxy"}},
+		{
+			name:   "unread for another reason",
+			code:   "TD0101",
+			change: func(w world) { w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText("connection refused")) },
+			want:   OutcomeOK,
+		},
 
-		{"no talosconfig", "TD0102", func(w world) {
+		{name: "no talosconfig", code: "TD0102", change: func(w world) {
 			w.NoTalos = problem.FromText("no talosconfig was found")
 			w.noTalos("", "no talosconfig was found")
-		}, OutcomeFinding, []string{"info[TD0102]", "--roles os:reader"}},
-		{"unusable talosconfig", "TD0102", func(w world) { w.noTalos(problem.TalosConfig, `talosconfig "/x" cannot be used: it has no contexts`) }, OutcomeFinding, []string{"warning[TD0102]", "talosctl config contexts"}},
-		{"out of reach is no lack of a talosconfig", "TD0102", func(w world) { w.noTalos(problem.TalosUnreachable, "no answer") }, OutcomeOK, nil},
-		{"not asked", "TD0102", func(w world) { w.noTalos("", "") }, OutcomeUnknown, []string{"no node's Talos API was asked"}},
+		}, want: OutcomeFinding, has: []string{"info[TD0102]", "--roles os:reader"}},
+		{
+			name:   "unusable talosconfig",
+			code:   "TD0102",
+			change: func(w world) { w.noTalos(problem.TalosConfig, `talosconfig "/x" cannot be used: it has no contexts`) },
+			want:   OutcomeFinding,
+			has:    []string{"warning[TD0102]", "talosctl config contexts"},
+		},
+		{
+			name:   "out of reach is no lack of a talosconfig",
+			code:   "TD0102",
+			change: func(w world) { w.noTalos(problem.TalosUnreachable, "no answer") },
+			want:   OutcomeOK,
+		},
+		{
+			name:   "not asked",
+			code:   "TD0102",
+			change: func(w world) { w.noTalos("", "") },
+			want:   OutcomeUnknown,
+			has:    []string{"no node's Talos API was asked"},
+		},
 
-		{"unreachable", "TD0103", func(w world) { w.noTalos(problem.TalosUnreachable, `no answer from the Talos API at "10.0.0.1"`) }, OutcomeFinding, []string{"cannot be asked about w-4", "talosctl -e 10.0.0.14 -n 10.0.0.14 version"}},
-		{"unreachable, by its text", "TD0103", func(w world) {
+		{
+			name:   "unreachable",
+			code:   "TD0103",
+			change: func(w world) { w.noTalos(problem.TalosUnreachable, `no answer from the Talos API at "10.0.0.1"`) },
+			want:   OutcomeFinding,
+			has:    []string{"cannot be asked about w-4", "talosctl -e 10.0.0.14 -n 10.0.0.14 version"},
+		},
+		{name: "unreachable, by its text", code: "TD0103", change: func(w world) {
 			w.noTalos("", `asking the Talos API at "10.0.0.1" for the disks: context deadline exceeded`)
-		}, OutcomeFinding, nil},
-		{"late, by its text", "TD0103", func(w world) {
+		}, want: OutcomeFinding},
+		{name: "late, by its text", code: "TD0103", change: func(w world) {
 			w.noTalos("", `asking the Talos API at "10.0.0.1" for the disks: no answer within 30s from the node; --node-timeout gives it longer`)
-		}, OutcomeFinding, nil},
-		{"a worker as endpoint", "TD0103", func(w world) { w.noTalos(problem.TalosForwarding, "x") }, OutcomeFinding, []string{"--talos-endpoints"}},
-		{"another CA", "TD0103", func(w world) { w.noTalos(problem.TalosTLS, "x") }, OutcomeFinding, []string{"--talos-context"}},
-		{"another node", "TD0103", func(w world) { w.noTalos(problem.TalosOtherNode, "x") }, OutcomeFinding, []string{"kubectl get nodes -o wide"}},
-		{"not proved", "TD0103", func(w world) { w.noTalos(problem.TalosUnproven, "x") }, OutcomeFinding, []string{"proves that the machine", "kubectl get node w-4 -o 'jsonpath"}},
-		{"another machine, by its text", "TD0103", func(w world) {
+		}, want: OutcomeFinding},
+		{
+			name:   "a worker as endpoint",
+			code:   "TD0103",
+			change: func(w world) { w.noTalos(problem.TalosForwarding, "x") },
+			want:   OutcomeFinding,
+			has:    []string{"--talos-endpoints"},
+		},
+		{
+			name:   "another CA",
+			code:   "TD0103",
+			change: func(w world) { w.noTalos(problem.TalosTLS, "x") },
+			want:   OutcomeFinding,
+			has:    []string{"--talos-context"},
+		},
+		{
+			name:   "another node",
+			code:   "TD0103",
+			change: func(w world) { w.noTalos(problem.TalosOtherNode, "x") },
+			want:   OutcomeFinding,
+			has:    []string{"kubectl get nodes -o wide"},
+		},
+		{
+			name:   "not proved",
+			code:   "TD0103",
+			change: func(w world) { w.noTalos(problem.TalosUnproven, "x") },
+			want:   OutcomeFinding,
+			has:    []string{"proves that the machine", "kubectl get node w-4 -o 'jsonpath"},
+		},
+		{name: "another machine, by its text", code: "TD0103", change: func(w world) {
 			w.noTalos("", `the node at "10.0.0.14" is another machine than node "w-4" of Kubernetes: its machine ID is 1, and the kubelet reports 2`)
-		}, OutcomeFinding, []string{"another node than Kubernetes means"}},
-		{"a weak role is no lack of reach", "TD0103", world.reader, OutcomeOK, nil},
-		{"no talosconfig", "TD0103", func(w world) { w.noTalos(problem.TalosNotConfigured, "no talosconfig was found") }, OutcomeUnknown, nil},
-		{"another system", "TD0103", func(w world) { w.node().OSImage = "Ubuntu 24.04"; w.noTalos(problem.TalosUnreachable, "x") }, OutcomeNone, nil},
+		}, want: OutcomeFinding, has: []string{"another node than Kubernetes means"}},
+		{name: "a weak role is no lack of reach", code: "TD0103", change: world.reader, want: OutcomeOK},
+		{
+			name:   "no talosconfig",
+			code:   "TD0103",
+			change: func(w world) { w.noTalos(problem.TalosNotConfigured, "no talosconfig was found") },
+			want:   OutcomeUnknown,
+		},
+		{
+			name:   "another system",
+			code:   "TD0103",
+			change: func(w world) { w.node().OSImage = "Ubuntu 24.04"; w.noTalos(problem.TalosUnreachable, "x") },
+			want:   OutcomeNone,
+		},
 
-		{"ended", "TD0104", func(w world) { w.noTalos(problem.TalosExpired, "ended at 2026-01-01") }, OutcomeFinding, []string{"ended at 2026-01-01", "talosctl config new"}},
-		{"ended, by its text", "TD0104", func(w world) {
+		{
+			name:   "ended",
+			code:   "TD0104",
+			change: func(w world) { w.noTalos(problem.TalosExpired, "ended at 2026-01-01") },
+			want:   OutcomeFinding,
+			has:    []string{"ended at 2026-01-01", "talosctl config new"},
+		},
+		{name: "ended, by its text", code: "TD0104", change: func(w world) {
 			w.noTalos("", `the client certificate of Talos context "lab" ended at 2026-01-01T00:00:00Z`)
-		}, OutcomeFinding, nil},
-		{"out of reach", "TD0104", func(w world) { w.noTalos(problem.TalosUnreachable, "x") }, OutcomeOK, nil},
-		{"not asked", "TD0104", func(w world) { w.noTalos("", "") }, OutcomeUnknown, nil},
+		}, want: OutcomeFinding},
+		{name: "out of reach", code: "TD0104", change: func(w world) { w.noTalos(problem.TalosUnreachable, "x") }, want: OutcomeOK},
+		{name: "not asked", code: "TD0104", change: func(w world) { w.noTalos("", "") }, want: OutcomeUnknown},
 
-		{"reader", "TD0105", world.reader, OutcomeFinding, []string{"info[TD0105]", "needs the Talos role os:admin", "--roles os:admin"}},
-		{"nothing at all", "TD0105", func(w world) { w.noTalos(problem.TalosDenied, "x needs the Talos role os:reader; y") }, OutcomeFinding, []string{"warning[TD0105]"}},
-		{"out of reach", "TD0105", func(w world) { w.noTalos(problem.TalosUnreachable, "x") }, OutcomeOK, nil},
-		{"not asked", "TD0105", func(w world) { w.noTalos("", "") }, OutcomeUnknown, nil},
+		{
+			name:   "reader",
+			code:   "TD0105",
+			change: world.reader,
+			want:   OutcomeFinding,
+			has:    []string{"info[TD0105]", "needs the Talos role os:admin", "--roles os:admin"},
+		},
+		{
+			name:   "nothing at all",
+			code:   "TD0105",
+			change: func(w world) { w.noTalos(problem.TalosDenied, "x needs the Talos role os:reader; y") },
+			want:   OutcomeFinding,
+			has:    []string{"warning[TD0105]"},
+		},
+		{name: "out of reach", code: "TD0105", change: func(w world) { w.noTalos(problem.TalosUnreachable, "x") }, want: OutcomeOK},
+		{name: "not asked", code: "TD0105", change: func(w world) { w.noTalos("", "") }, want: OutcomeUnknown},
 
-		{"Ubuntu", "TD0106", func(w world) { w.node().OSImage = "Ubuntu 24.04.1 LTS" }, OutcomeFinding, []string{"info[TD0106]", "another system than Talos runs on w-4", "Ubuntu 24.04.1 LTS"}},
-		{"Talos of tomorrow", "TD0106", func(w world) { w.node().OSImage = "Talos (v1.15.0-alpha.0)" }, OutcomeOK, nil},
-		{"unsaid", "TD0106", func(w world) { w.node().OSImage = "" }, OutcomeUnknown, nil},
+		{
+			name:   "Ubuntu",
+			code:   "TD0106",
+			change: func(w world) { w.node().OSImage = "Ubuntu 24.04.1 LTS" },
+			want:   OutcomeFinding,
+			has:    []string{"info[TD0106]", "another system than Talos runs on w-4", "Ubuntu 24.04.1 LTS"},
+		},
+		{name: "Talos of tomorrow", code: "TD0106", change: func(w world) { w.node().OSImage = "Talos (v1.15.0-alpha.0)" }, want: OutcomeOK},
+		{name: "unsaid", code: "TD0106", change: func(w world) { w.node().OSImage = "" }, want: OutcomeUnknown},
 
-		{"not ready", "TD0107", func(w world) { w.node().Ready, w.node().NotReady = false, "the node is NotReady (KubeletNotReady)" }, OutcomeFinding, []string{"the kubelet on w-4 is not Ready", "KubeletNotReady", "kubectl describe node w-4"}},
-		{"not ready, and Talos tells why", "TD0107", func(w world) {
+		{
+			name:   "not ready",
+			code:   "TD0107",
+			change: func(w world) { w.node().Ready, w.node().NotReady = false, "the node is NotReady (KubeletNotReady)" },
+			want:   OutcomeFinding,
+			has:    []string{"the kubelet on w-4 is not Ready", "KubeletNotReady", "kubectl describe node w-4"},
+		},
+		{name: "not ready, and Talos tells why", code: "TD0107", change: func(w world) {
 			w.node().Ready, w.node().NotReady = false, "the node is NotReady (NodeStatusUnknown)"
-			w.talos().Kubelet = snapshot.Read(snapshot.TalosService{State: "Waiting", Message: "Error running Containerd(kubelet), going to restart forever", Healthy: disk.No, Unhealthy: "connection refused"})
-		}, OutcomeFinding, []string{
+			w.talos().Kubelet = snapshot.Read(snapshot.TalosService{
+				State:     "Waiting",
+				Message:   "Error running Containerd(kubelet), going to restart forever",
+				Healthy:   disk.No,
+				Unhealthy: "connection refused",
+			})
+		}, want: OutcomeFinding, has: []string{
 			"Talos says of its service kubelet: Waiting: Error running Containerd(kubelet), going to restart forever; not healthy: connection refused; as long as",
 			"w-4: Talos's service kubelet is Waiting: Error running"}},
-		{"not ready, and Talos does not say", "TD0107", func(w world) {
+		{name: "not ready, and Talos does not say", code: "TD0107", change: func(w world) {
 			w.node().Ready = false
 			w.talos().Kubelet = snapshot.Unread[snapshot.TalosService](problem.FromText("no answer"))
-		}, OutcomeFinding, []string{"because: the kubelet there starts no pod"}},
-		{"cordoned", "TD0107", func(w world) { w.node().Unschedulable = true }, OutcomeOK, nil},
-		{"nodes were not read", "TD0107", func(w world) { w.Unread = map[string]problem.Problem{"nodes": problem.FromText("forbidden")} }, OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{"because: the kubelet there starts no pod"}},
+		{name: "cordoned", code: "TD0107", change: func(w world) { w.node().Unschedulable = true }, want: OutcomeOK},
+		{
+			name:   "nodes were not read",
+			code:   "TD0107",
+			change: func(w world) { w.Unread = map[string]problem.Problem{"nodes": problem.FromText("forbidden")} },
+			want:   OutcomeUnknown,
+		},
 	}
 }
 

@@ -104,7 +104,8 @@ func hasVolumesHere(s *Subject) bool { return len(s.volumesHere()) > 0 }
 // hasFilesystems tells a node with volumes, or directories that are to be volumes, that
 // must be mount points.
 func hasFilesystems(s *Subject) bool {
-	return len(s.directories()) > 0 || slices.ContainsFunc(s.volumesHere(), func(v snapshot.Volume) bool { return v.Mode == provisioner.Filesystem })
+	return len(s.directories()) > 0 || slices.ContainsFunc(s.volumesHere(),
+		func(v snapshot.Volume) bool { return v.Mode == provisioner.Filesystem })
 }
 
 // directories are what lies in the directories of Filesystem classes and is no volume,
@@ -145,8 +146,13 @@ func pathMissing(s *Subject) Verdict {
 				Evidence: []string{fmt.Sprintf("%s: %s (volume %s)", s.Node.Name, t.Host.Why, v.Name)},
 				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{codeNoLink, codeMountFailed},
 				Fix: []Step{
-					{Text: "see which disks are there, and what they hold:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
-					{Text: "mount the disk there again, under the same path; if its data is not needed any more, delete the claim and then the volume with kubectl delete"},
+					{
+						Text:    "see which disks are there, and what they hold:",
+						Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide"),
+					},
+					{
+						Text: "mount the disk there again, under the same path; if its data is not needed any more, delete the claim and then the volume with kubectl delete",
+					},
 				},
 			}
 			if dir := parent(v.Path); t.Host.Missing == MissingDirectory && !within(dir, "/dev") {
@@ -188,19 +194,25 @@ func notMounted(s *Subject) Verdict {
 				verdict.Unknown = problem.Because("whether %s is a mount point was not seen: no mounts of the node were read", v.Path)
 			}
 		case meant && path.Dir(clean(v.Path)) == varMnt && value(s.Node.Talos).Volumes.Value == nil:
-			verdict.Unknown = problem.Because("whether %s is a user volume that is a directory: %s", v.Path, orElse(value(s.Node.Talos).Volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+			verdict.Unknown = problem.Because("whether %s is a user volume that is a directory: %s", v.Path,
+				orElse(value(s.Node.Talos).Volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
 		case meant && s.meantMount(v.Path) == "" && !s.unseenEntries().IsZero():
 			verdict.Unknown = problem.Because("whether %s is a directory or a device: %s", v.Path, s.unseenEntries())
 		case !meant && !value(s.Node.Kubelet).ConfigProblem.IsZero():
 			verdict.Unknown = problem.Because("whether a disk is meant to be mounted at %s: %s", v.Path, value(s.Node.Kubelet).ConfigProblem)
 		case meant:
 			verdict.Findings = append(verdict.Findings, Finding{
-				Summary:  fmt.Sprintf("nothing is mounted at %q of a volume on %s", clean(v.Path), allNodes),
-				Because:  "the directory is there without its disk: a pod would write to the system disk, and find none of its data",
-				Evidence: nonEmpty(fmt.Sprintf("%s: %s, and it is not among %s (volume %s)", s.Node.Name, t.Host.Why, t.mountsOf, v.Name), s.meantMount(v.Path)),
-				Objects:  s.affected(v.Path), Path: clean(v.Path), Masks: []Code{codeLogErrors, codeReleasedStays, codeWrongFilesystem, codeOtherCapacity},
+				Summary: fmt.Sprintf("nothing is mounted at %q of a volume on %s", clean(v.Path), allNodes),
+				Because: "the directory is there without its disk: a pod would write to the system disk, and find none of its data",
+				Evidence: nonEmpty(fmt.Sprintf("%s: %s, and it is not among %s (volume %s)", s.Node.Name, t.Host.Why, t.mountsOf, v.Name),
+					s.meantMount(v.Path)),
+				Objects: s.affected(v.Path), Path: clean(v.Path),
+				Masks: []Code{codeLogErrors, codeReleasedStays, codeWrongFilesystem, codeOtherCapacity},
 				Fix: []Step{
-					{Text: "stop its pods before they write there; see what became of the disk:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
+					{
+						Text:    "stop its pods before they write there; see what became of the disk:",
+						Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide"),
+					},
 					{Text: "and of its volume in Talos:", Command: shell.Command("talosctl", "-n", address(s.Node), "get", "volumestatus")},
 				},
 			})
@@ -222,7 +234,10 @@ func notMounted(s *Subject) Verdict {
 				Because:  fmt.Sprintf("in the directory of class %q the provisioner publishes only what a disk is mounted at", v.Class),
 				Evidence: nonEmpty(fmt.Sprintf("%s: %s is not among %s", s.Node.Name, v.Path, t.mountsOf), s.meantMount(v.Path)),
 				Path:     v.Path, Masks: []Code{codeLogErrors, codeNoVolume},
-				Fix: []Step{{Text: "see what became of its disk, or remove the directory if it is not meant to be one:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")}},
+				Fix: []Step{{
+					Text:    "see what became of its disk, or remove the directory if it is not meant to be one:",
+					Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide"),
+				}},
 			})
 		}
 	}
@@ -324,8 +339,14 @@ func talosVolumeFailed(s *Subject) Verdict {
 			Evidence: []string{fmt.Sprintf("%s: VolumeStatus %s: phase %s %s", s.Node.Name, v.ID, v.Phase, v.Problem)},
 			Path:     s.mountOf(v), Masks: []Code{codeNoLink, codeMountFailed, codeWrongFilesystem, codeOtherCapacity},
 			Fix: []Step{
-				{Text: "compare what its document asks for with the disks that there are:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
-				{Text: "fix the document; that needs no reboot:", Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "no-reboot")},
+				{
+					Text:    "compare what its document asks for with the disks that there are:",
+					Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide"),
+				},
+				{
+					Text:    "fix the document; that needs no reboot:",
+					Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "no-reboot"),
+				},
 			},
 		}
 		f.Evidence[0] = strings.TrimSpace(f.Evidence[0])
@@ -336,7 +357,9 @@ func talosVolumeFailed(s *Subject) Verdict {
 		}
 		switch {
 		case strings.Contains(v.Problem, "filesystem type mismatch"), strings.Contains(v.Problem, "partition size must be greater"):
-			f.Fix = append(f.Fix, Step{Text: "something else lies on the disk: only if its data is not needed, remove the document, wipe the disk with talosctl wipe disk, which refuses as long as a volume of the configuration or another device has it, and put the document back"})
+			f.Fix = append(f.Fix, Step{
+				Text: "something else lies on the disk: only if its data is not needed, remove the document, wipe the disk with talosctl wipe disk, which refuses as long as a volume of the configuration or another device has it, and put the document back",
+			})
 		}
 		if v.Phase != "failed" || !forPods(v) {
 			f.Severity = Warning
@@ -357,16 +380,21 @@ func (s *Subject) nothingExists(v snapshot.TalosVolume, f *Finding) {
 	if v.Phase == "missing" { // All devices are known.
 		f.Severity = Error
 	}
-	f.Fix[0] = Step{Text: "compare what its document asks for with the volumes that there are:", Command: shell.Command("talosctl", "-n", address(s.Node), "get", "discoveredvolumes")}
+	f.Fix[0] = Step{
+		Text:    "compare what its document asks for with the volumes that there are:",
+		Command: shell.Command("talosctl", "-n", address(s.Node), "get", "discoveredvolumes"),
+	}
 	at := slices.IndexFunc(value(s.Node.Selections), func(selection snapshot.Selection) bool { return selection.ID() == v.ID })
 	if at < 0 {
 		return
 	}
 	switch selection := value(s.Node.Selections)[at]; {
 	case selection.Problem != "":
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: the selector of %s %s: %s", s.Node.Name, selection.Kind, selection.Name, oneLine(selection.Problem)))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: the selector of %s %s: %s", s.Node.Name, selection.Kind, selection.Name,
+			oneLine(selection.Problem)))
 	case len(selection.Volumes) == 0:
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s %s matches no volume, match: %s", s.Node.Name, selection.Kind, selection.Name, oneLine(selection.Match)))
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s %s matches no volume, match: %s", s.Node.Name, selection.Kind, selection.Name,
+			oneLine(selection.Match)))
 	}
 }
 
@@ -385,7 +413,10 @@ func sameMountpoint(s *Subject) Verdict {
 			Because:  "Talos does not check it: which one pods write to depends on the order in which they are mounted",
 			Evidence: []string{fmt.Sprintf("%s: %s", s.Node.Name, strings.Join(devices[point], ", "))},
 			Objects:  s.affected(point), Path: point,
-			Fix: []Step{{Text: "give each a mountpoint of its own; before Talos v1.14 that takes a reboot:", Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "staged")}},
+			Fix: []Step{{
+				Text:    "give each a mountpoint of its own; before Talos v1.14 that takes a reboot:",
+				Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "staged"),
+			}},
 		})
 	}
 	return found(all...)
@@ -420,8 +451,14 @@ func deviceMissing(s *Subject) Verdict {
 				Evidence: []string{fmt.Sprintf("%s: disks %s", s.Node.Name, diskNames(value(talos.Disks)))},
 				Objects:  s.affected(m.Mountpoint), Path: clean(m.Mountpoint),
 				Fix: []Step{
-					{Text: "see which disks there are, and their names that last:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
-					{Text: "name the disk below /dev/disk/by-id in machine.disks, before the node boots again:", Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "staged")},
+					{
+						Text:    "see which disks there are, and their names that last:",
+						Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide"),
+					},
+					{
+						Text:    "name the disk below /dev/disk/by-id in machine.disks, before the node boots again:",
+						Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "staged"),
+					},
 				},
 			})
 		}
@@ -493,7 +530,10 @@ func volumeByID(s *Subject) Verdict {
 			Evidence: []string{wrong[name]},
 			Path:     path.Join(varMnt, "u-"+name),
 			Fix: []Step{
-				{Text: fmt.Sprintf("set the right directory in the values of the chart, for hostDir and mountDir: %s", path.Join(varMnt, name)), Command: configMap(s.Snapshot.Install)},
+				{
+					Text:    fmt.Sprintf("set the right directory in the values of the chart, for hostDir and mountDir: %s", path.Join(varMnt, name)),
+					Command: configMap(s.Snapshot.Install),
+				},
 				restart(s.Snapshot.Install),
 			},
 		})
@@ -510,8 +550,14 @@ func stagedPending(s *Subject) Verdict {
 		Because:  "it is staged for the next boot, or the one in force is being tried; a change that is made now throws it away",
 		Evidence: []string{s.Node.Name + ": the MachineConfig resources v1alpha1 and persistent differ"},
 		Fix: []Step{
-			{Text: "see what it changes; it holds the keys of the node:", Command: shell.Command("talosctl", "-n", address(s.Node), "get", "machineconfig", "persistent", "-o", "yaml")},
-			{Text: "a tried one rolls back by itself in some minutes; for a staged one reboot the node:", Command: shell.Command("talosctl", "-n", address(s.Node), "reboot")},
+			{
+				Text:    "see what it changes; it holds the keys of the node:",
+				Command: shell.Command("talosctl", "-n", address(s.Node), "get", "machineconfig", "persistent", "-o", "yaml"),
+			},
+			{
+				Text:    "a tried one rolls back by itself in some minutes; for a staged one reboot the node:",
+				Command: shell.Command("talosctl", "-n", address(s.Node), "reboot"),
+			},
 		},
 	})
 }

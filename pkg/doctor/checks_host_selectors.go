@@ -58,14 +58,18 @@ func maskedByVolume() []Code {
 // editSelector has a selector name one disk. Talos takes a document without a reboot.
 func (s *Subject) editSelector(text string) []Step {
 	return []Step{
-		{Text: "see what tells its disk from the others, a serial number, a WWID or a name in by-id:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
+		{
+			Text:    "see what tells its disk from the others, a serial number, a WWID or a name in by-id:",
+			Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide"),
+		},
 		{Text: text, Command: shell.Command("talosctl", "-n", address(s.Node), "edit", "machineconfig", "--mode", "no-reboot")},
 	}
 }
 
 // selectsBySystemDisk: for a whole disk Talos evaluates the selector as the locator of the volume, and
 // gives that the disk alone (Talos v1.12 to v1.14; siderolabs/talos#13301). Neither swap nor an existing volume can make this mistake:
-// swap is a partition always, made by a selector that knows system_disk, and in the environment of an existing volume's selector there is no
+// swap is a partition always, made by a selector that knows system_disk, and in the environment of an existing volume's selector there is
+// no
 // such variable, so that the document does not pass the validation (pkg/machinery/config/types/block and cel/celenv, v1.13).
 func selectsBySystemDisk(s *Subject) Verdict {
 	var verdict Verdict
@@ -74,10 +78,12 @@ func selectsBySystemDisk(s *Subject) Verdict {
 		case !selection.Whole():
 		case selection.NamesSystemDisk:
 			f := Finding{
-				Summary:  fmt.Sprintf("the selector of Talos volume %q on %s uses system_disk, which a whole disk cannot be selected by", selection.ID(), allNodes),
-				Because:  "with volumeType disk Talos knows no system_disk when it looks for the disk: the selector passes the validation, and fails on the very disk that it would match",
-				Evidence: []string{fmt.Sprintf("%s: %s %s, volumeType %s, match: %s", s.Node.Name, selection.Kind, selection.Name, selection.Type, oneLine(selection.Match))},
-				Path:     s.mountOfID(selection.ID()), Masks: maskedByVolume(),
+				Summary: fmt.Sprintf("the selector of Talos volume %q on %s uses system_disk, which a whole disk cannot be selected by",
+					selection.ID(), allNodes),
+				Because: "with volumeType disk Talos knows no system_disk when it looks for the disk: the selector passes the validation, and fails on the very disk that it would match",
+				Evidence: []string{fmt.Sprintf("%s: %s %s, volumeType %s, match: %s", s.Node.Name, selection.Kind, selection.Name, selection.Type,
+					oneLine(selection.Match))},
+				Path: s.mountOfID(selection.ID()), Masks: maskedByVolume(),
 				Fix: s.editSelector("name that disk in the document, and leave system_disk out, as in match: 'disk.serial == \"SERIAL\"':"),
 			}
 			if selection.Problem != "" {
@@ -115,7 +121,8 @@ func selectsSeveral(s *Subject) Verdict {
 			continue
 		case selection.Existing() && (disks.Value == nil || devices.Value == nil):
 			why := orElse(disks.Problem, orElse(devices.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
-			verdict.Unknown = problem.Because("whether the %d volumes that the selector of Talos volume %q matches are on disks of their own: %s", len(selection.Volumes), id, why)
+			verdict.Unknown = problem.Because("whether the %d volumes that the selector of Talos volume %q matches are on disks of their own: %s",
+				len(selection.Volumes), id, why)
 			continue
 		case selection.Existing():
 			if f, ok := s.severalVolumes(selection); ok {
@@ -125,15 +132,17 @@ func selectsSeveral(s *Subject) Verdict {
 		case len(selection.Disks) < 2:
 			continue
 		case !selection.Whole() && volumes.Value == nil:
-			verdict.Unknown = problem.Because("whether Talos volume %q has its disk, of the %d that its selector matches: %s", id, len(selection.Disks), orElse(volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+			verdict.Unknown = problem.Because("whether Talos volume %q has its disk, of the %d that its selector matches: %s", id,
+				len(selection.Disks), orElse(volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
 			continue
 		}
 		f := Finding{
-			Summary:  fmt.Sprintf("the selector of Talos volume %q on %s matches %d disks", id, allNodes, len(selection.Disks)),
-			Because:  "Talos takes the first of them that has room: which disk the volume gets is chance",
-			Evidence: []string{fmt.Sprintf("%s: %s %s matches %s, match: %s", s.Node.Name, selection.Kind, selection.Name, few(selection.Disks), oneLine(selection.Match))},
-			Path:     s.mountOfID(id),
-			Fix:      s.editSelector("name one disk in the document, as in match: 'disk.serial == \"SERIAL\"':"),
+			Summary: fmt.Sprintf("the selector of Talos volume %q on %s matches %d disks", id, allNodes, len(selection.Disks)),
+			Because: "Talos takes the first of them that has room: which disk the volume gets is chance",
+			Evidence: []string{fmt.Sprintf("%s: %s %s matches %s, match: %s", s.Node.Name, selection.Kind, selection.Name, few(selection.Disks),
+				oneLine(selection.Match))},
+			Path: s.mountOfID(id),
+			Fix:  s.editSelector("name one disk in the document, as in match: 'disk.serial == \"SERIAL\"':"),
 		}
 		at := slices.IndexFunc(value(volumes), func(v snapshot.TalosVolume) bool { return v.ID == id })
 		switch {
@@ -154,8 +163,10 @@ func selectsSeveral(s *Subject) Verdict {
 	return verdict
 }
 
-// severalVolumes: an existing volume has no label of Talos's. Its selector finds it at each boot, and of several that match the first by the
-// kernel's name is taken, without a word (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, v1.11 to v1.14, goes through
+// severalVolumes: an existing volume has no label of Talos's. Its selector finds it at each boot, and of several that match the first by
+// the
+// kernel's name is taken, without a word (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, v1.11 to v1.14, goes
+// through
 // the DiscoveredVolumes, which cosi-project/runtime lists by their IDs).
 func (s *Subject) severalVolumes(selection snapshot.Selection) (Finding, bool) {
 	if len(s.apart(selection.Volumes)) < 2 {
@@ -163,17 +174,22 @@ func (s *Subject) severalVolumes(selection snapshot.Selection) (Finding, bool) {
 	}
 	id := selection.ID()
 	f := Finding{
-		Summary:  fmt.Sprintf("the selector of Talos volume %q on %s matches %d volumes", id, allNodes, len(selection.Volumes)),
-		Because:  "an existing volume is found by its selector at each boot: Talos takes the first by the kernel's name, which may be another one after a reboot",
-		Evidence: []string{fmt.Sprintf("%s: %s %s matches %s, match: %s", s.Node.Name, selection.Kind, selection.Name, few(selection.Volumes), oneLine(selection.Match))},
-		Path:     s.mountOfID(id),
-		Fix: append([]Step{{Text: "see what Talos knows of each, and which is meant:", Command: shell.Command("talosctl", "-n", address(s.Node), "get", "discoveredvolumes", "-o", "yaml")}},
+		Summary: fmt.Sprintf("the selector of Talos volume %q on %s matches %d volumes", id, allNodes, len(selection.Volumes)),
+		Because: "an existing volume is found by its selector at each boot: Talos takes the first by the kernel's name, which may be another one after a reboot",
+		Evidence: []string{fmt.Sprintf("%s: %s %s matches %s, match: %s", s.Node.Name, selection.Kind, selection.Name, few(selection.Volumes),
+			oneLine(selection.Match))},
+		Path: s.mountOfID(id),
+		Fix: append([]Step{{
+			Text:    "see what Talos knows of each, and which is meant:",
+			Command: shell.Command("talosctl", "-n", address(s.Node), "get", "discoveredvolumes", "-o", "yaml"),
+		}},
 			s.editSelector("name one volume in the document, as in match: 'volume.partition_index == 1u && disk.serial == \"SERIAL\"':")[1:]...),
 	}
 	volumes := value(s.Node.Talos).Volumes
 	if at := slices.IndexFunc(value(volumes), func(v snapshot.TalosVolume) bool { return v.ID == id }); at >= 0 {
 		v := value(volumes)[at]
-		f.Evidence = append(f.Evidence, strings.TrimSpace(fmt.Sprintf("%s: it is %s now %s", s.Node.Name, orElse(v.Location, v.Phase), v.Problem)))
+		f.Evidence = append(f.Evidence, strings.TrimSpace(fmt.Sprintf("%s: it is %s now %s", s.Node.Name, orElse(v.Location, v.Phase),
+			v.Problem)))
 		if unready(v) { // The first of them may be one that cannot be mounted, such as a disk with partitions.
 			f.Severity, f.Masks = Error, maskedByVolume()
 		}
@@ -182,7 +198,8 @@ func (s *Subject) severalVolumes(selection snapshot.Selection) (Finding, bool) {
 	return f, true
 }
 
-// apart are the devices that are volumes of their own: what is seen by several paths to one LUN counts once, and what is part of an array or
+// apart are the devices that are volumes of their own: what is seen by several paths to one LUN counts once, and what is part of an array
+// or
 // of a multipath device not at all.
 func (s *Subject) apart(names []string) []string {
 	reported := value(s.Node.Talos)
@@ -261,15 +278,22 @@ func labelTwice(s *Subject) Verdict {
 			Because: "Talos finds a volume by this label, on whatever disk it is: which of them becomes the volume may be another one after a reboot",
 			Path:    s.mountOfID(label),
 			Fix: []Step{
-				{Text: "see which of the disks holds what is meant:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide")},
-				{Text: "take the other disk out of the node; or, only if nobody needs its data, remove the volume's document and wipe that partition with talosctl wipe disk --drop-partition, which refuses what is in use, and put the document back"},
+				{
+					Text:    "see which of the disks holds what is meant:",
+					Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide"),
+				},
+				{
+					Text: "take the other disk out of the node; or, only if nobody needs its data, remove the volume's document and wipe that partition with talosctl wipe disk --drop-partition, which refuses what is in use, and put the document back",
+				},
 			},
 		}
 		for _, d := range devices {
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s of disk %s has it, with %s", s.Node.Name, d.Name, d.Parent, orElse(d.Content, "no content that Talos knows")))
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s of disk %s has it, with %s", s.Node.Name, d.Name, d.Parent,
+				orElse(d.Content, "no content that Talos knows")))
 		}
 		if known >= 0 {
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: the volume is %s now", s.Node.Name, orElse(value(reported.Volumes)[known].Location, value(reported.Volumes)[known].Phase)))
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: the volume is %s now", s.Node.Name,
+				orElse(value(reported.Volumes)[known].Location, value(reported.Volumes)[known].Phase)))
 		}
 		if published {
 			f.Because += fmt.Sprintf("; of the link %s, by which class %q publishes it, the same is true", path.Join(partlabels, label), class.Name)

@@ -193,7 +193,8 @@ func (s *Subject) localDirs() []string {
 		dirs = s.Snapshot.Install.HostDirs()
 	}
 	for _, v := range s.Snapshot.Volumes {
-		if v.Node != s.NodeName || v.Path == "" || s.foreign(v) || slices.ContainsFunc(dirs, func(dir string) bool { return within(v.Path, dir) }) {
+		if v.Node != s.NodeName || v.Path == "" || s.foreign(v) ||
+			slices.ContainsFunc(dirs, func(dir string) bool { return within(v.Path, dir) }) {
 			continue
 		}
 		dirs = append(dirs, parent(v.Path))
@@ -257,7 +258,10 @@ func edit(n *snapshot.Node, what string) Step {
 
 // restartKubelet are the steps that put in force what is configured already.
 func restartKubelet(n *snapshot.Node, v talosrelease.Release) []Step {
-	steps := []Step{{Text: "restart the kubelet; pods keep running:", Command: shell.Command("talosctl", "-n", address(n), "service", "kubelet", "restart")}}
+	steps := []Step{{
+		Text:    "restart the kubelet; pods keep running:",
+		Command: shell.Command("talosctl", "-n", address(n), "service", "kubelet", "restart"),
+	}}
 	if hazard := v.RestartHazard(); hazard != "" {
 		steps = append([]Step{{Text: "upgrade Talos first: " + hazard}}, steps...)
 	}

@@ -24,8 +24,8 @@ type kubeletJudge struct {
 	node   *snapshot.Node
 	report *kubeletReport
 	// state is what Talos or a Job tells of the kubelet, if reported.
-	state mounts.NodeState
-	reported  bool
+	state    mounts.NodeState
+	reported bool
 	// byDir are the directories that no mount brings to the kubelet, by code; siblings
 	// become one finding.
 	byDir    map[Code][]hiddenDir
@@ -99,7 +99,8 @@ func (j *kubeletJudge) dir(dir string) {
 		code := codeUnseenDirectory
 		because := "the kubelet runs in its own mount namespace, and no extraMount covers the directory"
 		if j.state.Settings.KubeletDocument {
-			code, because = codeEmptyDocument, "the configuration has a KubeletConfig document, as Talos generates it since v1.14, which knows no extraMounts"
+			code, because = codeEmptyDocument,
+				"the configuration has a KubeletConfig document, as Talos generates it since v1.14, which knows no extraMounts"
 		}
 		j.hides(code, hiddenDir{dir, because, j.views(dir, d.Visible), plan})
 	case mounts.ReasonOffVar, mounts.ReasonVarMnt, mounts.ReasonHoldsTalos:
@@ -109,7 +110,8 @@ func (j *kubeletJudge) dir(dir string) {
 			if j.byMounts(dir, d) {
 				return
 			}
-			j.hides(codeUnseenDirectory, hiddenDir{dir, "the kubelet runs in its own mount namespace; which extraMounts are configured could not be read", j.views(dir, d.Visible), plan})
+			j.hides(codeUnseenDirectory, hiddenDir{dir,
+				"the kubelet runs in its own mount namespace; which extraMounts are configured could not be read", j.views(dir, d.Visible), plan})
 		} else {
 			j.byEvents(dir)
 		}
@@ -198,7 +200,11 @@ func (j *kubeletJudge) byEvents(dir string) {
 	}
 	switch {
 	case len(evidence) > 0:
-		j.hides(codeUnseenDirectory, hiddenDir{path: dir, because: "the kubelet runs in its own mount namespace, in which the directory is not; which extraMounts are configured was not read", evidence: once(evidence)})
+		j.hides(codeUnseenDirectory, hiddenDir{
+			path:     dir,
+			because:  "the kubelet runs in its own mount namespace, in which the directory is not; which extraMounts are configured was not read",
+			evidence: once(evidence),
+		})
 	case !why.IsZero():
 		j.report.unknown[codeUnseenDirectory] = why
 	case !seen:
@@ -237,7 +243,8 @@ func (j *kubeletJudge) views(dir string, kubelet disk.Answer) []string {
 		}
 	}
 	word := func(a disk.Answer) string { return orElse(string(a), string(disk.Unknown)) }
-	lines := []string{fmt.Sprintf("%s: who sees %s: the node %s, the provisioner's pod %s, the kubelet %s", j.node.Name, dir, word(node), word(pod), word(kubelet))}
+	lines := []string{fmt.Sprintf("%s: who sees %s: the node %s, the provisioner's pod %s, the kubelet %s", j.node.Name, dir, word(node),
+		word(pod), word(kubelet))}
 	for _, c := range j.s.chainsIn(dir) {
 		lines = append(lines, j.troubles(c)...)
 	}
@@ -307,7 +314,10 @@ func (j *kubeletJudge) showSteps(dir string, plan mounts.Plan) []Step {
 	if slices.ContainsFunc(j.s.Snapshot.Install.HostDirs(), func(h string) bool { return within(h, dir) }) {
 		return append(steps, j.s.mountsStep(""))
 	}
-	return append(steps, edit(j.node, fmt.Sprintf("no class of the provisioner has the directory, so add the entry by hand:\nmachine:\n  kubelet:\n    extraMounts:\n    - destination: %s\n      type: bind\n      source: %s\n      options: [rbind, rslave, rw]", dir, dir)))
+	return append(steps,
+		edit(j.node,
+			fmt.Sprintf("no class of the provisioner has the directory, so add the entry by hand:\nmachine:\n  kubelet:\n    extraMounts:\n    - destination: %s\n      type: bind\n      source: %s\n      options: [rbind, rslave, rw]",
+				dir, dir)))
 }
 
 // byEntry: an entry is for the directory, and does not serve.
@@ -316,7 +326,15 @@ func (j *kubeletJudge) byEntry(dir, is string, d mounts.Directory) {
 	if fault == mounts.FaultBindForRbind && j.state.View != nil && j.state.View.HasMounts() && d.Visible == disk.Yes {
 		return // The disk that bind hides lies in another directory than this one.
 	}
-	f := Finding{Code: faultCodes[fault], Severity: Error, Path: dir, Because: is, Objects: j.s.affected(dir), Evidence: j.views(dir, d.Visible), Masks: []Code{codeMountFailed}}
+	f := Finding{
+		Code:     faultCodes[fault],
+		Severity: Error,
+		Path:     dir,
+		Because:  is,
+		Objects:  j.s.affected(dir),
+		Evidence: j.views(dir, d.Visible),
+		Masks:    []Code{codeMountFailed},
+	}
 	switch fault {
 	case mounts.FaultNotInForce:
 		if inOneOf(dir, j.private) && len(j.state.Visibility(dir).Hidden) > 0 {
@@ -360,9 +378,11 @@ func (j *kubeletJudge) notInForce(f *Finding, dir string) {
 
 // late words a finding about a disk that was mounted after the kubelet had started.
 func (j *kubeletJudge) late(f *Finding, dir string) {
-	f.Code, f.Summary = codePropagation, fmt.Sprintf("the kubelet on %s does not see the disks that were mounted in %q after it started", allNodes, dir)
+	f.Code, f.Summary = codePropagation, fmt.Sprintf("the kubelet on %s does not see the disks that were mounted in %q after it started",
+		allNodes, dir)
 	f.Because = "the entry is private, and nothing that is mounted later propagates: pods would write to the directory beneath"
-	f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw, which restarts the kubelet:")}, Step{Text: "then start the pods again: those that run keep what they have"})
+	f.Fix = append([]Step{edit(j.node, "give the entry the options rbind, rslave and rw, which restarts the kubelet:")},
+		Step{Text: "then start the pods again: those that run keep what they have"})
 	f.Masks = []Code{codeWrongFilesystem, codeOtherCapacity}
 	j.restarts = true
 }
@@ -372,7 +392,10 @@ func (j *kubeletJudge) bind(f *Finding, dir string) {
 	f.Code = codeBindForRbind
 	f.Summary = fmt.Sprintf("pods that start on %s would write to the system disk instead of the disks in %q", allNodes, dir)
 	f.Fix = []Step{
-		{Text: "stop the pods first, and save what those wrote that started like this, which lies on the system disk in the directory beneath:", Command: "kubectl talosdisk explain TD0403"},
+		{
+			Text:    "stop the pods first, and save what those wrote that started like this, which lies on the system disk in the directory beneath:",
+			Command: "kubectl talosdisk explain TD0403",
+		},
 		j.rebind(dir, "replace bind by rbind among the options of the entry, which restarts the kubelet:"),
 		{Text: "then start the pods again"},
 	}
@@ -449,7 +472,13 @@ func (j *kubeletJudge) matters(p string) bool {
 
 // entry turns a fault that package mounts finds into a finding.
 func (j *kubeletJudge) entry(m mounts.Finding) {
-	f := Finding{Code: faultCodes[m.Fault], Severity: Warning, Path: m.Path, Evidence: []string{j.node.Name + ": " + m.Message}, Objects: j.s.affected(m.Path)}
+	f := Finding{
+		Code:     faultCodes[m.Fault],
+		Severity: Warning,
+		Path:     m.Path,
+		Evidence: []string{j.node.Name + ": " + m.Message},
+		Objects:  j.s.affected(m.Path),
+	}
 	switch m.Fault {
 	case mounts.FaultNoDestination, mounts.FaultBadEntry:
 		f.Severity, f.Path = Error, path.Join("/", m.Path)
@@ -550,7 +579,10 @@ func (j *kubeletJudge) hazard() {
 	default:
 		return
 	}
-	f.Fix = []Step{{Text: "upgrade Talos before anything restarts the kubelet; see which release runs:", Command: shell.Command("talosctl", "-n", address(j.node), "version")}}
+	f.Fix = []Step{{
+		Text:    "upgrade Talos before anything restarts the kubelet; see which release runs:",
+		Command: shell.Command("talosctl", "-n", address(j.node), "version"),
+	}}
 	j.report.findings = append(j.report.findings, f)
 }
 
@@ -568,10 +600,11 @@ func (j *kubeletJudge) readOnlyRoot() {
 		}
 		j.report.add(Finding{
 			Code: codeBadEntry, Severity: Error, Path: clean(m.Destination), Masks: []Code{codeNodeNotReady},
-			Summary:  fmt.Sprintf("an entry of machine.kubelet.extraMounts keeps the kubelet on %s from starting", allNodes),
-			Because:  "its source is not below /var, and Talos cannot make it on the read-only root file system",
-			Evidence: []string{fmt.Sprintf("%s: machine.kubelet.extraMounts[%d] has source %q, and the node is not Ready", j.node.Name, i, m.Source)},
-			Fix:      []Step{edit(j.node, "give it a source below /var, or take it out:")},
+			Summary: fmt.Sprintf("an entry of machine.kubelet.extraMounts keeps the kubelet on %s from starting", allNodes),
+			Because: "its source is not below /var, and Talos cannot make it on the read-only root file system",
+			Evidence: []string{fmt.Sprintf("%s: machine.kubelet.extraMounts[%d] has source %q, and the node is not Ready", j.node.Name, i,
+				m.Source)},
+			Fix: []Step{edit(j.node, "give it a source below /var, or take it out:")},
 		})
 	}
 }

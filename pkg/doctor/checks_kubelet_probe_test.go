@@ -45,55 +45,107 @@ func (w world) otherAndProbed() {
 
 func TestProbed(t *testing.T) {
 	try(t, []nodeCase{
-		{"no entry", "TD0401", func(w world) { w.blind(); w.probed() }, OutcomeFinding, []string{
+		{name: "no entry", code: "TD0401", change: func(w world) { w.blind(); w.probed() }, want: OutcomeFinding, has: []string{
 			`error[TD0401]: the kubelet on w-4 cannot see "/var/lib/disks"`, "which extraMounts are configured could not be read",
 			"the node yes, the provisioner's pod yes, the kubelet no", "$ kubectl talosdisk mounts --nodes w-4", "pod/nginx-pod"}},
-		{"all well", "TD0401", world.probed, OutcomeOK, nil},
-		{"bind masks a disk", "TD0401", world.boundAndProbed, OutcomeOK, nil},
-		{"a directory that was recreated", "TD0401", func(w world) {
+		{name: "all well", code: "TD0401", change: world.probed, want: OutcomeOK},
+		{name: "bind masks a disk", code: "TD0401", change: world.boundAndProbed, want: OutcomeOK},
+		{name: "a directory that was recreated", code: "TD0401", change: func(w world) {
 			w.mounted("619 305 254:6 /lib/disks//deleted /var/lib/disks rw,relatime master:22 - xfs /dev/vda6 rw\n", hostDisk)
 			w.probed()
-		}, OutcomeFinding, nil},
-		{"no Job could look", "TD0401", func(w world) { w.unprobed("ErrImagePull: x") }, OutcomeUnknown, []string{noTalosconfig + "; and no Job could look: ErrImagePull: x"}},
+		}, want: OutcomeFinding},
+		{
+			name:   "no Job could look",
+			code:   "TD0401",
+			change: func(w world) { w.unprobed("ErrImagePull: x") },
+			want:   OutcomeUnknown,
+			has:    []string{noTalosconfig + "; and no Job could look: ErrImagePull: x"},
+		},
 
-		{"bind masks a disk", "TD0403", world.boundAndProbed, OutcomeFinding, []string{
-			`error[TD0403]: pods that start on w-4 would write to the system disk instead of the disks in "/var/lib/disks/hdd"`, "the entry was not read", "the mount at /var/lib/disks is shared",
+		{name: "bind masks a disk", code: "TD0403", change: world.boundAndProbed, want: OutcomeFinding, has: []string{
+			`error[TD0403]: pods that start on w-4 would write to the system disk instead of the disks in "/var/lib/disks/hdd"`,
+			"the entry was not read", "the mount at /var/lib/disks is shared",
 			"replace bind by rbind", "$ kubectl talosdisk mounts --nodes w-4", "pod/nginx-pod", "/dev/vde1"}},
-		{"all well, as things are", "TD0403", world.probed, OutcomeUnknown, []string{noTalosconfig}},
-		{"no Job could look", "TD0403", func(w world) { w.unprobed("ErrImagePull: x") }, OutcomeUnknown, []string{"no Job could look: ErrImagePull: x"}},
+		{name: "all well, as things are", code: "TD0403", change: world.probed, want: OutcomeUnknown, has: []string{noTalosconfig}},
+		{
+			name:   "no Job could look",
+			code:   "TD0403",
+			change: func(w world) { w.unprobed("ErrImagePull: x") },
+			want:   OutcomeUnknown,
+			has:    []string{"no Job could look: ErrImagePull: x"},
+		},
 
-		{"private, and a disk mounted later", "TD0404", world.privateAndProbed, OutcomeFinding, []string{
-			`error[TD0404]: the kubelet on w-4 does not see the disks that were mounted in "/var/lib/disks/hdd"`, "the kubelet's mount is private", "its entry was not read", "rbind, rslave and rw", "is private"}},
-		{"a mount that the node has no longer", "TD0404", world.staleAndProbed, OutcomeFinding, []string{"the node has no longer", "rbind, rslave and rw"}},
-		{"all well, as things are", "TD0404", world.probed, OutcomeUnknown, []string{noTalosconfig}},
+		{name: "private, and a disk mounted later", code: "TD0404", change: world.privateAndProbed, want: OutcomeFinding, has: []string{
+			`error[TD0404]: the kubelet on w-4 does not see the disks that were mounted in "/var/lib/disks/hdd"`, "the kubelet's mount is private",
+			"its entry was not read", "rbind, rslave and rw", "is private"}},
+		{
+			name:   "a mount that the node has no longer",
+			code:   "TD0404",
+			change: world.staleAndProbed,
+			want:   OutcomeFinding,
+			has:    []string{"the node has no longer", "rbind, rslave and rw"},
+		},
+		{name: "all well, as things are", code: "TD0404", change: world.probed, want: OutcomeUnknown, has: []string{noTalosconfig}},
 
-		{"leaked", "TD0405", func(w world) { w.mounted(kubeletSlave, leaked(31)); w.probed() }, OutcomeFinding, []string{"warning[TD0405]: mounts of", "31 times"}},
-		{"all well, as things are", "TD0405", world.probed, OutcomeUnknown, []string{noTalosconfig}},
+		{
+			name:   "leaked",
+			code:   "TD0405",
+			change: func(w world) { w.mounted(kubeletSlave, leaked(31)); w.probed() },
+			want:   OutcomeFinding,
+			has:    []string{"warning[TD0405]: mounts of", "31 times"},
+		},
+		{name: "all well, as things are", code: "TD0405", change: world.probed, want: OutcomeUnknown, has: []string{noTalosconfig}},
 
-		{"another source", "TD0406", world.otherAndProbed, OutcomeFinding, []string{
-			`error[TD0406]: "/var/lib/disks" is another directory in the kubelet on w-4`, "/lib/other", "make source and destination", "path: /var/lib/disks\n", "pod/nginx-pod", "pv/local-pv-b"}},
-		{"all well, as things are", "TD0406", world.probed, OutcomeUnknown, []string{noTalosconfig}},
+		{name: "another source", code: "TD0406", change: world.otherAndProbed, want: OutcomeFinding, has: []string{
+			`error[TD0406]: "/var/lib/disks" is another directory in the kubelet on w-4`, "/lib/other", "make source and destination",
+			"path: /var/lib/disks\n", "pod/nginx-pod", "pv/local-pv-b"}},
+		{name: "all well, as things are", code: "TD0406", change: world.probed, want: OutcomeUnknown, has: []string{noTalosconfig}},
 
-		{"what only the configuration tells", "TD0402", func(w world) { w.blind(); w.probed() }, OutcomeUnknown, []string{noTalosconfig}},
-		{"what only the configuration tells", "TD0408", world.probed, OutcomeUnknown, []string{noTalosconfig}},
-		{"the release, as the kubelet reports it", "TD0411", func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.4"); w.probed() }, OutcomeFinding, []string{"#12797"}},
+		{
+			name:   "what only the configuration tells",
+			code:   "TD0402",
+			change: func(w world) { w.blind(); w.probed() },
+			want:   OutcomeUnknown,
+			has:    []string{noTalosconfig},
+		},
+		{name: "what only the configuration tells", code: "TD0408", change: world.probed, want: OutcomeUnknown, has: []string{noTalosconfig}},
+		{
+			name:   "the release, as the kubelet reports it",
+			code:   "TD0411",
+			change: func(w world) { w.kubelet().Release = talosVersion(w.t, "v1.12.4"); w.probed() },
+			want:   OutcomeFinding,
+			has:    []string{"#12797"},
+		},
 
-		{"no talosconfig", "TD0102", world.probed, OutcomeFinding, []string{"info[TD0102]", "a Job saw the kubelet's mounts where it could"}},
-		{"no talosconfig, and no Job", "TD0102", func(w world) { w.probed(); w.node().Probe = snapshot.Section[snapshot.Probe]{} }, OutcomeFinding, []string{"$ kubectl talosdisk doctor --probe"}},
-		{"Talos was not asked for it", "TD0103", world.probed, OutcomeUnknown, []string{noTalosconfig}},
-		{"a role that may do nothing", "TD0105", func(w world) {
+		{
+			name:   "no talosconfig",
+			code:   "TD0102",
+			change: world.probed,
+			want:   OutcomeFinding,
+			has:    []string{"info[TD0102]", "a Job saw the kubelet's mounts where it could"},
+		},
+		{
+			name:   "no talosconfig, and no Job",
+			code:   "TD0102",
+			change: func(w world) { w.probed(); w.node().Probe = snapshot.Section[snapshot.Probe]{} },
+			want:   OutcomeFinding,
+			has:    []string{"$ kubectl talosdisk doctor --probe"},
+		},
+		{name: "Talos was not asked for it", code: "TD0103", change: world.probed, want: OutcomeUnknown, has: []string{noTalosconfig}},
+		{name: "a role that may do nothing", code: "TD0105", change: func(w world) {
 			w.probed()
 			w.NoTalos = problem.FromText("")
 			w.node().Talos = snapshot.Unread[snapshot.Talos](problem.Problem{Kind: problem.TalosDenied, Message: "x"})
 			w.kubelet().ConfigProblem = problem.FromText("x needs the Talos role os:reader; y")
-		}, OutcomeFinding, []string{"warning[TD0105]", "nothing at all can be read"}},
-		{"a right that the Job needs", "TD0101", func(w world) {
+		}, want: OutcomeFinding, has: []string{"warning[TD0105]", "nothing at all can be read"}},
+		{name: "a right that the Job needs", code: "TD0101", change: func(w world) {
 			w.unprobed(`jobs.batch is forbidden: User "jane" cannot create resource "jobs" in API group "batch" in the namespace "kube-system"`)
-		}, OutcomeFinding, []string{`forbidden: create jobs.batch in namespace "kube-system"`, "fix: who has this is root on every node",
+		}, want: OutcomeFinding, has: []string{`forbidden: create jobs.batch in namespace "kube-system"`,
+			"fix: who has this is root on every node",
 			"docs/rbac/doctor-probe.yaml:\n$ kubectl -n kube-system create role talosdisk-create --verb=create --resource=jobs.batch"}},
-		{"a right that is worth no more", "TD0101", func(w world) {
+		{name: "a right that is worth no more", code: "TD0101", change: func(w world) {
 			w.unprobed(`jobs.batch is forbidden: User "jane" cannot list resource "jobs" in API group "batch" in the namespace "kube-system"`)
-		}, OutcomeFinding, []string{"fix: \n$ kubectl -n kube-system create role talosdisk-list --verb=list --resource=jobs.batch"}},
+		}, want: OutcomeFinding, has: []string{"fix: \n$ kubectl -n kube-system create role talosdisk-list --verb=list --resource=jobs.batch"}},
 	})
 }
 
@@ -148,7 +200,8 @@ func TestProbedChain(t *testing.T) {
 	w.unprobed("ErrImagePull: x")
 	chain = newIndex(w.Snapshot).podChains(&(*w.Pods.Value)[0])[0]
 	w.node().Kubelet = snapshot.Section[mounts.NodeState]{}
-	if got := CompareViews(w.node(), w.Install, *chain.Volume).Kubelet; got.Proof || !strings.Contains(got.Why, "no Job could look: ErrImagePull: x") {
+	if got := CompareViews(w.node(), w.Install, *chain.Volume).Kubelet; got.Proof ||
+		!strings.Contains(got.Why, "no Job could look: ErrImagePull: x") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -130,13 +130,18 @@ func linkDangles(s *Subject) Verdict {
 		Masks:    []Code{codeNoVolume, codeDiskErrors, codeMountFailed},
 		Path:     s.entryPath(),
 	}
-	f.Fix = append(f.Fix, Step{Text: "is the disk there, by serial and size?", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide")})
+	f.Fix = append(f.Fix, Step{
+		Text:    "is the disk there, by serial and size?",
+		Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide"),
+	})
 	if d, ok := s.recorded(); ok {
-		f.Because = fmt.Sprintf("%s does not exist there; the disk that volume %q was made for (%s) is %s now", s.Entry.Target, s.Volume.Name, s.Volume.Identity, d.Name)
+		f.Because = fmt.Sprintf("%s does not exist there; the disk that volume %q was made for (%s) is %s now", s.Entry.Target, s.Volume.Name,
+			s.Volume.Identity, d.Name)
 		if step, ok := s.pointAgain(d); ok {
 			f.Fix = append(f.Fix, step)
 		} else {
-			f.Fix = append(f.Fix, slices.Concat(s.freed(), s.unlinkSteps("remove the link:", *s.Class, s.Entry.Name), []Step{s.linkAgain(d, s.Entry.Name)})...)
+			f.Fix = append(f.Fix, slices.Concat(s.freed(), s.unlinkSteps("remove the link:", *s.Class, s.Entry.Name),
+				[]Step{s.linkAgain(d, s.Entry.Name)})...)
 		}
 	} else {
 		f.Fix = append(f.Fix, append(s.freed(), s.unlinkSteps("if it will not come back, remove the link:", *s.Class, s.Entry.Name)...)...)
@@ -162,7 +167,8 @@ func notRecorded(s *Subject) Verdict {
 	if why := s.Snapshot.Unread[snapshot.PartRecords]; !why.IsZero() {
 		return unknown("which disk volume %q was made for could not be read: %s", s.Volume.Name, why)
 	}
-	return noQuestion("which disk volume %q was made for was never recorded: it cannot be known whether its link still leads there (kubectl talosdisk link records it while no claim has the volume)", s.Volume.Name)
+	return noQuestion("which disk volume %q was made for was never recorded: it cannot be known whether its link still leads there (kubectl talosdisk link records it while no claim has the volume)",
+		s.Volume.Name)
 }
 
 func otherDisk(s *Subject) Verdict {
@@ -183,9 +189,11 @@ func otherDisk(s *Subject) Verdict {
 		case !then.Known() && !now.Identity().Known():
 			return noQuestion("neither the disk that the volume was made for nor the one that its link leads to has a serial, a wwid or a name in by-id: it cannot be known whether they are the same")
 		case !then.Known():
-			return unknown("%s has a %s, and the disk that volume %q was made for had nothing of the kind: it was given since, or this is another disk", now.Name, now.Identity(), s.Volume.Name)
+			return unknown("%s has a %s, and the disk that volume %q was made for had nothing of the kind: it was given since, or this is another disk",
+				now.Name, now.Identity(), s.Volume.Name)
 		case then.Same(now.Identity()) == disk.Yes:
-			return unknown("%s has what was recorded (%s), and so has another disk of %s: which of them volume %q was made for is not known", now.Name, then, s.NodeName, s.Volume.Name)
+			return unknown("%s has what was recorded (%s), and so has another disk of %s: which of them volume %q was made for is not known",
+				now.Name, then, s.NodeName, s.Volume.Name)
 		default:
 			return unknown("the disk has no identifier of the sort that was recorded (%s, now %s)", then, now.Identity())
 		}
@@ -223,15 +231,20 @@ func otherDisk(s *Subject) Verdict {
 func otherSize(s *Subject, now disk.Disk) Verdict {
 	then := *s.Volume.Identity
 	return found(Finding{
-		Summary: fmt.Sprintf("the link %q on %s leads to a disk of another size than volume %q was made for", s.entryPath(), s.NodeName, s.Volume.Name),
-		Because: fmt.Sprintf("it has the recorded %s, and not the recorded size: it was grown, or another disk was given the name of the old one", then),
+		Summary: fmt.Sprintf("the link %q on %s leads to a disk of another size than volume %q was made for", s.entryPath(), s.NodeName,
+			s.Volume.Name),
+		Because: fmt.Sprintf("it has the recorded %s, and not the recorded size: it was grown, or another disk was given the name of the old one",
+			then),
 		Evidence: []string{
 			fmt.Sprintf("made for %s, %d bytes", then, then.Size),
 			fmt.Sprintf("%s leads to %s: %s, %d bytes", s.entryPath(), now.Name, now.Identity(), now.Size),
 		},
 		Fix: []Step{
 			s.retain("until you know which, keep it from being wiped:"),
-			{Text: "if you grew the disk, record its new size:", Command: shell.Command("kubectl", "annotate", "pv", s.Volume.Name, "--overwrite", "talosdisk.dev/size="+fmt.Sprintf("%d", now.Size))},
+			{
+				Text:    "if you grew the disk, record its new size:",
+				Command: shell.Command("kubectl", "annotate", "pv", s.Volume.Name, "--overwrite", "talosdisk.dev/size="+fmt.Sprintf("%d", now.Size)),
+			},
 		},
 		Masks: []Code{codeUnstableTarget, codeOtherCapacity, codeMountFailed, codeWrongFilesystem},
 		Path:  s.entryPath(),
@@ -364,12 +377,16 @@ func (s *Subject) publishedByTwo(t twin) Finding {
 	slices.Sort(names)
 	slices.Sort(classes)
 	return Finding{
-		Summary:  fmt.Sprintf("provisioners %q and %q both publish %q on %s", names[0], names[1], s.entryPath(), s.NodeName),
-		Because:  fmt.Sprintf("it becomes a volume of class %q and another one of class %q: two claims would write over each other", classes[0], classes[1]),
+		Summary: fmt.Sprintf("provisioners %q and %q both publish %q on %s", names[0], names[1], s.entryPath(), s.NodeName),
+		Because: fmt.Sprintf("it becomes a volume of class %q and another one of class %q: two claims would write over each other", classes[0],
+			classes[1]),
 		Evidence: []string{s.entryLine()},
 		Objects:  []snapshot.Ref{{Kind: "node", Name: s.NodeName}},
-		Fix:      []Step{{Text: "give each class a hostDir of its own, or a namePattern that leaves out what is the other's, in the values of the chart:", Command: configMap(i)}, restart(i)},
-		Masks:    []Code{codeNoVolume},
+		Fix: []Step{{
+			Text:    "give each class a hostDir of its own, or a namePattern that leaves out what is the other's, in the values of the chart:",
+			Command: configMap(i),
+		}, restart(i)},
+		Masks: []Code{codeNoVolume},
 	}
 }
 
@@ -413,8 +430,10 @@ func unstableTarget(s *Subject) Verdict {
 		f.Fix = []Step{{Text: "give the disk a serial in the hypervisor (serial= in Proxmox and libvirt), then link it again"}}
 	case s.bound():
 		f.Evidence = append(f.Evidence, "it could be "+better)
-		f.Fix = []Step{{Text: fmt.Sprintf("once claim %q is gone, remove the link and recreate it; until then, note which disk it is:", s.Volume.Claim),
-			Command: shell.Command("kubectl", "talosdisk", "disks", d.Name, "--nodes", s.NodeName, "-o", "wide")}}
+		f.Fix = []Step{{
+			Text:    fmt.Sprintf("once claim %q is gone, remove the link and recreate it; until then, note which disk it is:", s.Volume.Claim),
+			Command: shell.Command("kubectl", "talosdisk", "disks", d.Name, "--nodes", s.NodeName, "-o", "wide"),
+		}}
 	default:
 		f.Evidence = append(f.Evidence, "it could be "+better)
 		again := s.linkAgain(d, s.Entry.Name)
@@ -447,7 +466,10 @@ func wrongEntry(s *Subject) Verdict {
 		f.Severity = Error
 		f.Because += fmt.Sprintf("; volume %q was made of something else at this path", s.Volume.Name)
 	}
-	f.Fix = []Step{{Text: "look what it is, and remove it by hand if nobody needs it:", Command: s.inPod("ls", "-ld", s.Class.EntryPath(e.Name))}}
+	f.Fix = []Step{{
+		Text:    "look what it is, and remove it by hand if nobody needs it:",
+		Command: s.inPod("ls", "-ld", s.Class.EntryPath(e.Name)),
+	}}
 	if inDev(*s.Class) {
 		f.Fix = s.leaveOut(*s.Class, e.Name)
 	}
@@ -493,7 +515,10 @@ func (s *Subject) opened(d disk.Disk) string {
 
 // mapperClass has the provisioner publish an encrypted volume by its opened device.
 func mapperClass(c provisioner.Class, name string) Step {
-	return Step{Text: fmt.Sprintf("publish the opened device, with a class over /dev/mapper, in the values of the chart:\nclasses:\n- name: %s-encrypted\n  hostDir: /dev/mapper\n  mountDir: /dev/mapper\n  volumeMode: Block\n  namePattern: %s", c.Name, name)}
+	return Step{
+		Text: fmt.Sprintf("publish the opened device, with a class over /dev/mapper, in the values of the chart:\nclasses:\n- name: %s-encrypted\n  hostDir: /dev/mapper\n  mountDir: /dev/mapper\n  volumeMode: Block\n  namePattern: %s",
+			c.Name, name),
+	}
 }
 
 // linkedInUse: what the pods of the volume itself do with the disk is no other use.
@@ -528,7 +553,8 @@ func linkedInUse(s *Subject) Verdict {
 			Fix:      append(s.freed(), s.unlinkSteps("remove the link:", *s.Class, s.Entry.Name)...),
 		}
 		if name := s.opened(d); name != "" {
-			f.Because = "the partition is encrypted, and its device for pods is /dev/mapper/" + name + ": a pod that had the partition would write over the encrypted data, and deleting the claim would wipe it"
+			f.Because = "the partition is encrypted, and its device for pods is /dev/mapper/" + name +
+				": a pod that had the partition would write over the encrypted data, and deleting the claim would wipe it"
 			f.Fix = append([]Step{mapperClass(*s.Class, name)}, f.Fix...)
 		}
 		return found(f)
@@ -602,13 +628,19 @@ func noLink(s *Subject) Verdict {
 	switch {
 	case inDev(*s.Class):
 		f.Because = "the device, or the raw volume that had this name, is gone"
-		f.Fix = []Step{{Text: "see which disks are there, and what they hold:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide")}}
+		f.Fix = []Step{{
+			Text:    "see which disks are there, and what they hold:",
+			Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide"),
+		}}
 	case there && (s.Volume.Phase == "Bound" || s.Volume.Phase == "Available"):
 		f.Evidence = append(f.Evidence, fmt.Sprintf("it was made for %s, which is %s", s.Volume.Identity, d.Name))
 		f.Fix = []Step{s.linkAgain(d, path.Base(s.Volume.Path))}
 	case s.bound() || reserved:
 		f.Fix = []Step{
-			{Text: "find the disk that it was made for, by size and serial:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide")},
+			{
+				Text:    "find the disk that it was made for, by size and serial:",
+				Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", s.NodeName, "-o", "wide"),
+			},
 			{Text: "only if you are sure which one it is, make the link again by hand, in the provisioner's pod:",
 				Command: s.inPod("ln", "-sT", "/dev/disk/by-id/NAME", s.Class.EntryPath(path.Base(s.Volume.Path)))},
 		}

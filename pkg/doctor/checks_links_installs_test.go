@@ -15,7 +15,12 @@ import (
 func (w world) tenant(class, dir string, entries ...provisioner.Entry) {
 	o := &w.Others[0]
 	o.Install.Classes = append(o.Install.Classes, provisioner.Class{Name: class, HostDir: dir, MountDir: dir, Mode: provisioner.Block})
-	w.StorageClasses[class] = snapshot.StorageClass{Name: class, Provisioner: noProvisioner, ReclaimPolicy: "Delete", BindingMode: "WaitForFirstConsumer"}
+	w.StorageClasses[class] = snapshot.StorageClass{
+		Name:          class,
+		Provisioner:   noProvisioner,
+		ReclaimPolicy: "Delete",
+		BindingMode:   "WaitForFirstConsumer",
+	}
 	w.here(func(p *snapshot.Presence) {
 		p.View.Value.Dirs[class] = snapshot.Dir{Exists: true, MountPoint: true, Writable: true, Entries: entries}
 	})
@@ -33,27 +38,40 @@ func TestTwoLinksOfTwoInstallations(t *testing.T) {
 		has    []string
 		fixes  int
 	}{
-		"by the device": {func(w world) { w.tenant("tenant", dir, link("/dev/vdf", "254:80")) }, OutcomeFinding,
-			[]string{"2 links on w-4 lead to the one disk vdf", "/var/lib/disks/block/vdf (device 254:80): volume local-pv-b", dir + "/f (device 254:80)",
-				"$ kubectl talosdisk unlink f --nodes w-4 --provisioner-namespace tenant --provisioner second"}, 1},
-		"by the target, in a pod without /dev": {func(w world) { w.tenant("tenant", dir, link("/dev/disk/by-id/virtio-f", "")) }, OutcomeFinding, []string{"(to /dev/disk/by-id/virtio-f)", "$ kubectl talosdisk unlink f --nodes w-4 --provisioner-namespace tenant --provisioner second"}, 1},
-		"asked about the volume of the one": {func(w world) {
+		"by the device": {change: func(w world) { w.tenant("tenant", dir, link("/dev/vdf", "254:80")) }, want: OutcomeFinding,
+			has: []string{"2 links on w-4 lead to the one disk vdf", "/var/lib/disks/block/vdf (device 254:80): volume local-pv-b",
+				dir + "/f (device 254:80)",
+				"$ kubectl talosdisk unlink f --nodes w-4 --provisioner-namespace tenant --provisioner second"}, fixes: 1},
+		"by the target, in a pod without /dev": {
+			change: func(w world) { w.tenant("tenant", dir, link("/dev/disk/by-id/virtio-f", "")) },
+			want:   OutcomeFinding,
+			has: []string{"(to /dev/disk/by-id/virtio-f)",
+				"$ kubectl talosdisk unlink f --nodes w-4 --provisioner-namespace tenant --provisioner second"},
+			fixes: 1,
+		},
+		"asked about the volume of the one": {change: func(w world) {
 			w.tenant("tenant", dir, link("/dev/vdf", "254:80"))
 			w.Targets = []snapshot.Ref{{Kind: "pv", Name: "local-pv-b"}}
-		}, OutcomeFinding, []string{"$ kubectl talosdisk unlink f --nodes w-4 --provisioner-namespace tenant --provisioner second"}, 1},
-		"one entry in two classes": {func(w world) {
+		}, want: OutcomeFinding, has: []string{"$ kubectl talosdisk unlink f --nodes w-4 --provisioner-namespace tenant --provisioner second"},
+			fixes: 1},
+		"one entry in two classes": {change: func(w world) {
 			w.tenant("tenant", dirBlock, provisioner.Entry{Name: "vdf", Kind: provisioner.Link, Target: "/dev/vdf", Device: "254:80"})
-		}, OutcomeFinding, []string{`provisioners "local-storage/prov" and "tenant/second" both publish "/var/lib/disks/block/vdf"`}, 2},
-		"another disk": {func(w world) { w.tenant("tenant", dir, link("/dev/vdg", "254:96")) }, OutcomeOK, nil, 0},
-		"left out by a pattern": {func(w world) {
+		}, want: OutcomeFinding, has: []string{`provisioners "local-storage/prov" and "tenant/second" both publish "/var/lib/disks/block/vdf"`},
+			fixes: 2},
+		"another disk": {change: func(w world) { w.tenant("tenant", dir, link("/dev/vdg", "254:96")) }, want: OutcomeOK},
+		"left out by a pattern": {change: func(w world) {
 			w.tenant("tenant", dir, link("/dev/vdf", "254:80"))
 			w.Others[0].Install.Classes[1].NamePattern = "x*"
-		}, OutcomeOK, nil, 0},
-		"what the other has was not seen": {func(w world) {
+		}, want: OutcomeOK},
+		"what the other has was not seen": {change: func(w world) {
 			w.tenant("tenant", dir)
 			w.here(func(p *snapshot.Presence) { p.View = snapshot.Unread[snapshot.PodView](problem.FromText("it crashes")) })
-		}, OutcomeUnknown, []string{"what provisioner tenant/second has on w-4: it crashes"}, 0},
-		"the classes of the other are not known": {func(w world) { w.Others[0].Problem = problem.FromText("no such ConfigMap") }, OutcomeUnknown, []string{"what provisioner tenant/second has: no such ConfigMap"}, 0},
+		}, want: OutcomeUnknown, has: []string{"what provisioner tenant/second has on w-4: it crashes"}},
+		"the classes of the other are not known": {
+			change: func(w world) { w.Others[0].Problem = problem.FromText("no such ConfigMap") },
+			want:   OutcomeUnknown,
+			has:    []string{"what provisioner tenant/second has: no such ConfigMap"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := well(t)
@@ -82,12 +100,21 @@ func TestPendingBesideSeveralInstallations(t *testing.T) {
 		w := well(t)
 		w.shared()
 		class := "hdd"
-		claim := snapshot.Claim{ClaimRef: snapshot.ClaimRef{Namespace: "default", Name: "nginx-pvc"}, UID: "c", Phase: "Pending", Class: &class, Mode: "Filesystem", Request: 1 << 30, AccessModes: []string{"ReadWriteOnce"}}
+		claim := snapshot.Claim{
+			ClaimRef:    snapshot.ClaimRef{Namespace: "default", Name: "nginx-pvc"},
+			UID:         "c",
+			Phase:       "Pending",
+			Class:       &class,
+			Mode:        "Filesystem",
+			Request:     1 << 30,
+			AccessModes: []string{"ReadWriteOnce"},
+		}
 		w.Volumes, w.Claims = w.Volumes[1:], snapshot.Read([]snapshot.Claim{claim})
 		pod := &(*w.Pods.Value)[0]
 		pod.Node, pod.Phase, pod.Ready, pod.Unscheduled = "", "Pending", false, "0/1 nodes are available"
 		w.here(func(p *snapshot.Presence) {
-			p.Pod, p.View = snapshot.Unread[snapshot.Pod](problem.FromText("it crashes")), snapshot.Unread[snapshot.PodView](problem.FromText("it crashes"))
+			p.Pod, p.View = snapshot.Unread[snapshot.Pod](problem.FromText("it crashes")),
+				snapshot.Unread[snapshot.PodView](problem.FromText("it crashes"))
 		})
 		if both {
 			w.Install.Classes = append(w.Install.Classes, w.Others[0].Install.Classes...)
@@ -107,9 +134,11 @@ func TestOnlyWhatActsIsDoneThroughOne(t *testing.T) {
 	w.shared()
 	s := &Subject{Snapshot: w.Snapshot}
 	steps := []Step{
-		{Command: "kubectl talosdisk mounts --nodes w-4", operation: operation{kind: opMounts}}, {Command: "kubectl talosdisk unlink f", operation: operation{kind: opUnlink}},
+		{Command: "kubectl talosdisk mounts --nodes w-4", operation: operation{kind: opMounts}},
+		{Command: "kubectl talosdisk unlink f", operation: operation{kind: opUnlink}},
 		{Command: "kubectl talosdisk link f", operation: operation{kind: opLink}},
-		{Command: "kubectl talosdisk mounts list --nodes w-4"}, {Command: "kubectl talosdisk disks"}, {Command: "rm f", operation: operation{kind: opRemove}}, {Text: "kubectl talosdisk link f"},
+		{Command: "kubectl talosdisk mounts list --nodes w-4"}, {Command: "kubectl talosdisk disks"},
+		{Command: "rm f", operation: operation{kind: opRemove}}, {Text: "kubectl talosdisk link f"},
 	}
 	const flags = " --provisioner-namespace local-storage --provisioner prov"
 	for i, step := range s.ofChosen(steps) {

@@ -91,7 +91,8 @@ func podChecks() []Check {
 			Needs: []Need{NeedPods, NeedVolumes, NeedStats},
 			Uses:  []Need{NeedClaims, NeedEvents, NeedTalosVolumes, NeedKubeletConfig},
 			Applies: func(s *Subject) bool {
-				return ofPod(s) && s.Volume != nil && s.Volume.Mode == provisioner.Filesystem && s.PodVolume.Mounted && s.Pod.Phase == "Running" && hasVolumes(*s.Pod)
+				return ofPod(s) && s.Volume != nil && s.Volume.Mode == provisioner.Filesystem && s.PodVolume.Mounted && s.Pod.Phase == "Running" &&
+					hasVolumes(*s.Pod)
 			},
 			Run: otherCapacity,
 		},
@@ -113,8 +114,10 @@ func podChecks() []Check {
 			Needs:   []Need{NeedPods, NeedEvents},
 			Uses:    []Need{NeedClaims, NeedVolumes, NeedInstall, NeedStorageClasses, NeedNodes, NeedView, NeedTalosDisks, NeedTalosMounts},
 			Applies: ofPod,
-			Run: ofTroubles(mountFailed, CauseOther, CausePathMissing, CauseWrongKind, CauseDenied, CauseAffinity, CauseDeviceMissing, CauseBusy, CauseNotBound,
-				CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath, CauseTimeout, CauseDeleting),
+			Run: ofTroubles(mountFailed, CauseOther, CausePathMissing, CauseWrongKind, CauseDenied, CauseAffinity, CauseDeviceMissing, CauseBusy,
+				CauseNotBound,
+				CauseVolumeGone, CauseClaimGone, CauseBlockAsMount, CauseMountAsBlock, CauseMapDevice, CauseLoop, CauseGroup, CauseSubPath,
+				CauseTimeout, CauseDeleting),
 		},
 	}
 }
@@ -204,11 +207,16 @@ func mixedUp(s *Subject) Verdict {
 	case mode == provisioner.Block && v.Mounted:
 		f.Summary = fmt.Sprintf("pod %q has %s, a block device, among its volumeMounts", s.podName(), what)
 		f.Because = "a volume of volumeMode Block has no filesystem to mount: the container gets it as a device"
-		f.Fix = []Step{{Text: "in the pod's template replace its volumeMounts entry by\nvolumeDevices:\n- name: " + v.Name + "\n  devicePath: /dev/" + v.Name}}
+		f.Fix = []Step{{
+			Text: "in the pod's template replace its volumeMounts entry by\nvolumeDevices:\n- name: " + v.Name + "\n  devicePath: /dev/" + v.Name,
+		}}
 	case mode == provisioner.Filesystem && v.Device:
 		f.Summary = fmt.Sprintf("pod %q has %s, a filesystem, among its volumeDevices", s.podName(), what)
 		f.Because = "a volume of volumeMode Filesystem is a directory, and no device"
-		f.Fix = []Step{{Text: "in the pod's template replace its volumeDevices entry by\nvolumeMounts:\n- name: " + v.Name + "\n  mountPath: /data\nor make the claim with volumeMode: Block"}}
+		f.Fix = []Step{{
+			Text: "in the pod's template replace its volumeDevices entry by\nvolumeMounts:\n- name: " + v.Name +
+				"\n  mountPath: /data\nor make the claim with volumeMode: Block",
+		}}
 	default:
 		return fine()
 	}
@@ -281,14 +289,19 @@ func affinityConflict(s *Subject) Verdict {
 		case bar.cordon:
 			f.Fix = []Step{{Text: "let pods go there again:", Command: shell.Command("kubectl", "uncordon", v.Node)}}
 		case bar.why == "":
-			f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: too little memory or CPU left, or the volume's own node affinity", v.Node)
+			f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: too little memory or CPU left, or the volume's own node affinity",
+				v.Node)
 			if foreign := s.foreignVolumes(); len(foreign) > 0 {
-				f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: most likely its other volumes, which are no local ones, and may be out of reach there", v.Node)
+				f.Because = fmt.Sprintf("a local volume's pod runs where the disk is; something else keeps it from %s: most likely its other volumes, which are no local ones, and may be out of reach there",
+					v.Node)
 				f.Evidence = append(f.Evidence, foreign...)
 			}
 			f.Fix = []Step{{Text: "see what is left there:", Command: shell.Command("kubectl", "describe", "node", v.Node)}}
 		default:
-			f.Fix = []Step{{Text: "let the pod go there (nodeSelector, affinity, tolerations), or see to the node:", Command: shell.Command("kubectl", "describe", "node", v.Node)}}
+			f.Fix = []Step{{
+				Text:    "let the pod go there (nodeSelector, affinity, tolerations), or see to the node:",
+				Command: shell.Command("kubectl", "describe", "node", v.Node),
+			}}
 		}
 	}
 	return found(f)
@@ -298,7 +311,8 @@ func affinityConflict(s *Subject) Verdict {
 func (s *Subject) otherNodes() []string {
 	var others []string
 	for _, pv := range s.Pod.Volumes {
-		if v := s.index.volumeOf(snapshot.ClaimRef{Namespace: s.Pod.Namespace, Name: pv.Claim}); pv.Claim != "" && v != nil && v.Node != s.Volume.Node {
+		if v := s.index.volumeOf(snapshot.ClaimRef{Namespace: s.Pod.Namespace, Name: pv.Claim}); pv.Claim != "" && v != nil &&
+			v.Node != s.Volume.Node {
 			others = append(others, fmt.Sprintf("%s on %s", v.Name, v.Node))
 		}
 	}
@@ -337,11 +351,17 @@ func (s *Subject) on() string {
 }
 
 func (s *Subject) disksCommand() Step {
-	return Step{Text: "what is on the disks there:", Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", orElse(s.Pod.Node, s.NodeName), "-o", "wide")}
+	return Step{
+		Text:    "what is on the disks there:",
+		Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", orElse(s.Pod.Node, s.NodeName), "-o", "wide"),
+	}
 }
 
 func (s *Subject) lookStep() Step {
-	return Step{Text: "look through the eyes of node and kubelet:", Command: shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", orElse(s.Pod.Node, s.NodeName))}
+	return Step{
+		Text:    "look through the eyes of node and kubelet:",
+		Command: shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", orElse(s.Pod.Node, s.NodeName)),
+	}
 }
 
 func wrongFilesystem(s *Subject, t Trouble) Finding {
@@ -354,7 +374,9 @@ func wrongFilesystem(s *Subject, t Trouble) Finding {
 		Because: "a disk that holds something else, a partition table too, is never formatted over",
 		Fix: []Step{
 			s.disksCommand(),
-			{Text: "if nobody needs what is on it, delete the claim and wipe the disk with talosctl wipe disk; else set the class's fsType to what is there, and have the volume recreated"},
+			{
+				Text: "if nobody needs what is on it, delete the claim and wipe the disk with talosctl wipe disk; else set the class's fsType to what is there, and have the volume recreated",
+			},
 		},
 		Masks: []Code{codeMountFailed},
 	}
@@ -393,7 +415,9 @@ func noMkfs(s *Subject, _ Trouble) Finding {
 		Summary: fmt.Sprintf("the kubelet%s has no program to make %s", s.on(), fs),
 		Because: "since Kubernetes 1.31 the kubelet's image of Talos comes without e2fsprogs and xfsprogs; the one whose tag ends in -fat has them, and neither can make other filesystems",
 		Fix: []Step{
-			{Text: "let Talos make it: a UserVolumeConfig for the disk, and a class with hostDir /var/mnt and a namePattern for its volumes (Talos v1.10)"},
+			{
+				Text: "let Talos make it: a UserVolumeConfig for the disk, and a class with hostDir /var/mnt and a namePattern for its volumes (Talos v1.10)",
+			},
 			{Text: "or take the image whose tag ends in -fat, which restarts the kubelet, with fsType: xfs or ext4 in the provisioner's class:",
 				Command: shell.Command("talosctl", "-n", s.talosAddress(), "edit", "machineconfig", "--mode", "no-reboot")},
 		},
@@ -404,12 +428,16 @@ func noMkfs(s *Subject, _ Trouble) Finding {
 func hostPathType(s *Subject, t Trouble) Finding {
 	p := orElse(t.Cause.Path, s.PodVolume.HostPath)
 	f := Finding{
-		Summary: fmt.Sprintf("the kubelet%s does not find %q as hostPath type %s asks", s.on(), p, orElse(s.PodVolume.HostPathType, "of the pod")),
+		Summary: fmt.Sprintf("the kubelet%s does not find %q as hostPath type %s asks", s.on(), p,
+			orElse(s.PodVolume.HostPathType, "of the pod")),
 		Because: "the type is checked in the kubelet's own mount namespace, which on Talos lacks most directories of the node",
 		Masks:   []Code{codeMountFailed},
 		Path:    p,
 	}
-	f.Fix = []Step{{Text: fmt.Sprintf("leave the type of hostPath volume %q empty: the container runtime, which sees the node, mounts it without the kubelet", s.PodVolume.Name)}}
+	f.Fix = []Step{{
+		Text: fmt.Sprintf("leave the type of hostPath volume %q empty: the container runtime, which sees the node, mounts it without the kubelet",
+			s.PodVolume.Name),
+	}}
 	if within(p, "/var") {
 		dirs := []string{}
 		for _, d := range s.Snapshot.Install.HostDirs() {
@@ -438,8 +466,11 @@ func usedByOther(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("claim %q is ReadWriteOncePod, and another pod has it", s.ClaimRef),
 		Because:  "such a claim is for one pod at a time, on whatever node",
 		Evidence: []string{evidence},
-		Fix:      []Step{{Text: "wait for the other pod to end, or delete it; who has the claim:", Command: shell.Command("kubectl", "-n", s.ClaimRef.Namespace, "describe", "pvc", s.ClaimRef.Name)}},
-		Masks:    []Code{codeMountFailed},
+		Fix: []Step{{
+			Text:    "wait for the other pod to end, or delete it; who has the claim:",
+			Command: shell.Command("kubectl", "-n", s.ClaimRef.Namespace, "describe", "pvc", s.ClaimRef.Name),
+		}},
+		Masks: []Code{codeMountFailed},
 	}
 	for _, p := range s.otherPods() {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("pod %q uses it, %s", p.Name, podPhase(p)))
@@ -467,11 +498,15 @@ func otherCapacity(s *Subject) Verdict {
 			return fine()
 		}
 		f := Finding{
-			Summary:  fmt.Sprintf("pod %q does not write to volume %q, but to another filesystem", s.podName(), v.Name),
-			Because:  "the directory is there for the kubelet, and the disk that should be mounted on it is not: most likely the data lands on the node's system disk",
-			Evidence: []string{fmt.Sprintf("in the pod it has %s (%d bytes), the volume has %s", about(stat.Capacity), stat.Capacity, size(v.Capacity))},
+			Summary: fmt.Sprintf("pod %q does not write to volume %q, but to another filesystem", s.podName(), v.Name),
+			Because: "the directory is there for the kubelet, and the disk that should be mounted on it is not: most likely the data lands on the node's system disk",
+			Evidence: []string{fmt.Sprintf("in the pod it has %s (%d bytes), the volume has %s", about(stat.Capacity), stat.Capacity,
+				size(v.Capacity))},
 			Fix: []Step{
-				{Text: "stop the pod, and see why the kubelet does not have the disk:", Command: shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", v.Node)},
+				{
+					Text:    "stop the pod, and see why the kubelet does not have the disk:",
+					Command: shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", v.Node),
+				},
 				{Text: fmt.Sprintf("what was written lies below %s on the system disk: copy it before it is hidden by the mount", clean(v.Path))},
 			},
 			Path: clean(v.Path),
@@ -482,7 +517,8 @@ func otherCapacity(s *Subject) Verdict {
 		return found(f)
 	}
 	if s.unmeasured() {
-		return noQuestion("the kubelet has not measured yet the file systems in pods that started less than %s ago: look again then", measuredWithin)
+		return noQuestion("the kubelet has not measured yet the file systems in pods that started less than %s ago: look again then",
+			measuredWithin)
 	}
 	return unknown("the kubelet, which measures once a minute, has no figures of claim %q in pod %q", s.ClaimRef.Name, s.Pod.Name)
 }
@@ -583,19 +619,26 @@ func mountFailed(s *Subject, t Trouble) Finding {
 		f.Fix = append(f.Fix, s.disksCommand())
 	case CauseLoop:
 		f.Because = "no loop device could be put over the block volume: none is left, or the device vanished"
-		f.Fix = append(f.Fix, Step{Text: "the loop devices there are:", Command: shell.Command("talosctl", "-n", s.talosAddress(), "ls", "/sys/block")})
+		f.Fix = append(f.Fix, Step{
+			Text:    "the loop devices there are:",
+			Command: shell.Command("talosctl", "-n", s.talosAddress(), "ls", "/sys/block"),
+		})
 	case CauseGroup:
 		f.Severity = Warning
 		f.Because = "two pods share the volume with different fsGroup: " + oneLine(t.Cause.Detail)
 	case CauseDeviceMissing:
-		f.Because = fmt.Sprintf("%s was gone when it was to be mounted, for the kubelet%s; whether it is on the node was not found out", s.device(t), s.on())
+		f.Because = fmt.Sprintf("%s was gone when it was to be mounted, for the kubelet%s; whether it is on the node was not found out",
+			s.device(t), s.on())
 		f.Fix = append(f.Fix, s.lookStep())
 	case CauseTimeout:
 		f.Because = "the kubelet gave up waiting, and does not say for what; its log does"
 		if behind := s.behindTimeout(); len(behind) > 0 {
 			f.Because = "the kubelet gave up waiting, and does not say for what: " + strings.Join(behind, "; ")
 		}
-		f.Fix = append(f.Fix, s.disksCommand(), Step{Text: "what the kubelet waited for:", Command: shell.Command("talosctl", "-n", s.talosAddress(), "logs", "kubelet", "--tail", "200")})
+		f.Fix = append(f.Fix, s.disksCommand(), Step{
+			Text:    "what the kubelet waited for:",
+			Command: shell.Command("talosctl", "-n", s.talosAddress(), "logs", "kubelet", "--tail", "200"),
+		})
 	case CauseDeleting:
 		f.Because = "its claim is being deleted, and no new pod gets it"
 	case CauseNotBound:

@@ -13,7 +13,8 @@ import (
 
 // opens tells the causes that a disk gives which something else has: a mount, an exclusive open, mkfs or a look at it was refused.
 func opens(kind CauseKind) bool {
-	return slices.Contains([]CauseKind{CauseFormat, CauseFilesystem, CauseProbe, CauseBusy, CauseMapDevice, CauseLoop, CauseTimeout, CauseOther}, kind)
+	return slices.Contains([]CauseKind{CauseFormat, CauseFilesystem, CauseProbe, CauseBusy, CauseMapDevice, CauseLoop, CauseTimeout,
+		CauseOther}, kind)
 }
 
 // troubled is the device that a message is about, as the observer calls it, and the devices beside it.
@@ -64,7 +65,8 @@ func (s *Subject) usedBy(t Trouble) use {
 	}
 	for _, m := range value(value(s.nodeOrNone().Talos).Mounts) {
 		name := strings.TrimPrefix(m.Source, "/dev/")
-		if (name == d.Name || slices.Contains(d.Partitions, name)) && !within(m.Target, "/var/lib/kubelet") && (s.Volume == nil || clean(m.Target) != clean(s.Volume.Path)) {
+		if (name == d.Name || slices.Contains(d.Partitions, name)) && !within(m.Target, "/var/lib/kubelet") &&
+			(s.Volume == nil || clean(m.Target) != clean(s.Volume.Path)) {
 			u.by = append(u.by, "the mount at "+m.Target)
 			u.evidence = append(u.evidence, fmt.Sprintf("%s is mounted%s at %s", name, s.on(), m.Target))
 		}
@@ -94,11 +96,14 @@ func (s *Subject) nameHolders(f *Finding, t Trouble) {
 	}
 	f.Because = fmt.Sprintf("%s has %s: the kernel gives a disk that something lies on to nobody else", strings.Join(u.by, ", "), u.disk.Name)
 	if len(u.by) > 1 {
-		f.Because = fmt.Sprintf("%s have %s: the kernel gives a disk that something lies on to nobody else", strings.Join(u.by, ", "), u.disk.Name)
+		f.Because = fmt.Sprintf("%s have %s: the kernel gives a disk that something lies on to nobody else", strings.Join(u.by, ", "),
+			u.disk.Name)
 	}
 	f.Fix = []Step{s.disksCommand()}
 	if u.mapOf.Name == "" {
-		f.Fix = append(f.Fix, Step{Text: "if what has it is needed, the volume cannot be: delete the claim, and take the disk out of the class; if it is a leftover, remove it before anything is wiped"})
+		f.Fix = append(f.Fix, Step{
+			Text: "if what has it is needed, the volume cannot be: delete the claim, and take the disk out of the class; if it is a leftover, remove it before anything is wiped",
+		})
 		return
 	}
 	f.Because = fmt.Sprintf("%s is a path of %s, which has it: no path of a map can be used by itself", u.disk.Name, strings.Join(u.by, ", "))

@@ -16,7 +16,12 @@ import (
 // onDevice makes the pod's volume a device, vdf by a link, on which the kubelet is to make or to mount a filesystem.
 func (w world) onDevice() *disk.Disk {
 	d := w.vdf()
-	w.entries("hdd", provisioner.Entry{Name: "vde", Kind: provisioner.Link, Target: "/dev/disk/by-id/virtio-" + serialF, Device: d.Number.String()})
+	w.entries("hdd", provisioner.Entry{
+		Name:   "vde",
+		Kind:   provisioner.Link,
+		Target: "/dev/disk/by-id/virtio-" + serialF,
+		Device: d.Number.String(),
+	})
 	w.entries("block")
 	w.Volumes = w.Volumes[:1]
 	d.Kernel = d.Name
@@ -32,7 +37,15 @@ func (w world) heldBy(name string, byID ...string) {
 		kind = disk.KindRAID
 	}
 	view := w.node().View.Value
-	view.Disks = append(view.Disks, disk.Disk{Name: name, Kernel: name, Number: disk.Number{Major: 253}, Kind: kind, Size: 5 << 30, ByID: byID, Slaves: []string{"vdf"}})
+	view.Disks = append(view.Disks, disk.Disk{
+		Name:   name,
+		Kernel: name,
+		Number: disk.Number{Major: 253},
+		Kind:   kind,
+		Size:   5 << 30,
+		ByID:   byID,
+		Slaves: []string{"vdf"},
+	})
 }
 
 // notOpened are messages of a kubelet that gets a disk from nobody, by the check that is about them.
@@ -50,9 +63,11 @@ func heldCases() []nodeCase {
 		add := func(name string, has []string, change func(world)) {
 			all = append(all, nodeCase{name, code, func(w world) { change(w); w.complains("FailedMount", message) }, OutcomeFinding, has})
 		}
-		add("held by LVM", []string{"because: the LVM volume dm-0 (/dev/mapper/vg0-data) has vdf: ", "vdf on w-4 is held by the LVM volume dm-0 (/dev/mapper/vg0-data)", "before anything is wiped"},
+		add("held by LVM", []string{"because: the LVM volume dm-0 (/dev/mapper/vg0-data) has vdf: ",
+			"vdf on w-4 is held by the LVM volume dm-0 (/dev/mapper/vg0-data)", "before anything is wiped"},
 			func(w world) { w.heldBy("dm-0", "dm-name-vg0-data", lvm) })
-		add("held by multipath", []string{"because: vdf is a path of the multipath map dm-0 (/dev/mapper/mpatha), which has it", "keep what is written from being wiped", "let the class have the map dm-0 (/dev/mapper/mpatha) instead"},
+		add("held by multipath", []string{"because: vdf is a path of the multipath map dm-0 (/dev/mapper/mpatha), which has it",
+			"keep what is written from being wiped", "let the class have the map dm-0 (/dev/mapper/mpatha) instead"},
 			func(w world) { w.heldBy("dm-0", "dm-name-mpatha", mpath) })
 		add("held, as Talos tells", []string{"the RAID array md0 has vde"}, func(w world) {
 			w.onDevice()
@@ -77,21 +92,34 @@ func TestHolderIsNamed(t *testing.T) {
 		hold func(world)
 		want string
 	}{
-		"LVM":       {func(w world) { w.heldBy("dm-3", "dm-uuid-LVM-x", "dm-name-vg-lv") }, "the LVM volume dm-3 (/dev/mapper/vg-lv)"},
-		"multipath": {func(w world) { w.heldBy("dm-0", "dm-uuid-mpath-3600") }, "the multipath map dm-0"},
-		"dm-crypt":  {func(w world) { w.heldBy("dm-1", "dm-uuid-CRYPT-LUKS2-x-luks2-data", "dm-name-luks2-data") }, "the encrypted device dm-1 (/dev/mapper/luks2-data)"},
-		"md":        {func(w world) { w.heldBy("md127") }, "the RAID array md127"},
-		"bcache":    {func(w world) { w.heldBy("bcache0") }, "the bcache device bcache0"},
-		"drbd":      {func(w world) { w.heldBy("drbd1000") }, "the DRBD device drbd1000"},
-		"mapping":   {func(w world) { w.heldBy("dm-9") }, "the mapping dm-9"},
-		"unlisted":  {func(w world) { w.onDevice().Holders = []string{"dm-4"} }, "the mapping dm-4"},
-		"loop":      {func(w world) { w.onDevice().Under = []string{"loop3"} }, "the loop device loop3"},
-		"of a partition": {func(w world) {
+		"LVM": {
+			hold: func(w world) { w.heldBy("dm-3", "dm-uuid-LVM-x", "dm-name-vg-lv") },
+			want: "the LVM volume dm-3 (/dev/mapper/vg-lv)",
+		},
+		"multipath": {hold: func(w world) { w.heldBy("dm-0", "dm-uuid-mpath-3600") }, want: "the multipath map dm-0"},
+		"dm-crypt": {
+			hold: func(w world) { w.heldBy("dm-1", "dm-uuid-CRYPT-LUKS2-x-luks2-data", "dm-name-luks2-data") },
+			want: "the encrypted device dm-1 (/dev/mapper/luks2-data)",
+		},
+		"md":       {hold: func(w world) { w.heldBy("md127") }, want: "the RAID array md127"},
+		"bcache":   {hold: func(w world) { w.heldBy("bcache0") }, want: "the bcache device bcache0"},
+		"drbd":     {hold: func(w world) { w.heldBy("drbd1000") }, want: "the DRBD device drbd1000"},
+		"mapping":  {hold: func(w world) { w.heldBy("dm-9") }, want: "the mapping dm-9"},
+		"unlisted": {hold: func(w world) { w.onDevice().Holders = []string{"dm-4"} }, want: "the mapping dm-4"},
+		"loop":     {hold: func(w world) { w.onDevice().Under = []string{"loop3"} }, want: "the loop device loop3"},
+		"of a partition": {hold: func(w world) {
 			d := w.onDevice()
 			d.Partitions = []string{"vdf1"}
 			view := w.node().View.Value
-			view.Disks = append(view.Disks, disk.Disk{Name: "vdf1", Kernel: "vdf1", Number: disk.Number{Major: 254, Minor: 81}, Kind: disk.KindPartition, Parent: "vdf", Holders: []string{"md1"}})
-		}, "the RAID array md1 on vdf1"},
+			view.Disks = append(view.Disks, disk.Disk{
+				Name:    "vdf1",
+				Kernel:  "vdf1",
+				Number:  disk.Number{Major: 254, Minor: 81},
+				Kind:    disk.KindPartition,
+				Parent:  "vdf",
+				Holders: []string{"md1"},
+			})
+		}, want: "the RAID array md1 on vdf1"},
 	} {
 		w := well(t)
 		c.hold(w)
@@ -111,7 +139,8 @@ func TestNoHolder(t *testing.T) {
 	w := well(t)
 	w.onDevice()
 	w.complains("FailedMount", notOpened["TD0704"])
-	if _, text := outcome(Run(w.Snapshot, Options{})); !strings.Contains(text, "because: mkfs was refused: the disk is in use by something else, read-only or broken") {
+	if _, text := outcome(Run(w.Snapshot, Options{})); !strings.Contains(text,
+		"because: mkfs was refused: the disk is in use by something else, read-only or broken") {
 		t.Error(text)
 	}
 }
@@ -119,15 +148,20 @@ func TestNoHolder(t *testing.T) {
 // What mount(8) calls a special device is the volume's path, which the kubelet does not see: that has its own finding, as long as
 // anybody looked; and without a look the kubelet's word counts.
 func TestSpecialDevice(t *testing.T) {
-	const message = "mount failed: exit status 32\nOutput: mount: /var/lib/kubelet/pods/4/volumes/x: special device " + pathVDE + " does not exist."
+	const message = "mount failed: exit status 32\nOutput: mount: /var/lib/kubelet/pods/4/volumes/x: special device " + pathVDE +
+		" does not exist."
 	for name, c := range map[string]struct {
 		change func(world)
 		code   Code
 		has    string
 	}{
-		"not in the kubelet": {world.blind, "TD0401", `the kubelet on w-4 cannot see "/var/lib/disks"`},
-		"by its word alone":  {func(w world) { w.noTalos(problem.TalosUnreachable, "no answer from the Talos API at 10.0.0.14") }, "TD0401", "special device"},
-		"not on the node":    {world.gone, "TD0301", pathVDE},
+		"not in the kubelet": {change: world.blind, code: "TD0401", has: `the kubelet on w-4 cannot see "/var/lib/disks"`},
+		"by its word alone": {
+			change: func(w world) { w.noTalos(problem.TalosUnreachable, "no answer from the Talos API at 10.0.0.14") },
+			code:   "TD0401",
+			has:    "special device",
+		},
+		"not on the node": {change: world.gone, code: "TD0301", has: pathVDE},
 	} {
 		w := well(t)
 		c.change(w)
@@ -137,7 +171,8 @@ func TestSpecialDevice(t *testing.T) {
 		w.complains("FailedMount", message)
 		r := Run(w.Snapshot, Options{})
 		_, text := outcome(r)
-		if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == c.code && f.Severity == Error }) || !strings.Contains(text, c.has) {
+		if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == c.code && f.Severity == Error }) ||
+			!strings.Contains(text, c.has) {
 			t.Errorf("%s: no %s\n%s", name, c.code, text)
 		}
 		if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == "TD0711" || f.Code == "TD0712" }) {
@@ -153,39 +188,70 @@ func timeoutCases() []nodeCase {
 	}
 	deleting := func(w world) { (*w.Claims.Value)[0].Deleting = true }
 	return []nodeCase{
-		timeout("timed out", func(world) {}, "because: the kubelet gave up waiting, and does not say for what; its log does", "$ talosctl -n 10.0.0.14 logs kubelet --tail 200"),
-		timeout("timed out on a disk that is held", func(w world) { w.heldBy("dm-0", "dm-uuid-mpath-3600") }, "because: vdf is a path of the multipath map dm-0"),
-		timeout("timed out for a volume that is being deleted", func(w world) { w.Volumes[0].Deleting = true }, `for what: volume "local-pv-485eb69c" is being deleted`),
+		timeout("timed out", func(world) {}, "because: the kubelet gave up waiting, and does not say for what; its log does",
+			"$ talosctl -n 10.0.0.14 logs kubelet --tail 200"),
+		timeout("timed out on a disk that is held", func(w world) { w.heldBy("dm-0", "dm-uuid-mpath-3600") },
+			"because: vdf is a path of the multipath map dm-0"),
+		timeout("timed out for a volume that is being deleted", func(w world) { w.Volumes[0].Deleting = true },
+			`for what: volume "local-pv-485eb69c" is being deleted`),
 		timeout("timed out for a claim that is being deleted", deleting, `for what: claim "default/nginx-pvc" is being deleted`),
-		timeout("timed out on a node that is not Ready", func(w world) { w.node().Ready, w.node().NotReady = false, "the kubelet stopped" }, "for what: node w-4 is not Ready: the kubelet stopped"),
+		timeout("timed out on a node that is not Ready", func(w world) { w.node().Ready, w.node().NotReady = false, "the kubelet stopped" },
+			"for what: node w-4 is not Ready: the kubelet stopped"),
 		timeout("timed out after a pod that is being deleted", func(w world) {
-			*w.Pods.Value = append(*w.Pods.Value, snapshot.UserPod{Namespace: "default", Name: "old", UID: "5", Node: "w-4", Phase: "Running", Deleting: true,
-				Volumes: []snapshot.PodVolume{{Name: "data", Claim: "nginx-pvc", Mounted: true}}})
+			*w.Pods.Value = append(*w.Pods.Value, snapshot.UserPod{
+				Namespace: "default",
+				Name:      "old",
+				UID:       "5",
+				Node:      "w-4",
+				Phase:     "Running",
+				Deleting:  true,
+				Volumes:   []snapshot.PodVolume{{Name: "data", Claim: "nginx-pvc", Mounted: true}},
+			})
 		}, `for what: pod "default/old" has the claim on w-4, and is being deleted`),
-		{"timed out, and before that a cause", "TD0711", func(w world) {
+		{name: "timed out, and before that a cause", code: "TD0711", change: func(w world) {
 			w.complains("FailedMount", "PVC is not bound")
 			w.says("pod", "default", "nginx-pod", "FailedMount", waited[1:])
 			(*w.Events.Value)[1].Last = (*w.Events.Value)[0].Last.Add(1e9)
-		}, OutcomeFinding, []string{"because: its claim is not bound", "timed out waiting for the condition"}},
+		}, want: OutcomeFinding, has: []string{"because: its claim is not bound", "timed out waiting for the condition"}},
 
-		{"used", "TD0614", deleting, OutcomeFinding, []string{`warning[TD0614]: claim "default/nginx-pvc" is being deleted`, `pod "default/nginx-pod" has it on w-4, Running`}},
-		{"used, and wiped later", "TD0614", func(w world) { deleting(w); w.Volumes[0].ReclaimPolicy = "Delete" }, OutcomeFinding, []string{"its volume is then wiped", "persistentVolumeReclaimPolicy"}},
-		{"not being deleted", "TD0614", func(world) {}, OutcomeNone, nil},
-		{"a kubelet does not take it", "TD0614", func(w world) {
+		{
+			name:   "used",
+			code:   "TD0614",
+			change: deleting,
+			want:   OutcomeFinding,
+			has:    []string{`warning[TD0614]: claim "default/nginx-pvc" is being deleted`, `pod "default/nginx-pod" has it on w-4, Running`},
+		},
+		{
+			name:   "used, and wiped later",
+			code:   "TD0614",
+			change: func(w world) { deleting(w); w.Volumes[0].ReclaimPolicy = "Delete" },
+			want:   OutcomeFinding,
+			has:    []string{"its volume is then wiped", "persistentVolumeReclaimPolicy"},
+		},
+		{name: "not being deleted", code: "TD0614", change: func(world) {}, want: OutcomeNone},
+		{name: "a kubelet does not take it", code: "TD0614", change: func(w world) {
 			deleting(w)
-			w.complains("FailedMount", "!Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process volumes=[data]: error processing PVC default/nginx-pvc: PVC is being deleted")
-		}, OutcomeFinding, []string{`error[TD0614]: pod "default/nginx-pod" waits for claim "default/nginx-pvc", which is being deleted`, "PVC is being deleted"}},
-		{"a scheduler does not take it", "TD0614", func(w world) {
+			w.complains("FailedMount",
+				"!Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process volumes=[data]: error processing PVC default/nginx-pvc: PVC is being deleted")
+		}, want: OutcomeFinding,
+			has: []string{`error[TD0614]: pod "default/nginx-pod" waits for claim "default/nginx-pvc", which is being deleted`,
+				"PVC is being deleted"}},
+		{name: "a scheduler does not take it", code: "TD0614", change: func(w world) {
 			deleting(w)
 			w.unscheduled(`0/1 nodes are available: persistentvolumeclaim "nginx-pvc" is being deleted.`)
-		}, OutcomeFinding, []string{"error[TD0614]", "FailedScheduling: "}},
-		{"claims were not read", "TD0614", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) }, OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{"error[TD0614]", "FailedScheduling: "}},
+		{
+			name:   "claims were not read",
+			code:   "TD0614",
+			change: func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) },
+			want:   OutcomeUnknown,
+		},
 
-		{"the namespace is terminating", "TD0203", func(w world) {
+		{name: "the namespace is terminating", code: "TD0203", change: func(w world) {
 			w.withoutPod(noPodThere)
 			w.says("daemonset", "local-storage", "prov", "FailedCreate",
 				`Error creating: pods "prov-" is forbidden: unable to create new content in namespace local-storage because it is being terminated`)
-		}, OutcomeFinding, []string{"the cluster does not let its DaemonSet make one there", "because it is being terminated"}},
+		}, want: OutcomeFinding, has: []string{"the cluster does not let its DaemonSet make one there", "because it is being terminated"}},
 	}
 }
 

@@ -102,7 +102,13 @@ func TestForeignVolumeKeepsPodAway(t *testing.T) {
 	w := well(t)
 	w.unscheduled("0/1 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity.")
 	w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "far", Claim: "far", Mounted: true})
-	*w.Claims.Value = append(*w.Claims.Value, snapshot.Claim{ClaimRef: snapshot.ClaimRef{Namespace: "default", Name: "far"}, Volume: "pvc-1", Phase: "Bound", NotLocal: "csi.example.com"})
+	*w.Claims.Value = append(*w.Claims.Value,
+		snapshot.Claim{
+			ClaimRef: snapshot.ClaimRef{Namespace: "default", Name: "far"},
+			Volume:   "pvc-1",
+			Phase:    "Bound",
+			NotLocal: "csi.example.com",
+		})
 	_, text := outcome(Run(w.Snapshot, Options{Only: []Code{"TD0702"}}))
 	for _, part := range []string{"error[TD0702]", "its other volumes, which are no local ones", `claim "default/far" is of csi.example.com`} {
 		if !strings.Contains(text, part) {
@@ -116,147 +122,258 @@ func TestPods(t *testing.T) { try(t, podCases()) }
 func podCases() []nodeCase {
 	const affinity = "0/1 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity."
 	return []nodeCase{
-		{"a device among volumeMounts", "TD0701", func(w world) {
+		{name: "a device among volumeMounts", code: "TD0701", change: func(w world) {
 			(*w.Claims.Value)[0].Mode = provisioner.Block
-			w.complains("FailedMount", `!Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process volumes=[data]: volume data has volumeMode Block, but is specified in volumeMounts`)
-		}, OutcomeFinding, []string{`error[TD0701]: pod "default/nginx-pod" has claim "nginx-pvc", a block device, among its volumeMounts`, "volumeDevices:\n- name: data", "FailedMount 4 times in 3s: volume data has volumeMode Block"}},
-		{"a filesystem among volumeDevices", "TD0701", func(w world) { v := &w.pod().Volumes[0]; v.Mounted, v.Device = false, true }, OutcomeFinding, []string{"a filesystem, among its volumeDevices"}},
-		{"as it should be", "TD0701", func(world) {}, OutcomeOK, nil},
-		{"claims were not read", "TD0701", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) }, OutcomeUnknown, nil},
+			w.complains("FailedMount",
+				`!Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process volumes=[data]: volume data has volumeMode Block, but is specified in volumeMounts`)
+		}, want: OutcomeFinding,
+			has: []string{`error[TD0701]: pod "default/nginx-pod" has claim "nginx-pvc", a block device, among its volumeMounts`,
+				"volumeDevices:\n- name: data", "FailedMount 4 times in 3s: volume data has volumeMode Block"}},
+		{
+			name:   "a filesystem among volumeDevices",
+			code:   "TD0701",
+			change: func(w world) { v := &w.pod().Volumes[0]; v.Mounted, v.Device = false, true },
+			want:   OutcomeFinding,
+			has:    []string{"a filesystem, among its volumeDevices"},
+		},
+		{name: "as it should be", code: "TD0701", change: func(world) {}, want: OutcomeOK},
+		{
+			name:   "claims were not read",
+			code:   "TD0701",
+			change: func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) },
+			want:   OutcomeUnknown,
+		},
 
-		{"cordoned", "TD0702", func(w world) { w.unscheduled(affinity); w.node().Unschedulable = true }, OutcomeFinding,
-			[]string{`error[TD0702]: pod "default/nginx-pod" cannot go to w-4, where its volume "local-pv-485eb69c" is`, "it is cordoned", "$ kubectl uncordon w-4", affinity}},
-		{"in the words of Kubernetes 1.32", "TD0702", func(w world) {
+		{name: "cordoned", code: "TD0702", change: func(w world) { w.unscheduled(affinity); w.node().Unschedulable = true }, want: OutcomeFinding,
+			has: []string{`error[TD0702]: pod "default/nginx-pod" cannot go to w-4, where its volume "local-pv-485eb69c" is`, "it is cordoned",
+				"$ kubectl uncordon w-4", affinity}},
+		{name: "in the words of Kubernetes 1.32", code: "TD0702", change: func(w world) {
 			w.unscheduled("")
 			w.says("pod", "default", "nginx-pod", "FailedScheduling", "0/1 nodes are available: 1 node(s) had volume node affinity conflict.")
-		}, OutcomeFinding, []string{"something else keeps it from w-4", "FailedScheduling 3 times"}},
-		{"the node is gone", "TD0702", func(w world) { w.unscheduled(affinity); w.Nodes = nil }, OutcomeFinding, []string{`node "w-4" does not exist`}},
-		{"volumes on two nodes", "TD0702", func(w world) {
+		}, want: OutcomeFinding, has: []string{"something else keeps it from w-4", "FailedScheduling 3 times"}},
+		{
+			name:   "the node is gone",
+			code:   "TD0702",
+			change: func(w world) { w.unscheduled(affinity); w.Nodes = nil },
+			want:   OutcomeFinding,
+			has:    []string{`node "w-4" does not exist`},
+		},
+		{name: "volumes on two nodes", code: "TD0702", change: func(w world) {
 			w.unscheduled(affinity)
 			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "more", Claim: "data", Device: true})
 			w.bind(w.linked())
 			w.linked().Node = "w-5"
-		}, OutcomeFinding, []string{`the volumes of pod "default/nginx-pod" are on several nodes`, "local-pv-485eb69c on w-4", "local-pv-b on w-5"}},
-		{"the kubelet refuses", "TD0702", func(w world) {
+		}, want: OutcomeFinding, has: []string{`the volumes of pod "default/nginx-pod" are on several nodes`, "local-pv-485eb69c on w-4",
+			"local-pv-b on w-5"}},
+		{name: "the kubelet refuses", code: "TD0702", change: func(w world) {
 			w.complains("FailedMount", `!MountVolume.NodeAffinity check failed for volume "local-pv-485eb69c" : no matching NodeSelectorTerms`)
-		}, OutcomeFinding, []string{"no matching NodeSelectorTerms"}},
-		{"too little memory", "TD0702", func(w world) { w.unscheduled("0/1 nodes are available: 1 Insufficient memory.") }, OutcomeOK, nil},
-		{"scheduled since", "TD0702", func(w world) { w.pod().Unscheduled = affinity }, OutcomeOK, nil},
-		{"pods were not read", "TD0702", func(w world) {
+		}, want: OutcomeFinding, has: []string{"no matching NodeSelectorTerms"}},
+		{
+			name:   "too little memory",
+			code:   "TD0702",
+			change: func(w world) { w.unscheduled("0/1 nodes are available: 1 Insufficient memory.") },
+			want:   OutcomeOK,
+		},
+		{name: "scheduled since", code: "TD0702", change: func(w world) { w.pod().Unscheduled = affinity }, want: OutcomeOK},
+		{name: "pods were not read", code: "TD0702", change: func(w world) {
 			w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText("forbidden"))
 			w.Targets = []snapshot.Ref{{Kind: "pv", Name: "local-pv-485eb69c"}}
-		}, OutcomeUnknown, nil},
+		}, want: OutcomeUnknown},
 
-		{"another filesystem", "TD0703", func(w world) {
+		{name: "another filesystem", code: "TD0703", change: func(w world) {
 			w.Install.Classes[1].FSType = "xfs"
-			w.complains("FailedMount", "local: failed to mount device /dev/vde at /m (fstype: xfs), error mount failed: exit status 32\nOutput: mount: /m: wrong fs type, bad option, bad superblock on /dev/vde")
-		}, OutcomeFinding, []string{`error[TD0703]: `, `does not hold the filesystem xfs, which class "hdd" asks for`, "$ kubectl talosdisk disks --nodes w-4 -o wide"}},
-		{"another trouble", "TD0703", func(w world) { w.complains("FailedMount", "PVC is not bound") }, OutcomeOK, nil},
-		{"events were not read", "TD0703", world.eventless, OutcomeUnknown, nil},
+			w.complains("FailedMount",
+				"local: failed to mount device /dev/vde at /m (fstype: xfs), error mount failed: exit status 32\nOutput: mount: /m: wrong fs type, bad option, bad superblock on /dev/vde")
+		}, want: OutcomeFinding, has: []string{`error[TD0703]: `, `does not hold the filesystem xfs, which class "hdd" asks for`,
+			"$ kubectl talosdisk disks --nodes w-4 -o wide"}},
+		{name: "another trouble", code: "TD0703", change: func(w world) { w.complains("FailedMount", "PVC is not bound") }, want: OutcomeOK},
+		{name: "events were not read", code: "TD0703", change: world.eventless, want: OutcomeUnknown},
 
-		{"mkfs fails", "TD0704", func(w world) {
+		{name: "mkfs fails", code: "TD0704", change: func(w world) {
 			w.complains("FailedMount", `format of disk "/dev/vde" failed: type:("ext4") errcode:(exit status 1)`)
-		}, OutcomeFinding, []string{`error[TD0704]: making a filesystem on "/dev/vde" on w-4 failed`, "$ talosctl -n 10.0.0.14 dmesg"}},
-		{"read-only", "TD0704", func(w world) {
+		}, want: OutcomeFinding, has: []string{`error[TD0704]: making a filesystem on "/dev/vde" on w-4 failed`,
+			"$ talosctl -n 10.0.0.14 dmesg"}},
+		{name: "read-only", code: "TD0704", change: func(w world) {
 			w.complains("FailedMount", `cannot mount unformatted disk /dev/vde as we are manipulating it in read-only mode`)
-		}, OutcomeFinding, []string{"without readOnly once"}},
-		{"mkfs is missing", "TD0704", func(w world) {
+		}, want: OutcomeFinding, has: []string{"without readOnly once"}},
+		{name: "mkfs is missing", code: "TD0704", change: func(w world) {
 			w.complains("FailedMount", `format of disk "/dev/vde" failed: type:("btrfs") errcode:(executable file not found in $PATH) output:()`)
-		}, OutcomeOK, nil},
-		{"events were not read", "TD0704", world.eventless, OutcomeUnknown, nil},
+		}, want: OutcomeOK},
+		{name: "events were not read", code: "TD0704", change: world.eventless, want: OutcomeUnknown},
 
-		{"mkfs is missing", "TD0705", func(w world) {
+		{name: "mkfs is missing", code: "TD0705", change: func(w world) {
 			w.complains("FailedMount", `format of disk "/dev/vde" failed: type:("btrfs") errcode:(executable file not found in $PATH) output:()`)
-		}, OutcomeFinding, []string{"error[TD0705]: the kubelet on w-4 has no program to make", "fsType: xfs or ext4"}},
-		{"mkfs fails", "TD0705", func(w world) { w.complains("FailedMount", `format of disk "/dev/vde" failed`) }, OutcomeOK, nil},
-		{"events were not read", "TD0705", world.eventless, OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{"error[TD0705]: the kubelet on w-4 has no program to make", "fsType: xfs or ext4"}},
+		{
+			name:   "mkfs fails",
+			code:   "TD0705",
+			change: func(w world) { w.complains("FailedMount", `format of disk "/dev/vde" failed`) },
+			want:   OutcomeOK,
+		},
+		{name: "events were not read", code: "TD0705", change: world.eventless, want: OutcomeUnknown},
 
-		{"a hostPath", "TD0706", func(w world) {
-			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
+		{name: "a hostPath", code: "TD0706", change: func(w world) {
+			w.pod().Volumes = append(w.pod().Volumes,
+				snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
 			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks is not a directory`)
-		}, OutcomeFinding, []string{`error[TD0706]: the kubelet on w-4 does not find "/var/lib/disks" as hostPath type Directory asks`, `type of hostPath volume "host" empty`}},
-		{"a hostPath that no entry shows", "TD0706", func(w world) {
+		}, want: OutcomeFinding, has: []string{`error[TD0706]: the kubelet on w-4 does not find "/var/lib/disks" as hostPath type Directory asks`,
+			`type of hostPath volume "host" empty`}},
+		{name: "a hostPath that no entry shows", code: "TD0706", change: func(w world) {
 			w.extraMounts()
 			w.kubelet().View = nil
 			w.kubelet().ViewProblem = problem.FromText("not checked")
-			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
+			w.pod().Volumes = append(w.pod().Volumes,
+				snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
 			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks is not a directory`)
-		}, OutcomeFinding, []string{"$ kubectl talosdisk mounts --nodes w-4"}},
-		{"a hostPath without trouble", "TD0706", func(w world) {
-			w.pod().Volumes = append(w.pod().Volumes, snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
-		}, OutcomeOK, nil},
-		{"events were not read", "TD0706", world.eventless, OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{"$ kubectl talosdisk mounts --nodes w-4"}},
+		{name: "a hostPath without trouble", code: "TD0706", change: func(w world) {
+			w.pod().Volumes = append(w.pod().Volumes,
+				snapshot.PodVolume{Name: "host", HostPath: "/var/lib/disks", HostPathType: "Directory", Mounted: true})
+		}, want: OutcomeOK},
+		{name: "events were not read", code: "TD0706", change: world.eventless, want: OutcomeUnknown},
 
-		{"used by another pod", "TD0707", func(w world) {
+		{name: "used by another pod", code: "TD0707", change: func(w world) {
 			*w.Pods.Value = append(*w.Pods.Value, *w.pod())
 			(*w.Pods.Value)[1].Name = "first"
 			w.complains("FailedMount", "volume uses the ReadWriteOncePod access mode and is already in use by another pod")
-		}, OutcomeFinding, []string{`error[TD0707]: claim "default/nginx-pvc" is ReadWriteOncePod, and another pod has it`, `pod "first" uses it, Running`}},
-		{"the scheduler says so", "TD0707", func(w world) {
+		}, want: OutcomeFinding, has: []string{`error[TD0707]: claim "default/nginx-pvc" is ReadWriteOncePod, and another pod has it`,
+			`pod "first" uses it, Running`}},
+		{name: "the scheduler says so", code: "TD0707", change: func(w world) {
 			w.unscheduled("0/1 nodes are available: 1 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode.")
-		}, OutcomeFinding, nil},
-		{"in use by itself", "TD0707", func(world) {}, OutcomeOK, nil},
-		{"events were not read", "TD0707", world.eventless, OutcomeUnknown, nil},
+		}, want: OutcomeFinding},
+		{name: "in use by itself", code: "TD0707", change: func(world) {}, want: OutcomeOK},
+		{name: "events were not read", code: "TD0707", change: world.eventless, want: OutcomeUnknown},
 
-		{"the system disk", "TD0708", func(w world) {
+		{name: "the system disk", code: "TD0708", change: func(w world) {
 			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 20 << 30}})
-		}, OutcomeFinding, []string{`error[TD0708]: pod "default/nginx-pod" does not write to volume "local-pv-485eb69c", but to another filesystem`, "in the pod it has 20Gi (21474836480 bytes), the volume has 5Gi"}},
-		{"a smaller one", "TD0708", func(w world) {
+		}, want: OutcomeFinding,
+			has: []string{`error[TD0708]: pod "default/nginx-pod" does not write to volume "local-pv-485eb69c", but to another filesystem`,
+				"in the pod it has 20Gi (21474836480 bytes), the volume has 5Gi"}},
+		{name: "a smaller one", code: "TD0708", change: func(w world) {
 			w.Volumes[0].Capacity = 1800 << 30
 			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 59 << 30}})
-		}, OutcomeFinding, nil},
-		{"what a filesystem needs itself", "TD0708", func(w world) {
-			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 5<<30 - 80<<20}})
-		}, OutcomeOK, nil},
-		{"what the provisioner rounds off", "TD0708", func(w world) {
+		}, want: OutcomeFinding},
+		{name: "what a filesystem needs itself", code: "TD0708", change: func(w world) {
+			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{
+				Namespace: "default",
+				Pod:       "nginx-pod",
+				Claim:     "nginx-pvc",
+				Capacity:  5<<30 - 80<<20,
+			}})
+		}, want: OutcomeOK},
+		{name: "what the provisioner rounds off", code: "TD0708", change: func(w world) {
 			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 6<<30 - 1}})
-		}, OutcomeOK, nil},
-		{"a Talos volume that was grown", "TD0708", func(w world) {
+		}, want: OutcomeOK},
+		{name: "a Talos volume that was grown", code: "TD0708", change: func(w world) {
 			(*w.talos().Volumes.Value)[0] = snapshot.TalosVolume{ID: "/dev/vde-1", Phase: "ready", Size: 20 << 30}
-			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 20<<30 - 90<<20}})
-		}, OutcomeOK, nil},
-		{"a small xfs", "TD0708", func(w world) {
+			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{
+				Namespace: "default",
+				Pod:       "nginx-pod",
+				Claim:     "nginx-pvc",
+				Capacity:  20<<30 - 90<<20,
+			}})
+		}, want: OutcomeOK},
+		{name: "a small xfs", code: "TD0708", change: func(w world) {
 			w.Volumes[0].Capacity = 512 << 20
 			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 440 << 20}})
-		}, OutcomeOK, nil},
-		{"no figures", "TD0708", func(world) {}, OutcomeUnknown, []string{"no figures"}},
-		{"no figures of an old pod", "TD0708", func(w world) { w.started(measuredWithin) }, OutcomeUnknown, []string{"no figures"}},
-		{"no figures of a young pod yet", "TD0708", func(w world) { w.started(measuredWithin - time.Second) }, OutcomeNone, []string{"has not measured yet", "2m0s"}},
-		{"no figures after a restart of the kubelet", "TD0708", func(w world) {
+		}, want: OutcomeOK},
+		{name: "no figures", code: "TD0708", change: func(world) {}, want: OutcomeUnknown, has: []string{"no figures"}},
+		{
+			name:   "no figures of an old pod",
+			code:   "TD0708",
+			change: func(w world) { w.started(measuredWithin) },
+			want:   OutcomeUnknown,
+			has:    []string{"no figures"},
+		},
+		{
+			name:   "no figures of a young pod yet",
+			code:   "TD0708",
+			change: func(w world) { w.started(measuredWithin - time.Second) },
+			want:   OutcomeNone,
+			has:    []string{"has not measured yet", "2m0s"},
+		},
+		{name: "no figures after a restart of the kubelet", code: "TD0708", change: func(w world) {
 			w.started(time.Hour)
 			restart := now.Add(-30 * time.Second)
 			w.node().KubeletStarted = &restart
-		}, OutcomeNone, []string{"has not measured yet"}},
-		{"no figures of a pod of tomorrow", "TD0708", func(w world) { w.started(-time.Second) }, OutcomeUnknown, []string{"no figures"}},
-		{"no figures, and no time", "TD0708", func(w world) { w.started(time.Second); w.Time = time.Time{} }, OutcomeUnknown, []string{"no figures"}},
-		{"figures of a young pod", "TD0708", func(w world) {
+		}, want: OutcomeNone, has: []string{"has not measured yet"}},
+		{
+			name:   "no figures of a pod of tomorrow",
+			code:   "TD0708",
+			change: func(w world) { w.started(-time.Second) },
+			want:   OutcomeUnknown,
+			has:    []string{"no figures"},
+		},
+		{
+			name:   "no figures, and no time",
+			code:   "TD0708",
+			change: func(w world) { w.started(time.Second); w.Time = time.Time{} },
+			want:   OutcomeUnknown,
+			has:    []string{"no figures"},
+		},
+		{name: "figures of a young pod", code: "TD0708", change: func(w world) {
 			w.started(time.Second)
 			w.node().Stats = snapshot.Read([]snapshot.VolumeStat{{Namespace: "default", Pod: "nginx-pod", Claim: "nginx-pvc", Capacity: 20 << 30}})
-		}, OutcomeFinding, nil},
-		{"figures were not read", "TD0708", func(w world) {
+		}, want: OutcomeFinding},
+		{name: "figures were not read", code: "TD0708", change: func(w world) {
 			w.node().Stats = snapshot.Unread[[]snapshot.VolumeStat](problem.FromText("nodes/proxy is forbidden"))
-		}, OutcomeUnknown, []string{"nodes/proxy"}},
-		{"a device has none", "TD0708", func(w world) { w.Volumes[0].Mode = provisioner.Block }, OutcomeNone, nil},
+		}, want: OutcomeUnknown, has: []string{"nodes/proxy"}},
+		{name: "a device has none", code: "TD0708", change: func(w world) { w.Volumes[0].Mode = provisioner.Block }, want: OutcomeNone},
 
-		{"no claim", "TD0709", func(w world) { *w.Claims.Value = nil }, OutcomeFinding, []string{`error[TD0709]: pod "default/nginx-pod" uses claim "nginx-pvc", which does not exist in namespace "default"`, "$ kubectl -n default get pvc"}},
-		{"the claim is there", "TD0709", func(world) {}, OutcomeOK, nil},
-		{"claims were not read", "TD0709", func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) }, OutcomeUnknown, nil},
+		{
+			name:   "no claim",
+			code:   "TD0709",
+			change: func(w world) { *w.Claims.Value = nil },
+			want:   OutcomeFinding,
+			has: []string{`error[TD0709]: pod "default/nginx-pod" uses claim "nginx-pvc", which does not exist in namespace "default"`,
+				"$ kubectl -n default get pvc"},
+		},
+		{name: "the claim is there", code: "TD0709", change: func(world) {}, want: OutcomeOK},
+		{
+			name:   "claims were not read",
+			code:   "TD0709",
+			change: func(w world) { w.Claims = snapshot.Unread[[]snapshot.Claim](problem.FromText("forbidden")) },
+			want:   OutcomeUnknown,
+		},
 
-		{"input/output error", "TD0710", func(w world) { w.complains("FailedMount", "stat "+pathVDE+": input/output error") }, OutcomeFinding, []string{`error[TD0710]: "/var/lib/disks/hdd/vde" on w-4 has errors`}},
-		{"fsck", "TD0710", func(w world) {
+		{
+			name:   "input/output error",
+			code:   "TD0710",
+			change: func(w world) { w.complains("FailedMount", "stat "+pathVDE+": input/output error") },
+			want:   OutcomeFinding,
+			has:    []string{`error[TD0710]: "/var/lib/disks/hdd/vde" on w-4 has errors`},
+		},
+		{name: "fsck", code: "TD0710", change: func(w world) {
 			w.complains("FailedMount", "'fsck' found errors on device /dev/vde1 but could not correct them: x")
-		}, OutcomeFinding, []string{`"/dev/vde1"`, "its filesystem is damaged"}},
-		{"busy", "TD0710", func(w world) { w.complains("FailedMount", "/dev/vde already mounted or mount point busy") }, OutcomeOK, nil},
-		{"events were not read", "TD0710", world.eventless, OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{`"/dev/vde1"`, "its filesystem is damaged"}},
+		{
+			name:   "busy",
+			code:   "TD0710",
+			change: func(w world) { w.complains("FailedMount", "/dev/vde already mounted or mount point busy") },
+			want:   OutcomeOK,
+		},
+		{name: "events were not read", code: "TD0710", change: world.eventless, want: OutcomeUnknown},
 
-		{"a reason that nobody knows", "TD0711", func(w world) { w.complains("FailedMount", "the moon is in the wrong\nhouse") }, OutcomeFinding,
-			[]string{`error[TD0711]: the kubelet cannot give pod "default/nginx-pod" its volume "data"`, "because: the kubelet says: the moon is in the wrong house", "$ kubectl -n default describe pod nginx-pod"}},
-		{"a path that is missing", "TD0711", world.waits, OutcomeFinding, []string{"/var/lib/disks/hdd/vde does not exist for the kubelet on w-4", "$ kubectl talosdisk mounts list --nodes w-4"}},
-		{"another volume of the pod", "TD0711", func(w world) {
+		{
+			name:   "a reason that nobody knows",
+			code:   "TD0711",
+			change: func(w world) { w.complains("FailedMount", "the moon is in the wrong\nhouse") },
+			want:   OutcomeFinding,
+			has: []string{`error[TD0711]: the kubelet cannot give pod "default/nginx-pod" its volume "data"`,
+				"because: the kubelet says: the moon is in the wrong house", "$ kubectl -n default describe pod nginx-pod"},
+		},
+		{
+			name:   "a path that is missing",
+			code:   "TD0711",
+			change: world.waits,
+			want:   OutcomeFinding,
+			has:    []string{"/var/lib/disks/hdd/vde does not exist for the kubelet on w-4", "$ kubectl talosdisk mounts list --nodes w-4"},
+		},
+		{name: "another volume of the pod", code: "TD0711", change: func(w world) {
 			w.complains("FailedMount", `!MountVolume.SetUp failed for volume "kube-api-access-x" : configmap not found`)
-		}, OutcomeOK, nil},
-		{"long ago", "TD0711", func(w world) { w.waits(); (*w.Events.Value)[0].Last = w.Time.Add(-3600e9) }, OutcomeOK, nil},
-		{"events were not read", "TD0711", world.eventless, OutcomeUnknown, nil},
+		}, want: OutcomeOK},
+		{name: "long ago", code: "TD0711", change: func(w world) { w.waits(); (*w.Events.Value)[0].Last = w.Time.Add(-3600e9) }, want: OutcomeOK},
+		{name: "events were not read", code: "TD0711", change: world.eventless, want: OutcomeUnknown},
 	}
 }
 
@@ -265,7 +382,8 @@ func TestHostPathInHiddenDirectory(t *testing.T) {
 	w := well(t)
 	w.blind()
 	w.pod().Volumes = []snapshot.PodVolume{{Name: "host", HostPath: "/var/lib/disks/hdd", HostPathType: "Directory", Mounted: true}}
-	w.complains("FailedMount", `!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks/hdd is not a directory`)
+	w.complains("FailedMount",
+		`!MountVolume.SetUp failed for volume "host" : hostPath type check failed: /var/lib/disks/hdd is not a directory`)
 	r := Run(w.Snapshot, Options{Only: []Code{"TD0401", "TD0706"}})
 	if len(r.Findings) != 1 || r.Findings[0].Code != "TD0401" || len(r.Masked) != 1 || r.Masked[0].Code != "TD0706" {
 		t.Errorf("findings %+v, masked %+v", r.Findings, r.Masked)
@@ -283,18 +401,45 @@ func TestWhatAPodWaitsFor(t *testing.T) {
 		pod     func(*snapshot.UserPod)
 		want    []Code
 	}{
-		{"an image that is not pulled in time", "Failed", `!Failed to pull image "nginx": rpc error: code = DeadlineExceeded desc = context deadline exceeded`,
-			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ErrImagePull" }, []Code{"TD0712"}},
-		{"a device that the container cannot open", "Failed", `!Error: failed to create containerd task: open /dev/x: input/output error`,
-			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "RunContainerError" }, []Code{"TD0712"}},
-		{"an image, after volumes that came late", "FailedMount", missing, func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ImagePullBackOff" }, []Code{"TD0712"}},
-		{"an init container that runs, after volumes that came late", "FailedMount", missing, func(p *snapshot.UserPod) { p.Waiting[0].Reason, p.Started = "PodInitializing", true }, nil},
-		{"a subPath", "Failed", `!Error: failed to prepare subPath for volumeMount "data" of container "nginx"`,
-			func(p *snapshot.UserPod) { p.Waiting[0].Reason = "CreateContainerConfigError" }, []Code{"TD0711"}},
-		{"its volumes, after a reboot", "FailedMount", "something new", func(p *snapshot.UserPod) {
+		{
+			name:    "an image that is not pulled in time",
+			reason:  "Failed",
+			message: `!Failed to pull image "nginx": rpc error: code = DeadlineExceeded desc = context deadline exceeded`,
+			pod:     func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ErrImagePull" },
+			want:    []Code{"TD0712"},
+		},
+		{
+			name:    "a device that the container cannot open",
+			reason:  "Failed",
+			message: `!Error: failed to create containerd task: open /dev/x: input/output error`,
+			pod:     func(p *snapshot.UserPod) { p.Waiting[0].Reason = "RunContainerError" },
+			want:    []Code{"TD0712"},
+		},
+		{
+			name:    "an image, after volumes that came late",
+			reason:  "FailedMount",
+			message: missing,
+			pod:     func(p *snapshot.UserPod) { p.Waiting[0].Reason = "ImagePullBackOff" },
+			want:    []Code{"TD0712"},
+		},
+		{
+			name:    "an init container that runs, after volumes that came late",
+			reason:  "FailedMount",
+			message: missing,
+			pod:     func(p *snapshot.UserPod) { p.Waiting[0].Reason, p.Started = "PodInitializing", true },
+		},
+		{name: "a subPath", reason: "Failed", message: `!Error: failed to prepare subPath for volumeMount "data" of container "nginx"`,
+			pod: func(p *snapshot.UserPod) { p.Waiting[0].Reason = "CreateContainerConfigError" }, want: []Code{"TD0711"}},
+		{name: "its volumes, after a reboot", reason: "FailedMount", message: "something new", pod: func(p *snapshot.UserPod) {
 			p.Phase, p.Waiting[0].Reason = "Running", "Unknown"
-		}, []Code{"TD0711"}},
-		{"its volumes, after a reboot that it ended well before", "FailedMount", "something new", func(p *snapshot.UserPod) { p.Phase, p.Waiting = "Running", nil }, []Code{"TD0711"}},
+		}, want: []Code{"TD0711"}},
+		{
+			name:    "its volumes, after a reboot that it ended well before",
+			reason:  "FailedMount",
+			message: "something new",
+			pod:     func(p *snapshot.UserPod) { p.Phase, p.Waiting = "Running", nil },
+			want:    []Code{"TD0711"},
+		},
 	} {
 		w := well(t)
 		w.complains(tt.reason, tt.message)

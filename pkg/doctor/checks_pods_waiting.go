@@ -50,7 +50,8 @@ func waitsFor(s *Subject) Verdict {
 	case p.Node == "" && !hasVolumes(*p):
 		words, evidence := s.schedulerWords()
 		if words == "" {
-			return unknown("why pod %q is not scheduled: %s", s.podName(), orElse(s.Snapshot.Events.Why(), problem.Text("the scheduler has said nothing of it yet")))
+			return unknown("why pod %q is not scheduled: %s", s.podName(),
+				orElse(s.Snapshot.Events.Why(), problem.Text("the scheduler has said nothing of it yet")))
 		}
 		return found(Finding{
 			Summary: fmt.Sprintf("pod %q is not scheduled", s.podName()),
@@ -59,7 +60,11 @@ func waitsFor(s *Subject) Verdict {
 	case !hasVolumes(*p) && len(s.podTroubles()) > 0:
 		troubles := s.podTroubles()
 		slices.SortStableFunc(troubles, func(a, b Trouble) int { return vague(a.Cause.Kind) - vague(b.Cause.Kind) })
-		f := Finding{Summary: fmt.Sprintf("pod %q waits for its volumes%s", s.podName(), s.on()), Because: "the kubelet says: " + oneLine(troubles[0].Cause.Detail), Fix: []Step{describe}}
+		f := Finding{
+			Summary: fmt.Sprintf("pod %q waits for its volumes%s", s.podName(), s.on()),
+			Because: "the kubelet says: " + oneLine(troubles[0].Cause.Detail),
+			Fix:     []Step{describe},
+		}
 		for _, t := range troubles {
 			f.Evidence = append(f.Evidence, t.String())
 		}
@@ -86,21 +91,27 @@ func waitsFor(s *Subject) Verdict {
 		})
 	case p.Phase == "Running" && len(p.Waiting) > 0:
 		w := p.Waiting[0]
-		return unknown("why pod %q is not Ready: container %q has ended (%s), and the kubelet has not said yet what comes next", s.podName(), w.Container, orElse(w.Reason, "no reason given"))
+		return unknown("why pod %q is not Ready: container %q has ended (%s), and the kubelet has not said yet what comes next", s.podName(),
+			w.Container, orElse(w.Reason, "no reason given"))
 	}
-	return unknown("why pod %q is %s: %s", s.podName(), p.Phase, orElse(s.Snapshot.Events.Why(), problem.Text("the kubelet has said nothing of it yet")))
+	return unknown("why pod %q is %s: %s", s.podName(), p.Phase,
+		orElse(s.Snapshot.Events.Why(), problem.Text("the kubelet has said nothing of it yet")))
 }
 
 // claimWaits is for a claim without a pod that does not wait for one.
 func claimWaits(s *Subject) Verdict {
 	events := s.claimEvents("FailedBinding", "ProvisioningFailed")
 	if len(events) == 0 {
-		return unknown("why claim %q is Pending: %s", s.ClaimRef, orElse(s.Snapshot.Events.Why(), problem.Text("nobody has said anything of it yet")))
+		return unknown("why claim %q is Pending: %s", s.ClaimRef,
+			orElse(s.Snapshot.Events.Why(), problem.Text("nobody has said anything of it yet")))
 	}
 	return found(Finding{
 		Summary: fmt.Sprintf("claim %q is Pending", s.ClaimRef),
 		Because: "Kubernetes says: " + oneLine(events[0].Message), Evidence: s.evidence(events),
-		Fix: []Step{{Text: "all that is said of it:", Command: shell.Command("kubectl", "-n", s.ClaimRef.Namespace, "describe", "pvc", s.ClaimRef.Name)}},
+		Fix: []Step{{
+			Text:    "all that is said of it:",
+			Command: shell.Command("kubectl", "-n", s.ClaimRef.Namespace, "describe", "pvc", s.ClaimRef.Name),
+		}},
 	})
 }
 

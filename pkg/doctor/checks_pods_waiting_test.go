@@ -53,35 +53,90 @@ func (w world) pulls(phase, reason string) {
 
 func waitingCases() []nodeCase {
 	return []nodeCase{
-		{"too little memory", "TD0712", func(w world) { w.unscheduled("0/1 nodes are available: 1 Insufficient memory.") }, OutcomeFinding, []string{
-			`error[TD0712]: pod "default/nginx-pod" is not scheduled`, "the scheduler says: 0/1 nodes are available: 1 Insufficient memory.", "$ kubectl -n default describe pod nginx-pod"}},
-		{"by an event", "TD0712", func(w world) {
+		{
+			name:   "too little memory",
+			code:   "TD0712",
+			change: func(w world) { w.unscheduled("0/1 nodes are available: 1 Insufficient memory.") },
+			want:   OutcomeFinding,
+			has: []string{
+				`error[TD0712]: pod "default/nginx-pod" is not scheduled`, "the scheduler says: 0/1 nodes are available: 1 Insufficient memory.",
+				"$ kubectl -n default describe pod nginx-pod"},
+		},
+		{name: "by an event", code: "TD0712", change: func(w world) {
 			w.unscheduled("")
 			w.says("pod", "default", "nginx-pod", "FailedScheduling", "0/1 nodes are available: 1 Too many pods.")
-		}, OutcomeFinding, []string{"1 Too many pods", "FailedScheduling 3 times"}},
-		{"no scheduler runs", "TD0712", func(w world) { w.unscheduled("") }, OutcomeUnknown, []string{"the scheduler has said nothing of it yet"}},
-		{"no scheduler runs, and events were not read", "TD0712", func(w world) { w.unscheduled(""); w.eventless() }, OutcomeUnknown, []string{"forbidden"}},
-		{"an image", "TD0712", func(w world) { w.pulls("Pending", "ImagePullBackOff") }, OutcomeFinding, []string{
+		}, want: OutcomeFinding, has: []string{"1 Too many pods", "FailedScheduling 3 times"}},
+		{
+			name:   "no scheduler runs",
+			code:   "TD0712",
+			change: func(w world) { w.unscheduled("") },
+			want:   OutcomeUnknown,
+			has:    []string{"the scheduler has said nothing of it yet"},
+		},
+		{
+			name:   "no scheduler runs, and events were not read",
+			code:   "TD0712",
+			change: func(w world) { w.unscheduled(""); w.eventless() },
+			want:   OutcomeUnknown,
+			has:    []string{"forbidden"},
+		},
+		{name: "an image", code: "TD0712", change: func(w world) { w.pulls("Pending", "ImagePullBackOff") }, want: OutcomeFinding, has: []string{
 			`error[TD0712]: pod "default/nginx-pod" has its volumes, and does not run on w-4`, `container "nginx": ImagePullBackOff`}},
-		{"a program that ends, and nobody asked", "TD0712", func(w world) { w.pulls("Running", "CrashLoopBackOff") }, OutcomeFinding, []string{"warning[TD0712]", "CrashLoopBackOff"}},
-		{"a program that ends", "TD0712", func(w world) { w.pulls("Running", "CrashLoopBackOff"); w.asked() }, OutcomeFinding, []string{"error[TD0712]"}},
-		{"a probe that fails", "TD0712", func(w world) { w.pod().Ready, w.pod().Started = false, true; w.asked() }, OutcomeUnknown, []string{"is Running and not Ready: its containers run, and the kubelet says no more"}},
-		{"just made", "TD0712", func(w world) { w.waits(); *w.Events.Value = nil }, OutcomeUnknown, []string{"the kubelet has said nothing of it yet"}},
-		{"ended a moment ago", "TD0712", func(w world) { w.pulls("Running", "Error"); w.asked() }, OutcomeUnknown, []string{`container "nginx" has ended (Error), and the kubelet has not said yet what comes next`}},
-		{"on a node that does not report", "TD0712", func(w world) {
+		{
+			name:   "a program that ends, and nobody asked",
+			code:   "TD0712",
+			change: func(w world) { w.pulls("Running", "CrashLoopBackOff") },
+			want:   OutcomeFinding,
+			has:    []string{"warning[TD0712]", "CrashLoopBackOff"},
+		},
+		{
+			name:   "a program that ends",
+			code:   "TD0712",
+			change: func(w world) { w.pulls("Running", "CrashLoopBackOff"); w.asked() },
+			want:   OutcomeFinding,
+			has:    []string{"error[TD0712]"},
+		},
+		{
+			name:   "a probe that fails",
+			code:   "TD0712",
+			change: func(w world) { w.pod().Ready, w.pod().Started = false, true; w.asked() },
+			want:   OutcomeUnknown,
+			has:    []string{"is Running and not Ready: its containers run, and the kubelet says no more"},
+		},
+		{
+			name:   "just made",
+			code:   "TD0712",
+			change: func(w world) { w.waits(); *w.Events.Value = nil },
+			want:   OutcomeUnknown,
+			has:    []string{"the kubelet has said nothing of it yet"},
+		},
+		{
+			name:   "ended a moment ago",
+			code:   "TD0712",
+			change: func(w world) { w.pulls("Running", "Error"); w.asked() },
+			want:   OutcomeUnknown,
+			has:    []string{`container "nginx" has ended (Error), and the kubelet has not said yet what comes next`},
+		},
+		{name: "on a node that does not report", code: "TD0712", change: func(w world) {
 			w.waits()
 			*w.Events.Value = nil
 			w.node().Ready, w.node().NotReady = false, "Kubelet stopped posting node status."
-		}, OutcomeFinding, []string{"waits on w-4, where the kubelet does not report", "Kubelet stopped posting node status."}},
-		{"what is explained elsewhere", "TD0712", func(w world) { w.complains("FailedMount", "the moon is in the wrong house") }, OutcomeFinding, []string{"the kubelet says: the moon is in the wrong house"}},
-		{"it runs", "TD0712", func(w world) { w.asked() }, OutcomeNone, nil},
-		{"it is deleted", "TD0712", func(w world) { w.unscheduled("x"); w.pod().Deleting = true }, OutcomeNone, nil},
-		{"it has ended", "TD0712", func(w world) { w.pod().Phase, w.pod().Ready = "Succeeded", false }, OutcomeNone, nil},
-		{"pods were not read", "TD0712", func(w world) {
+		}, want: OutcomeFinding, has: []string{"waits on w-4, where the kubelet does not report", "Kubelet stopped posting node status."}},
+		{
+			name:   "what is explained elsewhere",
+			code:   "TD0712",
+			change: func(w world) { w.complains("FailedMount", "the moon is in the wrong house") },
+			want:   OutcomeFinding,
+			has:    []string{"the kubelet says: the moon is in the wrong house"},
+		},
+		{name: "it runs", code: "TD0712", change: func(w world) { w.asked() }, want: OutcomeNone},
+		{name: "it is deleted", code: "TD0712", change: func(w world) { w.unscheduled("x"); w.pod().Deleting = true }, want: OutcomeNone},
+		{name: "it has ended", code: "TD0712", change: func(w world) { w.pod().Phase, w.pod().Ready = "Succeeded", false }, want: OutcomeNone},
+		{name: "pods were not read", code: "TD0712", change: func(w world) {
 			w.Pods = snapshot.Unread[[]snapshot.UserPod](problem.FromText("forbidden"))
 			w.Targets = []snapshot.Ref{{Kind: "pv", Name: "local-pv-485eb69c"}}
-		}, OutcomeUnknown, []string{"forbidden"}},
-		{"a claim that binds at once", "TD0712", func(w world) {
+		}, want: OutcomeUnknown, has: []string{"forbidden"}},
+		{name: "a claim that binds at once", code: "TD0712", change: func(w world) {
 			w.Pods = snapshot.Read([]snapshot.UserPod{})
 			c := &(*w.Claims.Value)[0]
 			c.Volume, c.Phase = "", "Pending"
@@ -90,8 +145,9 @@ func waitingCases() []nodeCase {
 			sc.BindingMode = "Immediate"
 			w.StorageClasses["hdd"] = sc
 			w.says("pvc", "default", "nginx-pvc", "FailedBinding", "the moon is in the wrong house")
-		}, OutcomeFinding, []string{`error[TD0712]: claim "default/nginx-pvc" is Pending`, "Kubernetes says: the moon is in the wrong house"}},
-		{"a claim that binds at once, and nobody says why", "TD0712", func(w world) {
+		}, want: OutcomeFinding, has: []string{`error[TD0712]: claim "default/nginx-pvc" is Pending`,
+			"Kubernetes says: the moon is in the wrong house"}},
+		{name: "a claim that binds at once, and nobody says why", code: "TD0712", change: func(w world) {
 			w.Pods = snapshot.Read([]snapshot.UserPod{})
 			c := &(*w.Claims.Value)[0]
 			c.Volume, c.Phase = "", "Pending"
@@ -99,7 +155,7 @@ func waitingCases() []nodeCase {
 			sc := w.StorageClasses["hdd"]
 			sc.BindingMode = "Immediate"
 			w.StorageClasses["hdd"] = sc
-		}, OutcomeUnknown, []string{`why claim "default/nginx-pvc" is Pending`}},
+		}, want: OutcomeUnknown, has: []string{`why claim "default/nginx-pvc" is Pending`}},
 	}
 }
 
@@ -115,7 +171,8 @@ func TestPodWithoutClaim(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	w.unscheduled("0/1 nodes are available: 1 node(s) had untolerated taint {x: }.")
-	if _, text := outcome(Run(w.Snapshot, Options{})); !strings.Contains(text, "error[TD0712]") || !strings.Contains(text, "untolerated taint") {
+	if _, text := outcome(Run(w.Snapshot, Options{})); !strings.Contains(text, "error[TD0712]") ||
+		!strings.Contains(text, "untolerated taint") {
 		t.Error(text)
 	}
 }

@@ -150,7 +150,8 @@ func daemonSet(i provisioner.Install) snapshot.Ref {
 
 // allOfProvisioner are the codes that mean nothing without a provisioner.
 func allOfProvisioner() []Code {
-	return []Code{codePodSecurity, codeNoPod, codePodDown, codeReadOnlyHostDir, codeClassNotMounted, codeNotPropagated, codeDevNotMounted, codeNoStorageClass, codeTaintStays, codeNoVolume, codeNoLink}
+	return []Code{codePodSecurity, codeNoPod, codePodDown, codeReadOnlyHostDir, codeClassNotMounted, codeNotPropagated, codeDevNotMounted,
+		codeNoStorageClass, codeTaintStays, codeNoVolume, codeNoLink}
 }
 
 // noInstall is for none, for several, and for one whose classes make no sense.
@@ -167,7 +168,10 @@ func noInstall(s *Subject) Verdict {
 		f.Because = "without it nothing makes volumes of what lies in a directory; it is known by its image or by its ConfigMap"
 		f.Fix = []Step{
 			{Text: "install it: https://github.com/kubernetes-sigs/sig-storage-local-static-provisioner"},
-			{Text: "or, if it has another image, name it:", Command: "kubectl talosdisk doctor --provisioner-namespace NAMESPACE --provisioner DAEMONSET"},
+			{
+				Text:    "or, if it has another image, name it:",
+				Command: "kubectl talosdisk doctor --provisioner-namespace NAMESPACE --provisioner DAEMONSET",
+			},
 		}
 	case why.Is(problem.SeveralProvisioners):
 		f.Summary = "there are several provisioners, and none was chosen"
@@ -176,7 +180,10 @@ func noInstall(s *Subject) Verdict {
 	case why.Is(problem.BadClasses):
 		f.Summary = "the provisioner's configuration makes no sense to it"
 		f.Because = "it publishes no volumes of a class that it cannot read"
-		f.Fix = []Step{{Text: "fix the ConfigMap, or the classes in the values of the chart:", Command: "kubectl get configmaps -A | grep -i provisioner"}}
+		f.Fix = []Step{{
+			Text:    "fix the ConfigMap, or the classes in the values of the chart:",
+			Command: "kubectl get configmaps -A | grep -i provisioner",
+		}}
 	default: // It could not be read.
 		return unknown("%s", why)
 	}
@@ -275,9 +282,11 @@ func noPod(s *Subject) Verdict {
 			{Text: "where Helm or a repository deploys it, in the values of the chart, too:\n" + toleration(taint)},
 		}
 	default:
-		f.Fix = []Step{{Text: "if its disks are to be used, label it as the DaemonSet asks, or change nodeSelector or affinity in the values of the chart:",
+		f.Fix = []Step{{
+			Text: "if its disks are to be used, label it as the DaemonSet asks, or change nodeSelector or affinity in the values of the chart:",
 			Command: shell.Command("kubectl", "-n", i.Namespace, "get", "daemonset", i.Name, "-o",
-				"jsonpath={.spec.template.spec.nodeSelector} {.spec.template.spec.affinity}")}}
+				"jsonpath={.spec.template.spec.nodeSelector} {.spec.template.spec.affinity}"),
+		}}
 	}
 	if !n.Wanted && !volumes {
 		f.Severity = Info // Nodes that are to be left alone are tainted for that.
@@ -367,11 +376,17 @@ func podDown(s *Subject) Verdict {
 		}
 		f.Fix = append(f.Fix, Step{Text: "see why:", Command: shell.Command("kubectl", "-n", i.Namespace, "describe", "pod", p.Name)})
 		if p.Restarts > 0 { // Another container has left no log.
-			f.Fix = append(f.Fix, Step{Text: "what it said before it ended:", Command: shell.Command("kubectl", "-n", i.Namespace, "logs", p.Name, "-c", i.Container, "--previous")})
+			f.Fix = append(f.Fix, Step{
+				Text:    "what it said before it ended:",
+				Command: shell.Command("kubectl", "-n", i.Namespace, "logs", p.Name, "-c", i.Container, "--previous"),
+			})
 		}
 	}
 	if len(f.Fix) == 0 {
-		f.Fix = []Step{{Text: "see which pod it is:", Command: shell.Command("kubectl", "-n", i.Namespace, "get", "pods", "-o", "wide", "--field-selector", "spec.nodeName="+s.Node.Name)}}
+		f.Fix = []Step{{
+			Text:    "see which pod it is:",
+			Command: shell.Command("kubectl", "-n", i.Namespace, "get", "pods", "-o", "wide", "--field-selector", "spec.nodeName="+s.Node.Name),
+		}}
 	}
 	if strings.Contains(state, "ImagePull") || strings.Contains(state, "ErrImage") {
 		f.Because = fmt.Sprintf("its image %q cannot be pulled", i.Image)
@@ -397,7 +412,10 @@ func readOnlyHostDir(s *Subject) Verdict {
 		Because:  "on Talos only /var can be written to, and the container runtime cannot make the directory",
 		Evidence: []string{evidence},
 		Fix: []Step{
-			{Text: fmt.Sprintf("give the class a directory below /var in the values of the chart:\nclasses:\n- hostDir: %s", path.Join("/var/lib/disks", path.Base(dir)))},
+			{
+				Text: fmt.Sprintf("give the class a directory below /var in the values of the chart:\nclasses:\n- hostDir: %s",
+					path.Join("/var/lib/disks", path.Base(dir))),
+			},
 			s.mountsStep("then make it visible to the kubelet:"),
 		},
 		Path:  dir,
@@ -492,7 +510,8 @@ func oldRelease(s *Subject) Verdict {
 		Because:  "before v2.8.0 a volume that is being deleted by hand could be wiped while it went",
 		Evidence: []string{"image " + i.Image},
 		Fix: []Step{{Text: "use v2.8.0 or later:",
-			Command: shell.Command("kubectl", "-n", i.Namespace, "set", "image", "daemonset/"+i.Name, i.Container+"=registry.k8s.io/sig-storage/local-volume-provisioner:v2.8.0")}},
+			Command: shell.Command("kubectl", "-n", i.Namespace, "set", "image", "daemonset/"+i.Name,
+				i.Container+"=registry.k8s.io/sig-storage/local-volume-provisioner:v2.8.0")}},
 		Objects: []snapshot.Ref{daemonSet(i)},
 	})
 }

@@ -29,8 +29,14 @@ func classNotMounted(s *Subject) Verdict {
 			Summary: fmt.Sprintf("%q of class %q is not mounted into the provisioner's pod", c.HostDir, c.Name),
 			Because: fmt.Sprintf("nothing is mounted at its mountDir %q: the provisioner looks into a directory of its own container", c.MountDir),
 			Fix: []Step{
-				{Text: fmt.Sprintf("the chart mounts the directories of its classes by itself; have it deploy this one:\nclasses:\n- name: %s\n  hostDir: %s\n  mountDir: %s", c.Name, c.HostDir, c.MountDir)},
-				{Text: "with manifests of your own, mount it into the container as a hostPath, with mountPropagation: HostToContainer:", Command: shell.Command("kubectl", "-n", i.Namespace, "edit", "daemonset", i.Name)},
+				{
+					Text: fmt.Sprintf("the chart mounts the directories of its classes by itself; have it deploy this one:\nclasses:\n- name: %s\n  hostDir: %s\n  mountDir: %s",
+						c.Name, c.HostDir, c.MountDir),
+				},
+				{
+					Text:    "with manifests of your own, mount it into the container as a hostPath, with mountPropagation: HostToContainer:",
+					Command: shell.Command("kubectl", "-n", i.Namespace, "edit", "daemonset", i.Name),
+				},
 			},
 			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir, class: c.Name, Masks: []Code{codeNotPropagated, codeLogErrors, codeNoLink},
 		}
@@ -83,7 +89,10 @@ func devNotMounted(s *Subject) Verdict {
 		Because: "links in the directory of a Block class lead to devices that its container does not have",
 		Fix: []Step{
 			{Text: "in the values of the chart:\nmountDevVolume: true"},
-			{Text: "with manifests of your own, mount the hostPath /dev at /dev:", Command: shell.Command("kubectl", "-n", i.Namespace, "edit", "daemonset", i.Name)},
+			{
+				Text:    "with manifests of your own, mount the hostPath /dev at /dev:",
+				Command: shell.Command("kubectl", "-n", i.Namespace, "edit", "daemonset", i.Name),
+			},
 		},
 		Objects: []snapshot.Ref{daemonSet(i)},
 		Masks:   []Code{codeLogErrors, codeLinkDangles, codeNoVolume, codeNoLink},
@@ -106,7 +115,8 @@ func noStorageClass(s *Subject) Verdict {
 					{Text: "or without the chart:", Command: makeClass(c.Name)},
 				},
 				Objects: []snapshot.Ref{{Kind: "storageclass", Name: c.Name}}, class: c.Name,
-				Masks: []Code{codeLogErrors, codeNoVolume, codeTooSmall, codeOtherMode, codeOtherAccessMode, codeOtherLabels, codeAllTaken, codeOtherNodes, codeClassMissing, codeMountFailed},
+				Masks: []Code{codeLogErrors, codeNoVolume, codeTooSmall, codeOtherMode, codeOtherAccessMode, codeOtherLabels, codeAllTaken,
+					codeOtherNodes, codeClassMissing, codeMountFailed},
 			})
 		case sc.Provisioner != noProvisioner:
 			all = append(all, Finding{
@@ -198,7 +208,8 @@ func (s *Subject) splitOf(a, b provisioner.Class) splitting {
 		}
 		key := [2]string{v.Node, clean(v.Path)}
 		if other, ok := at[key]; ok && other.Class != v.Class {
-			split.twice = append(split.twice, fmt.Sprintf("%s: %s is volume %s of class %s, and volume %s of class %s", v.Node, v.Path, other.Name, other.Class, v.Name, v.Class))
+			split.twice = append(split.twice, fmt.Sprintf("%s: %s is volume %s of class %s, and volume %s of class %s", v.Node, v.Path, other.Name,
+				other.Class, v.Name, v.Class))
 		}
 		at[key] = v
 		if v.Class == a.Name {
@@ -223,7 +234,8 @@ func (p splitting) text(a, b provisioner.Class) string {
 	if !ok {
 		return own
 	}
-	text := fmt.Sprintf("give each class a hostDir of its own, or a namePattern that leaves out what is the other's and nothing that is its own, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: %q\n- name: %s\n  namePattern: %q", a.Name, patterns[0], b.Name, patterns[1])
+	text := fmt.Sprintf("give each class a hostDir of its own, or a namePattern that leaves out what is the other's and nothing that is its own, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: %q\n- name: %s\n  namePattern: %q",
+		a.Name, patterns[0], b.Name, patterns[1])
 	if p.unseen != "" {
 		text += "\nand add the names on nodes that were not looked at: " + p.unseen
 	}
@@ -235,12 +247,14 @@ func (p splitting) text(a, b provisioner.Class) string {
 func (p splitting) patterns(a, b provisioner.Class) (patterns [2]string, ok bool) {
 	for i, c := range []provisioner.Class{a, b} {
 		own, others := p.names[i], p.names[1-i]
-		if len(own) > mostNames || slices.ContainsFunc(own, func(name string) bool { return strings.ContainsAny(name, `,*?[]\`) || slices.Contains(others, name) }) {
+		if len(own) > mostNames || slices.ContainsFunc(own,
+			func(name string) bool { return strings.ContainsAny(name, `,*?[]\`) || slices.Contains(others, name) }) {
 			return patterns, false
 		}
 		list := slices.Clone(own)
 		later := c.Name + "-*"
-		if !slices.ContainsFunc(others, func(name string) bool { return strings.HasPrefix(name, c.Name+"-") }) && !strings.HasPrefix(a.Name+"-", b.Name+"-") && !strings.HasPrefix(b.Name+"-", a.Name+"-") {
+		if !slices.ContainsFunc(others, func(name string) bool { return strings.HasPrefix(name, c.Name+"-") }) &&
+			!strings.HasPrefix(a.Name+"-", b.Name+"-") && !strings.HasPrefix(b.Name+"-", a.Name+"-") {
 			list = append(list, later)
 		}
 		if len(list) == 0 || strings.ContainsAny(c.Name, `,*?[]\`) {
@@ -347,7 +361,8 @@ func leftOut(s *Subject) Verdict {
 		}
 		seen[c.HostDir] = true
 		for _, e := range value(s.Node.View).Dirs[c.Name].Entries {
-			if e.Kind != provisioner.Link || slices.ContainsFunc(i.Classes, func(o provisioner.Class) bool { return o.HostDir == c.HostDir && o.Publishes(e.Name) }) {
+			if e.Kind != provisioner.Link || slices.ContainsFunc(i.Classes,
+				func(o provisioner.Class) bool { return o.HostDir == c.HostDir && o.Publishes(e.Name) }) {
 				continue
 			}
 			all = append(all, Finding{
@@ -373,7 +388,8 @@ func systemLabels() []string {
 
 // udevDirs are the directories below /dev in which every disk and partition has a name.
 func udevDirs() []string {
-	return []string{"/dev", "/dev/block", "/dev/mapper", "/dev/disk/by-id", "/dev/disk/by-path", "/dev/disk/by-uuid", "/dev/disk/by-partuuid", "/dev/disk/by-label", "/dev/disk/by-diskseq", "/dev/disk/by-loop-ref"}
+	return []string{"/dev", "/dev/block", "/dev/mapper", "/dev/disk/by-id", "/dev/disk/by-path", "/dev/disk/by-uuid", "/dev/disk/by-partuuid",
+		"/dev/disk/by-label", "/dev/disk/by-diskseq", "/dev/disk/by-loop-ref"}
 }
 
 // publishesSystem: what a class publishes is wiped when its claim is deleted.
@@ -413,9 +429,15 @@ func publishesSystem(s *Subject) Verdict {
 			Because:  "a claim can get one of them, and the provisioner wipes it when the claim is deleted: the node is lost with it",
 			Evidence: evidence,
 			Fix: []Step{
-				{Text: fmt.Sprintf("at once, before any claim is deleted, set a namePattern that only the volumes for this class match, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: %q", c.Name, pattern)},
+				{
+					Text: fmt.Sprintf("at once, before any claim is deleted, set a namePattern that only the volumes for this class match, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: %q",
+						c.Name, pattern),
+				},
 				restart(i),
-				{Text: "then look for volumes that it made already, and delete those that no claim has:", Command: "kubectl get pv -o custom-columns=NAME:.metadata.name,PATH:.spec.local.path,CLAIM:.spec.claimRef.name"},
+				{
+					Text:    "then look for volumes that it made already, and delete those that no claim has:",
+					Command: "kubectl get pv -o custom-columns=NAME:.metadata.name,PATH:.spec.local.path,CLAIM:.spec.claimRef.name",
+				},
 			},
 			Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir,
 		})

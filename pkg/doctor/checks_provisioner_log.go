@@ -32,21 +32,25 @@ var logRules = sync.OnceValue(func() []logRule {
 	r := func(pattern, meaning, fix string) logRule { return logRule{regexp.MustCompile(pattern), meaning, fix} }
 	return []logRule{
 		r(`failed to get ReclaimPolicy from storage class|unsupported ReclaimPolicy`,
-			"a class has no StorageClass, or one whose reclaim policy it does not know", "make the StorageClass, with reclaimPolicy Delete or Retain"),
+			"a class has no StorageClass, or one whose reclaim policy it does not know",
+			"make the StorageClass, with reclaimPolicy Delete or Retain"),
 		r(`error reading directory: open`,
 			"the directory of a class is not there in its container", "see that the DaemonSet mounts the class's hostDir at its mountDir"),
 		r(`is not a valid mount point`,
-			"a directory in a Filesystem class is no mount point in its container", "mount the disk there on the node; if it is mounted, mount hostDir into the pod with HostToContainer"),
+			"a directory in a Filesystem class is no mount point in its container",
+			"mount the disk there on the node; if it is mounted, mount hostDir into the pod with HostToContainer"),
 		r(`of filesystem mode cannot be used to create block volume|requires block mode but path .* was in fs mode`,
 			"a directory lies in the directory of a Block class", "remove the directory, or make the class Filesystem"),
 		r(`not a directory nor block device`,
-			"a file that is neither a directory nor a block device lies in the directory of a class", "remove it; if it is a link, see that /dev is mounted into the pod"),
+			"a file that is neither a directory nor a block device lies in the directory of a class",
+			"remove it; if it is a link, see that /dev is mounted into the pod"),
 		r(`(Directory|Block device) check for .* failed|block stats error`,
 			"an entry of a class leads nowhere", "kubectl talosdisk disks shows where links lead"),
 		r(`Volume path already in use`,
 			"the path is published by another class, and refused to this one", "let one class publish it"),
 		r(`error creating PV .* already exists`,
-			"a volume of the same name is another's: the node was made again with a new UID", "have the node's provisioner pod start again, and delete the old volume once its data is not needed"),
+			"a volume of the same name is another's: the node was made again with a new UID",
+			"have the node's provisioner pod start again, and delete the old volume once its data is not needed"),
 		r(`is misconfigured, missing HostDir or MountDir`,
 			"a class lacks hostDir or mountDir", "complete the class in the provisioner's ConfigMap"),
 		r(`Invalid empty block cleaner command`,
@@ -277,8 +281,11 @@ func logErrors(s *Subject) Verdict {
 		f := Finding{
 			Summary: "the provisioner on " + allNodes + " logs errors: " + what.meaning,
 			Because: "as long as it lasts, what it is about is not published or not cleaned",
-			Fix:     []Step{{Text: fixes[what.meaning], Command: shell.Command("kubectl", "-n", i.Namespace, "logs", of, "-c", i.Container, "--tail=50")}},
-			Path:    what.path, class: what.class, narrow: true,
+			Fix: []Step{{
+				Text:    fixes[what.meaning],
+				Command: shell.Command("kubectl", "-n", i.Namespace, "logs", of, "-c", i.Container, "--tail=50"),
+			}},
+			Path: what.path, class: what.class, narrow: true,
 		}
 		for _, text := range evidence[what] {
 			f.Evidence = append(f.Evidence, s.Node.Name+": "+text)

@@ -53,9 +53,15 @@ func publishesOthers(s *Subject) Verdict {
 			Because:  "the provisioner takes whatever its namePattern lets through for a free disk: a claim can get it, and what is on it is deleted with the claim",
 			Evidence: once(evidence), Nodes: once(nodes), Objects: []snapshot.Ref{daemonSet(i)}, Path: c.HostDir, class: c.Name,
 			Fix: []Step{
-				{Text: fmt.Sprintf("set a namePattern that only the volumes for this class match, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: %q", c.Name, patternFor(c))},
+				{
+					Text: fmt.Sprintf("set a namePattern that only the volumes for this class match, in the values of the chart:\nclasses:\n- name: %s\n  namePattern: %q",
+						c.Name, patternFor(c)),
+				},
 				restart(i),
-				{Text: "then look for volumes that it made already, and delete those that no claim has:", Command: "kubectl get pv -o custom-columns=NAME:.metadata.name,PATH:.spec.local.path,CLASS:.spec.storageClassName,CLAIM:.spec.claimRef.name"},
+				{
+					Text:    "then look for volumes that it made already, and delete those that no claim has:",
+					Command: "kubectl get pv -o custom-columns=NAME:.metadata.name,PATH:.spec.local.path,CLASS:.spec.storageClassName,CLAIM:.spec.claimRef.name",
+				},
 			},
 		}
 		switch {

@@ -21,9 +21,15 @@ func (w world) userVolumes(pattern string) {
 	w.Volumes = nil
 	dirs := w.node().View.Value.Dirs
 	dirs["block"] = snapshot.Dir{Exists: true, MountPoint: true}
-	dirs["fs"] = snapshot.Dir{Exists: true, MountPoint: true, Entries: []provisioner.Entry{{Name: "fs-1", Kind: provisioner.Directory}, {Name: "longhorn", Kind: provisioner.Directory}, {Name: "links", Kind: provisioner.Directory}}}
+	dirs["fs"] = snapshot.Dir{
+		Exists:     true,
+		MountPoint: true,
+		Entries: []provisioner.Entry{{Name: "fs-1", Kind: provisioner.Directory}, {Name: "longhorn", Kind: provisioner.Directory},
+			{Name: "links", Kind: provisioner.Directory}},
+	}
 	w.talos().Volumes = snapshot.Read([]snapshot.TalosVolume{
-		{ID: "u-fs-1", Type: "partition", Phase: "ready", Location: "/dev/vde1"}, {ID: "u-longhorn", Type: "partition", Phase: "ready", Location: "/dev/vdf1"},
+		{ID: "u-fs-1", Type: "partition", Phase: "ready", Location: "/dev/vde1"},
+		{ID: "u-longhorn", Type: "partition", Phase: "ready", Location: "/dev/vdf1"},
 		{ID: "u-links", Type: "directory", Phase: "ready"},
 	})
 }
@@ -41,47 +47,90 @@ func sharedCases() []nodeCase {
 	}
 	all := provisioner.Class{Name: "fs", HostDir: varMnt, MountDir: "/mnt/fs", Mode: provisioner.Filesystem}
 	uses := func(w world, hostPath string) {
-		*w.Pods.Value = append(*w.Pods.Value, snapshot.UserPod{Namespace: "longhorn-system", Name: "manager", UID: "9", Node: "w-4", Phase: "Running", Ready: true,
-			Volumes: []snapshot.PodVolume{{Name: "data", HostPath: hostPath, Mounted: true}}})
+		*w.Pods.Value = append(*w.Pods.Value, snapshot.UserPod{
+			Namespace: "longhorn-system",
+			Name:      "manager",
+			UID:       "9",
+			Node:      "w-4",
+			Phase:     "Running",
+			Ready:     true,
+			Volumes:   []snapshot.PodVolume{{Name: "data", HostPath: hostPath, Mounted: true}},
+		})
 	}
 	return []nodeCase{
-		{"the directory of links", "TD0217", func(w world) { w.userVolumes("") }, OutcomeFinding, []string{
-			`error[TD0217]: class "fs" publishes volumes in "/var/mnt" that are not its own`, `w-4: /var/mnt/links is the directory of class "block"`, "deleted with the claim", `namePattern: "fs-*"`}},
-		{"a pattern of its own", "TD0217", func(w world) { w.userVolumes("fs-*") }, OutcomeOK, nil},
-		{"everything, and nothing of others is known", "TD0217", func(w world) { alone(w, all, "fs-1") }, OutcomeFinding, []string{`warning[TD0217]: class "fs" publishes whatever is mounted in "/var/mnt"`}},
-		{"a pattern that leaves nothing out", "TD0217", func(w world) { all := all; all.NamePattern = "fs-*,*"; alone(w, all, "fs-1") }, OutcomeFinding, []string{"warning[TD0217]"}},
-		{"other software", "TD0217", func(w world) { alone(w, all, "fs-1", "longhorn"); uses(w, "/var/mnt/longhorn/replicas") }, OutcomeFinding, []string{
-			"error[TD0217]", `w-4: /var/mnt/longhorn is in use by pod "longhorn-system/manager", which has /var/mnt/longhorn/replicas as hostPath`}},
-		{"other software elsewhere", "TD0217", func(w world) {
-			alone(w, provisioner.Class{Name: "hdd", HostDir: "/var/lib/disks", MountDir: "/var/lib/disks", Mode: provisioner.Filesystem}, "a", "openebs")
+		{name: "the directory of links", code: "TD0217", change: func(w world) { w.userVolumes("") }, want: OutcomeFinding, has: []string{
+			`error[TD0217]: class "fs" publishes volumes in "/var/mnt" that are not its own`,
+			`w-4: /var/mnt/links is the directory of class "block"`, "deleted with the claim", `namePattern: "fs-*"`}},
+		{name: "a pattern of its own", code: "TD0217", change: func(w world) { w.userVolumes("fs-*") }, want: OutcomeOK},
+		{
+			name:   "everything, and nothing of others is known",
+			code:   "TD0217",
+			change: func(w world) { alone(w, all, "fs-1") },
+			want:   OutcomeFinding,
+			has:    []string{`warning[TD0217]: class "fs" publishes whatever is mounted in "/var/mnt"`},
+		},
+		{
+			name:   "a pattern that leaves nothing out",
+			code:   "TD0217",
+			change: func(w world) { all := all; all.NamePattern = "fs-*,*"; alone(w, all, "fs-1") },
+			want:   OutcomeFinding,
+			has:    []string{"warning[TD0217]"},
+		},
+		{
+			name:   "other software",
+			code:   "TD0217",
+			change: func(w world) { alone(w, all, "fs-1", "longhorn"); uses(w, "/var/mnt/longhorn/replicas") },
+			want:   OutcomeFinding,
+			has: []string{
+				"error[TD0217]", `w-4: /var/mnt/longhorn is in use by pod "longhorn-system/manager", which has /var/mnt/longhorn/replicas as hostPath`},
+		},
+		{name: "other software elsewhere", code: "TD0217", change: func(w world) {
+			alone(w, provisioner.Class{Name: "hdd", HostDir: "/var/lib/disks", MountDir: "/var/lib/disks", Mode: provisioner.Filesystem}, "a",
+				"openebs")
 			uses(w, "/var/lib/disks/openebs")
-		}, OutcomeFinding, []string{"error[TD0217]", "/var/lib/disks/openebs is in use"}},
-		{"a pod that reads all of it", "TD0217", func(w world) { all := all; all.NamePattern = "fs-*"; alone(w, all, "fs-1"); uses(w, "/var/mnt") }, OutcomeOK, nil},
-		{"a directory volume that nothing uses", "TD0217", func(w world) {
+		}, want: OutcomeFinding, has: []string{"error[TD0217]", "/var/lib/disks/openebs is in use"}},
+		{
+			name:   "a pod that reads all of it",
+			code:   "TD0217",
+			change: func(w world) { all := all; all.NamePattern = "fs-*"; alone(w, all, "fs-1"); uses(w, "/var/mnt") },
+			want:   OutcomeOK,
+		},
+		{name: "a directory volume that nothing uses", code: "TD0217", change: func(w world) {
 			alone(w, all)
 			w.talos().Volumes = snapshot.Read([]snapshot.TalosVolume{{ID: "u-x", Type: "directory", Phase: "ready"}})
-		}, OutcomeFinding, []string{"error[TD0217]", `w-4: /var/mnt/x is Talos's volume "u-x", a directory on the system disk`}},
-		{"an external volume", "TD0217", func(w world) {
+		}, want: OutcomeFinding, has: []string{"error[TD0217]", `w-4: /var/mnt/x is Talos's volume "u-x", a directory on the system disk`}},
+		{name: "an external volume", code: "TD0217", change: func(w world) {
 			alone(w, all)
 			w.talos().Volumes = snapshot.Read([]snapshot.TalosVolume{{ID: "x-share", Type: "external", Phase: "ready"}})
-		}, OutcomeFinding, []string{"which lies outside the node"}},
-		{"a volume made by hand", "TD0217", func(w world) {
+		}, want: OutcomeFinding, has: []string{"which lies outside the node"}},
+		{name: "a volume made by hand", code: "TD0217", change: func(w world) {
 			all := all
 			all.NamePattern = "d*"
 			alone(w, all, "data", "other")
-			w.Volumes = []snapshot.Volume{{Name: "by-hand", Class: "manual", Mode: provisioner.Filesystem, Path: "/var/mnt/data", Node: "w-4", Phase: "Bound"}}
-		}, OutcomeFinding, []string{"error[TD0217]", `/var/mnt/data is volume "by-hand", which is not this provisioner's`}},
-		{"raw volumes of all", "TD0217", func(w world) {
+			w.Volumes = []snapshot.Volume{{
+				Name:  "by-hand",
+				Class: "manual",
+				Mode:  provisioner.Filesystem,
+				Path:  "/var/mnt/data",
+				Node:  "w-4",
+				Phase: "Bound",
+			}}
+		}, want: OutcomeFinding, has: []string{"error[TD0217]", `/var/mnt/data is volume "by-hand", which is not this provisioner's`}},
+		{name: "raw volumes of all", code: "TD0217", change: func(w world) {
 			alone(w, provisioner.Class{Name: "raw", HostDir: partlabels, MountDir: partlabels, Mode: provisioner.Block, NamePattern: "r-*"})
-			w.node().View.Value.Dirs["raw"] = snapshot.Dir{Exists: true, MountPoint: true, Entries: []provisioner.Entry{{Name: "r-ceph", Kind: provisioner.Link, Target: "../../vdf1", Device: "254:81"}}}
+			w.node().View.Value.Dirs["raw"] = snapshot.Dir{
+				Exists:     true,
+				MountPoint: true,
+				Entries:    []provisioner.Entry{{Name: "r-ceph", Kind: provisioner.Link, Target: "../../vdf1", Device: "254:81"}},
+			}
 			uses(w, partlabels+"/r-ceph")
-		}, OutcomeFinding, []string{"error[TD0217]", "/dev/disk/by-partlabel/r-ceph is in use", `namePattern: "r-raw-*"`}},
-		{"raw volumes, and nothing of others is known", "TD0217", func(w world) {
+		}, want: OutcomeFinding, has: []string{"error[TD0217]", "/dev/disk/by-partlabel/r-ceph is in use", `namePattern: "r-raw-*"`}},
+		{name: "raw volumes, and nothing of others is known", code: "TD0217", change: func(w world) {
 			alone(w, provisioner.Class{Name: "raw", HostDir: partlabels, MountDir: partlabels, Mode: provisioner.Block, NamePattern: "r-*"}, "r-1")
-		}, OutcomeOK, nil},
-		{"the classes were not read", "TD0217", func(w world) {
+		}, want: OutcomeOK},
+		{name: "the classes were not read", code: "TD0217", change: func(w world) {
 			w.Install.Classes, w.Unread = nil, map[string]problem.Problem{snapshot.PartInstall: problem.FromText("it is forbidden")}
-		}, OutcomeUnknown, []string{"it is forbidden"}},
+		}, want: OutcomeUnknown, has: []string{"it is forbidden"}},
 	}
 }
 

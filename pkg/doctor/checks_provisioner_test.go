@@ -33,7 +33,8 @@ func (w world) lies(class string, entries ...provisioner.Entry) {
 // refused is the DaemonSet's event of Kubernetes v1.37.
 func (w world) refused() {
 	*w.Events.Value = append(*w.Events.Value, snapshot.Event{
-		About: snapshot.Ref{Kind: "daemonset", Namespace: "local-storage", Name: "prov"}, Type: "Warning", Reason: "FailedCreate", From: "daemonset-controller", Count: 9, Last: now,
+		About: snapshot.Ref{Kind: "daemonset", Namespace: "local-storage", Name: "prov"}, Type: "Warning", Reason: "FailedCreate",
+		From: "daemonset-controller", Count: 9, Last: now,
 		Message: `Error creating: pods "prov-x" is forbidden: violates PodSecurity "baseline:latest": hostPath volumes (volume "dev"), privileged (container "provisioner" must not set securityContext.privileged=true)`,
 	})
 }
@@ -67,255 +68,457 @@ func provisionerCases() []nodeCase {
 		}
 	}
 	return []nodeCase{
-		{"none", "TD0201", func(w world) {
+		{name: "none", code: "TD0201", change: func(w world) {
 			w.Install = provisioner.Install{}
 			unread("install", "no DaemonSet that runs the local volume static provisioner in any namespace")(w)
-		}, OutcomeFinding, []string{"error[TD0201]", "--provisioner-namespace"}},
-		{"several", "TD0201", unread("install", `several provisioners: "a/x", "b/y"`), OutcomeFinding, []string{"there are several", `"b/y"`}},
-		{"a class that makes no sense", "TD0201", unread("install", `ConfigMap "x/y" of the provisioner: class "a" in storageClassMap: hostDir is missing`), OutcomeFinding, []string{"makes no sense", "hostDir is missing"}},
-		{"forbidden", "TD0201", unread("install", `daemonsets.apps is forbidden: User "u" cannot list resource "daemonsets" in API group "apps" at the cluster scope`), OutcomeUnknown, nil},
-		{"out of reach", "TD0201", unread("install", "connection refused"), OutcomeUnknown, nil},
-		{"one", "TD0201", func(world) {}, OutcomeOK, nil},
+		}, want: OutcomeFinding, has: []string{"error[TD0201]", "--provisioner-namespace"}},
+		{
+			name:   "several",
+			code:   "TD0201",
+			change: unread("install", `several provisioners: "a/x", "b/y"`),
+			want:   OutcomeFinding,
+			has:    []string{"there are several", `"b/y"`},
+		},
+		{
+			name:   "a class that makes no sense",
+			code:   "TD0201",
+			change: unread("install", `ConfigMap "x/y" of the provisioner: class "a" in storageClassMap: hostDir is missing`),
+			want:   OutcomeFinding,
+			has:    []string{"makes no sense", "hostDir is missing"},
+		},
+		{
+			name: "forbidden",
+			code: "TD0201",
+			change: unread("install",
+				`daemonsets.apps is forbidden: User "u" cannot list resource "daemonsets" in API group "apps" at the cluster scope`),
+			want: OutcomeUnknown,
+		},
+		{name: "out of reach", code: "TD0201", change: unread("install", "connection refused"), want: OutcomeUnknown},
+		{name: "one", code: "TD0201", change: func(world) {}, want: OutcomeOK},
 
-		{"nodes that were not looked at", "TD0202", func(w world) {
+		{name: "nodes that were not looked at", code: "TD0202", change: func(w world) {
 			aside := *w.node()
 			aside.Name, aside.Skipped, aside.Pod = "w-5", true, snapshot.Unread[snapshot.Pod](problem.FromText(noPodThere))
 			w.Nodes = append(w.Nodes, aside)
 			w.Provisioner.Value.PodSecurity = "baseline"
-		}, OutcomeFinding, []string{"warning[TD0202]", "will refuse the provisioner's next pod"}},
-		{"refused", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused(); w.withoutPod(noPodThere) }, OutcomeFinding,
-			[]string{"error[TD0202]", "violates PodSecurity", "kubectl label namespace local-storage pod-security.kubernetes.io/enforce=privileged --overwrite", "daemonset/prov"}},
-		{"labelled since, and the event is old", "TD0202", func(w world) { w.refused() }, OutcomeOK, nil},
-		{"an old event, and pods that run", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused() }, OutcomeOK, nil},
-		{"a label, and no event any more", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "baseline"; w.withoutPod(noPodThere) }, OutcomeFinding, []string{"enforces baseline, and 1 of 1 nodes have no pod"}},
-		{"a label, and pods that run", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = "restricted" }, OutcomeFinding, []string{"warning[TD0202]", "will refuse"}},
-		{"in kube-system", "TD0202", func(w world) { w.Install.Namespace, w.Provisioner.Value.PodSecurity = "kube-system", "" }, OutcomeOK, nil},
-		{"another reason for no pod", "TD0202", func(w world) { w.Provisioner.Value.PodSecurity = ""; w.withoutPod(mkdir) }, OutcomeOK, nil},
-		{"not read", "TD0202", func(w world) {
+		}, want: OutcomeFinding, has: []string{"warning[TD0202]", "will refuse the provisioner's next pod"}},
+		{
+			name:   "refused",
+			code:   "TD0202",
+			change: func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused(); w.withoutPod(noPodThere) },
+			want:   OutcomeFinding,
+			has: []string{"error[TD0202]", "violates PodSecurity",
+				"kubectl label namespace local-storage pod-security.kubernetes.io/enforce=privileged --overwrite", "daemonset/prov"},
+		},
+		{name: "labelled since, and the event is old", code: "TD0202", change: func(w world) { w.refused() }, want: OutcomeOK},
+		{
+			name:   "an old event, and pods that run",
+			code:   "TD0202",
+			change: func(w world) { w.Provisioner.Value.PodSecurity = ""; w.refused() },
+			want:   OutcomeOK,
+		},
+		{
+			name:   "a label, and no event any more",
+			code:   "TD0202",
+			change: func(w world) { w.Provisioner.Value.PodSecurity = "baseline"; w.withoutPod(noPodThere) },
+			want:   OutcomeFinding,
+			has:    []string{"enforces baseline, and 1 of 1 nodes have no pod"},
+		},
+		{
+			name:   "a label, and pods that run",
+			code:   "TD0202",
+			change: func(w world) { w.Provisioner.Value.PodSecurity = "restricted" },
+			want:   OutcomeFinding,
+			has:    []string{"warning[TD0202]", "will refuse"},
+		},
+		{
+			name:   "in kube-system",
+			code:   "TD0202",
+			change: func(w world) { w.Install.Namespace, w.Provisioner.Value.PodSecurity = "kube-system", "" },
+			want:   OutcomeOK,
+		},
+		{
+			name:   "another reason for no pod",
+			code:   "TD0202",
+			change: func(w world) { w.Provisioner.Value.PodSecurity = ""; w.withoutPod(mkdir) },
+			want:   OutcomeOK,
+		},
+		{name: "not read", code: "TD0202", change: func(w world) {
 			w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.FromText("forbidden"))
-		}, OutcomeUnknown, []string{"forbidden"}},
-		{"the label was not read", "TD0202", func(w world) {
+		}, want: OutcomeUnknown, has: []string{"forbidden"}},
+		{name: "the label was not read", code: "TD0202", change: func(w world) {
 			w.Provisioner.Value.PodSecurity, w.Provisioner.Value.PodSecurityProblem = "", problem.FromText("namespaces is forbidden")
-		}, OutcomeUnknown, []string{"namespaces is forbidden"}},
-		{"no events", "TD0202", func(w world) {
+		}, want: OutcomeUnknown, has: []string{"namespaces is forbidden"}},
+		{name: "no events", code: "TD0202", change: func(w world) {
 			w.Provisioner.Value.PodSecurity = ""
 			w.withoutPod(noPodThere)
 			w.Events = snapshot.Unread[[]snapshot.Event](problem.FromText("forbidden"))
-		}, OutcomeUnknown, nil},
+		}, want: OutcomeUnknown},
 
-		{"none made", "TD0203", func(w world) { w.withoutPod(noPodThere) }, OutcomeFinding, []string{"error[TD0203]: no provisioner pod runs on w-4", "describe daemonset prov"}},
-		{"a taint", "TD0203", func(w world) {
+		{
+			name:   "none made",
+			code:   "TD0203",
+			change: func(w world) { w.withoutPod(noPodThere) },
+			want:   OutcomeFinding,
+			has:    []string{"error[TD0203]: no provisioner pod runs on w-4", "describe daemonset prov"},
+		},
+		{name: "a taint", code: "TD0203", change: func(w world) {
 			w.withoutPod("the DaemonSet does not tolerate the node's taint storage=only:NoSchedule")
 			w.node().Wanted = false
-		}, OutcomeFinding, []string{"warning[TD0203]", "- key: storage\n  operator: Equal\n  value: \"only\"\n  effect: NoSchedule",
+		}, want: OutcomeFinding, has: []string{"warning[TD0203]", "- key: storage\n  operator: Equal\n  value: \"only\"\n  effect: NoSchedule",
 			`$ kubectl -n local-storage patch daemonset prov --type=json -p '[{"op":"add","path":"/spec/template/spec/tolerations","value":[{"key":"storage","operator":"Equal","value":"only","effect":"NoSchedule"}]}]'`}},
-		{"a taint beside one that is tolerated", "TD0203", func(w world) {
+		{name: "a taint beside one that is tolerated", code: "TD0203", change: func(w world) {
 			w.withoutPod("the DaemonSet does not tolerate the node's taint storage:NoExecute")
 			w.node().Wanted, w.Install.Tolerations = false, []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists}}
-		}, OutcomeFinding, []string{`'[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"storage","operator":"Exists","effect":"NoExecute"}}]'`}},
-		{"a taint, and no volumes", "TD0203", func(w world) {
+		}, want: OutcomeFinding,
+			has: []string{`'[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"storage","operator":"Exists","effect":"NoExecute"}}]'`}},
+		{name: "a taint, and no volumes", code: "TD0203", change: func(w world) {
 			w.withoutPod("the DaemonSet does not tolerate the node's taint node-role.kubernetes.io/control-plane:NoSchedule")
 			w.node().Wanted, w.Volumes = false, nil
-		}, OutcomeFinding, []string{"info[TD0203]", "operator: Exists"}},
-		{"a selector", "TD0203", func(w world) {
+		}, want: OutcomeFinding, has: []string{"info[TD0203]", "operator: Exists"}},
+		{name: "a selector", code: "TD0203", change: func(w world) {
 			w.withoutPod("the DaemonSet's nodeSelector asks for disk=yes")
 			w.node().Wanted = false
-		}, OutcomeFinding, []string{"nodeSelector"}},
-		{"one that does not run", "TD0203", func(w world) { w.withoutPod(mkdir) }, OutcomeOK, nil},
-		{"pods were not read", "TD0203", func(w world) { w.withoutPod("connection refused") }, OutcomeUnknown, nil},
-		{"no installation", "TD0203", unread("install", "forbidden"), OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{"nodeSelector"}},
+		{name: "one that does not run", code: "TD0203", change: func(w world) { w.withoutPod(mkdir) }, want: OutcomeOK},
+		{name: "pods were not read", code: "TD0203", change: func(w world) { w.withoutPod("connection refused") }, want: OutcomeUnknown},
+		{name: "no installation", code: "TD0203", change: unread("install", "forbidden"), want: OutcomeUnknown},
 
-		{"crashes", "TD0204", func(w world) {
+		{name: "crashes", code: "TD0204", change: func(w world) {
 			w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: CrashLoopBackOff: back-off 5m0s`)
-			w.Provisioner.Value.Pods = []snapshot.ProvisionerPod{{Name: "prov-y", Node: "w-5", Restarts: 9}, {Name: "prov-x", Node: "w-4", Restarts: 3}}
-		}, OutcomeFinding, []string{"error[TD0204]", "CrashLoopBackOff", "$ kubectl -n local-storage describe pod prov-x\n", "$ kubectl -n local-storage logs prov-x -c provisioner --previous"}},
-		{"no image", "TD0204", func(w world) {
+			w.Provisioner.Value.Pods = []snapshot.ProvisionerPod{{Name: "prov-y", Node: "w-5", Restarts: 9},
+				{Name: "prov-x", Node: "w-4", Restarts: 3}}
+		}, want: OutcomeFinding, has: []string{"error[TD0204]", "CrashLoopBackOff", "$ kubectl -n local-storage describe pod prov-x\n",
+			"$ kubectl -n local-storage logs prov-x -c provisioner --previous"}},
+		{name: "no image", code: "TD0204", change: func(w world) {
 			w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: ImagePullBackOff`)
-		}, OutcomeFinding, []string{"cannot be pulled"}},
-		{"a private mount", "TD0204", func(w world) {
+		}, want: OutcomeFinding, has: []string{"cannot be pulled"}},
+		{name: "a private mount", code: "TD0204", change: func(w world) {
 			w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: path "/var/x" is mounted on "/var/x" but it is not a shared or slave mount`)
-		}, OutcomeFinding, []string{"private mount"}},
-		{"being replaced", "TD0204", func(w world) { w.withoutPod(`pod "local-storage/prov-x" is being deleted`) }, OutcomeOK, nil},
-		{"no pod at all", "TD0204", func(w world) { w.withoutPod(noPodThere) }, OutcomeOK, nil},
-		{"pods were not read", "TD0204", func(w world) { w.withoutPod("connection refused") }, OutcomeUnknown, nil},
-		{"no installation", "TD0204", unread("install", "forbidden"), OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{"private mount"}},
+		{
+			name:   "being replaced",
+			code:   "TD0204",
+			change: func(w world) { w.withoutPod(`pod "local-storage/prov-x" is being deleted`) },
+			want:   OutcomeOK,
+		},
+		{name: "no pod at all", code: "TD0204", change: func(w world) { w.withoutPod(noPodThere) }, want: OutcomeOK},
+		{name: "pods were not read", code: "TD0204", change: func(w world) { w.withoutPod("connection refused") }, want: OutcomeUnknown},
+		{name: "no installation", code: "TD0204", change: unread("install", "forbidden"), want: OutcomeUnknown},
 
-		{"the chart's default", "TD0205", func(w world) { w.withoutPod(mkdir) }, OutcomeFinding, []string{`hostDir "/mnt/fast-disks" lies on the read-only root of w-4`, "- hostDir: /var/lib/disks/fast-disks"}},
-		{"where the rollout has not come yet", "TD0205", func(w world) {
+		{
+			name:   "the chart's default",
+			code:   "TD0205",
+			change: func(w world) { w.withoutPod(mkdir) },
+			want:   OutcomeFinding,
+			has:    []string{`hostDir "/mnt/fast-disks" lies on the read-only root of w-4`, "- hostDir: /var/lib/disks/fast-disks"},
+		},
+		{name: "where the rollout has not come yet", code: "TD0205", change: func(w world) {
 			other := *w.node()
 			other.Name = "w-5"
 			w.withoutPod(mkdir)
 			w.Nodes = append(w.Nodes, other)
-		}, OutcomeFinding, []string{"read-only root of w-4 and w-5", "nodes: [w-4 w-5]"}},
-		{"a node of another system", "TD0205", func(w world) {
+		}, want: OutcomeFinding, has: []string{"read-only root of w-4 and w-5", "nodes: [w-4 w-5]"}},
+		{name: "a node of another system", code: "TD0205", change: func(w world) {
 			other := *w.node()
 			other.Name, other.OSImage = "w-5", "Debian GNU/Linux 13"
 			w.withoutPod(mkdir)
 			w.Nodes = append(w.Nodes, other)
-		}, OutcomeFinding, []string{"nodes: [w-4]"}},
-		{"another failure", "TD0205", func(w world) {
+		}, want: OutcomeFinding, has: []string{"nodes: [w-4]"}},
+		{name: "another failure", code: "TD0205", change: func(w world) {
 			w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/var/x": no space left on device`)
-		}, OutcomeOK, nil},
-		{"no installation", "TD0205", unread("install", "forbidden"), OutcomeUnknown, nil},
+		}, want: OutcomeOK},
+		{name: "no installation", code: "TD0205", change: unread("install", "forbidden"), want: OutcomeUnknown},
 
-		{"nothing at mountDir", "TD0206", func(w world) { w.Install.Mounts = w.Install.Mounts[1:] }, OutcomeFinding, []string{`"/var/lib/disks/block" of class "block" is not mounted`, "mountDir: /var/lib/disks/block"}},
-		{"another directory", "TD0206", func(w world) { w.Install.Mounts[1].HostPath = "/var/lib/other" }, OutcomeFinding, []string{`shows "/var/lib/other" of the node`}},
-		{"by a mount of the parent", "TD0206", func(w world) {
-			w.Install.Mounts = []provisioner.Mount{{HostPath: "/var/lib/disks", MountPath: "/var/lib/disks", Propagation: corev1.MountPropagationHostToContainer}}
-		}, OutcomeOK, nil},
-		{"no installation", "TD0206", unread("install", "forbidden"), OutcomeUnknown, nil},
+		{
+			name:   "nothing at mountDir",
+			code:   "TD0206",
+			change: func(w world) { w.Install.Mounts = w.Install.Mounts[1:] },
+			want:   OutcomeFinding,
+			has:    []string{`"/var/lib/disks/block" of class "block" is not mounted`, "mountDir: /var/lib/disks/block"},
+		},
+		{
+			name:   "another directory",
+			code:   "TD0206",
+			change: func(w world) { w.Install.Mounts[1].HostPath = "/var/lib/other" },
+			want:   OutcomeFinding,
+			has:    []string{`shows "/var/lib/other" of the node`},
+		},
+		{name: "by a mount of the parent", code: "TD0206", change: func(w world) {
+			w.Install.Mounts = []provisioner.Mount{{
+				HostPath:    "/var/lib/disks",
+				MountPath:   "/var/lib/disks",
+				Propagation: corev1.MountPropagationHostToContainer,
+			}}
+		}, want: OutcomeOK},
+		{name: "no installation", code: "TD0206", change: unread("install", "forbidden"), want: OutcomeUnknown},
 
-		{"none", "TD0207", func(w world) { w.Install.Mounts[1].Propagation = "" }, OutcomeFinding, []string{"error[TD0207]", `"/var/lib/disks/hdd" of class "hdd"`, "is None", "mountPropagation: HostToContainer"}},
-		{"none, for links", "TD0207", func(w world) { w.Install.Mounts[0].Propagation = corev1.MountPropagationNone }, OutcomeFinding, []string{"warning[TD0207]"}},
-		{"both ways", "TD0207", func(w world) { w.Install.Mounts[1].Propagation = corev1.MountPropagationBidirectional }, OutcomeOK, nil},
-		{"no installation", "TD0207", unread("install", "forbidden"), OutcomeUnknown, nil},
+		{
+			name:   "none",
+			code:   "TD0207",
+			change: func(w world) { w.Install.Mounts[1].Propagation = "" },
+			want:   OutcomeFinding,
+			has:    []string{"error[TD0207]", `"/var/lib/disks/hdd" of class "hdd"`, "is None", "mountPropagation: HostToContainer"},
+		},
+		{
+			name:   "none, for links",
+			code:   "TD0207",
+			change: func(w world) { w.Install.Mounts[0].Propagation = corev1.MountPropagationNone },
+			want:   OutcomeFinding,
+			has:    []string{"warning[TD0207]"},
+		},
+		{
+			name:   "both ways",
+			code:   "TD0207",
+			change: func(w world) { w.Install.Mounts[1].Propagation = corev1.MountPropagationBidirectional },
+			want:   OutcomeOK,
+		},
+		{name: "no installation", code: "TD0207", change: unread("install", "forbidden"), want: OutcomeUnknown},
 
-		{"not mounted", "TD0208", func(w world) { w.Install.Mounts = w.Install.Mounts[:2] }, OutcomeFinding, []string{"mountDevVolume: true"}},
-		{"no Block class", "TD0208", func(w world) { w.Install.Mounts, w.Install.Classes = w.Install.Mounts[:2], w.Install.Classes[1:] }, OutcomeNone, nil},
-		{"mounted", "TD0208", func(world) {}, OutcomeOK, nil},
-		{"no installation", "TD0208", unread("install", "forbidden"), OutcomeUnknown, nil},
+		{
+			name:   "not mounted",
+			code:   "TD0208",
+			change: func(w world) { w.Install.Mounts = w.Install.Mounts[:2] },
+			want:   OutcomeFinding,
+			has:    []string{"mountDevVolume: true"},
+		},
+		{
+			name:   "no Block class",
+			code:   "TD0208",
+			change: func(w world) { w.Install.Mounts, w.Install.Classes = w.Install.Mounts[:2], w.Install.Classes[1:] },
+			want:   OutcomeNone,
+		},
+		{name: "mounted", code: "TD0208", change: func(world) {}, want: OutcomeOK},
+		{name: "no installation", code: "TD0208", change: unread("install", "forbidden"), want: OutcomeUnknown},
 
-		{"none", "TD0209", func(w world) { delete(w.StorageClasses, "hdd") }, OutcomeFinding, []string{`class "hdd" of the provisioner has no StorageClass`, `evidence: no StorageClass is called "hdd"`, "storageClass: true", "'volumeBindingMode: WaitForFirstConsumer' 'reclaimPolicy"}},
-		{"another provisioner's", "TD0209", func(w world) {
+		{
+			name:   "none",
+			code:   "TD0209",
+			change: func(w world) { delete(w.StorageClasses, "hdd") },
+			want:   OutcomeFinding,
+			has: []string{`class "hdd" of the provisioner has no StorageClass`, `evidence: no StorageClass is called "hdd"`, "storageClass: true",
+				"'volumeBindingMode: WaitForFirstConsumer' 'reclaimPolicy"},
+		},
+		{name: "another provisioner's", code: "TD0209", change: func(w world) {
 			w.StorageClasses["hdd"] = snapshot.StorageClass{Name: "hdd", Provisioner: "ebs.csi.aws.com", BindingMode: "WaitForFirstConsumer"}
-		}, OutcomeFinding, []string{"warning[TD0209]", "ebs.csi.aws.com"}},
-		{"one too many", "TD0209", func(w world) { w.StorageClasses["x"] = snapshot.StorageClass{Name: "x"} }, OutcomeOK, nil},
-		{"not read", "TD0209", unread("storageClasses", "forbidden"), OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{"warning[TD0209]", "ebs.csi.aws.com"}},
+		{
+			name:   "one too many",
+			code:   "TD0209",
+			change: func(w world) { w.StorageClasses["x"] = snapshot.StorageClass{Name: "x"} },
+			want:   OutcomeOK,
+		},
+		{name: "not read", code: "TD0209", change: unread("storageClasses", "forbidden"), want: OutcomeUnknown},
 
-		{"at once", "TD0210", func(w world) {
+		{name: "at once", code: "TD0210", change: func(w world) {
 			w.StorageClasses["hdd"] = snapshot.StorageClass{Name: "hdd", Provisioner: noProvisioner, BindingMode: "Immediate"}
-		}, OutcomeFinding, []string{"warning[TD0210]", "kubectl get storageclass hdd -o yaml | sed", "kubectl replace --force -f -"}},
-		{"of another class", "TD0210", func(w world) { w.StorageClasses["x"] = snapshot.StorageClass{Name: "x", BindingMode: "Immediate"} }, OutcomeOK, nil},
-		{"not read", "TD0210", unread("storageClasses", "forbidden"), OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{"warning[TD0210]", "kubectl get storageclass hdd -o yaml | sed", "kubectl replace --force -f -"}},
+		{
+			name:   "of another class",
+			code:   "TD0210",
+			change: func(w world) { w.StorageClasses["x"] = snapshot.StorageClass{Name: "x", BindingMode: "Immediate"} },
+			want:   OutcomeOK,
+		},
+		{name: "not read", code: "TD0210", change: unread("storageClasses", "forbidden"), want: OutcomeUnknown},
 
-		{"one directory", "TD0211", func(w world) { class(w, "hdd").HostDir = dirBlock }, OutcomeFinding, []string{"error[TD0211]", `classes "block" and "hdd"`, "w-4: /var/lib/disks/block/vdf", "would format", "refuses it to the other", "- name: block\n  namePattern: \"vdf,block-*\"\n- name: hdd\n  namePattern: \"hdd-*\""}},
-		{"one directory, and links of each class", "TD0211", func(w world) {
+		{
+			name:   "one directory",
+			code:   "TD0211",
+			change: func(w world) { class(w, "hdd").HostDir = dirBlock },
+			want:   OutcomeFinding,
+			has: []string{"error[TD0211]", `classes "block" and "hdd"`, "w-4: /var/lib/disks/block/vdf", "would format",
+				"refuses it to the other", "- name: block\n  namePattern: \"vdf,block-*\"\n- name: hdd\n  namePattern: \"hdd-*\""},
+		},
+		{name: "one directory, and links of each class", code: "TD0211", change: func(w world) {
 			class(w, "hdd").HostDir, class(w, "hdd").Mode = dirBlock, provisioner.Block
 			w.lies("block", provisioner.Entry{Name: "vdg", Kind: provisioner.Link, Target: "/dev/vdg", Device: "254:96"})
-			w.Volumes = append(w.Volumes, snapshot.Volume{Name: "local-pv-g", Class: "hdd", Mode: provisioner.Block, Path: dirBlock + "/vdg", Node: "w-4", Phase: "Bound"},
+			w.Volumes = append(w.Volumes, snapshot.Volume{
+				Name:  "local-pv-g",
+				Class: "hdd",
+				Mode:  provisioner.Block,
+				Path:  dirBlock + "/vdg",
+				Node:  "w-4",
+				Phase: "Bound",
+			},
 				snapshot.Volume{Name: "local-pv-h", Class: "hdd", Mode: provisioner.Block, Path: dirBlock + "/vdh", Node: "w-9", Phase: "Bound"})
-		}, OutcomeFinding, []string{"- name: block\n  namePattern: \"vdf,block-*\"\n- name: hdd\n  namePattern: \"vdg,vdh,hdd-*\""}},
-		{"one directory, and a name of both classes", "TD0211", func(w world) {
+		}, want: OutcomeFinding, has: []string{"- name: block\n  namePattern: \"vdf,block-*\"\n- name: hdd\n  namePattern: \"vdg,vdh,hdd-*\""}},
+		{name: "one directory, and a name of both classes", code: "TD0211", change: func(w world) {
 			class(w, "hdd").HostDir = dirBlock
 			w.Volumes = append(w.Volumes, snapshot.Volume{Name: "local-pv-g", Class: "hdd", Path: dirBlock + "/vdf", Node: "w-9", Phase: "Bound"})
-		}, OutcomeFinding, []string{"give each class a hostDir of its own, in the values"}},
-		{"one directory, and two volumes already", "TD0211", func(w world) {
+		}, want: OutcomeFinding, has: []string{"give each class a hostDir of its own, in the values"}},
+		{name: "one directory, and two volumes already", code: "TD0211", change: func(w world) {
 			class(w, "hdd").HostDir = dirBlock
-			w.Volumes = append(w.Volumes, snapshot.Volume{Name: "local-pv-g", Class: "hdd", Path: dirBlock + "/vdf", Node: "w-4", Phase: "Available"})
-		}, OutcomeFinding, []string{"one disk is two volumes", "w-4: /var/lib/disks/block/vdf is volume local-pv-b of class block, and volume local-pv-g of class hdd"}},
-		{"one directory, and nothing in it", "TD0211", func(w world) {
+			w.Volumes = append(w.Volumes, snapshot.Volume{
+				Name:  "local-pv-g",
+				Class: "hdd",
+				Path:  dirBlock + "/vdf",
+				Node:  "w-4",
+				Phase: "Available",
+			})
+		}, want: OutcomeFinding, has: []string{"one disk is two volumes",
+			"w-4: /var/lib/disks/block/vdf is volume local-pv-b of class block, and volume local-pv-g of class hdd"}},
+		{name: "one directory, and nothing in it", code: "TD0211", change: func(w world) {
 			class(w, "hdd").HostDir = dirBlock
 			w.node().View.Value.Dirs["block"] = snapshot.Dir{Exists: true}
-		}, OutcomeFinding, []string{"warning[TD0211]"}},
-		{"one directory, and a link that leads nowhere", "TD0211", func(w world) {
+		}, want: OutcomeFinding, has: []string{"warning[TD0211]"}},
+		{name: "one directory, and a link that leads nowhere", code: "TD0211", change: func(w world) {
 			class(w, "hdd").HostDir = dirBlock
 			w.node().View.Value.Dirs["block"].Entries[0].Device = ""
-		}, OutcomeFinding, []string{"warning[TD0211]"}},
-		{"one in the other", "TD0211", func(w world) { class(w, "hdd").HostDir, class(w, "hdd").MountDir = "/var/lib/disks", "/var/lib/disks" }, OutcomeFinding,
-			[]string{`class "hdd" publishes the directory of class "block" as a volume`}},
-		{"one in the other, left out", "TD0211", func(w world) {
+		}, want: OutcomeFinding, has: []string{"warning[TD0211]"}},
+		{
+			name:   "one in the other",
+			code:   "TD0211",
+			change: func(w world) { class(w, "hdd").HostDir, class(w, "hdd").MountDir = "/var/lib/disks", "/var/lib/disks" },
+			want:   OutcomeFinding,
+			has:    []string{`class "hdd" publishes the directory of class "block" as a volume`},
+		},
+		{name: "one in the other, left out", code: "TD0211", change: func(w world) {
 			class(w, "hdd").HostDir, class(w, "hdd").MountDir, class(w, "hdd").NamePattern = "/var/lib/disks", "/var/lib/disks", "disk-*"
-		}, OutcomeOK, nil},
-		{"told apart by pattern", "TD0211", func(w world) {
+		}, want: OutcomeOK},
+		{name: "told apart by pattern", code: "TD0211", change: func(w world) {
 			class(w, "hdd").HostDir, class(w, "hdd").NamePattern, class(w, "block").NamePattern = dirBlock, "fs-*", "vd*"
-		}, OutcomeOK, nil},
-		{"no installation", "TD0211", unread("install", "forbidden"), OutcomeUnknown, nil},
+		}, want: OutcomeOK},
+		{name: "no installation", code: "TD0211", change: unread("install", "forbidden"), want: OutcomeUnknown},
 
-		{"a link", "TD0212", func(w world) { class(w, "block").NamePattern = "disk-*" }, OutcomeFinding, []string{`namePattern "disk-*" of class "block" leaves out "/var/lib/disks/block/vdf"`}},
-		{"a directory", "TD0212", func(w world) { class(w, "hdd").NamePattern = "disk-*" }, OutcomeOK, nil},
-		{"a pattern that matches", "TD0212", func(w world) { class(w, "block").NamePattern = "sd*,vd*" }, OutcomeOK, nil},
-		{"not looked at", "TD0212", func(w world) { w.withoutPod(noPodThere) }, OutcomeUnknown, nil},
+		{
+			name:   "a link",
+			code:   "TD0212",
+			change: func(w world) { class(w, "block").NamePattern = "disk-*" },
+			want:   OutcomeFinding,
+			has:    []string{`namePattern "disk-*" of class "block" leaves out "/var/lib/disks/block/vdf"`},
+		},
+		{name: "a directory", code: "TD0212", change: func(w world) { class(w, "hdd").NamePattern = "disk-*" }, want: OutcomeOK},
+		{name: "a pattern that matches", code: "TD0212", change: func(w world) { class(w, "block").NamePattern = "sd*,vd*" }, want: OutcomeOK},
+		{name: "not looked at", code: "TD0212", change: func(w world) { w.withoutPod(noPodThere) }, want: OutcomeUnknown},
 
-		{"all labels", "TD0213", partlabel(""), OutcomeFinding, []string{"error[TD0213]", "lets through EFI, BIOS, BOOT, META, STATE, EPHEMERAL", "w-4: /dev/disk/by-partlabel/EPHEMERAL is a device that the node lives on", "wipes it", `namePattern: "r-disk-*"`}},
-		{"raw volumes", "TD0213", partlabel("r-*"), OutcomeOK, nil},
-		{"every disk", "TD0213", func(w world) {
+		{
+			name:   "all labels",
+			code:   "TD0213",
+			change: partlabel(""),
+			want:   OutcomeFinding,
+			has: []string{"error[TD0213]", "lets through EFI, BIOS, BOOT, META, STATE, EPHEMERAL",
+				"w-4: /dev/disk/by-partlabel/EPHEMERAL is a device that the node lives on", "wipes it", `namePattern: "r-disk-*"`},
+		},
+		{name: "raw volumes", code: "TD0213", change: partlabel("r-*"), want: OutcomeOK},
+		{name: "every disk", code: "TD0213", change: func(w world) {
 			c := class(w, "block")
 			c.HostDir, c.MountDir = "/dev/disk/by-id", "/dev/disk/by-id"
-		}, OutcomeFinding, []string{"every name in /dev/disk/by-id"}},
-		{"the system disk, linked", "TD0213", func(w world) { w.node().View.Value.Dirs["block"].Entries[0].Device = "254:0" }, OutcomeFinding, []string{"w-4: /var/lib/disks/block/vdf is a device that the node lives on: holds /var"}},
-		{"udev's own directory for it", "TD0213", func(w world) {
+		}, want: OutcomeFinding, has: []string{"every name in /dev/disk/by-id"}},
+		{
+			name:   "the system disk, linked",
+			code:   "TD0213",
+			change: func(w world) { w.node().View.Value.Dirs["block"].Entries[0].Device = "254:0" },
+			want:   OutcomeFinding,
+			has:    []string{"w-4: /var/lib/disks/block/vdf is a device that the node lives on: holds /var"},
+		},
+		{name: "udev's own directory for it", code: "TD0213", change: func(w world) {
 			c := class(w, "block")
 			c.HostDir, c.MountDir = "/dev/talosdisk", "/dev/talosdisk"
-		}, OutcomeOK, nil},
-		{"no installation", "TD0213", unread("install", "forbidden"), OutcomeUnknown, nil},
+		}, want: OutcomeOK},
+		{name: "no installation", code: "TD0213", change: unread("install", "forbidden"), want: OutcomeUnknown},
 
-		{"stays", "TD0214", func(w world) {
+		{name: "stays", code: "TD0214", change: func(w world) {
 			w.node().Taints = []corev1.Taint{taint}
 			w.Install.Image = "registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0"
-		}, OutcomeFinding, []string{"error[TD0214]", "kubectl taint nodes w-4 sig-storage-local-static-provisioner/agent-not-ready-", "release 2.9.0 never removes it", "removeNodeNotReadyTaint: false"}},
-		{"until the pod runs", "TD0214", func(w world) { w.node().Taints = []corev1.Taint{taint}; w.withoutPod(noPodThere) }, OutcomeOK, nil},
-		{"another taint", "TD0214", func(w world) { w.node().Taints = []corev1.Taint{{Key: "x"}} }, OutcomeOK, nil},
-		{"nodes were not read", "TD0214", unread("nodes", "forbidden"), OutcomeUnknown, nil},
+		}, want: OutcomeFinding, has: []string{"error[TD0214]", "kubectl taint nodes w-4 sig-storage-local-static-provisioner/agent-not-ready-",
+			"release 2.9.0 never removes it", "removeNodeNotReadyTaint: false"}},
+		{
+			name:   "until the pod runs",
+			code:   "TD0214",
+			change: func(w world) { w.node().Taints = []corev1.Taint{taint}; w.withoutPod(noPodThere) },
+			want:   OutcomeOK,
+		},
+		{name: "another taint", code: "TD0214", change: func(w world) { w.node().Taints = []corev1.Taint{{Key: "x"}} }, want: OutcomeOK},
+		{name: "nodes were not read", code: "TD0214", change: unread("nodes", "forbidden"), want: OutcomeUnknown},
 
-		{"v2.7.0", "TD0215", func(w world) { w.Install.Image = "registry.k8s.io/sig-storage/local-volume-provisioner:v2.7.0" }, OutcomeFinding, []string{"warning[TD0215]", "release 2.7.0", "set image daemonset/prov provisioner="}},
-		{"v2.8.0", "TD0215", func(world) {}, OutcomeOK, nil},
-		{"a port, and no tag", "TD0215", func(w world) { w.Install.Image = "reg.local:5000/local-volume-provisioner" }, OutcomeUnknown, []string{"no tag"}},
-		{"a digest", "TD0215", func(w world) { w.Install.Image += "@sha256:00" }, OutcomeOK, nil},
+		{
+			name:   "v2.7.0",
+			code:   "TD0215",
+			change: func(w world) { w.Install.Image = "registry.k8s.io/sig-storage/local-volume-provisioner:v2.7.0" },
+			want:   OutcomeFinding,
+			has:    []string{"warning[TD0215]", "release 2.7.0", "set image daemonset/prov provisioner="},
+		},
+		{name: "v2.8.0", code: "TD0215", change: func(world) {}, want: OutcomeOK},
+		{
+			name:   "a port, and no tag",
+			code:   "TD0215",
+			change: func(w world) { w.Install.Image = "reg.local:5000/local-volume-provisioner" },
+			want:   OutcomeUnknown,
+			has:    []string{"no tag"},
+		},
+		{name: "a digest", code: "TD0215", change: func(w world) { w.Install.Image += "@sha256:00" }, want: OutcomeOK},
 
-		{"not a mount point", "TD0216", func(w world) {
+		{name: "not a mount point", code: "TD0216", change: func(w world) {
 			w.lies("hdd", provisioner.Entry{Name: "x", Kind: provisioner.Directory})
 			w.Provisioner.Value.Log["w-4"] = []string{
 				`E0101 discovery.go:200] path "/var/lib/disks/hdd/x" is not a valid mount point: mountPath="/var/lib/disks/hdd/x" wasn't found in the /proc/mounts file`,
 				"E0101 x.go:1] something new",
 			}
-		}, OutcomeFinding, []string{"is no mount point in its container", "something that is not known here", "something new", "kubectl -n local-storage logs prov-x -c provisioner --tail=50"}},
-		{"over, by a volume that was made since", "TD0216", func(w world) {
+		}, want: OutcomeFinding, has: []string{"is no mount point in its container", "something that is not known here", "something new",
+			"kubectl -n local-storage logs prov-x -c provisioner --tail=50"}},
+		{name: "over, by a volume that was made since", code: "TD0216", change: func(w world) {
 			w.Provisioner.Value.Log["w-4"] = []string{
 				`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/hdd/vde" is not a valid mount point: mountPath="/var/lib/disks/hdd/vde" wasn't found in the /proc/mounts file]`,
 				`I0101 discovery.go:420] Created PV "local-pv-485eb69c" for volume at "/var/lib/disks/hdd/vde"`,
 			}
-		}, OutcomeOK, nil},
-		{"over, by a newer look at the directory", "TD0216", func(w world) {
+		}, want: OutcomeOK},
+		{name: "over, by a newer look at the directory", code: "TD0216", change: func(w world) {
 			w.lies("hdd", provisioner.Entry{Name: "x", Kind: provisioner.Directory}, provisioner.Entry{Name: "y", Kind: provisioner.Directory})
 			w.Provisioner.Value.Log["w-4"] = []string{
 				`E0101 discovery.go:200] Failed to discover local volumes: 2 error(s) while discovering volumes: [path "/var/lib/disks/hdd/x" is not a valid mount point: y path "/var/lib/disks/hdd/y" block stats error: z]`,
 				`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/hdd/y" block stats error: z]`,
 			}
-		}, OutcomeFinding, []string{"an entry of a class leads nowhere", "path: /var/lib/disks/hdd/y"}},
-		{"not over by a look at another directory", "TD0216", func(w world) {
+		}, want: OutcomeFinding, has: []string{"an entry of a class leads nowhere", "path: /var/lib/disks/hdd/y"}},
+		{name: "not over by a look at another directory", code: "TD0216", change: func(w world) {
 			w.lies("hdd", provisioner.Entry{Name: "x", Kind: provisioner.Directory})
 			w.Provisioner.Value.Log["w-4"] = []string{
 				`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/hdd/x" is not a valid mount point: y]`,
 				`E0101 discovery.go:200] Failed to discover local volumes: 1 error(s) while discovering volumes: [path "/var/lib/disks/block/vdf" block stats error: z]`,
 			}
-		}, OutcomeFinding, []string{"is no mount point in its container", "leads nowhere"}},
-		{"a path that two classes publish has a check", "TD0216", func(w world) {
+		}, want: OutcomeFinding, has: []string{"is no mount point in its container", "leads nowhere"}},
+		{name: "a path that two classes publish has a check", code: "TD0216", change: func(w world) {
 			class(w, "hdd").HostDir = dirBlock
 			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:260] Volume path already in use: PV "local-pv-z" wants path "/var/lib/disks/block/vdf" which was already found in "local-pv-b".`}
-		}, OutcomeOK, nil},
-		{"a path that something else publishes", "TD0216", func(w world) {
+		}, want: OutcomeOK},
+		{name: "a path that something else publishes", code: "TD0216", change: func(w world) {
 			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:260] Volume path already in use: PV "local-pv-z" wants path "/var/lib/disks/block/vdf" which was already found in "local-pv-b".`}
-		}, OutcomeFinding, []string{"refused to this one", "path: /var/lib/disks/block/vdf"}},
-		{"a cleaner's end, of a released volume", "TD0216", func(w world) {
+		}, want: OutcomeFinding, has: []string{"refused to this one", "path: /var/lib/disks/block/vdf"}},
+		{name: "a cleaner's end, of a released volume", code: "TD0216", change: func(w world) {
 			w.failing(2)
 			w.Provisioner.Value.Log["w-4"] = []string{`E1123 02:59:40.000001       1 deleter.go:320] exit status 1`}
-		}, OutcomeOK, nil},
-		{"of an entry that is gone", "TD0216", func(w world) {
+		}, want: OutcomeOK},
+		{name: "of an entry that is gone", code: "TD0216", change: func(w world) {
 			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:200] Directory check for "/var/lib/disks/block/gone" failed: open /var/lib/disks/block/gone: no such file or directory`}
-		}, OutcomeOK, nil},
-		{"of entries that have a check", "TD0216", func(w world) {
-			w.lies("block", provisioner.Entry{Name: "dead", Kind: provisioner.Link, Target: "/dev/vdz"}, provisioner.Entry{Name: "dir", Kind: provisioner.Directory})
+		}, want: OutcomeOK},
+		{name: "of entries that have a check", code: "TD0216", change: func(w world) {
+			w.lies("block", provisioner.Entry{Name: "dead", Kind: provisioner.Link, Target: "/dev/vdz"},
+				provisioner.Entry{Name: "dir", Kind: provisioner.Directory})
 			w.Provisioner.Value.Log["w-4"] = []string{
 				`E0101 discovery.go:200] Directory check for "/var/lib/disks/block/dead" failed: open /var/lib/disks/block/dead: no such file or directory`,
 				`E0101 discovery.go:200] path "/var/lib/disks/block/dir" of filesystem mode cannot be used to create block volume`,
 			}
-		}, OutcomeOK, nil},
-		{"of a node that was not looked at", "TD0216", func(w world) {
+		}, want: OutcomeOK},
+		{name: "of a node that was not looked at", code: "TD0216", change: func(w world) {
 			w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("no answer"))
 			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discovery.go:200] Directory check for "/var/lib/disks/block/gone" failed: open /var/lib/disks/block/gone: no such file or directory`}
-		}, OutcomeFinding, []string{"an entry of a class leads nowhere"}},
-		{"of a StorageClass that is there by now", "TD0216", func(w world) {
+		}, want: OutcomeFinding, has: []string{"an entry of a class leads nowhere"}},
+		{name: "of a StorageClass that is there by now", code: "TD0216", change: func(w world) {
 			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discover.go:24] Failed to discover local volumes: failed to get ReclaimPolicy from storage class "block": storageclass.storage.k8s.io "block" not found`}
-		}, OutcomeOK, nil},
-		{"of a StorageClass that is not there", "TD0216", func(w world) {
+		}, want: OutcomeOK},
+		{name: "of a StorageClass that is not there", code: "TD0216", change: func(w world) {
 			w.Provisioner.Value.Log["w-4"] = []string{`E0101 discover.go:24] Failed to discover local volumes: failed to get ReclaimPolicy from storage class "gone": storageclass.storage.k8s.io "gone" not found`}
-		}, OutcomeFinding, []string{"a class has no StorageClass"}},
-		{"clean", "TD0216", func(world) {}, OutcomeOK, nil},
-		{"logs were not read", "TD0216", func(w world) {
+		}, want: OutcomeFinding, has: []string{"a class has no StorageClass"}},
+		{name: "clean", code: "TD0216", change: func(world) {}, want: OutcomeOK},
+		{name: "logs were not read", code: "TD0216", change: func(w world) {
 			w.Provisioner.Value.Log = nil
 			w.Provisioner.Value.LogProblem = map[string]problem.Problem{"w-4": problem.FromText("forbidden")}
-		}, OutcomeUnknown, []string{"forbidden"}},
-		{"nothing was read", "TD0216", func(w world) { w.Provisioner = snapshot.Section[snapshot.ProvisionerState]{} }, OutcomeUnknown, nil},
+		}, want: OutcomeUnknown, has: []string{"forbidden"}},
+		{
+			name:   "nothing was read",
+			code:   "TD0216",
+			change: func(w world) { w.Provisioner = snapshot.Section[snapshot.ProvisionerState]{} },
+			want:   OutcomeUnknown,
+		},
 	}
 }
 
@@ -360,7 +563,10 @@ func TestTheFirstCauseComesFirst(t *testing.T) {
 	if got, want := codes(w), []Code{"TD0209"}; !slices.Equal(got, want) {
 		t.Errorf("a missing StorageClass: %v, want %v", got, want)
 	}
-	for name, talos := range map[string]func(world){"with Talos": func(w world) { w.unmounted(); w.mounted(strings.SplitAfter(kubeletSlave, "\n")[0], "") }, "without Talos": func(w world) { w.noTalos(problem.TalosNotConfigured, "no talosconfig was found") }} {
+	for name, talos := range map[string]func(world){
+		"with Talos":    func(w world) { w.unmounted(); w.mounted(strings.SplitAfter(kubeletSlave, "\n")[0], "") },
+		"without Talos": func(w world) { w.noTalos(problem.TalosNotConfigured, "no talosconfig was found") },
+	} {
 		w := well(t)
 		talos(w)
 		w.vdf()
@@ -390,7 +596,8 @@ func TestReadOnlyRootOfAnotherNode(t *testing.T) {
 	} {
 		w := well(t)
 		other := *w.node()
-		other.Name, other.Pod, other.View = "w-5", snapshot.Unread[snapshot.Pod](problem.FromText(state)), snapshot.Unread[snapshot.PodView](problem.FromText(state))
+		other.Name, other.Pod, other.View = "w-5", snapshot.Unread[snapshot.Pod](problem.FromText(state)),
+			snapshot.Unread[snapshot.PodView](problem.FromText(state))
 		w.withoutPod(`container "provisioner" of pod "local-storage/prov-x" does not run: CreateContainerError: failed to mkdir "/mnt/fast-disks": mkdir /mnt/fast-disks: read-only file system`)
 		w.Nodes = append(w.Nodes, other)
 		var got []string

@@ -37,7 +37,10 @@ func diagnostics(s *Subject) Verdict {
 			Summary: fmt.Sprintf("Talos on %s warns: %s", allNodes, oneLine(d.Message)),
 			Because: "Talos itself found it; it need not have to do with volumes",
 			Fix: []Step{
-				{Text: "its page: https://talos.dev/diagnostic/" + d.ID, Command: shell.Command("talosctl", "-n", address(s.Node), "get", "diagnostics")},
+				{
+					Text:    "its page: https://talos.dev/diagnostic/" + d.ID,
+					Command: shell.Command("talosctl", "-n", address(s.Node), "get", "diagnostics"),
+				},
 			},
 			Objects: []snapshot.Ref{{Kind: "node", Name: s.Node.Name, UID: s.Node.UID}},
 		}

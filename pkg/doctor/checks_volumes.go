@@ -179,8 +179,9 @@ func waitsForPod(s *Subject) Verdict {
 		return fine()
 	}
 	return found(Finding{
-		Summary:  fmt.Sprintf("claim %q waits for its first pod, which is as it should be", s.ClaimRef),
-		Because:  fmt.Sprintf("StorageClass %q binds when a pod needs the claim (WaitForFirstConsumer), so that pod and disk end up on the same node", s.ClassName),
+		Summary: fmt.Sprintf("claim %q waits for its first pod, which is as it should be", s.ClaimRef),
+		Because: fmt.Sprintf("StorageClass %q binds when a pod needs the claim (WaitForFirstConsumer), so that pod and disk end up on the same node",
+			s.ClassName),
 		Evidence: s.evidence(s.claimEvents("WaitForFirstConsumer")),
 		Fix:      []Step{{Text: "make a pod that uses the claim"}},
 	})
@@ -195,8 +196,11 @@ func classMissing(s *Subject) Verdict {
 			Summary:  fmt.Sprintf("claim %q names no StorageClass, and the cluster has no default", s.ClaimRef),
 			Because:  "volumes of the local static provisioner all have a class: a claim without one gets none of them",
 			Evidence: s.evidence(s.claimEvents("FailedBinding")),
-			Fix:      []Step{{Text: "set storageClassName in the claim (it has to be recreated); the classes there are:", Command: "kubectl get storageclass"}},
-			Masks:    []Code{codeMountFailed},
+			Fix: []Step{{
+				Text:    "set storageClassName in the claim (it has to be recreated); the classes there are:",
+				Command: "kubectl get storageclass",
+			}},
+			Masks: []Code{codeMountFailed},
 		})
 	}
 	if s.ClassName == "" || s.StorageClass != nil {
@@ -208,7 +212,8 @@ func classMissing(s *Subject) Verdict {
 		Evidence: s.evidence(s.claimEvents("ProvisioningFailed")),
 		Masks:    []Code{codeTooSmall, codeOtherMode, codeOtherAccessMode, codeOtherLabels, codeAllTaken, codeOtherNodes, codeMountFailed},
 		Fix: []Step{{Text: "create it (the chart does with storageClass: true):\n" +
-			"apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: " + s.ClassName + "\nprovisioner: " + noProvisioner + "\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete"}},
+			"apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: " + s.ClassName + "\nprovisioner: " + noProvisioner +
+			"\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete"}},
 	}
 	if s.Class == nil {
 		f.Fix = append([]Step{{Text: "or the claim means another one:", Command: "kubectl get storageclass"}}, f.Fix...)
@@ -243,7 +248,10 @@ func nodeGone(s *Subject) Verdict {
 	}
 	if pod := s.earlierPod(); pod != "" {
 		f.Because += "; a provisioner pod that ran before goes by the earlier UID as long as it runs, and makes each volume again with it"
-		f.Fix = []Step{{Text: "first have the node's provisioner pod start again:", Command: shell.Command("kubectl", "-n", s.Snapshot.Install.Namespace, "delete", "pod", pod)}}
+		f.Fix = []Step{{
+			Text:    "first have the node's provisioner pod start again:",
+			Command: shell.Command("kubectl", "-n", s.Snapshot.Install.Namespace, "delete", "pod", pod),
+		}}
 	}
 	text := "delete the volume: it is made again, not cleaned:"
 	if len(f.Fix) > 0 || v.Phase == "Bound" {
@@ -256,7 +264,8 @@ func nodeGone(s *Subject) Verdict {
 		f.Fix = append(f.Fix, deleteVolume(v.Name, text))
 		f.Masks = append(f.Masks, codeBeingCleaned, codeReleasedStays)
 	default:
-		f.Fix = append(f.Fix, deleteVolume(v.Name, "nothing cleans it: the next claim would find the data of the last one; wipe the disk first if nobody may read that, and delete the volume, which is made again:"))
+		f.Fix = append(f.Fix, deleteVolume(v.Name,
+			"nothing cleans it: the next claim would find the data of the last one; wipe the disk first if nobody may read that, and delete the volume, which is made again:"))
 		f.Masks = append(f.Masks, codeBeingCleaned, codeReleasedStays)
 	}
 	return found(f)
@@ -294,7 +303,10 @@ func beingCleaned(s *Subject) Verdict {
 		Summary:  fmt.Sprintf("volume %q is Released, and being cleaned", s.Volume.Name),
 		Because:  "the provisioner wipes it before anybody gets it again; with shred that takes minutes for each 10Gi",
 		Evidence: append([]string{s.releasedText()}, s.evidence(s.volumeEvents("VolumeDelete"))...),
-		Fix:      []Step{{Text: "leave the disk where it is, and wait:", Command: shell.Command("kubectl", "get", "pv", s.Volume.Name, "--watch")}},
+		Fix: []Step{{
+			Text:    "leave the disk where it is, and wait:",
+			Command: shell.Command("kubectl", "get", "pv", s.Volume.Name, "--watch"),
+		}},
 	}
 	if job := s.cleaningJob(); job != nil {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("Job %q is cleaning it", job.Name))

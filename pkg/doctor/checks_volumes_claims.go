@@ -22,7 +22,8 @@ func (s *Subject) ofEarlier() *snapshot.Volume {
 
 // earlierText is a volume of an earlier claim as evidence.
 func earlierText(v *snapshot.Volume, c *snapshot.Claim) string {
-	return fmt.Sprintf("volume %q is %s: it was of claim %q with UID %s, and the claim of that name has UID %s", v.Name, v.Phase, v.Claim, v.ClaimUID, c.UID)
+	return fmt.Sprintf("volume %q is %s: it was of claim %q with UID %s, and the claim of that name has UID %s", v.Name, v.Phase, v.Claim,
+		v.ClaimUID, c.UID)
 }
 
 // giveBack keeps a volume for the claim that has the name of the one that had it, data and all: the
@@ -46,7 +47,13 @@ func giveBack(v *snapshot.Volume, c *snapshot.Claim) (Step, bool) {
 // keepFor reserves a volume for a claim that lost it, before another claim gets it. The patch fails
 // if the volume has changed since it was read.
 func keepFor(v *snapshot.Volume, c *snapshot.Claim) Step {
-	ref := map[string]string{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": c.Namespace, "name": c.Name, "uid": string(c.UID)}
+	ref := map[string]string{
+		"apiVersion": "v1",
+		"kind":       "PersistentVolumeClaim",
+		"namespace":  c.Namespace,
+		"name":       c.Name,
+		"uid":        string(c.UID),
+	}
 	patch := map[string]any{"spec": map[string]any{"claimRef": ref}}
 	if v.ResourceVersion != "" {
 		patch["metadata"] = map[string]string{"resourceVersion": v.ResourceVersion}
@@ -76,7 +83,10 @@ func volumeDeleted(s *Subject) Verdict {
 		return fine()
 	}
 	again := []Step{
-		{Text: "if its data matters, copy it off the disk before anybody gets it; then delete the pods, and the claim:", Command: shell.Command("kubectl", "-n", c.Namespace, "delete", "pvc", c.Name)},
+		{
+			Text:    "if its data matters, copy it off the disk before anybody gets it; then delete the pods, and the claim:",
+			Command: shell.Command("kubectl", "-n", c.Namespace, "delete", "pvc", c.Name),
+		},
 		{Text: "and make the claim again"},
 	}
 	f := Finding{Masks: []Code{codeMountFailed, codeAffinityConflict}}
@@ -103,7 +113,8 @@ func volumeDeleted(s *Subject) Verdict {
 	default:
 		f.Summary = fmt.Sprintf("volume %q of claim %q is another claim's", v.Name, s.ClaimRef)
 		f.Because = "the volume was deleted and published again, and another claim got it: the pods of both write to one disk"
-		f.Evidence = []string{fmt.Sprintf("claim %q has UID %s and is %s; volume %q is %s for claim %q with UID %s", s.ClaimRef, c.UID, c.Phase, v.Name, v.Phase, v.Claim, v.ClaimUID)}
+		f.Evidence = []string{fmt.Sprintf("claim %q has UID %s and is %s; volume %q is %s for claim %q with UID %s", s.ClaimRef, c.UID, c.Phase,
+			v.Name, v.Phase, v.Claim, v.ClaimUID)}
 		f.Fix = []Step{
 			{Text: "stop the pods of both claims; keep what is written from being wiped:", Command: retainCommand(v.Name)},
 			{Text: "copy off the disk what each needs; then delete the claim that lost it:", Command: again[0].Command},
@@ -123,7 +134,10 @@ func volumeBeingDeleted(s *Subject) Verdict {
 		Evidence: []string{fmt.Sprintf("volume %q: %s, with a deletionTimestamp", v.Name, orElse(v.Phase, "no phase"))},
 		Masks:    []Code{codeBeingCleaned, codeReleasedStays},
 	}
-	see := Step{Text: "what keeps it:", Command: shell.Command("kubectl", "get", "pv", v.Name, "-o", `jsonpath={.metadata.deletionTimestamp} {.metadata.finalizers}{"\n"}`)}
+	see := Step{
+		Text:    "what keeps it:",
+		Command: shell.Command("kubectl", "get", "pv", v.Name, "-o", `jsonpath={.metadata.deletionTimestamp} {.metadata.finalizers}{"\n"}`),
+	}
 	if v.Phase != "Bound" {
 		f.Fix = []Step{{Text: "if nobody may read the data, remove the link once the volume is gone, or wipe the disk"}, see}
 		return found(f)
@@ -173,6 +187,8 @@ func claimBeingDeleted(s *Subject) Verdict {
 	if evidence, reported := s.schedulingTrouble(SchedulingDeleting); reported {
 		f.Evidence = append(f.Evidence, evidence)
 	}
-	f.Fix = append(f.Fix, see, Step{Text: "delete this pod and the others that have it, and make the claim again once it is gone (a StatefulSet does both)"})
+	f.Fix = append(f.Fix, see, Step{
+		Text: "delete this pod and the others that have it, and make the claim again once it is gone (a StatefulSet does both)",
+	})
 	return found(f)
 }

@@ -27,7 +27,10 @@ func (s *Subject) stays() (why stuck, unseen problem.Problem) {
 	failed := s.volumeEvents("VolumeFailedDelete")
 	switch {
 	case v.ReclaimPolicy != "Delete":
-		return stuck{text: fmt.Sprintf("its reclaim policy is %s: it keeps its data until a person decides", orElse(v.ReclaimPolicy, "not set")), fix: s.decide()}, problem.Problem{}
+		return stuck{
+			text: fmt.Sprintf("its reclaim policy is %s: it keeps its data until a person decides", orElse(v.ReclaimPolicy, "not set")),
+			fix:  s.decide(),
+		}, problem.Problem{}
 	case len(failed) > 0:
 		return stuck{"the provisioner cannot clean it", s.evidence(failed), s.logOfCleaner()}, problem.Problem{}
 	case v.Phase == "Failed":
@@ -155,9 +158,10 @@ func (s *Subject) cleanerLog() (named, ends []string) {
 		if names(cleanerDone, line, v.Name) {
 			named, ends = nil, nil
 		}
-		ofPath := inPod != "" && strings.Contains(line, "deleter.go") && slices.ContainsFunc(strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(` ":`, r) }), func(word string) bool {
-			return strings.HasPrefix(word, "/") && within(word, inPod)
-		})
+		ofPath := inPod != "" && strings.Contains(line, "deleter.go") &&
+			slices.ContainsFunc(strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(` ":`, r) }), func(word string) bool {
+				return strings.HasPrefix(word, "/") && within(word, inPod)
+			})
 		switch {
 		case names(cleanerSays, line, v.Name), ofPath && isError(line):
 			named = append(named, oneLine(line))
@@ -182,11 +186,19 @@ func (s *Subject) logOfCleaner() []Step {
 	i := s.Snapshot.Install
 	var steps []Step
 	if pod := value(s.nodeOrNone().Pod).Name; pod != "" {
-		steps = append(steps, Step{Text: "the provisioner's log tells more:", Command: shell.Command("kubectl", "-n", i.Namespace, "logs", pod, "-c", i.Container, "--tail=200")})
+		steps = append(steps, Step{
+			Text:    "the provisioner's log tells more:",
+			Command: shell.Command("kubectl", "-n", i.Namespace, "logs", pod, "-c", i.Container, "--tail=200"),
+		})
 	} else {
-		steps = append(steps, Step{Text: "have the provisioner run on the node:", Command: shell.Command("kubectl", "talosdisk", "doctor", "node/"+s.NodeName)})
+		steps = append(steps, Step{
+			Text:    "have the provisioner run on the node:",
+			Command: shell.Command("kubectl", "talosdisk", "doctor", "node/"+s.NodeName),
+		})
 	}
-	steps = append(steps, Step{Text: "fix what it names, and the next try cleans it: the link or the disk is gone, the disk has errors, or it does not know what blockCleanerCommand asks for (blkdiscard needs a disk that discards)"})
+	steps = append(steps, Step{
+		Text: "fix what it names, and the next try cleans it: the link or the disk is gone, the disk has errors, or it does not know what blockCleanerCommand asks for (blkdiscard needs a disk that discards)",
+	})
 	return append(steps, s.lostDisk()...)
 }
 
@@ -203,7 +215,8 @@ func (s *Subject) lostDisk() []Step {
 	if s.Entry != nil && !s.Entry.Dangling() || s.Class == nil || s.Node == nil || !value(s.Node.View).Dirs[s.Class.Name].Exists {
 		return nil
 	}
-	return []Step{deleteVolume(s.Volume.Name, "if the disk is dead, and only then, delete the volume: a disk that comes back is published without being cleaned:")}
+	return []Step{deleteVolume(s.Volume.Name,
+		"if the disk is dead, and only then, delete the volume: a disk that comes back is published without being cleaned:")}
 }
 
 // cleaningJob is the Job that the provisioner takes for the volume's, by its name

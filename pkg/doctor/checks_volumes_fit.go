@@ -55,10 +55,16 @@ func (s *Subject) misfit() misfit {
 	left := s.volumesOfClass()
 	all := len(left)
 	why := func(code Code, summary, because string, evidence []string, fix ...Step) misfit {
-		return misfit{code: code, finding: Finding{Summary: summary, Because: because, Evidence: append(evidence, s.schedulerSays()...), Fix: fix}}
+		return misfit{
+			code:    code,
+			finding: Finding{Summary: summary, Because: because, Evidence: append(evidence, s.schedulerSays()...), Fix: fix},
+		}
 	}
 	list := Step{Text: "the volumes there are:", Command: "kubectl get pv"}
-	recreate := Step{Text: "or change the claim, which has to be recreated for it:", Command: shell.Command("kubectl", "-n", c.Namespace, "delete", "pvc", c.Name)}
+	recreate := Step{
+		Text:    "or change the claim, which has to be recreated for it:",
+		Command: shell.Command("kubectl", "-n", c.Namespace, "delete", "pvc", c.Name),
+	}
 	more := Step{Text: "link another disk; the disks there are:", Command: "kubectl talosdisk disks"}
 
 	free := keep(left, func(v *snapshot.Volume) bool { return s.free(v) })
@@ -81,19 +87,27 @@ func (s *Subject) misfit() misfit {
 			because += "; the provisioner does not run everywhere, so that there may be disks that it has not published"
 			fix = slices.Insert(fix, 0, see...)
 		}
-		return why(codeAllTaken, fmt.Sprintf("no volume of class %q is free for claim %q", s.ClassName, s.ClaimRef), because, append(evidence, down...), fix...)
+		return why(codeAllTaken, fmt.Sprintf("no volume of class %q is free for claim %q", s.ClassName, s.ClaimRef), because,
+			append(evidence, down...), fix...)
 	}
 	left = keep(free, func(v *snapshot.Volume) bool { return v.Mode == c.Mode })
 	if len(left) == 0 {
-		return why(codeOtherMode, fmt.Sprintf("claim %q asks for volumeMode %s, and no free volume of class %q has it", s.ClaimRef, c.Mode, s.ClassName),
-			"a volume's volumeMode is that of its class in the provisioner's configuration", volumeLines(free, func(v *snapshot.Volume) string { return string(v.Mode) }),
-			Step{Text: fmt.Sprintf("set volumeMode: %s in the claim, or name another class; it has to be recreated:", free[0].Mode), Command: recreate.Command})
+		return why(codeOtherMode, fmt.Sprintf("claim %q asks for volumeMode %s, and no free volume of class %q has it", s.ClaimRef, c.Mode,
+			s.ClassName),
+			"a volume's volumeMode is that of its class in the provisioner's configuration",
+			volumeLines(free, func(v *snapshot.Volume) string { return string(v.Mode) }),
+			Step{
+				Text:    fmt.Sprintf("set volumeMode: %s in the claim, or name another class; it has to be recreated:", free[0].Mode),
+				Command: recreate.Command,
+			})
 	}
 	before := left
 	left = keep(left, func(v *snapshot.Volume) bool { return holds(v.AccessModes, c.AccessModes) })
 	if len(left) == 0 {
-		return why(codeOtherAccessMode, fmt.Sprintf("claim %q asks for %s, and no free volume of class %q has it", s.ClaimRef, strings.Join(c.AccessModes, ", "), s.ClassName),
-			"a disk is in one node: local volumes are ReadWriteOnce", volumeLines(before, func(v *snapshot.Volume) string { return strings.Join(v.AccessModes, ", ") }),
+		return why(codeOtherAccessMode, fmt.Sprintf("claim %q asks for %s, and no free volume of class %q has it", s.ClaimRef,
+			strings.Join(c.AccessModes, ", "), s.ClassName),
+			"a disk is in one node: local volumes are ReadWriteOnce",
+			volumeLines(before, func(v *snapshot.Volume) string { return strings.Join(v.AccessModes, ", ") }),
 			Step{Text: "set accessModes: [ReadWriteOnce] in the claim; it has to be recreated:", Command: recreate.Command})
 	}
 	before = left
@@ -103,8 +117,10 @@ func (s *Subject) misfit() misfit {
 	}
 	left = keep(left, func(v *snapshot.Volume) bool { return selector.Matches(labels.Set(v.Labels)) })
 	if len(left) == 0 {
-		return why(codeOtherLabels, fmt.Sprintf("claim %q selects volumes by %s, and no free volume of class %q matches", s.ClaimRef, c.Selector, s.ClassName),
-			"the provisioner gives volumes only the labels that its configuration names (labelsForPV, nodeLabelsForPV)", volumeLines(before, func(v *snapshot.Volume) string { return orElse(labels.Set(v.Labels).String(), "no labels") }),
+		return why(codeOtherLabels, fmt.Sprintf("claim %q selects volumes by %s, and no free volume of class %q matches", s.ClaimRef, c.Selector,
+			s.ClassName),
+			"the provisioner gives volumes only the labels that its configuration names (labelsForPV, nodeLabelsForPV)",
+			volumeLines(before, func(v *snapshot.Volume) string { return orElse(labels.Set(v.Labels).String(), "no labels") }),
 			Step{Text: "label a volume, or take the selector out of the claim:", Command: "kubectl get pv --show-labels"}, recreate)
 	}
 	before = left
@@ -115,9 +131,13 @@ func (s *Subject) misfit() misfit {
 		if short := c.Request - largest.Capacity; short < 1<<30 {
 			because += "; the provisioner rounds a disk's size down to whole Gi"
 		}
-		return why(codeTooSmall, fmt.Sprintf("claim %q asks for %s, and no free volume of class %q is that large", s.ClaimRef, size(c.Request), s.ClassName), because,
+		return why(codeTooSmall, fmt.Sprintf("claim %q asks for %s, and no free volume of class %q is that large", s.ClaimRef, size(c.Request),
+			s.ClassName), because,
 			volumeLines(before, func(v *snapshot.Volume) string { return size(v.Capacity) }),
-			Step{Text: fmt.Sprintf("ask for no more than %s in the claim; it has to be recreated:", size(largest.Capacity)), Command: recreate.Command}, more)
+			Step{
+				Text:    fmt.Sprintf("ask for no more than %s in the claim; it has to be recreated:", size(largest.Capacity)),
+				Command: recreate.Command,
+			}, more)
 	}
 	if s.Pod == nil {
 		return misfit{}
@@ -145,7 +165,10 @@ func (s *Subject) provisionersDown() (all []string, see []Step) {
 			down = []string{fmt.Sprintf("the provisioner is ready on %d of the %d nodes that should have it", state.Ready, state.Desired)}
 		}
 		if len(down) > 0 {
-			see = append(see, Step{Text: "see where the provisioner does not run:", Command: shell.Command("kubectl", "-n", i.Namespace, "get", "pods", "-o", "wide")})
+			see = append(see, Step{
+				Text:    "see where the provisioner does not run:",
+				Command: shell.Command("kubectl", "-n", i.Namespace, "get", "pods", "-o", "wide"),
+			})
 		}
 		all = append(all, down...)
 	}
@@ -175,7 +198,10 @@ func (s *Subject) elsewhere(left []*snapshot.Volume, why func(Code, string, stri
 	}
 	return why(codeOtherNodes, fmt.Sprintf("volumes that fit claim %q are only on nodes that pod %q cannot go to", s.ClaimRef, s.Pod.Name),
 		"a local volume's pod runs where the disk is", lines,
-		Step{Text: "let the pod go there (nodeSelector, affinity, tolerations), free the node, or link a disk on another:", Command: "kubectl talosdisk disks"})
+		Step{
+			Text:    "let the pod go there (nodeSelector, affinity, tolerations), free the node, or link a disk on another:",
+			Command: "kubectl talosdisk disks",
+		})
 }
 
 // volumesOfClass are the candidates: those of the claim's class, or the one that it names.

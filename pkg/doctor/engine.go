@@ -79,7 +79,12 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 	}
 	if len(s.Nodes) == 0 && len(s.Targets) == 0 && o.wants(codeNoPod) {
 		// No node was asked about, and so none is well.
-		r.Results = append(r.Results, Result{Code: codeNoPod, Subject: string(OfCluster), Outcome: OutcomeUnknown, Why: orElse(s.Unread[snapshot.PartNodes].Message, "the cluster has no nodes")})
+		r.Results = append(r.Results, Result{
+			Code:    codeNoPod,
+			Subject: string(OfCluster),
+			Outcome: OutcomeUnknown,
+			Why:     orElse(s.Unread[snapshot.PartNodes].Message, "the cluster has no nodes"),
+		})
 	}
 	r.Findings, r.Masked = group(causes), group(symptoms)
 	r.Chains = chains(subjects, answers)
@@ -109,7 +114,8 @@ func ordered(s *snapshot.Snapshot) *snapshot.Snapshot {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	o.Events = inOrder(s.Events, func(a, b snapshot.Event) int {
-		return cmp.Or(cmp.Compare(a.About.Kind, b.About.Kind), cmp.Compare(a.About.Namespace, b.About.Namespace), cmp.Compare(a.About.Name, b.About.Name),
+		return cmp.Or(cmp.Compare(a.About.Kind, b.About.Kind), cmp.Compare(a.About.Namespace, b.About.Namespace),
+			cmp.Compare(a.About.Name, b.About.Name),
 			a.Last.Compare(b.Last), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Message, b.Message))
 	})
 	return &o
@@ -188,7 +194,8 @@ func leaveOut(answers []*answer, subjects []*Subject) {
 	for _, a := range answers {
 		of := all
 		switch {
-		case len(a.found) == 0 || a.subject.Kind == OfChain, a.subject.Kind == OfCluster && ofNodes, a.subject.Kind == OfNode && asked[a.subject.NodeName]:
+		case len(a.found) == 0 || a.subject.Kind == OfChain, a.subject.Kind == OfCluster && ofNodes,
+			a.subject.Kind == OfNode && asked[a.subject.NodeName]:
 			continue
 		case a.subject.Kind == OfNode: // A claim that waits could get a volume of any node.
 			of = slices.Concat(chains[a.subject.NodeName], chains[""])

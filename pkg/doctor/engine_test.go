@@ -33,7 +33,8 @@ func TestTable(t *testing.T) {
 		if len(c.Code) != 6 || !strings.HasPrefix(string(c.Code), "TD") || c.Title == "" || c.Run == nil {
 			t.Errorf("%q is not whole: %+v", c.Code, c)
 		}
-		if !slices.Contains(Severities(), c.Severity) || !slices.Contains(Stages(), c.Stage) || !slices.Contains([]Kind{OfCluster, OfNode, OfChain}, c.About) {
+		if !slices.Contains(Severities(), c.Severity) || !slices.Contains(Stages(), c.Stage) ||
+			!slices.Contains([]Kind{OfCluster, OfNode, OfChain}, c.About) {
 			t.Errorf("%s: severity %q, stage %q, about %q", c.Code, c.Severity, c.Stage, c.About)
 		}
 		for _, n := range c.Needs {
@@ -87,7 +88,8 @@ func TestArticle(t *testing.T) {
 	if len(r.Masked) != 1 || r.Masked[0].Code != "TD0711" {
 		t.Errorf("masked: %+v", r.Masked)
 	}
-	if evidence := strings.Join(r.Findings[0].Evidence, "\n"); !strings.Contains(evidence, `FailedMount 4 times in 3s: path "/var/lib/disks/hdd/vde" does not exist`) {
+	if evidence := strings.Join(r.Findings[0].Evidence, "\n"); !strings.Contains(evidence,
+		`FailedMount 4 times in 3s: path "/var/lib/disks/hdd/vde" does not exist`) {
 		t.Errorf("evidence: %s", evidence)
 	}
 	if !slices.Contains(r.Findings[0].Fix, Step{Command: "kubectl talosdisk mounts --nodes w-4"}) {
@@ -167,7 +169,8 @@ func TestGroup(t *testing.T) {
 	}
 	f := r.Findings[0]
 	if f.Code != "TD0401" || len(f.Nodes) != 100 || len(f.Objects) != 1000 || len(f.Evidence) != 11 || len(r.Chains) != 1000 {
-		t.Errorf("%s: %d nodes, %d objects, %d lines of evidence, %d chains", f.Code, len(f.Nodes), len(f.Objects), len(f.Evidence), len(r.Chains))
+		t.Errorf("%s: %d nodes, %d objects, %d lines of evidence, %d chains", f.Code, len(f.Nodes), len(f.Objects), len(f.Evidence),
+			len(r.Chains))
 	}
 	if !strings.Contains(f.Summary, "w-000, w-001, w-002 and 97 more nodes") {
 		t.Errorf("summary: %s", f.Summary)
@@ -193,7 +196,8 @@ func TestBrief(t *testing.T) {
 	} {
 		f := Finding{Fix: steps(tt.all), Evidence: make([]string, tt.evidence), each: tt.each}
 		brief, evidence, more := f.Brief()
-		if len(brief.Fix) != tt.wantSteps || more != tt.all-tt.wantSteps || len(brief.Evidence) != tt.wantEvidence || evidence != tt.evidence-tt.wantEvidence {
+		if len(brief.Fix) != tt.wantSteps || more != tt.all-tt.wantSteps || len(brief.Evidence) != tt.wantEvidence ||
+			evidence != tt.evidence-tt.wantEvidence {
 			t.Errorf("%+v: %d steps and %d more, %d lines and %d more", tt, len(brief.Fix), more, len(brief.Evidence), evidence)
 		}
 	}
@@ -254,8 +258,19 @@ func TestDeterministic(t *testing.T) {
 // claimForAll is a claim that waits, so that the volumes are gone through.
 func (w world) claimForAll() {
 	class := "hdd"
-	*w.Claims.Value = append(*w.Claims.Value, snapshot.Claim{ClaimRef: snapshot.ClaimRef{Namespace: "default", Name: "waits"}, Class: &class, Mode: provisioner.Filesystem, Phase: "Pending"})
-	*w.Pods.Value = append(*w.Pods.Value, snapshot.UserPod{Namespace: "default", Name: "waits", Phase: "Pending", Volumes: []snapshot.PodVolume{{Name: "v", Claim: "waits", Mounted: true}}})
+	*w.Claims.Value = append(*w.Claims.Value,
+		snapshot.Claim{
+			ClaimRef: snapshot.ClaimRef{Namespace: "default", Name: "waits"},
+			Class:    &class,
+			Mode:     provisioner.Filesystem,
+			Phase:    "Pending",
+		})
+	*w.Pods.Value = append(*w.Pods.Value, snapshot.UserPod{
+		Namespace: "default",
+		Name:      "waits",
+		Phase:     "Pending",
+		Volumes:   []snapshot.PodVolume{{Name: "v", Claim: "waits", Mounted: true}},
+	})
 }
 
 // What the engine does with checks, whatever they ask.
@@ -280,15 +295,53 @@ func TestEngine(t *testing.T) {
 		checks []Check
 		want   map[Code][]Outcome
 	}{
-		{"a cause on the chain masks", []Check{chain(a, Finding{Summary: "a", Masks: []Code{b}}), chain(b, Finding{Summary: "b"})}, map[Code][]Outcome{a: {OutcomeFinding}, b: {OutcomeMasked}}},
-		{"a cause on the node masks", []Check{node(a, Finding{Summary: "a", Masks: []Code{b}}), chain(b, Finding{Summary: "b"})}, map[Code][]Outcome{b: {OutcomeMasked}}},
-		{"a cause in a directory masks there", []Check{node(a, Finding{Summary: "a", Path: dirHDD, Masks: []Code{b}}), chain(b, Finding{Summary: "b"})}, map[Code][]Outcome{b: {OutcomeMasked, OutcomeFinding}}},
-		{"a cause on the chain does not mask on the node", []Check{chain(a, Finding{Summary: "a", Masks: []Code{b}}), node(b, Finding{Summary: "b"})}, map[Code][]Outcome{b: {OutcomeFinding}}},
-		{"none masks itself", []Check{chain(a, Finding{Summary: "a", Masks: []Code{a}})}, map[Code][]Outcome{a: {OutcomeFinding}}},
-		{"what is missing is unknown", []Check{{Code: a, About: OfCluster, Needs: []Need{NeedProvisioner}, Run: func(*Subject) Verdict { panic("asked") }}}, map[Code][]Outcome{a: {OutcomeUnknown}}},
-		{"what is missing of the node is unknown", []Check{{Code: a, About: OfNode, Needs: []Need{NeedStats}, Run: func(*Subject) Verdict { panic("asked") }}}, map[Code][]Outcome{a: {OutcomeUnknown}}},
-		{"what does not apply is not asked", []Check{{Code: a, About: OfNode, Needs: []Need{NeedStats}, Applies: func(*Subject) bool { return false }, Run: func(*Subject) Verdict { panic("asked") }}}, map[Code][]Outcome{a: {OutcomeNone}}},
-		{"nothing found is ok", []Check{chain(a)}, map[Code][]Outcome{a: {OutcomeOK}}},
+		{
+			name:   "a cause on the chain masks",
+			checks: []Check{chain(a, Finding{Summary: "a", Masks: []Code{b}}), chain(b, Finding{Summary: "b"})},
+			want:   map[Code][]Outcome{a: {OutcomeFinding}, b: {OutcomeMasked}},
+		},
+		{
+			name:   "a cause on the node masks",
+			checks: []Check{node(a, Finding{Summary: "a", Masks: []Code{b}}), chain(b, Finding{Summary: "b"})},
+			want:   map[Code][]Outcome{b: {OutcomeMasked}},
+		},
+		{
+			name:   "a cause in a directory masks there",
+			checks: []Check{node(a, Finding{Summary: "a", Path: dirHDD, Masks: []Code{b}}), chain(b, Finding{Summary: "b"})},
+			want:   map[Code][]Outcome{b: {OutcomeMasked, OutcomeFinding}},
+		},
+		{
+			name:   "a cause on the chain does not mask on the node",
+			checks: []Check{chain(a, Finding{Summary: "a", Masks: []Code{b}}), node(b, Finding{Summary: "b"})},
+			want:   map[Code][]Outcome{b: {OutcomeFinding}},
+		},
+		{
+			name:   "none masks itself",
+			checks: []Check{chain(a, Finding{Summary: "a", Masks: []Code{a}})},
+			want:   map[Code][]Outcome{a: {OutcomeFinding}},
+		},
+		{
+			name:   "what is missing is unknown",
+			checks: []Check{{Code: a, About: OfCluster, Needs: []Need{NeedProvisioner}, Run: func(*Subject) Verdict { panic("asked") }}},
+			want:   map[Code][]Outcome{a: {OutcomeUnknown}},
+		},
+		{
+			name:   "what is missing of the node is unknown",
+			checks: []Check{{Code: a, About: OfNode, Needs: []Need{NeedStats}, Run: func(*Subject) Verdict { panic("asked") }}},
+			want:   map[Code][]Outcome{a: {OutcomeUnknown}},
+		},
+		{
+			name: "what does not apply is not asked",
+			checks: []Check{{
+				Code:    a,
+				About:   OfNode,
+				Needs:   []Need{NeedStats},
+				Applies: func(*Subject) bool { return false },
+				Run:     func(*Subject) Verdict { panic("asked") },
+			}},
+			want: map[Code][]Outcome{a: {OutcomeNone}},
+		},
+		{name: "nothing found is ok", checks: []Check{chain(a)}, want: map[Code][]Outcome{a: {OutcomeOK}}},
 	} {
 		w := well(t)
 		w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.FromText("forbidden"))
@@ -316,7 +369,15 @@ func TestEngine(t *testing.T) {
 // What could not be read at all is unknown to each check, and never ok or left out.
 func TestNothingOfChainsWasRead(t *testing.T) {
 	for _, targets := range [][]snapshot.Ref{nil, {{Kind: "pod", Namespace: "default", Name: "x"}}} {
-		s := &snapshot.Snapshot{Targets: targets, Unread: map[string]problem.Problem{"nodes": problem.FromText("x"), "install": problem.FromText("x"), "volumes": problem.FromText("x"), "storageClasses": problem.FromText("x")}}
+		s := &snapshot.Snapshot{
+			Targets: targets,
+			Unread: map[string]problem.Problem{
+				"nodes":          problem.FromText("x"),
+				"install":        problem.FromText("x"),
+				"volumes":        problem.FromText("x"),
+				"storageClasses": problem.FromText("x"),
+			},
+		}
 		r := Run(s, Options{})
 		asked := make(map[Code]bool)
 		for _, result := range r.Results {
@@ -337,13 +398,25 @@ func TestTargets(t *testing.T) {
 		chains []string
 		nodes  int
 	}{
-		{snapshot.Ref{Kind: "pod", Namespace: "default", Name: "nginx-pod"}, []string{"pod/nginx-pod in default, on w-4"}, 1},
-		{snapshot.Ref{Kind: "pvc", Namespace: "default", Name: "nginx-pvc"}, []string{"pod/nginx-pod in default, on w-4"}, 1},
-		{snapshot.Ref{Kind: "pv", Name: "local-pv-485eb69c"}, []string{"pod/nginx-pod in default, on w-4"}, 1},
-		{snapshot.Ref{Kind: "pv", Name: "local-pv-b"}, []string{"pv/local-pv-b, on w-4"}, 1},
-		{snapshot.Ref{Kind: "node", Name: "w-4"}, []string{"pod/nginx-pod in default, on w-4", "pv/local-pv-b, on w-4", "/var/lib/disks/hdd/new on w-4"}, 1},
-		{snapshot.Ref{Kind: "pod", Namespace: "other", Name: "nginx-pod"}, nil, 0},
-		{snapshot.Ref{Kind: "node", Name: "w-9"}, nil, 0},
+		{
+			target: snapshot.Ref{Kind: "pod", Namespace: "default", Name: "nginx-pod"},
+			chains: []string{"pod/nginx-pod in default, on w-4"},
+			nodes:  1,
+		},
+		{
+			target: snapshot.Ref{Kind: "pvc", Namespace: "default", Name: "nginx-pvc"},
+			chains: []string{"pod/nginx-pod in default, on w-4"},
+			nodes:  1,
+		},
+		{target: snapshot.Ref{Kind: "pv", Name: "local-pv-485eb69c"}, chains: []string{"pod/nginx-pod in default, on w-4"}, nodes: 1},
+		{target: snapshot.Ref{Kind: "pv", Name: "local-pv-b"}, chains: []string{"pv/local-pv-b, on w-4"}, nodes: 1},
+		{
+			target: snapshot.Ref{Kind: "node", Name: "w-4"},
+			chains: []string{"pod/nginx-pod in default, on w-4", "pv/local-pv-b, on w-4", "/var/lib/disks/hdd/new on w-4"},
+			nodes:  1,
+		},
+		{target: snapshot.Ref{Kind: "pod", Namespace: "other", Name: "nginx-pod"}},
+		{target: snapshot.Ref{Kind: "node", Name: "w-9"}},
 	} {
 		w := well(t)
 		w.entries("hdd", provisioner.Entry{Name: "vde", Kind: provisioner.Directory}, provisioner.Entry{Name: "new", Kind: provisioner.Directory})

@@ -17,7 +17,8 @@ import (
 
 // everyCase are the cases of all rooms.
 func everyCase() []nodeCase {
-	return slices.Concat(accessCases(), provisionerCases(), sharedCases(), hostCases(), selectorCases(), kubeletCases(), linkCases(), volumeCases(), podCases(), heldCases(), timeoutCases(), waitingCases(), eventCases(), talosCases())
+	return slices.Concat(accessCases(), provisionerCases(), sharedCases(), hostCases(), selectorCases(), kubeletCases(), linkCases(),
+		volumeCases(), podCases(), heldCases(), timeoutCases(), waitingCases(), eventCases(), talosCases())
 }
 
 // takers remove each part of a snapshot, as if it could not be read.
@@ -173,7 +174,8 @@ func TestPartsTakenAway(t *testing.T) {
 func allParts() []Need {
 	return []Need{
 		NeedNodes, NeedInstall, NeedVolumes, NeedStorageClasses, NeedClaims, NeedPods, NeedEvents, NeedProvisioner,
-		NeedPod, NeedView, NeedStats, NeedKubelet, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalos, NeedTalosDisks, NeedTalosVolumes, NeedTalosMounts, NeedTalosDevices, NeedSelections,
+		NeedPod, NeedView, NeedStats, NeedKubelet, NeedKubeletConfig, NeedKubeletView, NeedKubeletMounts, NeedTalos, NeedTalosDisks,
+		NeedTalosVolumes, NeedTalosMounts, NeedTalosDevices, NeedSelections,
 	}
 }
 
@@ -305,7 +307,10 @@ func manyCases() []nodeCase {
 		{Kind: problem.TalosNotConfigured, Message: "no talosconfig was found"},
 		{Kind: problem.TalosUnreachable, Message: "no answer from the Talos API at 10.0.0.2"},
 		{Kind: problem.TalosExpired, Message: `the client certificate of Talos context "lab" ended at noon`},
-		{Kind: problem.TalosDenied, Message: `the mounts need: the machine configuration needs the Talos role os:admin; context "lab" has os:reader`},
+		{
+			Kind:    problem.TalosDenied,
+			Message: `the mounts need: the machine configuration needs the Talos role os:admin; context "lab" has os:reader`,
+		},
 	} {
 		add("configuration: "+why.Message, func(w world) { w.kubelet().Settings, w.kubelet().ConfigProblem = mounts.Settings{}, why })
 		add("view: "+why.Message, func(w world) { w.kubelet().View, w.kubelet().ViewProblem = nil, why })
@@ -325,7 +330,9 @@ func manyCases() []nodeCase {
 	add("classes are forbidden", func(w world) {
 		w.StorageClasses, w.Unread = nil, map[string]problem.Problem{snapshot.PartStorageClasses: problem.FromText(forbidden)}
 	})
-	add("the provisioner is forbidden", func(w world) { w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.FromText(forbidden)) })
+	add("the provisioner is forbidden", func(w world) {
+		w.Provisioner = snapshot.Unread[snapshot.ProvisionerState](problem.FromText(forbidden))
+	})
 	add("its pod is forbidden", func(w world) { w.node().Pod = snapshot.Unread[snapshot.Pod](problem.FromText(forbidden)) })
 	for _, tt := range kubeletCases() {
 		add(tt.name+", and the pod waits", func(w world) { tt.change(w); w.waits() })
@@ -437,7 +444,8 @@ func TestUsedEvidenceMatters(t *testing.T) {
 		indexes := make(map[Need]*index)
 		for _, s := range subjects {
 			for _, c := range checks {
-				if c.About != s.Kind || len(open[c.Code]) == 0 || slices.ContainsFunc(c.Needs, func(n Need) bool { return n.missing(s).Message != "" }) {
+				if c.About != s.Kind || len(open[c.Code]) == 0 ||
+					slices.ContainsFunc(c.Needs, func(n Need) bool { return n.missing(s).Message != "" }) {
 					continue
 				}
 				said := judge(c, s)

@@ -185,8 +185,10 @@ func hasVolumes(p snapshot.UserPod) bool {
 // (Kubernetes v1.37, pkg/kubelet/images/types.go and pkg/kubelet/container/sync_result.go).
 func afterMounting(reason string) bool {
 	return slices.Contains([]string{
-		"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable", "SignatureValidationFailed",
-		"CrashLoopBackOff", "CreateContainerConfigError", "PreCreateHookError", "CreateContainerError", "PreStartHookError", "PostStartHookError", "RunContainerError",
+		"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable",
+		"SignatureValidationFailed",
+		"CrashLoopBackOff", "CreateContainerConfigError", "PreCreateHookError", "CreateContainerError", "PreStartHookError", "PostStartHookError",
+		"RunContainerError",
 	}, reason)
 }
 

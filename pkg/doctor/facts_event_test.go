@@ -25,66 +25,95 @@ func eventCases() []nodeCase {
 		}
 	}
 	return []nodeCase{
-		{"of a device", "TD0711", func(w world) {
-			w.complains("FailedMapVolume", `!MapVolume.EvalHostSymlinks failed for volume "local-pv-485eb69c" : lstat /var/lib/disks: no such file or directory`)
-		}, OutcomeFinding, []string{"/var/lib/disks does not exist for the kubelet", "FailedMapVolume 4 times"}},
-		{"of another fsGroup", "TD0711", func(w world) {
-			w.complains("AlreadyMountedVolume", "!The requested fsGroup is 1000, but the volume local-pv-485eb69c has GID 2000. The volume may not be shareable.")
-		}, OutcomeFinding, []string{"warning[TD0711]", "two pods share the volume with different fsGroup"}},
-		{"of another volume's fsGroup", "TD0711", func(w world) {
-			w.complains("AlreadyMountedVolume", "!The requested fsGroup is 1000, but the volume local-pv-b has GID 2000. The volume may not be shareable.")
-		}, OutcomeOK, nil},
-		{"of a subPath", "TD0711", notMade(`Error: failed to prepare subPath for volumeMount "data" of container "nginx"`), OutcomeFinding, []string{"cannot open the subPath"}},
-		{"of a subPath that cannot be made", "TD0711", notMade(`Error: failed to create subPath directory for volumeMount "data" of container "nginx"`), OutcomeFinding, []string{"cannot open the subPath"}},
-		{"of another volume's subPath", "TD0711", notMade(`Error: failed to prepare subPath for volumeMount "config" of container "nginx"`), OutcomeOK, nil},
-		{"of a volume that is not there to mount", "TD0711", notMade(`Error: cannot find volume "data" to mount into container "nginx"`), OutcomeFinding, []string{"cannot find volume"}},
-		{"of several claims", "TD0711", func(w world) {
-			w.complains("FailedMount", "!Unable to attach or mount volumes: unmounted volumes=[data more], unattached volumes=[], failed to process volumes=[data more]: "+
-				`error processing PVC default/more: PVC is not bound; error processing PVC default/nginx-pvc: failed to fetch PVC from API server: persistentvolumeclaims "nginx-pvc" not found`)
-		}, OutcomeFinding, []string{`the kubelet says: error processing PVC default/nginx-pvc: failed to fetch PVC`}},
-		{"of other claims", "TD0711", func(w world) {
-			w.complains("FailedMount", "!Unable to attach or mount volumes: unmounted volumes=[data more], unattached volumes=[], failed to process volumes=[more]: error processing PVC default/more: PVC is not bound")
-		}, OutcomeOK, nil},
-		{"of another volume among several", "TD0711", func(w world) {
-			w.complains("FailedMount", "!Unable to attach or mount volumes: unmounted volumes=[data more], unattached volumes=[], failed to process volumes=[data more]: "+
-				`failed to get Plugin from volumeSpec for volume "csi-pv" err=no volume plugin matched`)
-		}, OutcomeOK, nil},
-		{"of a filesystem, by the volume", "TD0703", func(w world) {
+		{name: "of a device", code: "TD0711", change: func(w world) {
+			w.complains("FailedMapVolume",
+				`!MapVolume.EvalHostSymlinks failed for volume "local-pv-485eb69c" : lstat /var/lib/disks: no such file or directory`)
+		}, want: OutcomeFinding, has: []string{"/var/lib/disks does not exist for the kubelet", "FailedMapVolume 4 times"}},
+		{name: "of another fsGroup", code: "TD0711", change: func(w world) {
+			w.complains("AlreadyMountedVolume",
+				"!The requested fsGroup is 1000, but the volume local-pv-485eb69c has GID 2000. The volume may not be shareable.")
+		}, want: OutcomeFinding, has: []string{"warning[TD0711]", "two pods share the volume with different fsGroup"}},
+		{name: "of another volume's fsGroup", code: "TD0711", change: func(w world) {
+			w.complains("AlreadyMountedVolume",
+				"!The requested fsGroup is 1000, but the volume local-pv-b has GID 2000. The volume may not be shareable.")
+		}, want: OutcomeOK},
+		{
+			name:   "of a subPath",
+			code:   "TD0711",
+			change: notMade(`Error: failed to prepare subPath for volumeMount "data" of container "nginx"`),
+			want:   OutcomeFinding,
+			has:    []string{"cannot open the subPath"},
+		},
+		{
+			name:   "of a subPath that cannot be made",
+			code:   "TD0711",
+			change: notMade(`Error: failed to create subPath directory for volumeMount "data" of container "nginx"`),
+			want:   OutcomeFinding,
+			has:    []string{"cannot open the subPath"},
+		},
+		{
+			name:   "of another volume's subPath",
+			code:   "TD0711",
+			change: notMade(`Error: failed to prepare subPath for volumeMount "config" of container "nginx"`),
+			want:   OutcomeOK,
+		},
+		{
+			name:   "of a volume that is not there to mount",
+			code:   "TD0711",
+			change: notMade(`Error: cannot find volume "data" to mount into container "nginx"`),
+			want:   OutcomeFinding,
+			has:    []string{"cannot find volume"},
+		},
+		{name: "of several claims", code: "TD0711", change: func(w world) {
+			w.complains("FailedMount",
+				"!Unable to attach or mount volumes: unmounted volumes=[data more], unattached volumes=[], failed to process volumes=[data more]: "+
+					`error processing PVC default/more: PVC is not bound; error processing PVC default/nginx-pvc: failed to fetch PVC from API server: persistentvolumeclaims "nginx-pvc" not found`)
+		}, want: OutcomeFinding, has: []string{`the kubelet says: error processing PVC default/nginx-pvc: failed to fetch PVC`}},
+		{name: "of other claims", code: "TD0711", change: func(w world) {
+			w.complains("FailedMount",
+				"!Unable to attach or mount volumes: unmounted volumes=[data more], unattached volumes=[], failed to process volumes=[more]: error processing PVC default/more: PVC is not bound")
+		}, want: OutcomeOK},
+		{name: "of another volume among several", code: "TD0711", change: func(w world) {
+			w.complains("FailedMount",
+				"!Unable to attach or mount volumes: unmounted volumes=[data more], unattached volumes=[], failed to process volumes=[data more]: "+
+					`failed to get Plugin from volumeSpec for volume "csi-pv" err=no volume plugin matched`)
+		}, want: OutcomeOK},
+		{name: "of a filesystem, by the volume", code: "TD0703", change: func(w world) {
 			w.waits()
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
-		}, OutcomeFinding, []string{`"/dev/vde" on w-4 does not hold the filesystem`, "FailedMountOnFilesystemMismatch 3 times"}},
-		{"of a filesystem, by an earlier volume of the name", "TD0703", func(w world) {
+		}, want: OutcomeFinding, has: []string{`"/dev/vde" on w-4 does not hold the filesystem`, "FailedMountOnFilesystemMismatch 3 times"}},
+		{name: "of a filesystem, by an earlier volume of the name", code: "TD0703", change: func(w world) {
 			w.waits()
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
 			w.earlier()
-		}, OutcomeOK, nil},
-		{"of a filesystem, by a volume that was not read", "TD0703", func(w world) {
+		}, want: OutcomeOK},
+		{name: "of a filesystem, by a volume that was not read", code: "TD0703", change: func(w world) {
 			w.waits()
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
 			w.earlier()
 			w.Volumes, w.Unread = nil, map[string]problem.Problem{snapshot.PartVolumes: problem.FromText("forbidden")}
-		}, OutcomeUnknown, []string{"forbidden"}},
-		{"of a filesystem, before the pod had it", "TD0703", func(w world) {
+		}, want: OutcomeUnknown, has: []string{"forbidden"}},
+		{name: "of a filesystem, before the pod had it", code: "TD0703", change: func(w world) {
 			w.says("pv", "", "local-pv-485eb69c", "FailedMountOnFilesystemMismatch", mismatched)
-		}, OutcomeOK, nil},
-		{"of a mount that fails for another reason", "TD0703", func(w world) {
+		}, want: OutcomeOK},
+		{name: "of a mount that fails for another reason", code: "TD0703", change: func(w world) {
 			w.complains("FailedMount", "local: failed to mount device /dev/vde at /m (fstype: ext4), error mount failed: exit status 32")
-		}, OutcomeOK, nil},
-		{"of no class", "TD0611", func(w world) {
+		}, want: OutcomeOK},
+		{name: "of no class", code: "TD0611", change: func(w world) {
 			c, _ := w.claimFor()
 			c.Class = nil
 			w.says("pvc", "default", "data", "FailedBinding", "no persistent volumes available for this claim and no storage class is set")
-		}, OutcomeFinding, []string{"FailedBinding 3 times"}},
-		{"of a class that is missing", "TD0611", func(w world) {
+		}, want: OutcomeFinding, has: []string{"FailedBinding 3 times"}},
+		{name: "of a class that is missing", code: "TD0611", change: func(w world) {
 			w.claimFor()
 			delete(w.StorageClasses, "block")
 			w.says("pvc", "default", "data", "ProvisioningFailed", `storageclass.storage.k8s.io "block" not found`)
-		}, OutcomeFinding, []string{"ProvisioningFailed 3 times"}},
-		{"that nobody keeps", "TD0611", func(w world) {
+		}, want: OutcomeFinding, has: []string{"ProvisioningFailed 3 times"}},
+		{name: "that nobody keeps", code: "TD0611", change: func(w world) {
 			w.claimFor()
 			delete(w.StorageClasses, "block")
 			w.says("pvc", "default", "data", "ExternalProvisioning", "waiting")
-		}, OutcomeFinding, []string{`StorageClass "block" does not exist`}},
+		}, want: OutcomeFinding, has: []string{`StorageClass "block" does not exist`}},
 	}
 }
 
@@ -136,7 +165,8 @@ func TestOnlyEventReasonsAreRead(t *testing.T) {
 			}
 			seen[e.Reason] = true
 			s := *w.Snapshot
-			s.Events = snapshot.Read(slices.DeleteFunc(slices.Clone(*w.Events.Value), func(other snapshot.Event) bool { return other.Reason == e.Reason }))
+			s.Events = snapshot.Read(slices.DeleteFunc(slices.Clone(*w.Events.Value),
+				func(other snapshot.Event) bool { return other.Reason == e.Reason }))
 			same := reflect.DeepEqual(whole, Run(&s, Options{}))
 			switch kept := slices.Contains(EventReasons(), e.Reason); {
 			case kept:
@@ -159,7 +189,8 @@ func TestShorten(t *testing.T) {
 	const cause = "/dev/vdf is apparently in use by the system; will not make a filesystem here!"
 	for name, text := range map[string]string{"ascii": paths, "other": strings.Repeat("é", 900), "blanks": strings.Repeat("a ", 900)} {
 		got := oneLine("local: failed to mount device /dev/vdf at " + text + " output:(" + cause + "\n)")
-		if !strings.HasPrefix(got, "local: failed to mount device /dev/vdf at ") || !strings.HasSuffix(got, cause+" )") || len([]rune(got)) != 400 || !snapshot.Shortened(got) {
+		if !strings.HasPrefix(got, "local: failed to mount device /dev/vdf at ") || !strings.HasSuffix(got, cause+" )") ||
+			len([]rune(got)) != 400 || !snapshot.Shortened(got) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

@@ -62,29 +62,46 @@ func TestSeveralInstallations(t *testing.T) {
 		hdd    Mark     // The provisioner's mark of the second one's volume,
 		block  Mark     // and of the first one's.
 	}{
-		"well": {func(world) {}, "", nil, MarkOK, MarkOK},
-		"the second one's pod does not run": {func(w world) {
+		"well": {change: func(world) {}, hdd: MarkOK, block: MarkOK},
+		"the second one's pod does not run": {change: func(w world) {
 			w.here(func(p *snapshot.Presence) {
 				why := `container "provisioner" of pod "tenant/second-x" does not run: CrashLoopBackOff`
 				p.Pod, p.View = snapshot.Unread[snapshot.Pod](problem.FromText(why)), snapshot.Unread[snapshot.PodView](problem.FromText(why))
 			})
-		}, "TD0204", []string{"tenant/second-x", "kubectl -n tenant get pods"}, MarkBroken, MarkOK},
-		"the second one's class has no StorageClass": {func(w world) { delete(w.StorageClasses, "hdd") }, "TD0209", []string{`class "hdd" of the provisioner has no StorageClass`, "storageclass/hdd"}, MarkBroken, MarkOK},
-		"the second one's configuration is missing": {func(w world) {
-			w.Others[0].Problem, w.Others[0].Install.Classes = problem.FromText(`ConfigMap "tenant/second-config" of the provisioner does not exist`), nil
+		}, codes: "TD0204", says: []string{"tenant/second-x", "kubectl -n tenant get pods"}, hdd: MarkBroken, block: MarkOK},
+		"the second one's class has no StorageClass": {
+			change: func(w world) { delete(w.StorageClasses, "hdd") },
+			codes:  "TD0209",
+			says:   []string{`class "hdd" of the provisioner has no StorageClass`, "storageclass/hdd"},
+			hdd:    MarkBroken,
+			block:  MarkOK,
+		},
+		"the second one's configuration is missing": {change: func(w world) {
+			w.Others[0].Problem, w.Others[0].Install.Classes = problem.FromText(`ConfigMap "tenant/second-config" of the provisioner does not exist`),
+				nil
 			w.here(func(p *snapshot.Presence) {
 				p.View = snapshot.Unread[snapshot.PodView](problem.FromText(w.Others[0].Problem.Message))
 			})
-		}, "TD0201", []string{"second-config"}, MarkUnknown, MarkOK},
-		"the second one is meant for another node": {func(w world) {
-			n := snapshot.Node{Name: "w-5", UID: "w-5-uid", Ready: true, OSImage: "Talos (v1.13.9)", Stats: w.node().Stats, Kubelet: w.node().Kubelet, Talos: w.node().Talos, Selections: w.node().Selections}
-			n.Pod, n.View = snapshot.Unread[snapshot.Pod](problem.FromText("the DaemonSet's nodeSelector asks for a=b")), snapshot.Unread[snapshot.PodView](problem.FromText("the DaemonSet's nodeSelector asks for a=b"))
+		}, codes: "TD0201", says: []string{"second-config"}, hdd: MarkUnknown, block: MarkOK},
+		"the second one is meant for another node": {change: func(w world) {
+			n := snapshot.Node{
+				Name:       "w-5",
+				UID:        "w-5-uid",
+				Ready:      true,
+				OSImage:    "Talos (v1.13.9)",
+				Stats:      w.node().Stats,
+				Kubelet:    w.node().Kubelet,
+				Talos:      w.node().Talos,
+				Selections: w.node().Selections,
+			}
+			n.Pod, n.View = snapshot.Unread[snapshot.Pod](problem.FromText("the DaemonSet's nodeSelector asks for a=b")),
+				snapshot.Unread[snapshot.PodView](problem.FromText("the DaemonSet's nodeSelector asks for a=b"))
 			w.Nodes = append(w.Nodes, n)
 			view := *w.Others[0].Nodes["w-4"].View.Value
 			view.Dirs = map[string]snapshot.Dir{"hdd": {Exists: true, MountPoint: true, Writable: true}}
 			w.Others[0].Nodes["w-5"] = snapshot.Presence{Wanted: true, Pod: snapshot.Read(snapshot.Pod{Name: "second-y"}), View: snapshot.Read(view)}
 			w.Others[0].Provisioner.Value.Log["w-5"] = nil
-		}, "", nil, MarkOK, MarkOK},
+		}, hdd: MarkOK, block: MarkOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := well(t)
@@ -136,7 +153,8 @@ func TestSeveralInstallations(t *testing.T) {
 
 // TestTargetsBesideSeveralInstallations: a target is there whichever installation it is of.
 func TestTargetsBesideSeveralInstallations(t *testing.T) {
-	for _, target := range []snapshot.Ref{{Kind: "pod", Namespace: "default", Name: "nginx-pod"}, {Kind: "pv", Name: "local-pv-b"}, {Kind: "node", Name: "w-4"}} {
+	for _, target := range []snapshot.Ref{{Kind: "pod", Namespace: "default", Name: "nginx-pod"}, {Kind: "pv", Name: "local-pv-b"},
+		{Kind: "node", Name: "w-4"}} {
 		w := well(t)
 		w.shared()
 		w.Targets = []snapshot.Ref{target}
@@ -163,7 +181,8 @@ func TestCommandsBesideSeveralInstallations(t *testing.T) {
 		for _, step := range f.Fix {
 			if strings.HasPrefix(step.Command, "kubectl talosdisk mounts ") {
 				found = true
-				if !strings.HasSuffix(step.Command, " --provisioner-namespace tenant --provisioner second") && !strings.HasSuffix(step.Command, " --provisioner-namespace local-storage --provisioner prov") {
+				if !strings.HasSuffix(step.Command, " --provisioner-namespace tenant --provisioner second") &&
+					!strings.HasSuffix(step.Command, " --provisioner-namespace local-storage --provisioner prov") {
 					t.Errorf("%s: %s", f.Code, step.Command)
 				}
 			}
@@ -203,7 +222,8 @@ func TestNothingToLookAt(t *testing.T) {
 	w = well(t)
 	w.Volumes, w.Claims, w.Pods = nil, snapshot.Read([]snapshot.Claim{}), snapshot.Read([]snapshot.UserPod{})
 	why := "the DaemonSet's nodeSelector asks for disks=yes"
-	w.node().Wanted, w.node().Pod, w.node().View = false, snapshot.Unread[snapshot.Pod](problem.FromText(why)), snapshot.Unread[snapshot.PodView](problem.FromText(why))
+	w.node().Wanted, w.node().Pod, w.node().View = false, snapshot.Unread[snapshot.Pod](problem.FromText(why)),
+		snapshot.Unread[snapshot.PodView](problem.FromText(why))
 	w.Provisioner.Value.Desired, w.Provisioner.Value.Ready = 0, 0
 	r = Run(w.Snapshot, Options{})
 	if len(r.Findings) != 1 || r.Findings[0].Code != "TD0203" || !slices.Contains(r.Findings[0].Evidence, why) || len(r.Unknown()) == 0 {

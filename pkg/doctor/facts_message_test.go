@@ -118,7 +118,8 @@ func TestMessagesAreCited(t *testing.T) {
 	for _, r := range mountRules() {
 		want = append(want, "mount "+string(r.kind))
 	}
-	for _, kind := range []SchedulingKind{SchedulingAffinity, SchedulingNoVolume, SchedulingUnbound, SchedulingVolumeGone, SchedulingClaimGone, SchedulingDeleting, SchedulingInUse, SchedulingTaint} {
+	for _, kind := range []SchedulingKind{SchedulingAffinity, SchedulingNoVolume, SchedulingUnbound, SchedulingVolumeGone, SchedulingClaimGone,
+		SchedulingDeleting, SchedulingInUse, SchedulingTaint} {
 		want = append(want, "scheduling "+string(kind))
 	}
 	for _, reason := range EventReasons() {
@@ -139,7 +140,8 @@ func TestMessagesAreCited(t *testing.T) {
 // fields are what was understood of a message, by their names in the table.
 func (c MountCause) fields() map[string]string {
 	all := map[string]string{
-		"operation": c.Operation, "volume": c.Volume, "claim": c.Claim, "volumes": strings.Join(c.Volumes, ","), "path": c.Path, "device": c.Device,
+		"operation": c.Operation, "volume": c.Volume, "claim": c.Claim, "volumes": strings.Join(c.Volumes, ","), "path": c.Path,
+		"device": c.Device,
 	}
 	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all
@@ -161,7 +163,8 @@ func TestParseMount(t *testing.T) {
 		}
 	}
 	for _, message := range []string{
-		"", "Back-off restarting failed container nginx in pod nginx_default(4)", `Failed to pull image "nginx": rpc error: code = DeadlineExceeded desc = context deadline exceeded`, "Error: ImagePullBackOff",
+		"", "Back-off restarting failed container nginx in pod nginx_default(4)",
+		`Failed to pull image "nginx": rpc error: code = DeadlineExceeded desc = context deadline exceeded`, "Error: ImagePullBackOff",
 	} {
 		if got := ParseMount(message); len(got) > 0 {
 			t.Errorf("%q is taken for %+v", message, got)
@@ -178,7 +181,8 @@ func TestParseMountOfSeveral(t *testing.T) {
 	for _, c := range ParseMount(message) {
 		got = append(got, fmt.Sprint(c.Kind, c.fields()))
 	}
-	if want := []string{"not-boundmap[claim:default/a]", "claim-gonemap[claim:default/b]", "block-as-mountmap[volume:c]", "othermap[volume:csi-pv]", "othermap[volumes:a,b,c]"}; !slices.Equal(got, want) {
+	if want := []string{"not-boundmap[claim:default/a]", "claim-gonemap[claim:default/b]", "block-as-mountmap[volume:c]",
+		"othermap[volume:csi-pv]", "othermap[volumes:a,b,c]"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -105,7 +105,8 @@ func newIndex(s *snapshot.Snapshot) *index {
 	x := &index{
 		s: s, claims: make(map[snapshot.ClaimRef]*snapshot.Claim), pods: make(map[snapshot.ClaimRef][]*snapshot.UserPod),
 		volumes: make(map[string]*snapshot.Volume), kept: make(map[snapshot.ClaimRef][]*snapshot.Volume),
-		nodes: make(map[string]*snapshot.Node), paths: make(map[[2]string]*snapshot.Volume), byNode: make(map[string][]*snapshot.Volume), chains: make(map[*snapshot.UserPod][]*Subject),
+		nodes: make(map[string]*snapshot.Node), paths: make(map[[2]string]*snapshot.Volume), byNode: make(map[string][]*snapshot.Volume),
+		chains: make(map[*snapshot.UserPod][]*Subject),
 		events: make(map[snapshot.Ref][]*snapshot.Event), classes: make(map[string]*provisioner.Class),
 	}
 	for i := range s.Nodes {
@@ -288,7 +289,8 @@ func (x *index) chainsOf(target snapshot.Ref) ([]*Subject, bool) {
 		if x.s.Pods.Value != nil {
 			return nil, false
 		}
-		return []*Subject{{Kind: OfChain, Name: "pod/" + target.Namespace + "/" + target.Name, Snapshot: x.s, Unseen: x.s.Pods.Why(), index: x}}, true
+		return []*Subject{{Kind: OfChain, Name: "pod/" + target.Namespace + "/" + target.Name, Snapshot: x.s, Unseen: x.s.Pods.Why(), index: x}},
+			true
 	case "pvc":
 		ref := snapshot.ClaimRef{Namespace: target.Namespace, Name: target.Name}
 		if x.claims[ref] == nil && x.s.Claims.Value != nil {
@@ -390,7 +392,15 @@ func (x *index) entryChains(n *snapshot.Node) []*Subject {
 			if x.paths[[2]string{n.Name, c.VolumePath(e.Name)}] != nil || !c.Publishes(e.Name) {
 				continue
 			}
-			s := &Subject{Kind: OfChain, Name: "entry/" + n.Name + c.VolumePath(e.Name), Snapshot: x.s, Class: c, ClassName: c.Name, Entry: &e, index: x}
+			s := &Subject{
+				Kind:      OfChain,
+				Name:      "entry/" + n.Name + c.VolumePath(e.Name),
+				Snapshot:  x.s,
+				Class:     c,
+				ClassName: c.Name,
+				Entry:     &e,
+				index:     x,
+			}
 			x.atNode(s, n.Name)
 			chains = append(chains, s)
 		}

@@ -219,7 +219,12 @@ func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.KubeletView) {
 	case t.Provisioner.Answer == disk.Yes:
 		t.Host = Seen{Answer: disk.Yes, Why: "the provisioner's pod, which has the node's directory, lists it", Proof: true}
 	case t.Provisioner.Missing == MissingEntry:
-		t.Host = Seen{Answer: disk.No, Why: "the provisioner's pod, which has the node's directory, does not list it", Proof: true, Missing: MissingEntry}
+		t.Host = Seen{
+			Answer:  disk.No,
+			Why:     "the provisioner's pod, which has the node's directory, does not list it",
+			Proof:   true,
+			Missing: MissingEntry,
+		}
 	default:
 		t.Host = unseen(orElse(problem.Text(listing.Problem), orElse(value(node.Kubelet).ViewProblem, problem.Text("the node was not checked"))))
 	}
@@ -261,7 +266,11 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 	case !slices.Contains(listing.Entries, path.Base(t.Path)):
 		no("the kubelet does not list it in " + path.Dir(t.Path))
 	default:
-		t.Kubelet = Seen{Answer: disk.Yes, Why: "the kubelet lists it; its mounts were not compared: " + orElse(view.MountsProblem.Message, "they were not asked for"), Proof: true}
+		t.Kubelet = Seen{
+			Answer: disk.Yes,
+			Why:    "the kubelet lists it; its mounts were not compared: " + orElse(view.MountsProblem.Message, "they were not asked for"),
+			Proof:  true,
+		}
 	}
 }
 

@@ -29,35 +29,100 @@ func TestThreeWay(t *testing.T) {
 		host, provisioner, kubelet disk.Answer
 		why                        string
 	}{
-		{"all see the disk", func(world) {}, 0, PathSeen, disk.Yes, disk.Yes, disk.Yes, "mounted"},
-		{"all see the link", func(world) {}, 1, PathSeen, disk.Yes, disk.Yes, disk.Yes, "mounted into the kubelet"},
-		{"the article's case", world.blind, 0, PathNotInKubelet, disk.Yes, disk.Yes, disk.No, "no mount of the kubelet's leads there"},
-		{"bind for rbind", func(w world) { w.mounted(kubeletBound, hostDisk) }, 0, PathOtherDisk, disk.Yes, disk.Yes, disk.No, "/dev/vde1"},
-		{"the same to a reader", func(w world) { w.blind(); w.reader() }, 0, PathNotInKubelet, disk.Yes, disk.Yes, disk.No, "does not exist in the kubelet"},
-		{"a reader cannot know whether the disk is mounted", world.reader, 0, PathSeen, disk.Yes, disk.Yes, disk.Yes, "were not compared"},
-		{"gone", func(w world) {
+		{
+			name:        "all see the disk",
+			change:      func(world) {},
+			verdict:     PathSeen,
+			host:        disk.Yes,
+			provisioner: disk.Yes,
+			kubelet:     disk.Yes,
+			why:         "mounted",
+		},
+		{
+			name:        "all see the link",
+			change:      func(world) {},
+			volume:      1,
+			verdict:     PathSeen,
+			host:        disk.Yes,
+			provisioner: disk.Yes,
+			kubelet:     disk.Yes,
+			why:         "mounted into the kubelet",
+		},
+		{
+			name:        "the article's case",
+			change:      world.blind,
+			verdict:     PathNotInKubelet,
+			host:        disk.Yes,
+			provisioner: disk.Yes,
+			kubelet:     disk.No,
+			why:         "no mount of the kubelet's leads there",
+		},
+		{
+			name:        "bind for rbind",
+			change:      func(w world) { w.mounted(kubeletBound, hostDisk) },
+			verdict:     PathOtherDisk,
+			host:        disk.Yes,
+			provisioner: disk.Yes,
+			kubelet:     disk.No,
+			why:         "/dev/vde1",
+		},
+		{
+			name:        "the same to a reader",
+			change:      func(w world) { w.blind(); w.reader() },
+			verdict:     PathNotInKubelet,
+			host:        disk.Yes,
+			provisioner: disk.Yes,
+			kubelet:     disk.No,
+			why:         "does not exist in the kubelet",
+		},
+		{
+			name:        "a reader cannot know whether the disk is mounted",
+			change:      world.reader,
+			verdict:     PathSeen,
+			host:        disk.Yes,
+			provisioner: disk.Yes,
+			kubelet:     disk.Yes,
+			why:         "were not compared",
+		},
+		{name: "gone", change: func(w world) {
 			w.mounted(kubeletSlave, "")
 			w.kubelet().View.Dirs[dirHDD] = mounts.BothSides{Host: present(), Kubelet: present()}
 			unlist(w, "hdd")
-		}, 0, PathMissing, disk.No, disk.No, disk.No, ""},
-		{"not in the provisioner's pod", func(w world) {
+		}, verdict: PathMissing, host: disk.No, provisioner: disk.No, kubelet: disk.No},
+		{name: "not in the provisioner's pod", change: func(w world) {
 			w.node().View.Value.Dirs["hdd"] = snapshot.Dir{Exists: true}
-		}, 0, PathNotInProvisioner, disk.Yes, disk.No, disk.Yes, ""},
-		{"a link that leads nowhere", func(w world) {
+		}, verdict: PathNotInProvisioner, host: disk.Yes, provisioner: disk.No, kubelet: disk.Yes},
+		{name: "a link that leads nowhere", change: func(w world) {
 			w.node().View.Value.Dirs["block"].Entries[0].Device = ""
-		}, 1, PathDangling, disk.Yes, disk.Yes, disk.Yes, ""},
-		{"not checked", func(w world) {
+		}, volume: 1, verdict: PathDangling, host: disk.Yes, provisioner: disk.Yes, kubelet: disk.Yes},
+		{name: "not checked", change: func(w world) {
 			w.noTalos("", "no talosconfig")
 			w.node().View = snapshot.Unread[snapshot.PodView](problem.FromText("exec is forbidden"))
-		}, 0, PathUnknown, disk.Unknown, disk.Unknown, disk.Unknown, "no talosconfig"},
-		{"in the eyes of the pod alone", func(w world) { w.noTalos("", "no talosconfig") }, 0, PathUnknown, disk.Yes, disk.Yes, disk.Unknown, "no talosconfig"},
-		{"of no class", func(w world) { w.Volumes[0].Path = "/var/mnt/data" }, 0, PathUnknown, disk.Unknown, disk.Unknown, disk.Yes, ""},
+		}, verdict: PathUnknown, host: disk.Unknown, provisioner: disk.Unknown, kubelet: disk.Unknown, why: "no talosconfig"},
+		{
+			name:        "in the eyes of the pod alone",
+			change:      func(w world) { w.noTalos("", "no talosconfig") },
+			verdict:     PathUnknown,
+			host:        disk.Yes,
+			provisioner: disk.Yes,
+			kubelet:     disk.Unknown,
+			why:         "no talosconfig",
+		},
+		{
+			name:        "of no class",
+			change:      func(w world) { w.Volumes[0].Path = "/var/mnt/data" },
+			verdict:     PathUnknown,
+			host:        disk.Unknown,
+			provisioner: disk.Unknown,
+			kubelet:     disk.Yes,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := well(t)
 			tt.change(w)
 			got := CompareViews(w.node(), w.Install, w.Volumes[tt.volume])
-			if got.Verdict != tt.verdict || got.Host.Answer != tt.host || got.Provisioner.Answer != tt.provisioner || got.Kubelet.Answer != tt.kubelet {
+			if got.Verdict != tt.verdict || got.Host.Answer != tt.host || got.Provisioner.Answer != tt.provisioner ||
+				got.Kubelet.Answer != tt.kubelet {
 				t.Errorf("got %s: node %s, provisioner %s, kubelet %s", got.Verdict, got.Host.Answer, got.Provisioner.Answer, got.Kubelet.Answer)
 			}
 			if !strings.Contains(got.Kubelet.Why, tt.why) {
@@ -81,7 +146,8 @@ func TestThreeWayNames(t *testing.T) {
 	w := well(t)
 	w.mounted(kubeletBound, hostDisk)
 	got := CompareViews(w.node(), w.Install, w.Volumes[0])
-	if got.Dir != "/var/lib/disks" || got.Source != "/dev/vde1 (xfs)" || got.Mounted != disk.Yes || got.Hidden == nil || got.Hidden.Source != "/dev/vde1" {
+	if got.Dir != "/var/lib/disks" || got.Source != "/dev/vde1 (xfs)" || got.Mounted != disk.Yes || got.Hidden == nil ||
+		got.Hidden.Source != "/dev/vde1" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -105,7 +105,10 @@ func (s *Subject) simulate(steps []Step) []Step {
 		if unseen := step.unseen(next, refused); unseen.Text != "" {
 			return append(kept, unseen)
 		}
-		again := Step{Text: fmt.Sprintf("as things are, %s would be refused: %s; once that is over, ask again:", step.operation.kind.word(), refused.why), Command: shell.Command("kubectl", "talosdisk", "doctor", s.again())}
+		again := Step{
+			Text:    fmt.Sprintf("as things are, %s would be refused: %s; once that is over, ask again:", step.operation.kind.word(), refused.why),
+			Command: shell.Command("kubectl", "talosdisk", "doctor", s.again()),
+		}
 		switch {
 		case i > 0 && step.operation.kind == opMounts: // What has to be done before says why.
 			again.Text = "then ask again what is next:"
@@ -144,7 +147,8 @@ func (step Step) unseen(s snapshot.Snapshot, because refusal) Step {
 		return Step{}
 	}
 	return Step{
-		Text:    fmt.Sprintf("then link it again as %q in class %q, if nothing has it now, and its data is what is meant; see:", step.operation.entry, step.operation.class),
+		Text: fmt.Sprintf("then link it again as %q in class %q, if nothing has it now, and its data is what is meant; see:",
+			step.operation.entry, step.operation.class),
 		Command: shell.Command("kubectl", "talosdisk", "disks", d.Name, "--nodes", step.operation.node, "-o", "wide"),
 	}
 }
@@ -323,7 +327,8 @@ func (s *Subject) unlinkSteps(text string, c provisioner.Class, entry string) []
 		return s.leaveOut(c, entry)
 	}
 	step := Step{Text: text, operation: operation{kind: opUnlink, node: s.NodeName, class: c.Name, entry: entry}}
-	if c.Mode != provisioner.Block || strings.ContainsAny(entry, `*?[\`) || strings.HasPrefix(entry, "-") { // Which unlink would take for more than a name.
+	if c.Mode != provisioner.Block || strings.ContainsAny(entry, `*?[\`) ||
+		strings.HasPrefix(entry, "-") { // Which unlink would take for more than a name.
 		step.operation.kind, step.Command = opRemove, s.inPod("rm", c.EntryPath(entry))
 		return []Step{step}
 	}
@@ -341,7 +346,8 @@ func (s *Subject) unlinkSteps(text string, c provisioner.Class, entry string) []
 // leaveOut has the provisioner leave a name out that lies in a directory of the kernel or udev.
 func (s *Subject) leaveOut(c provisioner.Class, entry string) []Step {
 	i := s.Snapshot.Install
-	text := fmt.Sprintf("%s is a name that the node keeps: set a namePattern that does not match %q for class %q, or give the class another hostDir, in the values of the chart:", c.VolumePath(entry), entry, c.Name)
+	text := fmt.Sprintf("%s is a name that the node keeps: set a namePattern that does not match %q for class %q, or give the class another hostDir, in the values of the chart:",
+		c.VolumePath(entry), entry, c.Name)
 	steps := []Step{{Text: text, Command: configMap(i)}, restart(i)}
 	if v := s.index.paths[[2]string{s.NodeName, c.VolumePath(entry)}]; v != nil {
 		steps = append(steps, deleteVolume(v.Name, "then delete its volume, which no claim has:"))
@@ -383,7 +389,8 @@ func (s *Subject) linkOperation(kind operationKind, d disk.Disk, entry string) o
 // linkAgain makes the link to a disk under the entry's name, so that the volume is found again.
 func (s *Subject) linkAgain(d disk.Disk, name string) Step {
 	step := Step{Text: "make it again to the same disk, under the same name:", operation: s.linkOperation(opLink, d, name)}
-	if target, _, err := s.set().Target(d, disk.TargetAuto); err == nil && s.Class.Mode != provisioner.Block { // Only Block classes are for link.
+	if target, _, err := s.set().Target(d, disk.TargetAuto); err == nil &&
+		s.Class.Mode != provisioner.Block { // Only Block classes are for link.
 		step.Text = "make it again to the same disk, under the same name, in the provisioner's pod:"
 		step.Command = s.inPod("ln", "-sT", target, s.Class.EntryPath(name))
 		step.operation.kind = opMake
@@ -406,7 +413,8 @@ func (s *Subject) freed() []Step {
 		return nil
 	}
 	return []Step{
-		s.retain(fmt.Sprintf("a link is not removed while claim %q has its volume: first keep what is written from being wiped:", s.Volume.Claim)),
+		s.retain(fmt.Sprintf("a link is not removed while claim %q has its volume: first keep what is written from being wiped:",
+			s.Volume.Claim)),
 		{Text: "then delete the pods and the claim"},
 	}
 }
@@ -423,12 +431,20 @@ func (s *Subject) retain(text string) Step {
 
 // mountsStep shows the provisioner's directories to the kubelets of the finding's nodes.
 func (s *Subject) mountsStep(text string) Step {
-	return Step{Text: text, Command: shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes), operation: operation{kind: opMounts, node: s.NodeName}}
+	return Step{
+		Text:      text,
+		Command:   shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes),
+		operation: operation{kind: opMounts, node: s.NodeName},
+	}
 }
 
 // convertStep does so where the configuration has a KubeletConfig document.
 func (s *Subject) convertStep(text string) Step {
-	return Step{Text: text, Command: shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes, "--convert-kubelet-config"), operation: operation{kind: opMounts, node: s.NodeName, convert: true}}
+	return Step{
+		Text:      text,
+		Command:   shell.Command("kubectl", "talosdisk", "mounts", "--nodes", allNodes, "--convert-kubelet-config"),
+		operation: operation{kind: opMounts, node: s.NodeName, convert: true},
+	}
 }
 
 // inPod is a command in the node's provisioner pod.
@@ -450,7 +466,10 @@ func configMap(i provisioner.Install) string {
 
 // restart has the provisioner read its configuration and mount its directories again.
 func restart(i provisioner.Install) Step {
-	return Step{Text: "then have its pods start again:", Command: shell.Command("kubectl", "-n", i.Namespace, "rollout", "restart", "daemonset", i.Name)}
+	return Step{
+		Text:    "then have its pods start again:",
+		Command: shell.Command("kubectl", "-n", i.Namespace, "rollout", "restart", "daemonset", i.Name),
+	}
 }
 
 func retainCommand(volume string) string { return reclaim(volume, "Retain") }

@@ -181,7 +181,8 @@ func safe(t *testing.T, name string, s *snapshot.Snapshot, f Finding) {
 				}
 			case strings.Contains(word, `"persistentVolumeReclaimPolicy":"Delete"`):
 				v, _ := s.VolumeByName(w[3])
-				if v.Claim != nil && slices.ContainsFunc(value(s.Claims), func(c snapshot.Claim) bool { return c.ClaimRef == *v.Claim || c.Volume == v.Name }) {
+				if v.Claim != nil && slices.ContainsFunc(value(s.Claims),
+					func(c snapshot.Claim) bool { return c.ClaimRef == *v.Claim || c.Volume == v.Name }) {
 					t.Errorf("%s: %s prints %q, and the volume's claim is there", name, f.Code, step.Command)
 				}
 			}
@@ -206,7 +207,8 @@ func mayWipe(s *snapshot.Snapshot, name string) bool {
 func snapshots(t *testing.T) map[string]*snapshot.Snapshot {
 	t.Helper()
 	all := make(map[string]*snapshot.Snapshot)
-	for _, pattern := range []string{"testdata/cases/*.json", "../cmd/testdata/*.json", "../../docs/testdata/*.json", "../link/testdata/*.json"} {
+	for _, pattern := range []string{"testdata/cases/*.json", "../cmd/testdata/*.json", "../../docs/testdata/*.json",
+		"../link/testdata/*.json"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -277,7 +279,8 @@ func TestNodesOfTheKernelStay(t *testing.T) {
 
 func TestAnEncryptedVolumeIsPublishedByItsOpenedDevice(t *testing.T) {
 	_, text := said(load(t, "encrypted-raw-volume"))
-	for _, part := range []string{"error[TD0506]: sdb1 on w-4 is published as", "hostDir: /dev/mapper", "namePattern: luks2-r-secret", `does not match "r-secret" for class "raw"`, "kubectl delete pv local-pv-a31a8f6e"} {
+	for _, part := range []string{"error[TD0506]: sdb1 on w-4 is published as", "hostDir: /dev/mapper", "namePattern: luks2-r-secret",
+		`does not match "r-secret" for class "raw"`, "kubectl delete pv local-pv-a31a8f6e"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in\n%s", part, text)
 		}
@@ -289,7 +292,9 @@ func TestAnEncryptedVolumeIsPublishedByItsOpenedDevice(t *testing.T) {
 
 func TestClaimsAreKnownByUID(t *testing.T) {
 	r, text := said(load(t, "stale-claimref"))
-	for _, part := range []string{`error[TD0606]: no volume of class "hdd" is free for claim "default/nginx-pvc"`, `volume "data-hand" is kept for an earlier claim of the name`, `kubectl patch pv data-hand --type=json -p '[{"op":"test","path":"/spec/claimRef/uid","value":"old-uid"},{"op":"remove","path":"/spec/claimRef/uid"}]'`} {
+	for _, part := range []string{`error[TD0606]: no volume of class "hdd" is free for claim "default/nginx-pvc"`,
+		`volume "data-hand" is kept for an earlier claim of the name`,
+		`kubectl patch pv data-hand --type=json -p '[{"op":"test","path":"/spec/claimRef/uid","value":"old-uid"},{"op":"remove","path":"/spec/claimRef/uid"}]'`} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in\n%s", part, text)
 		}

@@ -15,7 +15,8 @@ import (
 
 // named are the names in the fixture that come from outside: of nodes, pods, claims, namespaces, classes, entries, disks and volumes.
 var named = []string{
-	"w-4", "prov-x", "prov", "prov-config", "provisioner", "local-storage", "nginx-pvc", "nginx-pod", "default", "block", "hdd", "vde", "vdf", "vdg",
+	"w-4", "prov-x", "prov", "prov-config", "provisioner", "local-storage", "nginx-pvc", "nginx-pod", "default", "block", "hdd", "vde", "vdf",
+	"vdg",
 	"local-pv-b", "local-pv-485eb69c", "10.0.0.14",
 }
 
@@ -66,7 +67,8 @@ func commands(t *testing.T, s *snapshot.Snapshot) [][]string {
 	return all
 }
 
-// FuzzNamesToCommands lets a shell's parser read every command of every case in a cluster whose names are hostile: it is the command that it
+// FuzzNamesToCommands lets a shell's parser read every command of every case in a cluster whose names are hostile: it is the command that
+// it
 // is in a cluster of ordinary names, with the names in whole words.
 func FuzzNamesToCommands(f *testing.F) {
 	for i, evil := range shelltest.Hostile() {
@@ -109,7 +111,8 @@ func TestAHereDocumentIsNotEnded(t *testing.T) {
 	for _, words := range commands(t, w.Snapshot) {
 		if words[1] == "printf" {
 			found = true
-			if name, err := json.Marshal(evil); err != nil || !slices.Contains(words, "  name: "+strings.NewReplacer(`<`, `\u003c`, `|`, `|`).Replace(string(name))) {
+			if name, err := json.Marshal(evil); err != nil ||
+				!slices.Contains(words, "  name: "+strings.NewReplacer(`<`, `\u003c`, `|`, `|`).Replace(string(name))) {
 				t.Errorf("%q has no class of that name", words)
 			}
 		}

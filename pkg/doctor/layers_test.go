@@ -30,7 +30,8 @@ var crossing = map[[2]string][]string{
 	{"facts", "engine"}: nil,
 	// The engine knows few checks by name: the lists of the stages, and those that stand for more than themselves.
 	{"engine", "checks"}: {
-		"accessChecks", "hostChecks", "kubeletChecks", "linkChecks", "podChecks", "provisionerChecks", "selectorChecks", "sharedChecks", "talosChecks", "volumeChecks", "waitingChecks",
+		"accessChecks", "hostChecks", "kubeletChecks", "linkChecks", "podChecks", "provisionerChecks", "selectorChecks", "sharedChecks",
+		"talosChecks", "volumeChecks", "waitingChecks",
 		"CodeRights", "codeNoPod", "codeOtherCapacity", "codeWaits",
 	},
 }

@@ -118,8 +118,13 @@ func well(t testing.TB) world {
 			Disks:   []disk.Disk{{Name: "vdf", Number: number, Kind: disk.KindDisk, Size: 5 << 30}},
 			Beneath: map[disk.Number]string{{Major: 254}: "holds /var"},
 			Dirs: map[string]snapshot.Dir{
-				"hdd":   {Exists: true, MountPoint: true, Writable: true, Entries: []provisioner.Entry{{Name: "vde", Kind: provisioner.Directory}}},
-				"block": {Exists: true, MountPoint: true, Writable: true, Entries: []provisioner.Entry{{Name: "vdf", Kind: provisioner.Link, Target: "/dev/vdf", Device: number.String()}}},
+				"hdd": {Exists: true, MountPoint: true, Writable: true, Entries: []provisioner.Entry{{Name: "vde", Kind: provisioner.Directory}}},
+				"block": {
+					Exists:     true,
+					MountPoint: true,
+					Writable:   true,
+					Entries:    []provisioner.Entry{{Name: "vdf", Kind: provisioner.Link, Target: "/dev/vdf", Device: number.String()}},
+				},
 			},
 		}),
 		Kubelet: snapshot.Read(mounts.NodeState{
@@ -140,10 +145,12 @@ func well(t testing.TB) world {
 		Stats:      snapshot.Read([]snapshot.VolumeStat{}),
 		Selections: snapshot.Read([]snapshot.Selection{}),
 		Talos: snapshot.Read(snapshot.Talos{
-			Disks:       snapshot.Read([]snapshot.TalosDisk{{Name: "vda", Size: 20 << 30}, {Name: "vde", Size: 5 << 30, Symlinks: []string{"/dev/disk/by-id/virtio-e"}}, {Name: "vdf", Size: 5 << 30}}),
-			System:      snapshot.Read("vda"),
-			Devices:     snapshot.Read([]snapshot.TalosDevice{}),
-			Volumes:     snapshot.Read([]snapshot.TalosVolume{{ID: "EPHEMERAL", Type: "partition", Phase: "ready", Location: "/dev/vda6"}, {ID: "/dev/vde-1", Type: "partition", Phase: "ready", Location: "/dev/vde1"}}),
+			Disks: snapshot.Read([]snapshot.TalosDisk{{Name: "vda", Size: 20 << 30},
+				{Name: "vde", Size: 5 << 30, Symlinks: []string{"/dev/disk/by-id/virtio-e"}}, {Name: "vdf", Size: 5 << 30}}),
+			System:  snapshot.Read("vda"),
+			Devices: snapshot.Read([]snapshot.TalosDevice{}),
+			Volumes: snapshot.Read([]snapshot.TalosVolume{{ID: "EPHEMERAL", Type: "partition", Phase: "ready", Location: "/dev/vda6"},
+				{ID: "/dev/vde-1", Type: "partition", Phase: "ready", Location: "/dev/vde1"}}),
 			Mounts:      snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda6", Target: "/var"}, {Source: "/dev/vde1", Target: pathVDE}}),
 			Links:       snapshot.Read(map[string][]string{}),
 			Diagnostics: snapshot.Read([]snapshot.TalosDiagnostic{}),
@@ -163,8 +170,30 @@ func well(t testing.TB) world {
 		},
 		StorageClasses: map[string]snapshot.StorageClass{"hdd": sc("hdd"), "block": sc("block")},
 		Volumes: []snapshot.Volume{
-			{Name: "local-pv-485eb69c", UID: "1", Class: "hdd", Mode: provisioner.Filesystem, Path: pathVDE, Capacity: 5 << 30, Node: "w-4", Phase: "Bound", Claim: &claim, ClaimUID: "2", ProvisionedBy: "local-volume-provisioner-w-4-w-4-uid"},
-			{Name: "local-pv-b", UID: "3", Class: "block", Mode: provisioner.Block, Path: dirBlock + "/vdf", Capacity: 5 << 30, Node: "w-4", Phase: "Available", ProvisionedBy: "local-volume-provisioner-w-4-w-4-uid"},
+			{
+				Name:          "local-pv-485eb69c",
+				UID:           "1",
+				Class:         "hdd",
+				Mode:          provisioner.Filesystem,
+				Path:          pathVDE,
+				Capacity:      5 << 30,
+				Node:          "w-4",
+				Phase:         "Bound",
+				Claim:         &claim,
+				ClaimUID:      "2",
+				ProvisionedBy: "local-volume-provisioner-w-4-w-4-uid",
+			},
+			{
+				Name:          "local-pv-b",
+				UID:           "3",
+				Class:         "block",
+				Mode:          provisioner.Block,
+				Path:          dirBlock + "/vdf",
+				Capacity:      5 << 30,
+				Node:          "w-4",
+				Phase:         "Available",
+				ProvisionedBy: "local-volume-provisioner-w-4-w-4-uid",
+			},
 		},
 		Users: snapshot.Read(map[snapshot.ClaimRef][]string{claim: {"nginx-pod"}}),
 		Nodes: []snapshot.Node{node},
@@ -172,7 +201,15 @@ func well(t testing.TB) world {
 			{ClaimRef: claim, UID: "2", Class: &class, Mode: provisioner.Filesystem, Request: 5 << 30, Volume: "local-pv-485eb69c", Phase: "Bound"},
 		}),
 		Pods: snapshot.Read([]snapshot.UserPod{
-			{Namespace: "default", Name: "nginx-pod", UID: "4", Node: "w-4", Phase: "Running", Ready: true, Volumes: []snapshot.PodVolume{{Name: "data", Claim: "nginx-pvc", Mounted: true}}},
+			{
+				Namespace: "default",
+				Name:      "nginx-pod",
+				UID:       "4",
+				Node:      "w-4",
+				Phase:     "Running",
+				Ready:     true,
+				Volumes:   []snapshot.PodVolume{{Name: "data", Claim: "nginx-pvc", Mounted: true}},
+			},
 		}),
 		Events: snapshot.Read([]snapshot.Event{}),
 		Provisioner: snapshot.Read(snapshot.ProvisionerState{
@@ -216,7 +253,8 @@ func (w world) waits() {
 	pod.Phase, pod.Ready = "Pending", false
 	pod.Waiting = []snapshot.Waiting{{Container: "nginx", Reason: "ContainerCreating"}}
 	*w.Events.Value = append(*w.Events.Value, snapshot.Event{
-		About: snapshot.Ref{Kind: "pod", Namespace: "default", Name: "nginx-pod", UID: "4"}, Type: "Warning", Reason: "FailedMount", From: "kubelet", Host: "w-4",
+		About: snapshot.Ref{Kind: "pod", Namespace: "default", Name: "nginx-pod", UID: "4"}, Type: "Warning", Reason: "FailedMount",
+		From: "kubelet", Host: "w-4",
 		Message: `MountVolume.NewMounter initialization failed for volume "local-pv-485eb69c" : path "` + pathVDE + `" does not exist`,
 		Count:   4, First: now.Add(-20 * time.Second), Last: now.Add(-17 * time.Second),
 	})
@@ -235,7 +273,10 @@ func (w world) noTalos(kind problem.Kind, message string) {
 
 // reader is what an os:reader sees: directories, and neither configuration nor mounts.
 func (w world) reader() {
-	why := problem.Problem{Kind: problem.TalosDenied, Message: `the machine configuration needs the Talos role os:admin; context "lab" has os:reader`}
+	why := problem.Problem{
+		Kind:    problem.TalosDenied,
+		Message: `the machine configuration needs the Talos role os:admin; context "lab" has os:reader`,
+	}
 	w.kubelet().Settings, w.kubelet().ConfigProblem = mounts.Settings{}, why
 	w.node().Selections = snapshot.Unread[[]snapshot.Selection](why)
 	w.kubelet().View.Kubelet, w.kubelet().View.Host, w.kubelet().View.MountsProblem = nil, nil, why
@@ -276,7 +317,8 @@ func try(t *testing.T, cases []nodeCase) {
 func outcome(r Report) (Outcome, string) {
 	var text strings.Builder
 	for _, f := range r.Findings {
-		fmt.Fprintf(&text, "%s[%s]: %s\nbecause: %s\nevidence: %s\nobjects: %v nodes: %v path: %s\n", f.Severity, f.Code, f.Summary, f.Because, strings.Join(f.Evidence, "\n  "), f.Objects, f.Nodes, f.Path)
+		fmt.Fprintf(&text, "%s[%s]: %s\nbecause: %s\nevidence: %s\nobjects: %v nodes: %v path: %s\n", f.Severity, f.Code, f.Summary, f.Because,
+			strings.Join(f.Evidence, "\n  "), f.Objects, f.Nodes, f.Path)
 		for _, step := range f.Fix {
 			fmt.Fprintf(&text, "fix: %s\n$ %s\n", step.Text, step.Command)
 		}

@@ -211,7 +211,8 @@ func (r Report) NoQuestion() []Result {
 // Incomplete reports whether something that a diagnosis needs was not seen: a result is unknown,
 // or a right is missing, although nothing that there is happens to ask for what it shows.
 func (r Report) Incomplete() bool {
-	return len(r.Unknown()) > 0 || slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == CodeRights && f.Severity.AtLeast(Warning) })
+	return len(r.Unknown()) > 0 || slices.ContainsFunc(r.Findings,
+		func(f Finding) bool { return f.Code == CodeRights && f.Severity.AtLeast(Warning) })
 }
 
 // Unknown are the results that could not be found out.

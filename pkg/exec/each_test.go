@@ -64,17 +64,18 @@ func TestEachRunsSideBySide(t *testing.T) {
 
 func TestEachOneTimeoutLeavesTheOthers(t *testing.T) {
 	slow := make(chan struct{})
-	results := Each(t.Context(), []string{"ok", "hangs", "fails", "last"}, 4, 10*time.Millisecond, func(ctx context.Context, what string) error {
-		switch what {
-		case "hangs":
-			<-ctx.Done()
-			close(slow)
-			return context.Cause(ctx)
-		case "fails":
-			return errors.New("failed")
-		}
-		return nil
-	})
+	results := Each(t.Context(), []string{"ok", "hangs", "fails", "last"}, 4, 10*time.Millisecond,
+		func(ctx context.Context, what string) error {
+			switch what {
+			case "hangs":
+				<-ctx.Done()
+				close(slow)
+				return context.Cause(ctx)
+			case "fails":
+				return errors.New("failed")
+			}
+			return nil
+		})
 	<-slow
 	if results[0] != nil || results[3] != nil || results[2] == nil {
 		t.Errorf("results %v", results)

@@ -199,7 +199,8 @@ func TestHang(t *testing.T) {
 		if !errors.As(err, &cut) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("error %v, want a CutError by deadline", err)
 		}
-		if !strings.HasSuffix(err.Error(), "was cut before it ended: no answer within 50ms from the pod, in which the command was begun; --node-timeout gives it longer") {
+		if !strings.HasSuffix(err.Error(),
+			"was cut before it ended: no answer within 50ms from the pod, in which the command was begun; --node-timeout gives it longer") {
 			t.Errorf("error %q", err)
 		}
 	})
@@ -215,7 +216,9 @@ func TestHangBeforeItBegins(t *testing.T) {
 	}
 	ctx, cancel := failure.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := e.Exec(ctx, target, Command{Argv: []string{"x"}}); err == nil || !strings.HasSuffix(err.Error(), "no answer within 50ms from the Kubernetes API server, or the kubelet behind it; --node-timeout gives it longer") {
+	if err := e.Exec(ctx, target, Command{Argv: []string{"x"}}); err == nil ||
+		!strings.HasSuffix(err.Error(),
+			"no answer within 50ms from the Kubernetes API server, or the kubelet behind it; --node-timeout gives it longer") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -266,25 +269,36 @@ func TestNeverStarted(t *testing.T) {
 		start  bool
 		is     func(error) bool
 	}{
-		"403":                 {status(403, metav1.StatusReasonForbidden, "no"), true, apierrors.IsForbidden},
-		"404":                 {status(404, metav1.StatusReasonNotFound, `pods "x" not found`), true, apierrors.IsNotFound},
-		"401":                 {status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), true, apierrors.IsUnauthorized},
-		"400":                 {status(400, metav1.StatusReasonBadRequest, "container y is not valid for pod x"), true, apierrors.IsBadRequest},
-		"500 kubelet is down": {status(500, metav1.StatusReasonInternalError, "error dialing backend: dial tcp 10.0.0.5:10250: no route to host"), true, nil},
-		"500 whatever":        {status(500, metav1.StatusReasonInternalError, "something"), false, nil},
-		"403 of a proxy":      {answer(func(w http.ResponseWriter) { http.Error(w, "go away", 403) }), true, nil},
-		"504 of a proxy":      {answer(func(w http.ResponseWriter) { http.Error(w, "gateway timeout", 504) }), false, nil},
-		"connection refused":  {func(*testing.T) *rest.Config { return refused() }, true, nil},
-		"unknown host":        {func(*testing.T) *rest.Config { return &rest.Config{Host: "http://talosdisk.invalid:1"} }, true, nil},
-		"no TLS on that port": {func(t *testing.T) *rest.Config {
+		"403": {config: status(403, metav1.StatusReasonForbidden, "no"), start: true, is: apierrors.IsForbidden},
+		"404": {config: status(404, metav1.StatusReasonNotFound, `pods "x" not found`), start: true, is: apierrors.IsNotFound},
+		"401": {config: status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), start: true, is: apierrors.IsUnauthorized},
+		"400": {
+			config: status(400, metav1.StatusReasonBadRequest, "container y is not valid for pod x"),
+			start:  true,
+			is:     apierrors.IsBadRequest,
+		},
+		"500 kubelet is down": {
+			config: status(500, metav1.StatusReasonInternalError, "error dialing backend: dial tcp 10.0.0.5:10250: no route to host"),
+			start:  true,
+		},
+		"500 whatever":       {config: status(500, metav1.StatusReasonInternalError, "something")},
+		"403 of a proxy":     {config: answer(func(w http.ResponseWriter) { http.Error(w, "go away", 403) }), start: true},
+		"504 of a proxy":     {config: answer(func(w http.ResponseWriter) { http.Error(w, "gateway timeout", 504) })},
+		"connection refused": {config: func(*testing.T) *rest.Config { return refused() }, start: true},
+		"unknown host":       {config: func(*testing.T) *rest.Config { return &rest.Config{Host: "http://talosdisk.invalid:1"} }, start: true},
+		"no TLS on that port": {config: func(t *testing.T) *rest.Config {
 			return &rest.Config{Host: "https" + strings.TrimPrefix(exectest.New(t, nil, nil).URL, "http")}
-		}, true, nil},
-		"container not found":    {failing(`unable to upgrade connection: container not found ("provisioner")`, true), true, nil},
-		"spdy: no such program":  {failing(`failed to exec in container: OCI runtime exec failed: exec failed: unable to start container process: exec: "x": executable file not found in $PATH`, false), true, nil},
-		"connection dropped":     {answer(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }), false, nil},
-		"spdy: stopped midway":   {failing("connection to runtime lost", false), false, nil},
-		"no command":             {func(*testing.T) *rest.Config { return &rest.Config{} }, true, nil},
-		"untrusted certificates": {untrusted, true, nil},
+		}, start: true},
+		"container not found": {config: failing(`unable to upgrade connection: container not found ("provisioner")`, true), start: true},
+		"spdy: no such program": {
+			config: failing(`failed to exec in container: OCI runtime exec failed: exec failed: unable to start container process: exec: "x": executable file not found in $PATH`,
+				false),
+			start: true,
+		},
+		"connection dropped":     {config: answer(func(http.ResponseWriter) { panic(http.ErrAbortHandler) })},
+		"spdy: stopped midway":   {config: failing("connection to runtime lost", false)},
+		"no command":             {config: func(*testing.T) *rest.Config { return &rest.Config{} }, start: true},
+		"untrusted certificates": {config: untrusted, start: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			argv := []string{"x"}
@@ -324,7 +338,8 @@ func TestFallbackOnForbiddenGet(t *testing.T) {
 		return false
 	})
 	var stdout bytes.Buffer
-	if err := executor(t, s.RESTConfig()).Exec(t.Context(), target, Command{Argv: []string{"x"}, Stdout: &stdout}); err != nil || stdout.String() != "spdy" {
+	if err := executor(t, s.RESTConfig()).Exec(t.Context(), target, Command{Argv: []string{"x"}, Stdout: &stdout}); err != nil ||
+		stdout.String() != "spdy" {
 		t.Fatalf("%q, %v", stdout.String(), err)
 	}
 }
@@ -425,18 +440,34 @@ func TestPodUnknown(t *testing.T) {
 		err  error
 		want bool
 	}{
-		"none":                     {nil, false},
-		"in the stream":            {&StartError{Target: target, Cause: errors.New(`Internal error occurred: error sending request: unable to upgrade connection: pod does not exist`)}, true},
-		"the body":                 {&StartError{Target: target, Cause: &httpError{code: 404, text: "404 Not Found 404: Page Not Found"}}, true},
-		"the handshake":            {&StartError{Target: target, Cause: errors.New("websocket: bad handshake (404 Not Found): pod")}, true},
-		"of a log":                 {fmt.Errorf("the log: %w", unexpected), true},
-		"of a log, checked":        {fmt.Errorf("the log: %w", checked), true},
-		"the API server has none":  {&StartError{Target: target, Cause: apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "prov-x")}, false},
-		"forbidden":                {&StartError{Target: target, Cause: apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "prov-x", nil)}, false},
-		"another code":             {&StartError{Target: target, Cause: &httpError{code: 502, text: "502"}}, false},
-		"another container":        {errors.New(`unable to upgrade connection: container not found ("provisioner")`), false},
-		"a handshake of its own":   {errors.New("websocket: bad handshake (403 Forbidden): x"), false},
-		"a log that is not served": {apierrors.NewServiceUnavailable("x"), false},
+		"none": {err: nil, want: false},
+		"in the stream": {
+			err: &StartError{
+				Target: target,
+				Cause:  errors.New(`Internal error occurred: error sending request: unable to upgrade connection: pod does not exist`),
+			},
+			want: true,
+		},
+		"the body": {
+			err:  &StartError{Target: target, Cause: &httpError{code: 404, text: "404 Not Found 404: Page Not Found"}},
+			want: true,
+		},
+		"the handshake": {
+			err:  &StartError{Target: target, Cause: errors.New("websocket: bad handshake (404 Not Found): pod")},
+			want: true,
+		},
+		"of a log":          {err: fmt.Errorf("the log: %w", unexpected), want: true},
+		"of a log, checked": {err: fmt.Errorf("the log: %w", checked), want: true},
+		"the API server has none": {
+			err: &StartError{Target: target, Cause: apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "prov-x")},
+		},
+		"forbidden": {
+			err: &StartError{Target: target, Cause: apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "prov-x", nil)},
+		},
+		"another code":             {err: &StartError{Target: target, Cause: &httpError{code: 502, text: "502"}}},
+		"another container":        {err: errors.New(`unable to upgrade connection: container not found ("provisioner")`)},
+		"a handshake of its own":   {err: errors.New("websocket: bad handshake (403 Forbidden): x")},
+		"a log that is not served": {err: apierrors.NewServiceUnavailable("x")},
 	} {
 		if got := PodUnknown(c.err); got != c.want {
 			t.Errorf("%s: %v", name, got)

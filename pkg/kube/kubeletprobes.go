@@ -57,7 +57,13 @@ func (p *KubeletProbes) Probe(ctx context.Context, node, image string, dirs []st
 	if end, ok := ctx.Deadline(); ok {
 		limit = max(time.Until(end), 0) + spare
 	}
-	job := kubeletprobe.Job(kubeletprobe.Request{Name: "talosdisk-probe-" + rand.String(10), Node: node, Image: image, Dirs: dirs, Deadline: limit})
+	job := kubeletprobe.Job(kubeletprobe.Request{
+		Name:     "talosdisk-probe-" + rand.String(10),
+		Node:     node,
+		Image:    image,
+		Dirs:     dirs,
+		Deadline: limit,
+	})
 	made, err := p.create(ctx, job)
 	if err != nil {
 		return kubeletprobe.Answer{}, err
@@ -74,7 +80,8 @@ func (p *KubeletProbes) Probe(ctx context.Context, node, image string, dirs []st
 	if err != nil {
 		return kubeletprobe.Answer{}, err
 	}
-	out, err := Raw(p.Client.CoreV1().Pods(kubeletprobe.Namespace).GetLogs(pod, &corev1.PodLogOptions{LimitBytes: new(int64(maxLog))}).Do(bounded))
+	out, err := Raw(p.Client.CoreV1().Pods(kubeletprobe.Namespace).GetLogs(pod,
+		&corev1.PodLogOptions{LimitBytes: new(int64(maxLog))}).Do(bounded))
 	if err != nil {
 		return kubeletprobe.Answer{}, failure.Wrap(err, fmt.Sprintf("the log of pod %q", kubeletprobe.Namespace+"/"+pod), "")
 	}
@@ -110,9 +117,11 @@ func provesNothingMade(err error) bool {
 func (p *KubeletProbes) delete(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	err := p.Client.BatchV1().Jobs(kubeletprobe.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
+	err := p.Client.BatchV1().Jobs(kubeletprobe.Namespace).Delete(ctx, name,
+		metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
 	if err != nil && !apierrors.IsNotFound(err) {
-		p.warn("Job %q could not be deleted: %s; it ends by itself; delete it: %s", kubeletprobe.Namespace+"/"+name, err, shell.Command("kubectl", "-n", kubeletprobe.Namespace, "delete", "job", name))
+		p.warn("Job %q could not be deleted: %s; it ends by itself; delete it: %s", kubeletprobe.Namespace+"/"+name, err,
+			shell.Command("kubectl", "-n", kubeletprobe.Namespace, "delete", "job", name))
 	}
 }
 
@@ -122,7 +131,8 @@ func (p *KubeletProbes) sweepUp(ctx context.Context, now time.Time) {
 	list, err := p.Client.BatchV1().Jobs(kubeletprobe.Namespace).List(ctx, metav1.ListOptions{LabelSelector: kubeletprobe.Selector().String()})
 	if err != nil {
 		if ctx.Err() == nil {
-			p.warn("whether earlier runs left Jobs behind is unknown: %s; look: %s", err, shell.Command("kubectl", "-n", kubeletprobe.Namespace, "get", "jobs", "-l", kubeletprobe.Selector().String()))
+			p.warn("whether earlier runs left Jobs behind is unknown: %s; look: %s", err,
+				shell.Command("kubectl", "-n", kubeletprobe.Namespace, "get", "jobs", "-l", kubeletprobe.Selector().String()))
 		}
 		return
 	}

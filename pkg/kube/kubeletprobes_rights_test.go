@@ -23,9 +23,13 @@ func TestKubeletProbesAskForAllRightsFirst(t *testing.T) {
 		denied []string
 		says   []string
 	}{
-		"to delete": {[]string{"delete jobs"}, []string{`User "jane" cannot delete resource "jobs" in API group "batch" in the namespace "kube-system"`}},
-		"two of them": {[]string{"create jobs", "get pods/log"}, []string{
-			`cannot create resource "jobs" in API group "batch" in the namespace "kube-system"`, `cannot get resource "pods/log" in API group "" in the namespace "kube-system"`,
+		"to delete": {
+			denied: []string{"delete jobs"},
+			says:   []string{`User "jane" cannot delete resource "jobs" in API group "batch" in the namespace "kube-system"`},
+		},
+		"two of them": {denied: []string{"create jobs", "get pods/log"}, says: []string{
+			`cannot create resource "jobs" in API group "batch" in the namespace "kube-system"`,
+			`cannot get resource "pods/log" in API group "" in the namespace "kube-system"`,
 		}},
 		"none": {},
 	} {
@@ -52,11 +56,19 @@ func TestKubeletProbesAskForAllRightsFirst(t *testing.T) {
 					review.Status.Allowed = a.Namespace == "kube-system" && !slices.Contains(c.denied, right)
 					answer = review
 				case strings.HasSuffix(r.URL.Path, "/selfsubjectreviews"):
-					answer = authenticationv1.SelfSubjectReview{Status: authenticationv1.SelfSubjectReviewStatus{UserInfo: authenticationv1.UserInfo{Username: "jane"}}}
+					answer = authenticationv1.SelfSubjectReview{
+						Status: authenticationv1.SelfSubjectReviewStatus{UserInfo: authenticationv1.UserInfo{Username: "jane"}},
+					}
 				default:
 					other = append(other, r.Method+" "+r.URL.Path)
 					w.WriteHeader(http.StatusForbidden)
-					answer = metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Reason: metav1.StatusReasonForbidden, Code: http.StatusForbidden, Message: "made"}
+					answer = metav1.Status{
+						TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
+						Status:   "Failure",
+						Reason:   metav1.StatusReasonForbidden,
+						Code:     http.StatusForbidden,
+						Message:  "made",
+					}
 				}
 				if err := json.NewEncoder(w).Encode(answer); err != nil {
 					t.Error(err)
@@ -83,7 +95,8 @@ func TestKubeletProbesAskForAllRightsFirst(t *testing.T) {
 				}
 			}
 			slices.Sort(reviewed)
-			if want := []string{"create jobs", "delete jobs", "get pods/log", "list jobs", "list pods", "watch pods"}; !slices.Equal(reviewed, want) {
+			if want := []string{"create jobs", "delete jobs", "get pods/log", "list jobs", "list pods", "watch pods"}; !slices.Equal(reviewed,
+				want) {
 				t.Errorf("asked for %q", reviewed)
 			}
 			if (len(other) > 0) != (len(c.denied) == 0) {

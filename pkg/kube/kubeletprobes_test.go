@@ -119,7 +119,8 @@ func (s *jobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		delete(s.jobs, parts[1])
 		s.mu.Unlock()
 		var options metav1.DeleteOptions
-		if err := json.NewDecoder(r.Body).Decode(&options); err != nil || options.PropagationPolicy == nil || *options.PropagationPolicy != metav1.DeletePropagationBackground {
+		if err := json.NewDecoder(r.Body).Decode(&options); err != nil || options.PropagationPolicy == nil ||
+			*options.PropagationPolicy != metav1.DeletePropagationBackground {
 			s.t.Errorf("deleted with %+v, %v", options, err)
 		}
 		s.answer(w, metav1.Status{Status: metav1.StatusSuccess})
@@ -205,28 +206,71 @@ func TestKubeletProbe(t *testing.T) {
 		// warns is in the warning.
 		warns string
 	}{
-		"it goes well":                  {server: &jobServer{run: []corev1.PodStatus{{Phase: corev1.PodPending}, waiting("ContainerCreating", ""), succeeded}, log: sight}},
-		"it is over at once":            {server: &jobServer{early: true, run: []corev1.PodStatus{succeeded}, log: sight}},
-		"the answer is cut":             {server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight[:len(sight)-5]}, err: "the node's answer stops in the middle"},
-		"there is no answer":            {server: &jobServer{run: []corev1.PodStatus{succeeded}}, err: "the node's answer has no end"},
-		"the image cannot be had":       {server: &jobServer{run: []corev1.PodStatus{{Phase: corev1.PodPending}, waiting("ErrImagePull", "not found: x:1")}}, err: `pod "kube-system/p": ErrImagePull: not found: x:1`},
-		"the node is full":              {server: &jobServer{run: []corev1.PodStatus{{Phase: corev1.PodFailed, Reason: "OutOfpods"}}}, err: `pod "kube-system/p": OutOfpods`},
-		"somebody deletes the pod":      {server: &jobServer{run: []corev1.PodStatus{waiting("ContainerCreating", ""), {Phase: "Gone"}}}, err: `pod "kube-system/p": it was deleted`},
-		"the pod does not start":        {server: &jobServer{run: []corev1.PodStatus{waiting("ContainerCreating", "")}}, timeout: 100 * time.Millisecond, err: `pod "kube-system/p" has not ended (ContainerCreating): no answer within 100ms`},
-		"there is no pod":               {server: &jobServer{}, timeout: 100 * time.Millisecond, err: "has no pod: no answer within 100ms"},
-		"Pod Security refuses the pod":  {server: &jobServer{events: []corev1.Event{{Message: "older"}, {Message: `pods "x" is forbidden: violates PodSecurity`}}}, timeout: 100 * time.Millisecond, err: `has no pod: pods "x" is forbidden: violates PodSecurity`},
-		"no right to make it":           {server: &jobServer{refuse: forbid("create jobs")}, err: `User "jane" cannot create`, kept: true},
-		"no right to list pods":         {server: &jobServer{refuse: forbid("list pods")}, err: `User "jane" cannot list`},
-		"no right to watch":             {server: &jobServer{refuse: forbid("watch pods")}, err: `User "jane" cannot watch`},
-		"no right to read the log":      {server: &jobServer{run: []corev1.PodStatus{succeeded}, refuse: forbid("get pods/log")}, err: `the log of pod "kube-system/p": pods/log is forbidden`},
-		"no right to delete":            {server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight, refuse: forbid("delete jobs")}, kept: true, warns: "; it ends by itself; delete it: kubectl -n kube-system delete job talosdisk-probe-"},
-		"no right to look for others":   {server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight, refuse: forbid("list jobs")}, warns: "look: kubectl -n kube-system get jobs -l "},
+		"it goes well": {
+			server: &jobServer{run: []corev1.PodStatus{{Phase: corev1.PodPending}, waiting("ContainerCreating", ""), succeeded}, log: sight},
+		},
+		"it is over at once": {server: &jobServer{early: true, run: []corev1.PodStatus{succeeded}, log: sight}},
+		"the answer is cut": {
+			server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight[:len(sight)-5]},
+			err:    "the node's answer stops in the middle",
+		},
+		"there is no answer": {server: &jobServer{run: []corev1.PodStatus{succeeded}}, err: "the node's answer has no end"},
+		"the image cannot be had": {
+			server: &jobServer{run: []corev1.PodStatus{{Phase: corev1.PodPending}, waiting("ErrImagePull", "not found: x:1")}},
+			err:    `pod "kube-system/p": ErrImagePull: not found: x:1`,
+		},
+		"the node is full": {
+			server: &jobServer{run: []corev1.PodStatus{{Phase: corev1.PodFailed, Reason: "OutOfpods"}}},
+			err:    `pod "kube-system/p": OutOfpods`,
+		},
+		"somebody deletes the pod": {
+			server: &jobServer{run: []corev1.PodStatus{waiting("ContainerCreating", ""), {Phase: "Gone"}}},
+			err:    `pod "kube-system/p": it was deleted`,
+		},
+		"the pod does not start": {
+			server:  &jobServer{run: []corev1.PodStatus{waiting("ContainerCreating", "")}},
+			timeout: 100 * time.Millisecond,
+			err:     `pod "kube-system/p" has not ended (ContainerCreating): no answer within 100ms`,
+		},
+		"there is no pod": {server: &jobServer{}, timeout: 100 * time.Millisecond, err: "has no pod: no answer within 100ms"},
+		"Pod Security refuses the pod": {
+			server:  &jobServer{events: []corev1.Event{{Message: "older"}, {Message: `pods "x" is forbidden: violates PodSecurity`}}},
+			timeout: 100 * time.Millisecond,
+			err:     `has no pod: pods "x" is forbidden: violates PodSecurity`,
+		},
+		"no right to make it":   {server: &jobServer{refuse: forbid("create jobs")}, err: `User "jane" cannot create`, kept: true},
+		"no right to list pods": {server: &jobServer{refuse: forbid("list pods")}, err: `User "jane" cannot list`},
+		"no right to watch":     {server: &jobServer{refuse: forbid("watch pods")}, err: `User "jane" cannot watch`},
+		"no right to read the log": {
+			server: &jobServer{run: []corev1.PodStatus{succeeded}, refuse: forbid("get pods/log")},
+			err:    `the log of pod "kube-system/p": pods/log is forbidden`,
+		},
+		"no right to delete": {
+			server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight, refuse: forbid("delete jobs")},
+			kept:   true,
+			warns:  "; it ends by itself; delete it: kubectl -n kube-system delete job talosdisk-probe-",
+		},
+		"no right to look for others": {
+			server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight, refuse: forbid("list jobs")},
+			warns:  "look: kubectl -n kube-system get jobs -l ",
+		},
 		"somebody else has deleted it":  {server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight, refuse: gone}, kept: true},
 		"whether it was made is unsure": {server: &jobServer{refuse: unsure}, err: "etcdserver: request timed out"},
 		"a balancer's answer is lost":   {server: &jobServer{lost: apierrors.NewServiceUnavailable("try again")}, err: "try again"},
-		"an answer that nobody knows":   {server: &jobServer{lost: &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusBadGateway, Message: "no"}}}, err: "no"},
-		"asked for twice":               {server: &jobServer{run: []corev1.PodStatus{succeeded}, log: sight, lost: apierrors.NewAlreadyExists(schema.GroupResource{Resource: "jobs"}, "j")}},
-		"too many at once":              {server: &jobServer{refuse: busy}, err: "too many", kept: true},
+		"an answer that nobody knows": {
+			server: &jobServer{
+				lost: &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusBadGateway, Message: "no"}},
+			},
+			err: "no",
+		},
+		"asked for twice": {
+			server: &jobServer{
+				run:  []corev1.PodStatus{succeeded},
+				log:  sight,
+				lost: apierrors.NewAlreadyExists(schema.GroupResource{Resource: "jobs"}, "j"),
+			},
+		},
+		"too many at once": {server: &jobServer{refuse: busy}, err: "too many", kept: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.server
@@ -315,7 +359,8 @@ func TestKubeletProbeInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s := &jobServer{t: t, jobs: make(map[string]*batchv1.Job)}
-	if _, err := (&KubeletProbes{Client: s.client(), Warn: func(text string) { t.Error(text) }}).Probe(ctx, "w-1", "x:1", nil); err == nil || slices.Contains(s.asked, "create jobs") {
+	if _, err := (&KubeletProbes{Client: s.client(), Warn: func(text string) { t.Error(text) }}).Probe(ctx, "w-1", "x:1", nil); err == nil ||
+		slices.Contains(s.asked, "create jobs") {
 		t.Errorf("a run that is over asked %q: %v", s.asked, err)
 	}
 }
@@ -323,7 +368,11 @@ func TestKubeletProbeInterrupted(t *testing.T) {
 // What earlier runs left behind is deleted once, and what another run reads is not,
 // whatever the client's clock says.
 func TestKubeletProbeSweeps(t *testing.T) {
-	for name, ahead := range map[string]time.Duration{"the same clock": 0, "the client's is behind": time.Hour, "the client's is before": -time.Hour} {
+	for name, ahead := range map[string]time.Duration{
+		"the same clock":         0,
+		"the client's is behind": time.Hour,
+		"the client's is before": -time.Hour,
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := &jobServer{t: t, ahead: ahead, run: []corev1.PodStatus{succeeded}, log: sight}
 			s.jobs = map[string]*batchv1.Job{"old": s.job("old", 10*time.Minute), "young": s.job("young", 30*time.Second)}
@@ -338,7 +387,8 @@ func TestKubeletProbeSweeps(t *testing.T) {
 			}
 			group.Wait()
 			lists := slices.DeleteFunc(slices.Clone(s.asked), func(ask string) bool { return ask != "list jobs" })
-			if len(lists) != 1 || !slices.Contains(s.deleted, "old") || slices.Contains(s.deleted, "young") || len(s.deleted) != 4 || len(s.jobs) != 1 {
+			if len(lists) != 1 || !slices.Contains(s.deleted, "old") || slices.Contains(s.deleted, "young") || len(s.deleted) != 4 ||
+				len(s.jobs) != 1 {
 				t.Errorf("listed %d times, deleted %q, left %v", len(lists), s.deleted, s.jobs)
 			}
 		})
@@ -347,7 +397,10 @@ func TestKubeletProbeSweeps(t *testing.T) {
 
 // job is one of a run of that age, by the server's clock.
 func (s *jobServer) job(name string, age time.Duration) *batchv1.Job {
-	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(s.now().Add(-age))}, Spec: batchv1.JobSpec{ActiveDeadlineSeconds: new(int64(40))}}
+	return &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(s.now().Add(-age))},
+		Spec:       batchv1.JobSpec{ActiveDeadlineSeconds: new(int64(40))},
+	}
 }
 
 // While one look deletes what was left behind, slowly, the others go on.

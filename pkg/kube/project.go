@@ -69,7 +69,13 @@ func identity(a map[string]string) *disk.ID {
 	}
 	// Nor is a size that is no number.
 	size, _ := strconv.ParseUint(a[annotationSize], 10, 64)
-	return &disk.ID{WWID: a[annotationWWID], Serial: a[annotationSerial], ByID: list(annotationByID), ByPath: list(annotationByPath), Size: size}
+	return &disk.ID{
+		WWID:   a[annotationWWID],
+		Serial: a[annotationSerial],
+		ByID:   list(annotationByID),
+		ByPath: list(annotationByPath),
+		Size:   size,
+	}
 }
 
 // VolumeOf projects a PersistentVolume; false if it is not a local one.

@@ -35,7 +35,11 @@ func volume(name string, change func(*corev1.PersistentVolume)) *corev1.Persiste
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
 			PersistentVolumeSource:        corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: "/var/lib/disks/block/vdf"}},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{"w-1"}}},
+				MatchExpressions: []corev1.NodeSelectorRequirement{{
+					Key:      corev1.LabelHostname,
+					Operator: corev1.NodeSelectorOpIn,
+					Values:   []string{"w-1"},
+				}},
 			}}}},
 		},
 		Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeAvailable},
@@ -75,18 +79,28 @@ func TestVolumeOf(t *testing.T) {
 		t.Errorf("a volume of two nodes is said to be of %q", several.Node)
 	}
 	in := func(key string, values ...string) corev1.NodeSelectorTerm {
-		return corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values}}}
+		return corev1.NodeSelectorTerm{
+			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values}},
+		}
 	}
 	// A node meets the affinity that meets one of its terms.
 	for name, c := range map[string]struct {
 		terms []corev1.NodeSelectorTerm
 		want  string
 	}{
-		"a zone instead":           {[]corev1.NodeSelectorTerm{in("topology.kubernetes.io/zone", "a")}, ""},
-		"a zone too":               {[]corev1.NodeSelectorTerm{in(corev1.LabelHostname, "w-1"), in("topology.kubernetes.io/zone", "a")}, ""},
-		"two hostnames, two terms": {[]corev1.NodeSelectorTerm{in(corev1.LabelHostname, "w-1"), in(corev1.LabelHostname, "w-2")}, ""},
-		"one hostname, two terms":  {[]corev1.NodeSelectorTerm{in(corev1.LabelHostname, "w-1"), in(corev1.LabelHostname, "w-1")}, "w-1"},
-		"one hostname and a zone":  {[]corev1.NodeSelectorTerm{{MatchExpressions: append(in("topology.kubernetes.io/zone", "a").MatchExpressions, in(corev1.LabelHostname, "w-1").MatchExpressions...)}}, "w-1"},
+		"a zone instead":           {terms: []corev1.NodeSelectorTerm{in("topology.kubernetes.io/zone", "a")}},
+		"a zone too":               {terms: []corev1.NodeSelectorTerm{in(corev1.LabelHostname, "w-1"), in("topology.kubernetes.io/zone", "a")}},
+		"two hostnames, two terms": {terms: []corev1.NodeSelectorTerm{in(corev1.LabelHostname, "w-1"), in(corev1.LabelHostname, "w-2")}},
+		"one hostname, two terms": {
+			terms: []corev1.NodeSelectorTerm{in(corev1.LabelHostname, "w-1"), in(corev1.LabelHostname, "w-1")},
+			want:  "w-1",
+		},
+		"one hostname and a zone": {
+			terms: []corev1.NodeSelectorTerm{{
+				MatchExpressions: append(in("topology.kubernetes.io/zone", "a").MatchExpressions, in(corev1.LabelHostname, "w-1").MatchExpressions...),
+			}},
+			want: "w-1",
+		},
 	} {
 		v, _ := VolumeOf(volume("x", func(pv *corev1.PersistentVolume) { pv.Spec.NodeAffinity.Required.NodeSelectorTerms = c.terms }))
 		if v.Node != c.want {

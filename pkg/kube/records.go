@@ -69,8 +69,10 @@ func Record(ctx context.Context, client Client, namespace string, records map[st
 	made := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: RecordsName,
-			Labels:      map[string]string{"app.kubernetes.io/managed-by": "kubectl-talosdisk"},
-			Annotations: map[string]string{"talosdisk.dev/description": "which disk each local volume was made for; kubectl talosdisk link writes it"},
+			Labels: map[string]string{"app.kubernetes.io/managed-by": "kubectl-talosdisk"},
+			Annotations: map[string]string{
+				"talosdisk.dev/description": "which disk each local volume was made for; kubectl talosdisk link writes it",
+			},
 		},
 		Data: make(map[string]string, len(data)),
 	}
@@ -121,7 +123,8 @@ func parseRecord(name, text string) (snapshot.Record, bool) {
 		return r, false
 	}
 	values := []string{r.Node, string(r.NodeUID), r.Class, r.Path, r.Identity.WWID, r.Identity.Serial}
-	if r.Node == "" || r.Class == "" || !strings.HasPrefix(r.Path, "/") || len(r.Identity.ByID) > maxNames || len(r.Identity.ByPath) > maxNames {
+	if r.Node == "" || r.Class == "" || !strings.HasPrefix(r.Path, "/") || len(r.Identity.ByID) > maxNames ||
+		len(r.Identity.ByPath) > maxNames {
 		return r, false
 	}
 	for _, v := range append(append(values, r.Identity.ByID...), r.Identity.ByPath...) {

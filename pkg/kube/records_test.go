@@ -26,7 +26,13 @@ const recordsIn = "local-storage"
 func recordOf(node string) snapshot.Record {
 	return snapshot.Record{
 		Node: node, NodeUID: "uid-1", Class: "block", Path: "/var/lib/disks/block/vdf",
-		Identity: disk.ID{WWID: "naa.5000c500a1b2c3d4", Serial: "ZA1", Size: 1 << 30, ByID: []string{"wwn-0x5000c500a1b2c3d4"}, ByPath: []string{"pci-0000:00:1f.2-ata-1"}},
+		Identity: disk.ID{
+			WWID:   "naa.5000c500a1b2c3d4",
+			Serial: "ZA1",
+			Size:   1 << 30,
+			ByID:   []string{"wwn-0x5000c500a1b2c3d4"},
+			ByPath: []string{"pci-0000:00:1f.2-ata-1"},
+		},
 	}
 }
 

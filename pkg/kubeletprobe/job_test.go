@@ -16,23 +16,33 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-var request = Request{Name: "talosdisk-probe-x", Node: "w-1", Image: "registry/p:1", Dirs: []string{"/var/lib/disks", "relative", "/a $(HOME) $$"}, Deadline: 29500 * time.Millisecond}
+var request = Request{
+	Name:     "talosdisk-probe-x",
+	Node:     "w-1",
+	Image:    "registry/p:1",
+	Dirs:     []string{"/var/lib/disks", "relative", "/a $(HOME) $$"},
+	Deadline: 29500 * time.Millisecond,
+}
 
 // What the pod may do is all that it needs.
 func TestJobHasNoRightsBesides(t *testing.T) {
 	spec := Job(request).Spec.Template.Spec
 	c := spec.Containers[0]
 	s := c.SecurityContext
-	if len(spec.Containers) != 1 || len(spec.InitContainers) > 0 || len(spec.Volumes) > 0 || len(c.VolumeMounts) > 0 || len(c.Env) > 0 || spec.HostNetwork || spec.HostIPC || !spec.HostPID {
+	if len(spec.Containers) != 1 || len(spec.InitContainers) > 0 || len(spec.Volumes) > 0 || len(c.VolumeMounts) > 0 || len(c.Env) > 0 ||
+		spec.HostNetwork || spec.HostIPC || !spec.HostPID {
 		t.Errorf("%+v", spec)
 	}
-	if s.Privileged != nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || fmt.Sprint(*s.Capabilities) != "{[SYS_PTRACE] [ALL]}" {
+	if s.Privileged != nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem ||
+		fmt.Sprint(*s.Capabilities) != "{[SYS_PTRACE] [ALL]}" {
 		t.Errorf("%+v", s)
 	}
-	if *spec.AutomountServiceAccountToken || *spec.EnableServiceLinks || spec.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault || *spec.SecurityContext.RunAsUser != 0 {
+	if *spec.AutomountServiceAccountToken || *spec.EnableServiceLinks ||
+		spec.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault || *spec.SecurityContext.RunAsUser != 0 {
 		t.Errorf("%+v", spec)
 	}
-	if c.Image != request.Image || c.ImagePullPolicy != corev1.PullIfNotPresent || c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
+	if c.Image != request.Image || c.ImagePullPolicy != corev1.PullIfNotPresent || c.Resources.Limits.Memory().IsZero() ||
+		c.Resources.Requests.Cpu().IsZero() {
 		t.Errorf("%+v", c)
 	}
 }
@@ -44,10 +54,12 @@ func TestJobRunsOnceOnItsNode(t *testing.T) {
 	if spec.NodeName != "w-1" || fmt.Sprint(spec.Tolerations) != fmt.Sprint([]corev1.Toleration{{Operator: corev1.TolerationOpExists}}) {
 		t.Errorf("node %q, %+v", spec.NodeName, spec.Tolerations)
 	}
-	if *j.Spec.BackoffLimit != 0 || spec.RestartPolicy != corev1.RestartPolicyNever || *j.Spec.ActiveDeadlineSeconds != 30 || *j.Spec.TTLSecondsAfterFinished != 60 {
+	if *j.Spec.BackoffLimit != 0 || spec.RestartPolicy != corev1.RestartPolicyNever || *j.Spec.ActiveDeadlineSeconds != 30 ||
+		*j.Spec.TTLSecondsAfterFinished != 60 {
 		t.Errorf("%+v", j.Spec)
 	}
-	if j.Namespace != "kube-system" || j.Name != request.Name || !Selector().Matches(labels.Set(j.Labels)) || !PodSelector(j.Name).Matches(labels.Set(j.Spec.Template.Labels)) ||
+	if j.Namespace != "kube-system" || j.Name != request.Name || !Selector().Matches(labels.Set(j.Labels)) ||
+		!PodSelector(j.Name).Matches(labels.Set(j.Spec.Template.Labels)) ||
 		PodSelector("another").Matches(labels.Set(j.Spec.Template.Labels)) {
 		t.Errorf("%+v", j.ObjectMeta)
 	}
@@ -80,10 +92,14 @@ func TestJobHandsArgumentsOverAsTheyAre(t *testing.T) {
 func TestLeftovers(t *testing.T) {
 	now := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
 	job := func(name string, age time.Duration, deadline *int64) batchv1.Job {
-		return batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(now.Add(-age))}, Spec: batchv1.JobSpec{ActiveDeadlineSeconds: deadline}}
+		return batchv1.Job{
+			ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(now.Add(-age))},
+			Spec:       batchv1.JobSpec{ActiveDeadlineSeconds: deadline},
+		}
 	}
 	got := Leftovers([]batchv1.Job{
-		job("another's", 39*time.Second, new(int64(40))), job("being read", 99*time.Second, new(int64(40))), job("old", 101*time.Second, new(int64(40))),
+		job("another's", 39*time.Second, new(int64(40))), job("being read", 99*time.Second, new(int64(40))),
+		job("old", 101*time.Second, new(int64(40))),
 		job("without a deadline", 61*time.Second, nil), job("young", 59*time.Second, nil),
 	}, now)
 	if want := []string{"old", "without a deadline"}; !slices.Equal(got, want) {
@@ -113,18 +129,33 @@ func TestPodStateOf(t *testing.T) {
 		pod  corev1.Pod
 		want PodState
 	}{
-		"new":               {in(corev1.PodPending), PodState{Waiting: "Pending"}},
-		"being made":        {in(corev1.PodPending, waits("ContainerCreating", "")), PodState{Waiting: "ContainerCreating"}},
-		"runs":              {in(corev1.PodRunning, corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), PodState{Waiting: "Running"}},
-		"ended":             {in(corev1.PodRunning, ended(0, "Completed", "")), PodState{Ended: true}},
-		"succeeded":         {in(corev1.PodSucceeded), PodState{Ended: true}},
-		"no image":          {in(corev1.PodPending, waits("ErrImagePull", "failed to pull\n and unpack")), PodState{Failed: "ErrImagePull: failed to pull and unpack"}},
-		"still no image":    {in(corev1.PodPending, waits("ImagePullBackOff", "Back-off pulling")), PodState{Failed: "ImagePullBackOff: Back-off pulling"}},
-		"cannot be started": {in(corev1.PodFailed, ended(128, "StartError", `exec: "/bin/sh": no such file`)), PodState{Failed: `StartError: exec: "/bin/sh": no such file`}},
-		"failed":            {in(corev1.PodFailed, ended(2, "Error", "")), PodState{Failed: "Error: it ended with exit code 2"}},
-		"too much memory":   {in(corev1.PodFailed, ended(137, "OOMKilled", "")), PodState{Failed: "OOMKilled: it ended with exit code 137"}},
-		"not taken":         {refused, PodState{Failed: "OutOfpods: Node didn't have enough resource: pods"}},
-		"deleted":           {deleted, PodState{Failed: "it was deleted"}},
+		"new":        {pod: in(corev1.PodPending), want: PodState{Waiting: "Pending"}},
+		"being made": {pod: in(corev1.PodPending, waits("ContainerCreating", "")), want: PodState{Waiting: "ContainerCreating"}},
+		"runs": {
+			pod:  in(corev1.PodRunning, corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}),
+			want: PodState{Waiting: "Running"},
+		},
+		"ended":     {pod: in(corev1.PodRunning, ended(0, "Completed", "")), want: PodState{Ended: true}},
+		"succeeded": {pod: in(corev1.PodSucceeded), want: PodState{Ended: true}},
+		"no image": {
+			pod:  in(corev1.PodPending, waits("ErrImagePull", "failed to pull\n and unpack")),
+			want: PodState{Failed: "ErrImagePull: failed to pull and unpack"},
+		},
+		"still no image": {
+			pod:  in(corev1.PodPending, waits("ImagePullBackOff", "Back-off pulling")),
+			want: PodState{Failed: "ImagePullBackOff: Back-off pulling"},
+		},
+		"cannot be started": {
+			pod:  in(corev1.PodFailed, ended(128, "StartError", `exec: "/bin/sh": no such file`)),
+			want: PodState{Failed: `StartError: exec: "/bin/sh": no such file`},
+		},
+		"failed": {pod: in(corev1.PodFailed, ended(2, "Error", "")), want: PodState{Failed: "Error: it ended with exit code 2"}},
+		"too much memory": {
+			pod:  in(corev1.PodFailed, ended(137, "OOMKilled", "")),
+			want: PodState{Failed: "OOMKilled: it ended with exit code 137"},
+		},
+		"not taken": {pod: refused, want: PodState{Failed: "OutOfpods: Node didn't have enough resource: pods"}},
+		"deleted":   {pod: deleted, want: PodState{Failed: "it was deleted"}},
 	} {
 		if got := PodStateOf(&c.pod); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)

@@ -134,7 +134,8 @@ func choose(all []*process) (*process, error) {
 		return !p.own || p.exe != "/usr/local/bin/kubelet" || p.config != "/etc/kubernetes/kubelet.yaml"
 	})
 	// A Talos in a pod has a kubelet that looks the same, except to SELinux.
-	if labelled := slices.DeleteFunc(slices.Clone(found), func(p *process) bool { return !strings.Contains(p.label, ":kubelet_t:") }); len(labelled) > 0 {
+	if labelled := slices.DeleteFunc(slices.Clone(found),
+		func(p *process) bool { return !strings.Contains(p.label, ":kubelet_t:") }); len(labelled) > 0 {
 		found = labelled
 	}
 	switch len(found) {

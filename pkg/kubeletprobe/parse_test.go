@@ -29,9 +29,19 @@ type spoken struct {
 
 // host and kubelet are as they should be.
 var (
-	host    = spoken{pid: 1, exe: "/sbin/init", spaces: "\t1", at: "5", end: "5", table: root, code: "0", dirs: dir(1, "/var/lib/disks", "exists=yes", "entry=b", "entry=a")}
+	host = spoken{
+		pid:    1,
+		exe:    "/sbin/init",
+		spaces: "\t1",
+		at:     "5",
+		end:    "5",
+		table:  root,
+		code:   "0",
+		dirs:   dir(1, "/var/lib/disks", "exists=yes", "entry=b", "entry=a"),
+	}
 	kubelet = spoken{
-		pid: 40, exe: "/usr/local/bin/kubelet", config: "/etc/kubernetes/kubelet.yaml", label: "system_u:system_r:kubelet_t:s0", spaces: "\t40", at: "650", end: "650",
+		pid: 40, exe: "/usr/local/bin/kubelet", config: "/etc/kubernetes/kubelet.yaml", label: "system_u:system_r:kubelet_t:s0", spaces: "\t40",
+		at: "650", end: "650",
 		table: root + "11 10 8:3 /x /var/lib\\040x rw - ext4 /dev/sda3 rw\n", code: "0", dirs: dir(40, "/var/lib/disks", "exists=no"),
 	}
 )
@@ -66,7 +76,12 @@ func TestParse(t *testing.T) {
 	want := Answer{
 		View: mounts.KubeletView{
 			PID: 40, Host: table(host), Kubelet: table(kubelet),
-			Dirs: map[string]mounts.BothSides{"/var/lib/disks": {Host: mounts.DirectoryListing{Exists: disk.Yes, Entries: []string{"a", "b"}}, Kubelet: mounts.DirectoryListing{Exists: disk.No}}},
+			Dirs: map[string]mounts.BothSides{
+				"/var/lib/disks": {
+					Host:    mounts.DirectoryListing{Exists: disk.Yes, Entries: []string{"a", "b"}},
+					Kubelet: mounts.DirectoryListing{Exists: disk.No},
+				},
+			},
 		},
 		Started: time.Unix(1006, 0).UTC(),
 	}
@@ -88,22 +103,46 @@ func TestParseErrors(t *testing.T) {
 	}
 	other := with(kubelet, func(s *spoken) { s.pid, s.dirs = 50, "" })
 	for name, c := range map[string]struct{ out, want string }{
-		"something before it":     {"sh: oops\n" + whole, "is not understood"},
-		"another version":         {strings.Replace(whole, "version=1", "version=2", 1), "does not begin as it should"},
-		"no hostPID":              {strings.Replace(whole, "self=77", "self=1", 1), "does not have the node's processes"},
-		"no process 1":            {started + kubelet.String() + end, "does not tell of process 1"},
-		"process 1 changed":       {started + with(host, func(s *spoken) { s.end = "6" }).String() + kubelet.String() + end, "does not tell of process 1"},
-		"no kubelet":              {started + host.String() + end, "no process of the node looks like"},
-		"one in a container":      {started + host.String() + with(kubelet, func(s *spoken) { s.spaces = "\t40\t7" }).String() + end, "no process of the node looks like"},
-		"another program":         {started + host.String() + with(kubelet, func(s *spoken) { s.exe = "/opt/kubelet" }).String() + end, "no process of the node looks like"},
-		"another configuration":   {started + host.String() + with(kubelet, func(s *spoken) { s.config = "/x" }).String() + end, "no process of the node looks like"},
-		"no right to look":        {started + host.String() + with(kubelet, func(s *spoken) { s.exe = "" }).String() + end, "may not look into"},
-		"two":                     {started + host.String() + kubelet.String() + other.String() + end, "2 processes look like the node's kubelet, 40 and 50"},
-		"it restarted":            {started + host.String() + with(kubelet, func(s *spoken) { s.end = "700" }).String() + end, "restarted while"},
-		"it ended":                {started + host.String() + with(kubelet, func(s *spoken) { s.end = "" }).String() + end, "restarted while"},
-		"a record of nobody":      {started + "record=dir\x1fpath=/x\x1f\x1e" + end, "of no process"},
-		"a record out of place":   {started + host.String() + dir(40, "/x", "exists=no") + end, "out of its place"},
-		"a record that is no one": {started + host.String() + "record=news\x1fpid=1\x1f\x1e" + end, "unknown record"},
+		"something before it": {out: "sh: oops\n" + whole, want: "is not understood"},
+		"another version":     {out: strings.Replace(whole, "version=1", "version=2", 1), want: "does not begin as it should"},
+		"no hostPID":          {out: strings.Replace(whole, "self=77", "self=1", 1), want: "does not have the node's processes"},
+		"no process 1":        {out: started + kubelet.String() + end, want: "does not tell of process 1"},
+		"process 1 changed": {
+			out:  started + with(host, func(s *spoken) { s.end = "6" }).String() + kubelet.String() + end,
+			want: "does not tell of process 1",
+		},
+		"no kubelet": {out: started + host.String() + end, want: "no process of the node looks like"},
+		"one in a container": {
+			out:  started + host.String() + with(kubelet, func(s *spoken) { s.spaces = "\t40\t7" }).String() + end,
+			want: "no process of the node looks like",
+		},
+		"another program": {
+			out:  started + host.String() + with(kubelet, func(s *spoken) { s.exe = "/opt/kubelet" }).String() + end,
+			want: "no process of the node looks like",
+		},
+		"another configuration": {
+			out:  started + host.String() + with(kubelet, func(s *spoken) { s.config = "/x" }).String() + end,
+			want: "no process of the node looks like",
+		},
+		"no right to look": {
+			out:  started + host.String() + with(kubelet, func(s *spoken) { s.exe = "" }).String() + end,
+			want: "may not look into",
+		},
+		"two": {
+			out:  started + host.String() + kubelet.String() + other.String() + end,
+			want: "2 processes look like the node's kubelet, 40 and 50",
+		},
+		"it restarted": {
+			out:  started + host.String() + with(kubelet, func(s *spoken) { s.end = "700" }).String() + end,
+			want: "restarted while",
+		},
+		"it ended": {
+			out:  started + host.String() + with(kubelet, func(s *spoken) { s.end = "" }).String() + end,
+			want: "restarted while",
+		},
+		"a record of nobody":      {out: started + "record=dir\x1fpath=/x\x1f\x1e" + end, want: "of no process"},
+		"a record out of place":   {out: started + host.String() + dir(40, "/x", "exists=no") + end, want: "out of its place"},
+		"a record that is no one": {out: started + host.String() + "record=news\x1fpid=1\x1f\x1e" + end, want: "unknown record"},
 	} {
 		if answer, err := Parse(c.out); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q; %+v", name, err, c.want, answer)
@@ -117,13 +156,30 @@ func TestParseProblems(t *testing.T) {
 		host, kubelet spoken
 		want          string
 	}{
-		"the kubelet's not read": {host, with(kubelet, func(s *spoken) { s.code, s.table = "2", "" }), "the mounts of process 40 could not be read"},
-		"the node's not read":    {with(host, func(s *spoken) { s.code = "1" }), kubelet, "the mounts of process 1 could not be read"},
-		"the last line is cut":   {host, with(kubelet, func(s *spoken) { s.table = strings.TrimSuffix(s.table, "rw\n") }), "the mounts of process 40 are not understood: line 2 of mountinfo is cut off"},
-		"there are none":         {with(host, func(s *spoken) { s.table = "" }), kubelet, "the mounts of process 1 are not understood: mountinfo is empty"},
+		"the kubelet's not read": {
+			host:    host,
+			kubelet: with(kubelet, func(s *spoken) { s.code, s.table = "2", "" }),
+			want:    "the mounts of process 40 could not be read",
+		},
+		"the node's not read": {
+			host:    with(host, func(s *spoken) { s.code = "1" }),
+			kubelet: kubelet,
+			want:    "the mounts of process 1 could not be read",
+		},
+		"the last line is cut": {
+			host:    host,
+			kubelet: with(kubelet, func(s *spoken) { s.table = strings.TrimSuffix(s.table, "rw\n") }),
+			want:    "the mounts of process 40 are not understood: line 2 of mountinfo is cut off",
+		},
+		"there are none": {
+			host:    with(host, func(s *spoken) { s.table = "" }),
+			kubelet: kubelet,
+			want:    "the mounts of process 1 are not understood: mountinfo is empty",
+		},
 	} {
 		answer, err := Parse(started + c.host.String() + c.kubelet.String() + end)
-		if err != nil || answer.View.MountsProblem.Message != c.want || answer.View.HasMounts() || answer.View.Host != nil || answer.View.Kubelet != nil {
+		if err != nil || answer.View.MountsProblem.Message != c.want || answer.View.HasMounts() || answer.View.Host != nil ||
+			answer.View.Kubelet != nil {
 			t.Errorf("%s: %v, %+v", name, err, answer.View)
 		}
 		if s := answer.View.Dirs["/var/lib/disks"]; s.Host.Exists != disk.Yes || s.Kubelet.Exists != disk.No {

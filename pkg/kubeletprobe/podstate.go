@@ -24,7 +24,8 @@ type PodState struct {
 // final are the reasons for which a container waits and that time does not fix, or not in the
 // time that a look may take (Kubernetes v1.37, pkg/kubelet/images/types.go, pkg/kubelet/container/sync_result.go).
 var final = []string{
-	"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed",
+	"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable",
+	"SignatureValidationFailed",
 	"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError",
 }
 
@@ -35,7 +36,10 @@ func PodStateOf(pod *corev1.Pod) PodState {
 		case s.Terminated != nil && s.Terminated.ExitCode == 0:
 			return PodState{Ended: true}
 		case s.Terminated != nil:
-			return PodState{Failed: said(cmp.Or(s.Terminated.Reason, "Error"), cmp.Or(s.Terminated.Message, fmt.Sprintf("it ended with exit code %d", s.Terminated.ExitCode)))}
+			return PodState{
+				Failed: said(cmp.Or(s.Terminated.Reason, "Error"),
+					cmp.Or(s.Terminated.Message, fmt.Sprintf("it ended with exit code %d", s.Terminated.ExitCode))),
+			}
 		case s.Waiting != nil && slices.Contains(final, s.Waiting.Reason):
 			return PodState{Failed: said(s.Waiting.Reason, s.Waiting.Message)}
 		}

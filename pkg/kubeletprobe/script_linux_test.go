@@ -44,7 +44,8 @@ func onNode(t *testing.T, setup, inside string, before []string, dirs ...string)
 		}
 		argv := append(slices.Concat(before, strings.Fields(shell), []string{"-c", Script(), "talosdisk-probe"}), dirs...)
 		// The kubelet waits for its end at a pipe: nobody has to know its number.
-		cmd := exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-euc", `
+		cmd := exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc",
+			"bash", "-euc", `
 			export N=$1
 			mount -t tmpfs none "$N"
 			cp "$(command -v bash)" "$N/kubelet"
@@ -87,7 +88,8 @@ func TestScriptSeesBothSides(t *testing.T) {
 		echo >"$N/file"; ln -s nowhere "$N/disks/$(printf "two\nlines")"
 		mount -t tmpfs -o mode=755 none "$N/disks/a b"; mkdir "$N/disks/a b/on-disk"`
 	const inside = `umount "$N/disks/a b"; mount -t tmpfs none "$N/real"; mkdir "$N/real/other"`
-	for shell, out := range onNode(t, setup, inside, nil, "$N/disks", "$N/disks/a b", "$N/empty", "$N/missing", "$N/file", "$N/file/below", "$N/dangling", "$N/absolute", "$N/real/up", "$N/real/../real/", "$N/loop", "/") {
+	for shell, out := range onNode(t, setup, inside, nil, "$N/disks", "$N/disks/a b", "$N/empty", "$N/missing", "$N/file", "$N/file/below",
+		"$N/dangling", "$N/absolute", "$N/real/up", "$N/real/../real/", "$N/loop", "/") {
 		t.Run(shell, func(t *testing.T) {
 			answer := parsed(t, out)
 			v := answer.View
@@ -100,12 +102,18 @@ func TestScriptSeesBothSides(t *testing.T) {
 			no := mounts.DirectoryListing{Exists: disk.No}
 			circle := mounts.DirectoryListing{Exists: disk.Unknown, Problem: "it leads through too many symlinks"}
 			for dir, want := range map[string]mounts.BothSides{
-				"/N/disks":         {Host: yes(".hidden", "a b", "two\nlines"), Kubelet: yes(".hidden", "a b", "two\nlines")},
-				"/N/disks/a b":     {Host: yes("on-disk"), Kubelet: yes()},
-				"/N/empty":         {Host: yes(), Kubelet: yes()},
-				"/N/missing":       {Host: no, Kubelet: no},
-				"/N/file":          {Host: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"}, Kubelet: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"}},
-				"/N/file/below":    {Host: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"}, Kubelet: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"}},
+				"/N/disks":     {Host: yes(".hidden", "a b", "two\nlines"), Kubelet: yes(".hidden", "a b", "two\nlines")},
+				"/N/disks/a b": {Host: yes("on-disk"), Kubelet: yes()},
+				"/N/empty":     {Host: yes(), Kubelet: yes()},
+				"/N/missing":   {Host: no, Kubelet: no},
+				"/N/file": {
+					Host:    mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"},
+					Kubelet: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"},
+				},
+				"/N/file/below": {
+					Host:    mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"},
+					Kubelet: mounts.DirectoryListing{Exists: disk.No, Problem: "/N/file is not a directory"},
+				},
 				"/N/dangling":      {Host: no, Kubelet: no},
 				"/N/absolute":      {Host: yes("sub", "up"), Kubelet: yes("other")},
 				"/N/real/up":       {Host: yes(), Kubelet: no},
@@ -159,7 +167,8 @@ func TestScriptNeedsPtraceAlone(t *testing.T) {
 		}
 	}
 	for shell, out := range onNode(t, setup, "true", drop(""), "$N/disks") {
-		if !strings.Contains(out, "\x1fexists=unknown\x1fproblem=the root of the process cannot be entered\x1f") || strings.Contains(out, "exists=no") {
+		if !strings.Contains(out, "\x1fexists=unknown\x1fproblem=the root of the process cannot be entered\x1f") ||
+			strings.Contains(out, "exists=no") {
 			t.Errorf("%s: %q", shell, out)
 		}
 		if answer, err := Parse(out); err == nil || err.Error() != "the pod may not look into the kubelet's process" {
@@ -171,7 +180,8 @@ func TestScriptNeedsPtraceAlone(t *testing.T) {
 // What cannot be looked at is there, or it is not known whether it is.
 func TestScriptTakesNoFailureForAbsence(t *testing.T) {
 	long := "/N/pool/" + strings.Repeat("x", 256) // One byte more than a name may have.
-	for shell, out := range onNode(t, `mkdir -p "$N/pool/well"`, "true", nil, "$N/pool", strings.Replace(long, "/N", "$N", 1), "$N/pool/none") {
+	for shell, out := range onNode(t, `mkdir -p "$N/pool/well"`, "true", nil, "$N/pool", strings.Replace(long, "/N", "$N", 1),
+		"$N/pool/none") {
 		v := parsed(t, out).View
 		for dir, want := range map[string]mounts.DirectoryListing{
 			long:           {Exists: disk.Unknown, Problem: long + " cannot be read: File name too long"},

@@ -90,7 +90,12 @@ var classes = []provisioner.Class{blockClass, filesClass}
 func TestApply(t *testing.T) {
 	p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32), made("vdd", 48), made("vde", 64)}}
 	p.Links[1].Action, p.Links[2].Action, p.Links[3].Action = change.Keep, change.Refuse, change.Skip
-	r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End})}}
+	r := &runner{
+		t: t,
+		calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{
+			Out: step("vdb", "created", "") + nodescript.End,
+		})},
+	}
 	Apply(t.Context(), p, classes, r)
 	for i, want := range []change.Result{change.Created, change.Unchanged, change.Refused, change.Unknown} {
 		if p.Links[i].Result != want {
@@ -98,7 +103,8 @@ func TestApply(t *testing.T) {
 		}
 	}
 	job := r.asked[0][0]
-	if want := []string{"link", "vdb", "254:16", "f", "/mnt/block", "vdb", "/dev/disk/by-id/vdb"}; !slices.Equal(words(job), want) || job.Node != "w-1" || len(r.asked[0]) != 1 {
+	if want := []string{"link", "vdb", "254:16", "f", "/mnt/block", "vdb", "/dev/disk/by-id/vdb"}; !slices.Equal(words(job), want) ||
+		job.Node != "w-1" || len(r.asked[0]) != 1 {
 		t.Errorf("steps %q", words(job))
 	}
 	none := &Plan{Links: []Link{made("x", 1)}}
@@ -111,12 +117,19 @@ func TestApplyResults(t *testing.T) {
 		want   change.Result
 		detail string
 	}{
-		"created": {change.Created, ""}, "unchanged": {change.Unchanged, ""},
-		"changed": {change.Failed, "device changed: why"}, "linked": {change.Failed, "the disk was linked meanwhile, as why"},
-		"taken": {change.Failed, "the name was taken meanwhile: why"}, "locked": {change.Failed, "why"}, "failed": {change.Failed, "why (failed)"}, "": {change.Failed, "why ()"},
+		"created": {want: change.Created}, "unchanged": {want: change.Unchanged},
+		"changed": {want: change.Failed, detail: "device changed: why"},
+		"linked":  {want: change.Failed, detail: "the disk was linked meanwhile, as why"},
+		"taken":   {want: change.Failed, detail: "the name was taken meanwhile: why"}, "locked": {want: change.Failed, detail: "why"},
+		"failed": {want: change.Failed, detail: "why (failed)"}, "": {want: change.Failed, detail: "why ()"},
 	} {
 		p := &Plan{Links: []Link{made("vdb", 16)}}
-		Apply(t.Context(), p, classes, &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{Out: step("vdb", word, "why") + nodescript.End})}})
+		Apply(t.Context(), p, classes, &runner{
+			t: t,
+			calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{
+				Out: step("vdb", word, "why") + nodescript.End,
+			})},
+		})
 		if l := p.Links[0]; l.Result != c.want || c.detail != "" && l.Detail != c.detail {
 			t.Errorf("%q: %s, %q", word, l.Result, l.Detail)
 		}
@@ -133,24 +146,125 @@ func TestApplyLooksAgain(t *testing.T) {
 		b, c          change.Result
 		detail        string
 	}{
-		"cut after the first, made":         {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget, cTarget), change.Created, change.Created, "seen when looking again: connection lost"},
-		"cut after the first, not made":     {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("no", bTarget), change.Created, change.NotDone, "seen when looking again"},
-		"cut, and still at it":              {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("yes", bTarget), change.Created, change.Unknown, "the node may still be at it"},
-		"cut, whether at it unknown":        {nodescript.Answer{Out: step("vdb", "created", ""), Err: cut}, sees("unknown", bTarget), change.Created, change.Unknown, "the node may still be at it"},
-		"still at it, made meanwhile":       {nodescript.Answer{Err: cut}, sees("yes", bTarget, cTarget), change.Created, change.Created, "seen when looking again"},
-		"cut in a record":                   {nodescript.Answer{Out: step("vdb", "created", "") + "record=step\x1fentry=vdc\x1fresult=created"}, sees("no", bTarget), change.Created, change.NotDone, "stops in the middle"},
-		"cut, no error":                     {nodescript.Answer{Out: step("vdb", "created", "")}, sees("no", bTarget, cTarget), change.Created, change.Created, "no end"},
-		"whole, one step is missing":        {nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End}, sees("no", bTarget), change.Created, change.NotDone, "the node said nothing of it"},
-		"whole, and an error":               {nodescript.Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End, Err: cut}, nodescript.Answer{}, change.Created, change.Created, ""},
-		"an answer for another step":        {nodescript.Answer{Out: step("vdx", "created", "") + step("vdc", "created", "") + nodescript.End}, sees("no", cTarget), change.NotDone, change.Created, ""},
-		"another link lies there":           {nodescript.Answer{Err: cut}, sees("no", "vdb /dev/else 1:1", "vdc /dev/disk/by-id/vdc 254:33"), change.Failed, change.Failed, ""},
-		"the second look is not parsed":     {nodescript.Answer{Err: cut}, bad, change.Unknown, change.Unknown, "connection lost; looking again: "},
-		"the second look fails":             {nodescript.Answer{Err: cut}, nodescript.Answer{Err: errors.New("no pod")}, change.Unknown, change.Unknown, "connection lost; looking again: no pod"},
-		"the second look whole, with error": {nodescript.Answer{Err: cut}, nodescript.Answer{Out: sees("no", bTarget, cTarget).Out, Err: cut}, change.Unknown, change.Unknown, "looking again: connection lost"},
-		"the directory is not there":        {nodescript.Answer{Err: cut}, nodescript.Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1e" + nodescript.End}, change.Unknown, change.Unknown, "the class directory could not be read"},
-		"the directory is not read": {nodescript.Answer{Err: cut}, nodescript.Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1erecord=dir\x1fclass=block\x1fpath=/x\x1fexists=yes\x1fproblem=EIO\x1f\x1e" + nodescript.End},
-			change.Unknown, change.Unknown, "the class directory could not be read"},
-		"it never began": {nodescript.Answer{Err: errors.New("forbidden"), NotStarted: true}, nodescript.Answer{}, change.Failed, change.Failed, "forbidden"},
+		"cut after the first, made": {
+			first:  nodescript.Answer{Out: step("vdb", "created", ""), Err: cut},
+			second: sees("no", bTarget, cTarget),
+			b:      change.Created,
+			c:      change.Created,
+			detail: "seen when looking again: connection lost",
+		},
+		"cut after the first, not made": {
+			first:  nodescript.Answer{Out: step("vdb", "created", ""), Err: cut},
+			second: sees("no", bTarget),
+			b:      change.Created,
+			c:      change.NotDone,
+			detail: "seen when looking again",
+		},
+		"cut, and still at it": {
+			first:  nodescript.Answer{Out: step("vdb", "created", ""), Err: cut},
+			second: sees("yes", bTarget),
+			b:      change.Created,
+			c:      change.Unknown,
+			detail: "the node may still be at it",
+		},
+		"cut, whether at it unknown": {
+			first:  nodescript.Answer{Out: step("vdb", "created", ""), Err: cut},
+			second: sees("unknown", bTarget),
+			b:      change.Created,
+			c:      change.Unknown,
+			detail: "the node may still be at it",
+		},
+		"still at it, made meanwhile": {
+			first:  nodescript.Answer{Err: cut},
+			second: sees("yes", bTarget, cTarget),
+			b:      change.Created,
+			c:      change.Created,
+			detail: "seen when looking again",
+		},
+		"cut in a record": {
+			first:  nodescript.Answer{Out: step("vdb", "created", "") + "record=step\x1fentry=vdc\x1fresult=created"},
+			second: sees("no", bTarget),
+			b:      change.Created,
+			c:      change.NotDone,
+			detail: "stops in the middle",
+		},
+		"cut, no error": {
+			first:  nodescript.Answer{Out: step("vdb", "created", "")},
+			second: sees("no", bTarget, cTarget),
+			b:      change.Created,
+			c:      change.Created,
+			detail: "no end",
+		},
+		"whole, one step is missing": {
+			first:  nodescript.Answer{Out: step("vdb", "created", "") + nodescript.End},
+			second: sees("no", bTarget),
+			b:      change.Created,
+			c:      change.NotDone,
+			detail: "the node said nothing of it",
+		},
+		"whole, and an error": {
+			first:  nodescript.Answer{Out: step("vdb", "created", "") + step("vdc", "created", "") + nodescript.End, Err: cut},
+			second: nodescript.Answer{},
+			b:      change.Created,
+			c:      change.Created,
+		},
+		"an answer for another step": {
+			first:  nodescript.Answer{Out: step("vdx", "created", "") + step("vdc", "created", "") + nodescript.End},
+			second: sees("no", cTarget),
+			b:      change.NotDone,
+			c:      change.Created,
+		},
+		"another link lies there": {
+			first:  nodescript.Answer{Err: cut},
+			second: sees("no", "vdb /dev/else 1:1", "vdc /dev/disk/by-id/vdc 254:33"),
+			b:      change.Failed,
+			c:      change.Failed,
+		},
+		"the second look is not parsed": {
+			first:  nodescript.Answer{Err: cut},
+			second: bad,
+			b:      change.Unknown,
+			c:      change.Unknown,
+			detail: "connection lost; looking again: ",
+		},
+		"the second look fails": {
+			first:  nodescript.Answer{Err: cut},
+			second: nodescript.Answer{Err: errors.New("no pod")},
+			b:      change.Unknown,
+			c:      change.Unknown,
+			detail: "connection lost; looking again: no pod",
+		},
+		"the second look whole, with error": {
+			first:  nodescript.Answer{Err: cut},
+			second: nodescript.Answer{Out: sees("no", bTarget, cTarget).Out, Err: cut},
+			b:      change.Unknown,
+			c:      change.Unknown,
+			detail: "looking again: connection lost",
+		},
+		"the directory is not there": {
+			first:  nodescript.Answer{Err: cut},
+			second: nodescript.Answer{Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1e" + nodescript.End},
+			b:      change.Unknown,
+			c:      change.Unknown,
+			detail: "the class directory could not be read",
+		},
+		"the directory is not read": {
+			first: nodescript.Answer{Err: cut},
+			second: nodescript.Answer{
+				Out: "record=start\x1fversion=1\x1flinking=no\x1f\x1erecord=dir\x1fclass=block\x1fpath=/x\x1fexists=yes\x1fproblem=EIO\x1f\x1e" +
+					nodescript.End,
+			},
+			b:      change.Unknown,
+			c:      change.Unknown,
+			detail: "the class directory could not be read",
+		},
+		"it never began": {
+			first:  nodescript.Answer{Err: errors.New("forbidden"), NotStarted: true},
+			second: nodescript.Answer{},
+			b:      change.Failed,
+			c:      change.Failed,
+			detail: "forbidden",
+		},
 	} {
 		p := &Plan{Links: []Link{made("vdb", 16), made("vdc", 32)}}
 		r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(c.first), answers(c.second)}}
@@ -259,7 +373,17 @@ func (c *cluster) Delete(_ context.Context, v snapshot.Volume) error {
 
 // volumeOfLink is the volume that the provisioner makes of a link.
 func volumeOfLink(l Link, change func(*snapshot.Volume)) *snapshot.Volume {
-	v := &snapshot.Volume{Name: l.Volume, UID: "pv", Path: l.HostPath, Node: l.Node, Class: l.Class, Mode: provisioner.Block, Capacity: 60 << 30, Phase: "Available", ReclaimPolicy: "Delete"}
+	v := &snapshot.Volume{
+		Name:          l.Volume,
+		UID:           "pv",
+		Path:          l.HostPath,
+		Node:          l.Node,
+		Class:         l.Class,
+		Mode:          provisioner.Block,
+		Capacity:      60 << 30,
+		Phase:         "Available",
+		ReclaimPolicy: "Delete",
+	}
 	if change != nil {
 		change(v)
 	}
@@ -278,27 +402,72 @@ func TestAwait(t *testing.T) {
 		recorded bool
 		warning  string
 	}{
-		"available":           {cluster{feed: []snapshot.Volume{vol(nil)}}, "Available", "", true, ""},
-		"bound at once":       {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Phase = "Bound" })}}, "Bound", "", true, ""},
-		"recorded already":    {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Identity = id })}}, "Available", "", false, ""},
-		"not recorded":        {cluster{feed: []snapshot.Volume{vol(nil)}, record: errors.New("forbidden")}, "Available", "", true, "could not be recorded in volume " + l.Volume + ": forbidden"},
-		"pending first":       {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Phase = "" }), vol(func(v *snapshot.Volume) { v.Phase = "Pending" }), vol(nil)}}, "Available", "", true, ""},
-		"going first":         {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Deleting = true }), vol(nil)}}, "Available", "", true, ""},
-		"never":               {cluster{}, VolumeAwaited, "volume " + l.Volume + " has not appeared", false, ""},
-		"not looked at":       {cluster{awaitErr: errors.New("forbidden")}, VolumeAwaited, "whether volume " + l.Volume + " appeared is unknown: forbidden", false, ""},
-		"only going":          {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Deleting = true })}}, VolumeAwaited, "is being deleted", false, ""},
-		"another path":        {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Path = "/x" })}}, VolumeAwaited, "is for /x on node \"w-1\"", false, ""},
-		"another node":        {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Node = "w-2" })}}, VolumeAwaited, "on node \"w-2\"", false, ""},
-		"another mode":        {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Mode = provisioner.Filesystem })}}, VolumeAwaited, "has volumeMode Filesystem", false, ""},
-		"another capacity":    {cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Capacity++ })}}, VolumeAwaited, "has a capacity of", false, ""},
-		"somebody else's too": {cluster{feed: []snapshot.Volume{{Name: "x"}, vol(nil)}}, "Available", "", true, ""},
+		"available": {cluster: cluster{feed: []snapshot.Volume{vol(nil)}}, state: "Available", recorded: true},
+		"bound at once": {
+			cluster:  cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Phase = "Bound" })}},
+			state:    "Bound",
+			recorded: true,
+		},
+		"recorded already": {cluster: cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Identity = id })}}, state: "Available"},
+		"not recorded": {
+			cluster:  cluster{feed: []snapshot.Volume{vol(nil)}, record: errors.New("forbidden")},
+			state:    "Available",
+			recorded: true,
+			warning:  "could not be recorded in volume " + l.Volume + ": forbidden",
+		},
+		"pending first": {
+			cluster: cluster{
+				feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Phase = "" }), vol(func(v *snapshot.Volume) { v.Phase = "Pending" }),
+					vol(nil)},
+			},
+			state:    "Available",
+			recorded: true,
+		},
+		"going first": {
+			cluster:  cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Deleting = true }), vol(nil)}},
+			state:    "Available",
+			recorded: true,
+		},
+		"never": {cluster: cluster{}, state: VolumeAwaited, detail: "volume " + l.Volume + " has not appeared"},
+		"not looked at": {
+			cluster: cluster{awaitErr: errors.New("forbidden")},
+			state:   VolumeAwaited,
+			detail:  "whether volume " + l.Volume + " appeared is unknown: forbidden",
+		},
+		"only going": {
+			cluster: cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Deleting = true })}},
+			state:   VolumeAwaited,
+			detail:  "is being deleted",
+		},
+		"another path": {
+			cluster: cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Path = "/x" })}},
+			state:   VolumeAwaited,
+			detail:  "is for /x on node \"w-1\"",
+		},
+		"another node": {
+			cluster: cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Node = "w-2" })}},
+			state:   VolumeAwaited,
+			detail:  "on node \"w-2\"",
+		},
+		"another mode": {
+			cluster: cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Mode = provisioner.Filesystem })}},
+			state:   VolumeAwaited,
+			detail:  "has volumeMode Filesystem",
+		},
+		"another capacity": {
+			cluster: cluster{feed: []snapshot.Volume{vol(func(v *snapshot.Volume) { v.Capacity++ })}},
+			state:   VolumeAwaited,
+			detail:  "has a capacity of",
+		},
+		"somebody else's too": {cluster: cluster{feed: []snapshot.Volume{{Name: "x"}, vol(nil)}}, state: "Available", recorded: true},
 	} {
 		p := &Plan{Links: []Link{l, l, l}}
 		p.Links[0].Result, p.Links[1].Result, p.Links[2].Result = change.Created, change.Refused, change.Unknown
 		cl := c.cluster
 		Await(t.Context(), p, &cl, func() {})
 		got := p.Links[0]
-		if got.VolumeState != c.state || (got.Detail == "") != (c.detail == "") || !strings.Contains(got.Detail, c.detail) || (len(cl.recorded) == 1) != c.recorded || !strings.Contains(strings.Join(got.Warnings, ""), c.warning) {
+		if got.VolumeState != c.state || (got.Detail == "") != (c.detail == "") || !strings.Contains(got.Detail, c.detail) ||
+			(len(cl.recorded) == 1) != c.recorded || !strings.Contains(strings.Join(got.Warnings, ""), c.warning) {
 			t.Errorf("%s: %q, %q, %q, recorded %v", name, got.VolumeState, got.Detail, got.Warnings, cl.recorded)
 		}
 		if c.recorded && cl.recorded[l.Volume].Serial != "s" {
@@ -323,8 +492,11 @@ func TestAwaitInterrupted(t *testing.T) {
 		detail  string
 		begun   bool
 	}{
-		"before it looked": {cluster{awaitErr: context.Canceled, unlisted: true}, "whether volume local-pv-1 appeared is unknown: the run ended before it was looked for", false},
-		"while it waited":  {cluster{awaitErr: context.Canceled}, "volume local-pv-1 has not appeared", true},
+		"before it looked": {
+			cluster: cluster{awaitErr: context.Canceled, unlisted: true},
+			detail:  "whether volume local-pv-1 appeared is unknown: the run ended before it was looked for",
+		},
+		"while it waited": {cluster: cluster{awaitErr: context.Canceled}, detail: "volume local-pv-1 has not appeared", begun: true},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -340,7 +512,8 @@ func TestAwaitInterrupted(t *testing.T) {
 func TestUnlink(t *testing.T) {
 	l := made("vdb", 16)
 	l.Action = change.Remove
-	gone, back := answers(nodescript.Answer{Out: step("vdb", "removed", "") + nodescript.End}), answers(nodescript.Answer{Out: step("vdb", "restored", "") + nodescript.End})
+	gone, back := answers(nodescript.Answer{Out: step("vdb", "removed", "") + nodescript.End}),
+		answers(nodescript.Answer{Out: step("vdb", "restored", "") + nodescript.End})
 	get := func(change func(*snapshot.Volume)) func(string) (*snapshot.Volume, error) {
 		return func(string) (*snapshot.Volume, error) { return volumeOfLink(l, change), nil }
 	}
@@ -353,28 +526,126 @@ func TestUnlink(t *testing.T) {
 		state   string
 		deleted bool
 	}{
-		"no volume":         {calls{gone}, cluster{}, change.Unlinked, "", "none", false},
-		"a free volume":     {calls{gone}, cluster{get: get(nil)}, change.Unlinked, "", "deleted", true},
-		"was gone":          {calls{answers(nodescript.Answer{Out: step("vdb", "absent", "") + nodescript.End})}, cluster{get: get(nil)}, change.Unlinked, "", "deleted", true},
-		"another's volume":  {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Path = "/x" })}, change.Unlinked, "", "none", false},
-		"another node's":    {calls{gone}, cluster{get: get(func(v *snapshot.Volume) { v.Node = "w-2" })}, change.Unlinked, "", "none", false},
-		"another link":      {calls{answers(nodescript.Answer{Out: step("vdb", "changed", "x") + nodescript.End})}, cluster{get: get(nil)}, change.Failed, "device changed: x", "", false},
-		"bound meanwhile":   {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Refused, "is bound to a claim; the link is back", "", false},
-		"claimed meanwhile": {calls{gone, back}, cluster{get: get(func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{Namespace: "n", Name: "c"} })}, change.Refused, "is for claim n/c; the link is back", "", false},
-		"changed meanwhile": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return fmt.Errorf("x: %w", ErrChanged) }}, change.Refused, "changed while it was deleted; the link is back", "", true},
-		"not to be read":    {calls{gone, back}, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, change.Failed, "could not be read: forbidden; the link is back", "", false},
-		"not to be deleted": {calls{gone, back}, cluster{get: get(nil), del: func(snapshot.Volume) error { return errors.New("forbidden") }}, change.Failed, "could not be deleted: forbidden; the link is back", "", true},
-		"back by somebody":  {calls{gone, answers(nodescript.Answer{Out: step("vdb", "unchanged", "") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Refused, "the link is back", "", false},
-		"not back":          {calls{gone, answers(nodescript.Answer{Out: step("vdb", "linked", "/x") + nodescript.End})}, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Failed, "the link could not be put back: the disk was linked meanwhile, as /x", "", false},
-		"back, not seen": {calls{gone, answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))},
-			cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Refused, "the link is back", "", false},
-		"cut, gone":       {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no"))}, cluster{get: get(nil)}, change.Unlinked, "", "deleted", true},
-		"cut, there":      {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, change.NotDone, "cut", "", false},
-		"cut, going on":   {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("yes", "vdb /dev/disk/by-id/vdb 254:16"))}, cluster{get: get(nil)}, change.Unknown, "may still be at it", "", false},
-		"cut, another":    {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/x 1:1"))}, cluster{get: get(nil)}, change.Failed, "cut", "", false},
-		"cut, not looked": {calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(nodescript.Answer{Err: errors.New("no pod")})}, cluster{get: get(nil)}, change.Unknown, "no pod", "", false},
-		"never began":     {calls{answers(nodescript.Answer{Err: errors.New("no pod"), NotStarted: true})}, cluster{get: get(nil)}, change.Failed, "no pod", "", false},
-		"locked":          {calls{answers(nodescript.Answer{Out: step("vdb", "locked", "busy") + nodescript.End})}, cluster{get: get(nil)}, change.Failed, "busy", "", false},
+		"no volume":     {calls: calls{gone}, cluster: cluster{}, want: change.Unlinked, state: "none"},
+		"a free volume": {calls: calls{gone}, cluster: cluster{get: get(nil)}, want: change.Unlinked, state: "deleted", deleted: true},
+		"was gone": {
+			calls:   calls{answers(nodescript.Answer{Out: step("vdb", "absent", "") + nodescript.End})},
+			cluster: cluster{get: get(nil)},
+			want:    change.Unlinked,
+			state:   "deleted",
+			deleted: true,
+		},
+		"another's volume": {
+			calls:   calls{gone},
+			cluster: cluster{get: get(func(v *snapshot.Volume) { v.Path = "/x" })},
+			want:    change.Unlinked,
+			state:   "none",
+		},
+		"another node's": {
+			calls:   calls{gone},
+			cluster: cluster{get: get(func(v *snapshot.Volume) { v.Node = "w-2" })},
+			want:    change.Unlinked,
+			state:   "none",
+		},
+		"another link": {
+			calls:   calls{answers(nodescript.Answer{Out: step("vdb", "changed", "x") + nodescript.End})},
+			cluster: cluster{get: get(nil)},
+			want:    change.Failed,
+			detail:  "device changed: x",
+		},
+		"bound meanwhile": {
+			calls:   calls{gone, back},
+			cluster: cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })},
+			want:    change.Refused,
+			detail:  "is bound to a claim; the link is back",
+		},
+		"claimed meanwhile": {
+			calls:   calls{gone, back},
+			cluster: cluster{get: get(func(v *snapshot.Volume) { v.Claim = &snapshot.ClaimRef{Namespace: "n", Name: "c"} })},
+			want:    change.Refused,
+			detail:  "is for claim n/c; the link is back",
+		},
+		"changed meanwhile": {
+			calls:   calls{gone, back},
+			cluster: cluster{get: get(nil), del: func(snapshot.Volume) error { return fmt.Errorf("x: %w", ErrChanged) }},
+			want:    change.Refused,
+			detail:  "changed while it was deleted; the link is back",
+			deleted: true,
+		},
+		"not to be read": {
+			calls:   calls{gone, back},
+			cluster: cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }},
+			want:    change.Failed,
+			detail:  "could not be read: forbidden; the link is back",
+		},
+		"not to be deleted": {
+			calls:   calls{gone, back},
+			cluster: cluster{get: get(nil), del: func(snapshot.Volume) error { return errors.New("forbidden") }},
+			want:    change.Failed,
+			detail:  "could not be deleted: forbidden; the link is back",
+			deleted: true,
+		},
+		"back by somebody": {
+			calls:   calls{gone, answers(nodescript.Answer{Out: step("vdb", "unchanged", "") + nodescript.End})},
+			cluster: cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })},
+			want:    change.Refused,
+			detail:  "the link is back",
+		},
+		"not back": {
+			calls:   calls{gone, answers(nodescript.Answer{Out: step("vdb", "linked", "/x") + nodescript.End})},
+			cluster: cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })},
+			want:    change.Failed,
+			detail:  "the link could not be put back: the disk was linked meanwhile, as /x",
+		},
+		"back, not seen": {
+			calls:   calls{gone, answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))},
+			cluster: cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })},
+			want:    change.Refused,
+			detail:  "the link is back",
+		},
+		"cut, gone": {
+			calls:   calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no"))},
+			cluster: cluster{get: get(nil)},
+			want:    change.Unlinked,
+			state:   "deleted",
+			deleted: true,
+		},
+		"cut, there": {
+			calls:   calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/disk/by-id/vdb 254:16"))},
+			cluster: cluster{get: get(nil)},
+			want:    change.NotDone,
+			detail:  "cut",
+		},
+		"cut, going on": {
+			calls:   calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("yes", "vdb /dev/disk/by-id/vdb 254:16"))},
+			cluster: cluster{get: get(nil)},
+			want:    change.Unknown,
+			detail:  "may still be at it",
+		},
+		"cut, another": {
+			calls:   calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(sees("no", "vdb /dev/x 1:1"))},
+			cluster: cluster{get: get(nil)},
+			want:    change.Failed,
+			detail:  "cut",
+		},
+		"cut, not looked": {
+			calls:   calls{answers(nodescript.Answer{Err: errors.New("cut")}), answers(nodescript.Answer{Err: errors.New("no pod")})},
+			cluster: cluster{get: get(nil)},
+			want:    change.Unknown,
+			detail:  "no pod",
+		},
+		"never began": {
+			calls:   calls{answers(nodescript.Answer{Err: errors.New("no pod"), NotStarted: true})},
+			cluster: cluster{get: get(nil)},
+			want:    change.Failed,
+			detail:  "no pod",
+		},
+		"locked": {
+			calls:   calls{answers(nodescript.Answer{Out: step("vdb", "locked", "busy") + nodescript.End})},
+			cluster: cluster{get: get(nil)},
+			want:    change.Failed,
+			detail:  "busy",
+		},
 	} {
 		p := &Plan{Links: []Link{l, l, l}}
 		p.Links[1].Action, p.Links[2].Action = change.Refuse, change.Skip
@@ -429,17 +700,39 @@ func TestSettle(t *testing.T) {
 		deleted bool
 		waits   bool
 	}{
-		"nothing was unlinked": {change.Refused, cluster{get: get(nil)}, change.Refused, "", false, false},
-		"it stays away":        {change.Unlinked, cluster{}, change.Unlinked, "", false, true},
-		"it came back":         {change.Unlinked, cluster{get: get(nil)}, change.Unlinked, "", true, true},
-		"it is going":          {change.Unlinked, cluster{get: get(func(v *snapshot.Volume) { v.Deleting = true })}, change.Unlinked, "", false, true},
-		"came back, bound":     {change.Unlinked, cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })}, change.Failed, "the volume came back: ", false, true},
-		"not to be read":       {change.Unlinked, cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }}, change.Unlinked, "came back is unknown: forbidden", false, true},
+		"nothing was unlinked": {before: change.Refused, cluster: cluster{get: get(nil)}, want: change.Refused},
+		"it stays away":        {before: change.Unlinked, cluster: cluster{}, want: change.Unlinked, waits: true},
+		"it came back":         {before: change.Unlinked, cluster: cluster{get: get(nil)}, want: change.Unlinked, deleted: true, waits: true},
+		"it is going": {
+			before:  change.Unlinked,
+			cluster: cluster{get: get(func(v *snapshot.Volume) { v.Deleting = true })},
+			want:    change.Unlinked,
+			waits:   true,
+		},
+		"came back, bound": {
+			before:  change.Unlinked,
+			cluster: cluster{get: get(func(v *snapshot.Volume) { v.Phase = "Bound" })},
+			want:    change.Failed,
+			detail:  "the volume came back: ",
+			waits:   true,
+		},
+		"not to be read": {
+			before:  change.Unlinked,
+			cluster: cluster{get: func(string) (*snapshot.Volume, error) { return nil, errors.New("forbidden") }},
+			want:    change.Unlinked,
+			detail:  "came back is unknown: forbidden",
+			waits:   true,
+		},
 	} {
 		p := &Plan{Links: []Link{l, l}}
 		p.Links[0].Result, p.Links[1].Result = c.before, change.Failed
 		cl, waited := c.cluster, false
-		r := &runner{t: t, calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{Out: step("vdb", "restored", "") + nodescript.End})}}
+		r := &runner{
+			t: t,
+			calls: []func(context.Context, []nodescript.Job) []nodescript.Answer{answers(nodescript.Answer{
+				Out: step("vdb", "restored", "") + nodescript.End,
+			})},
+		}
 		err := Settle(t.Context(), p, nil, r, &cl, func(_ context.Context, d time.Duration) error {
 			waited = d > DiscoveryPeriod
 			return nil
@@ -447,13 +740,15 @@ func TestSettle(t *testing.T) {
 		if back := len(r.asked) == 1; back != strings.HasPrefix(c.detail, "the volume came back") {
 			t.Errorf("%s: the link was put back: %v", name, back)
 		}
-		if got := p.Links[0]; err != nil || got.Result != c.want || !strings.Contains(got.Detail, c.detail) || (len(cl.deleted) == 1) != c.deleted || waited != c.waits {
+		if got := p.Links[0]; err != nil || got.Result != c.want || !strings.Contains(got.Detail, c.detail) ||
+			(len(cl.deleted) == 1) != c.deleted || waited != c.waits {
 			t.Errorf("%s: %v, %s, %q, deleted %v, waited %v", name, err, got.Result, got.Detail, cl.deleted, waited)
 		}
 	}
 	p := &Plan{Links: []Link{l}}
 	p.Links[0].Result = change.Unlinked
-	if err := Settle(t.Context(), p, nil, &runner{t: t}, &cluster{}, func(context.Context, time.Duration) error { return context.Canceled }); !errors.Is(err, context.Canceled) {
+	if err := Settle(t.Context(), p, nil, &runner{t: t}, &cluster{},
+		func(context.Context, time.Duration) error { return context.Canceled }); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }

@@ -67,7 +67,8 @@ func Await(ctx context.Context, p *Plan, volumes Volumes, begun func()) {
 		case v.Identity != nil, l.Result == change.Unchanged && l.recorded:
 		case l.Result == change.Unchanged && (v.Phase != "Available" || v.Claim != nil):
 			// Whose data lies there now is not known; today's disk may not be the one.
-			l.Warnings = append(l.Warnings, fmt.Sprintf("which disk volume %s (%s) was made for was never recorded, and is not now, while it is claimed", v.Name, v.Phase))
+			l.Warnings = append(l.Warnings,
+				fmt.Sprintf("which disk volume %s (%s) was made for was never recorded, and is not now, while it is claimed", v.Name, v.Phase))
 		default:
 			if err := volumes.Record(ctx, v, l.Identity); err != nil {
 				l.Warnings = append(l.Warnings, fmt.Sprintf("the identity of the disk could not be recorded in volume %s: %s", v.Name, err))

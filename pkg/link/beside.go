@@ -13,7 +13,8 @@ import (
 
 // open reports whether a link is made, or would be once what was not checked turns out well.
 func (l Link) open() bool {
-	return l.Action == change.Create || l.Action == change.Refuse && !slices.ContainsFunc(l.Objections, func(o disk.Objection) bool { return o.Reason != disk.NotChecked })
+	return l.Action == change.Create || l.Action == change.Refuse &&
+		!slices.ContainsFunc(l.Objections, func(o disk.Objection) bool { return o.Reason != disk.NotChecked })
 }
 
 // Shareable reports whether the plan makes, or may yet make, a link to a disk that a node which was not looked at

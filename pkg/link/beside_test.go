@@ -19,11 +19,23 @@ func TestNodesThatWereNotChosen(t *testing.T) {
 		change func(second *world)
 		want   string
 	}{
-		"linked there":           {func(w *world) { w.lies("files", "x", "/dev/vdb", "254:16") }, "refuse already-linked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), which is linked there, as /var/lib/disks/files/x"},
-		"in use there":           {func(w *world) { w.disk("vdb").Content.Busy = disk.Yes }, "refuse already-linked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), which is in use"},
-		"not read there":         {func(w *world) { w.disk("vdb").Content = nil }, "refuse not-checked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), and whether it is in use there could not be found out: it was not read"},
-		"nothing is known of it": {func(*world) {}, "create is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4): link it on one node only"},
-		"another disk there":     {func(w *world) { w.disk("vdb").Serial = "other" }, "create "},
+		"linked there": {
+			change: func(w *world) { w.lies("files", "x", "/dev/vdb", "254:16") },
+			want:   "refuse already-linked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), which is linked there, as /var/lib/disks/files/x",
+		},
+		"in use there": {
+			change: func(w *world) { w.disk("vdb").Content.Busy = disk.Yes },
+			want:   "refuse already-linked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), which is in use",
+		},
+		"not read there": {
+			change: func(w *world) { w.disk("vdb").Content = nil },
+			want:   "refuse not-checked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), and whether it is in use there could not be found out: it was not read",
+		},
+		"nothing is known of it": {
+			change: func(*world) {},
+			want:   "create is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4): link it on one node only",
+		},
+		"another disk there": {change: func(w *world) { w.disk("vdb").Serial = "other" }, want: "create "},
 	} {
 		w := newWorld()
 		second := lun(w, "naa.5000c500a1b2c3d4")
@@ -34,10 +46,12 @@ func TestNodesThatWereNotChosen(t *testing.T) {
 			t.Fatalf("%s: %d links, %v", name, len(p.Links), err)
 		}
 		l := p.Links[0]
-		if got := string(l.Action) + " " + says(l.Objections) + strings.Join(l.Warnings, "; "); !strings.HasPrefix(got, c.want) || c.want == "create " && got != c.want {
+		if got := string(l.Action) + " " + says(l.Objections) + strings.Join(l.Warnings, "; "); !strings.HasPrefix(got, c.want) ||
+			c.want == "create " && got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
-		if got, read := UnreadElsewhere(&w.Snapshot, p), second.disk("vdb").Content != nil; read != (len(got) == 0) || !read && !slices.Equal(got["w-2"], []string{"vdb"}) {
+		if got, read := UnreadElsewhere(&w.Snapshot, p),
+			second.disk("vdb").Content != nil; read != (len(got) == 0) || !read && !slices.Equal(got["w-2"], []string{"vdb"}) {
 			t.Errorf("%s: not read: %v", name, got)
 		}
 		if disks := NewDevices(&w.Snapshot).Inventory(); slices.ContainsFunc(disks, func(u DiskUse) bool { return u.Node != "w-1" }) {
@@ -115,7 +129,8 @@ func TestADiskThatIsNotCheckedYetMayBeShared(t *testing.T) {
 		t.Errorf("shareable: %t, not read: %v", Shareable(&w.Snapshot, p), got)
 	}
 	w.disk("vdb").ReadOnly = true
-	if p, err = Decide(&w.Snapshot, Request{Disks: args(t, "vdb")}); err != nil || Shareable(&w.Snapshot, p) || len(UnreadElsewhere(&w.Snapshot, p)) > 0 {
+	if p, err = Decide(&w.Snapshot, Request{Disks: args(t, "vdb")}); err != nil || Shareable(&w.Snapshot, p) ||
+		len(UnreadElsewhere(&w.Snapshot, p)) > 0 {
 		t.Errorf("a disk that stays refused: %v", err)
 	}
 }

@@ -68,14 +68,18 @@ func (x *Devices) volumesOver(node string, d disk.Disk, own func(snapshot.Volume
 		case (v.Node == node || v.Node == "") && slices.Contains(d.Names(), v.Path):
 			what = fmt.Sprintf("is what volume %s (%s) has as its path", v.Name, v.Phase)
 		case v.Node == node && v.Identity != nil && v.Identity.SizeOnly(id):
-			maybe = append(maybe, fmt.Sprintf("has the %s of the disk that volume %s (%s) was made for, and another size: if it was grown, two volumes would share it", v.Identity, v.Name, v.Phase))
+			maybe = append(maybe,
+				fmt.Sprintf("has the %s of the disk that volume %s (%s) was made for, and another size: if it was grown, two volumes would share it",
+					v.Identity, v.Name, v.Phase))
 			continue
 		case v.Node == node || v.Identity == nil:
 			continue
 		case madeFor && sized:
 			what = fmt.Sprintf("is the disk that volume %s (%s) of node %q was made for", v.Name, v.Phase, v.Node)
 		case madeFor:
-			maybe = append(maybe, fmt.Sprintf("has the WWID of the disk that volume %s (%s) of node %q was made for, and another size: if that is one LUN, two volumes would share it", v.Name, v.Phase, v.Node))
+			maybe = append(maybe,
+				fmt.Sprintf("has the WWID of the disk that volume %s (%s) of node %q was made for, and another size: if that is one LUN, two volumes would share it",
+					v.Name, v.Phase, v.Node))
 			continue
 		default:
 			continue
@@ -256,7 +260,8 @@ func (x *Devices) compareNodes(links []Link) {
 				continue
 			}
 			if other.how == maybeGrown {
-				l.Warnings = append(l.Warnings, fmt.Sprintf("has the WWID of %s, and another size (%s): if that is one LUN, link it on one node only", name, id))
+				l.Warnings = append(l.Warnings, fmt.Sprintf("has the WWID of %s, and another size (%s): if that is one LUN, link it on one node only",
+					name, id))
 				continue
 			}
 			same := fmt.Sprintf("is the same disk as %s (%s)", name, id)
@@ -273,7 +278,8 @@ func (x *Devices) compareNodes(links []Link) {
 			case is && actions[asked] == change.Refuse:
 				l.object(disk.AlreadyLinked, "see first why it is refused there, then link it on one node only", "%s, where it is refused", same)
 			case unknown != "":
-				l.object(disk.NotChecked, shell.Command("kubectl", "talosdisk", "disks", "--nodes", n.Name), "%s, and whether it is in use there could not be found out: %s", same, unknown)
+				l.object(disk.NotChecked, shell.Command("kubectl", "talosdisk", "disks", "--nodes", n.Name),
+					"%s, and whether it is in use there could not be found out: %s", same, unknown)
 			case !is:
 				l.Warnings = append(l.Warnings, same+": link it on one node only")
 			}
@@ -283,7 +289,8 @@ func (x *Devices) compareNodes(links []Link) {
 			if len(maybe) > 1 {
 				more = fmt.Sprintf(" and of %d more nodes", len(maybe)-1)
 			}
-			l.Warnings = append(l.Warnings, fmt.Sprintf("has the %s and the size of %s%s: if that is one LUN, link it on one node only", alikeIn, maybe[0], more))
+			l.Warnings = append(l.Warnings, fmt.Sprintf("has the %s and the size of %s%s: if that is one LUN, link it on one node only", alikeIn,
+				maybe[0], more))
 		}
 	}
 }

@@ -43,48 +43,101 @@ func TestClaims(t *testing.T) {
 		change func(*world)
 		want   string // empty: nothing
 	}{
-		"nothing":                               {func(*world) {}, ""},
-		"a volume elsewhere":                    {foreign(func(*snapshot.Volume) {}), ""},
-		"another installation's, named like it": {foreign(func(v *snapshot.Volume) { v.Path, v.Capacity = "/var/lib/other/virtio-vdb", 1 }), "not-checked: may be what volume by-hand (Bound) lies on"},
-		"named like it, of another node":        {foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/var/lib/other/vdb", "w-2" }), ""},
-		"named like it, made for another disk":  {foreign(func(v *snapshot.Volume) { v.Path, v.Identity = "/var/lib/other/vdb", &disk.ID{Serial: "x"} }), ""},
-		"named like it, a directory":            {foreign(func(v *snapshot.Volume) { v.Path, v.Mode = "/var/lib/other/vdb", provisioner.Filesystem }), ""},
-		"by another name of the device": {leads("/dev/disk/by-diskseq/7", "254:16", foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })),
-			"volume-exists: is what volume by-hand (Bound) has as its path, /dev/disk/by-diskseq/7"},
-		"by a path that is not clean": {leads("/dev/vdb", "254:16", foreign(func(v *snapshot.Volume) { v.Path = "/dev/./vdb" })), "volume-exists: is what volume by-hand"},
-		"by a mapping of the device": {leads("/dev/mapper/x", "253:0", func(w *world) {
+		"nothing":            {change: func(*world) {}},
+		"a volume elsewhere": {change: foreign(func(*snapshot.Volume) {})},
+		"another installation's, named like it": {
+			change: foreign(func(v *snapshot.Volume) { v.Path, v.Capacity = "/var/lib/other/virtio-vdb", 1 }),
+			want:   "not-checked: may be what volume by-hand (Bound) lies on",
+		},
+		"named like it, of another node": {change: foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/var/lib/other/vdb", "w-2" })},
+		"named like it, made for another disk": {
+			change: foreign(func(v *snapshot.Volume) { v.Path, v.Identity = "/var/lib/other/vdb", &disk.ID{Serial: "x"} }),
+		},
+		"named like it, a directory": {
+			change: foreign(func(v *snapshot.Volume) { v.Path, v.Mode = "/var/lib/other/vdb", provisioner.Filesystem }),
+		},
+		"by another name of the device": {
+			change: leads("/dev/disk/by-diskseq/7", "254:16", foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })),
+			want:   "volume-exists: is what volume by-hand (Bound) has as its path, /dev/disk/by-diskseq/7",
+		},
+		"by a path that is not clean": {
+			change: leads("/dev/vdb", "254:16", foreign(func(v *snapshot.Volume) { v.Path = "/dev/./vdb" })),
+			want:   "volume-exists: is what volume by-hand",
+		},
+		"by a mapping of the device": {change: leads("/dev/mapper/x", "253:0", func(w *world) {
 			foreign(func(v *snapshot.Volume) { v.Path = "/dev/mapper/x" })(w)
-			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "dm-0", Kernel: "dm-0", Number: disk.Number{Major: 253}, Kind: disk.KindMapper, Slaves: []string{"vdb"}})
-		}), "volume-exists: is what volume by-hand"},
-		"by a partition of it": {leads("/dev/disk/by-partlabel/r-x", "254:17", func(w *world) {
+			w.view.Disks = append(w.view.Disks, disk.Disk{
+				Name:   "dm-0",
+				Kernel: "dm-0",
+				Number: disk.Number{Major: 253},
+				Kind:   disk.KindMapper,
+				Slaves: []string{"vdb"},
+			})
+		}), want: "volume-exists: is what volume by-hand"},
+		"by a partition of it": {change: leads("/dev/disk/by-partlabel/r-x", "254:17", func(w *world) {
 			foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-partlabel/r-x" })(w)
-			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "vdb1", Kernel: "vdb1", Number: disk.Number{Major: 254, Minor: 17}, Kind: disk.KindPartition, Parent: "vdb"})
-		}), "volume-exists: is what volume by-hand"},
-		"by another mount of the pod": {leads("/mnt/block/deeper/vdb", "254:16", foreign(func(v *snapshot.Volume) { v.Path = "/var/lib/disks/block/deeper/vdb" })),
-			"volume-exists: is what volume by-hand"},
-		"by a name that leads elsewhere": {leads("/dev/disk/by-diskseq/7", "254:32", foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })), ""},
-		"by a name that leads nowhere":   {leads("/dev/disk/by-diskseq/7", "0:0", foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })), ""},
-		"by a name that was not looked at": {func(w *world) {
+			w.view.Disks = append(w.view.Disks, disk.Disk{
+				Name:   "vdb1",
+				Kernel: "vdb1",
+				Number: disk.Number{Major: 254, Minor: 17},
+				Kind:   disk.KindPartition,
+				Parent: "vdb",
+			})
+		}), want: "volume-exists: is what volume by-hand"},
+		"by another mount of the pod": {
+			change: leads("/mnt/block/deeper/vdb", "254:16", foreign(func(v *snapshot.Volume) { v.Path = "/var/lib/disks/block/deeper/vdb" })),
+			want:   "volume-exists: is what volume by-hand",
+		},
+		"by a name that leads elsewhere": {
+			change: leads("/dev/disk/by-diskseq/7", "254:32", foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })),
+		},
+		"by a name that leads nowhere": {
+			change: leads("/dev/disk/by-diskseq/7", "0:0", foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })),
+		},
+		"by a name that was not looked at": {change: func(w *world) {
 			foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-diskseq/7" })(w)
 			w.view.VolumePaths = map[string]disk.Number{"/dev/x": {}}
-		}, "not-checked: may be what volume by-hand"},
-		"a volume on the device":        {foreign(func(v *snapshot.Volume) { v.Path = "/dev/vdb" }), "volume-exists: is what volume by-hand (Bound) has as its path"},
-		"a volume on a name of it":      {foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-id/virtio-vdb" }), "volume-exists: is what volume by-hand"},
-		"on a slot of any node":         {foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/dev/disk/by-path/pci-vdb", "" }), "volume-exists: is what volume by-hand"},
-		"the same path of another node": {foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/dev/vdb", "w-2" }), ""},
-		"made for the disk":             {foreign(func(v *snapshot.Volume) { v.Identity = &disk.ID{Serial: "serial-vdb"} }), "volume-exists: is the disk that volume by-hand"},
-		"that serial, on another node":  {foreign(func(v *snapshot.Volume) { v.Node, v.Identity = "w-2", &disk.ID{Serial: "serial-vdb"} }), ""},
-		"that LUN, on another node": {func(w *world) {
+		}, want: "not-checked: may be what volume by-hand"},
+		"a volume on the device": {
+			change: foreign(func(v *snapshot.Volume) { v.Path = "/dev/vdb" }),
+			want:   "volume-exists: is what volume by-hand (Bound) has as its path",
+		},
+		"a volume on a name of it": {
+			change: foreign(func(v *snapshot.Volume) { v.Path = "/dev/disk/by-id/virtio-vdb" }),
+			want:   "volume-exists: is what volume by-hand",
+		},
+		"on a slot of any node": {
+			change: foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/dev/disk/by-path/pci-vdb", "" }),
+			want:   "volume-exists: is what volume by-hand",
+		},
+		"the same path of another node": {change: foreign(func(v *snapshot.Volume) { v.Path, v.Node = "/dev/vdb", "w-2" })},
+		"made for the disk": {
+			change: foreign(func(v *snapshot.Volume) { v.Identity = &disk.ID{Serial: "serial-vdb"} }),
+			want:   "volume-exists: is the disk that volume by-hand",
+		},
+		"that serial, on another node": {
+			change: foreign(func(v *snapshot.Volume) { v.Node, v.Identity = "w-2", &disk.ID{Serial: "serial-vdb"} }),
+		},
+		"that LUN, on another node": {change: func(w *world) {
 			w.disk("vdb").WWID = "naa.5000"
 			foreign(func(v *snapshot.Volume) { v.Node, v.Identity = "w-2", &disk.ID{WWID: "naa.5000"} })(w)
-		}, `volume-exists: is the disk that volume by-hand (Bound) of node "w-2" was made for`},
-		"a WWID that machines repeat": {func(w *world) {
+		}, want: `volume-exists: is the disk that volume by-hand (Bound) of node "w-2" was made for`},
+		"a WWID that machines repeat": {change: func(w *world) {
 			w.disk("vdb").WWID = "t10.ATA QEMU"
 			foreign(func(v *snapshot.Volume) { v.Node, v.Identity = "w-2", &disk.ID{WWID: "t10.ATA QEMU"} })(w)
-		}, ""},
-		"another class not in the pod":     {func(w *world) { delete(w.view.Dirs, "files") }, "class-directory: may be linked already: the directory of class files could not be read (it does not exist in the pod)"},
-		"another class not of the node":    {func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.MountPoint = false }) }, "class-directory: may be linked already"},
-		"another class that is unreadable": {func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Problem = "EIO" }) }, "class-directory: may be linked already"},
+		}},
+		"another class not in the pod": {
+			change: func(w *world) { delete(w.view.Dirs, "files") },
+			want:   "class-directory: may be linked already: the directory of class files could not be read (it does not exist in the pod)",
+		},
+		"another class not of the node": {
+			change: func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.MountPoint = false }) },
+			want:   "class-directory: may be linked already",
+		},
+		"another class that is unreadable": {
+			change: func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Problem = "EIO" }) },
+			want:   "class-directory: may be linked already",
+		},
 	} {
 		w := newWorld()
 		c.change(w)

@@ -30,7 +30,8 @@ func ChooseClass(install provisioner.Install, name string) (provisioner.Class, e
 	class, err := chooseClass(install, name, blocks, all)
 	if err == nil && belowDev(class) {
 		return provisioner.Class{}, failure.New(
-			fmt.Sprintf("class %q has hostDir %s: what is below /dev is made by the kernel and udev, and a link there is gone with the next boot", class.Name, class.HostDir),
+			fmt.Sprintf("class %q has hostDir %s: what is below /dev is made by the kernel and udev, and a link there is gone with the next boot",
+				class.Name, class.HostDir),
 			"choose a class with volumeMode Block and a hostDir that stays: "+list(blocks))
 	}
 	return class, err
@@ -83,16 +84,20 @@ func checkInstall(s *snapshot.Snapshot, class provisioner.Class) error {
 	mount, ok := install.MountOf(class.MountDir)
 	switch {
 	case !ok:
-		return failure.New(fmt.Sprintf("%s does not mount the directory of class %q (%s) at %s", where, class.Name, class.HostDir, class.MountDir), edit)
+		return failure.New(fmt.Sprintf("%s does not mount the directory of class %q (%s) at %s", where, class.Name, class.HostDir,
+			class.MountDir), edit)
 	case mount.ReadOnly:
 		return failure.New(fmt.Sprintf("%s mounts the directory of class %q read-only", where, class.Name), edit)
 	}
 	if hostDir := path.Join(mount.HostPath, strings.TrimPrefix(class.MountDir, mount.MountPath)); hostDir != class.HostDir {
-		return failure.New(fmt.Sprintf("class %q says hostDir %s, but %s shows %s at its mountDir: the volumes would carry a path that is not theirs", class.Name, class.HostDir, where, hostDir), edit)
+		return failure.New(fmt.Sprintf("class %q says hostDir %s, but %s shows %s at its mountDir: the volumes would carry a path that is not theirs",
+			class.Name, class.HostDir, where, hostDir),
+			edit)
 	}
 	if _, ok := s.StorageClasses[class.Name]; !ok {
 		return failure.New(fmt.Sprintf("class %q has no StorageClass, and the provisioner makes no volumes without one", class.Name),
-			fmt.Sprintf("create StorageClass %q with provisioner: kubernetes.io/no-provisioner and volumeBindingMode: WaitForFirstConsumer", class.Name))
+			fmt.Sprintf("create StorageClass %q with provisioner: kubernetes.io/no-provisioner and volumeBindingMode: WaitForFirstConsumer",
+				class.Name))
 	}
 	return nil
 }

@@ -17,10 +17,10 @@ type Devices struct {
 	// and nothing is decided of them.
 	chosen, s *snapshot.Snapshot
 	// nodes are those of s, by name.
-	nodes map[string]snapshot.Node
-	of    map[string]*device
-	pods  map[string]*disk.Set
-	reported  map[string]*disk.Set
+	nodes    map[string]snapshot.Node
+	of       map[string]*device
+	pods     map[string]*disk.Set
+	reported map[string]*disk.Set
 	// volumes are positions in the snapshot's, by path and by what identifies the disks
 	// that they were made for.
 	byPath, byKey map[string][]int
@@ -38,9 +38,9 @@ type device struct {
 	view snapshot.PodView
 	set  *disk.Set
 	// reported is the set of Talos's disks.
-	reported    *disk.Set
-	talos   talos
-	entries entries
+	reported *disk.Set
+	talos    talos
+	entries  entries
 }
 
 // NewDevices indexes the disks of a snapshot.
@@ -52,8 +52,9 @@ func NewDevices(s *snapshot.Snapshot) *Devices {
 		s = &every
 	}
 	x := &Devices{
-		chosen: chosen, s: s, nodes: make(map[string]snapshot.Node), of: make(map[string]*device), pods: make(map[string]*disk.Set), reported: make(map[string]*disk.Set),
-		byPath: make(map[string][]int), byKey: make(map[string][]int), byNode: make(map[string][]int),
+		chosen: chosen, s: s, nodes: make(map[string]snapshot.Node), of: make(map[string]*device), pods: make(map[string]*disk.Set),
+		reported: make(map[string]*disk.Set),
+		byPath:   make(map[string][]int), byKey: make(map[string][]int), byNode: make(map[string][]int),
 	}
 	views := make([][]disk.Disk, 0, 2*len(s.Nodes))
 	for _, n := range s.Nodes {

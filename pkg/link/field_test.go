@@ -45,7 +45,8 @@ func TestFieldLeftoverLVM(t *testing.T) {
 		t.Errorf("%s: %s", l.Action, says(l.Objections))
 	}
 	hint := l.Objections[0].Hint
-	first, then := strings.Index(hint, "talosctl -n 10.0.0.1 wipe lv ceph-x/osd-block"), strings.Index(hint, "talosctl -n 10.0.0.1 wipe disk vdb")
+	first, then := strings.Index(hint, "talosctl -n 10.0.0.1 wipe lv ceph-x/osd-block"),
+		strings.Index(hint, "talosctl -n 10.0.0.1 wipe disk vdb")
 	if first < 0 || then < first || strings.Contains(hint, "--accept") {
 		t.Errorf("the hint: %s", hint)
 	}
@@ -86,7 +87,8 @@ func TestFieldLeftoverLVM(t *testing.T) {
 
 func TestLogicalVolume(t *testing.T) {
 	for mapping, want := range map[string]string{
-		"vg-lv": "vg/lv", "ceph--x-osd--block": "ceph-x/osd-block", "a-b-c": "/", "vg": "/", "": "/", "-lv": "/", "vg-": "/", "a--b": "/", "v g-lv": "/", "vg-l\x00v": "/", "a---b": "a-/b",
+		"vg-lv": "vg/lv", "ceph--x-osd--block": "ceph-x/osd-block", "a-b-c": "/", "vg": "/", "": "/", "-lv": "/", "vg-": "/", "a--b": "/",
+		"v g-lv": "/", "vg-l\x00v": "/", "a---b": "a-/b",
 	} {
 		if vg, lv := logicalVolume(mapping); vg+"/"+lv != want {
 			t.Errorf("%q: %s/%s, want %s", mapping, vg, lv, want)
@@ -98,7 +100,10 @@ func TestLogicalVolume(t *testing.T) {
 // system is refused for each disk.
 func TestFieldClassBelowDev(t *testing.T) {
 	s, r := field(t, "class-below-dev"), Request{Disks: []disk.Arg{{Name: "nvme1n1"}}}
-	for name, want := range map[string]string{"": "has no class with volumeMode Block (classes: block below /dev)", "block": "what is below /dev is made by the kernel and udev"} {
+	for name, want := range map[string]string{
+		"":      "has no class with volumeMode Block (classes: block below /dev)",
+		"block": "what is below /dev is made by the kernel and udev",
+	} {
 		r.Class = name
 		if _, err := Decide(s, r); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("class %q: %v", name, err)
@@ -112,7 +117,9 @@ func TestFieldClassBelowDev(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := p.Links[0]; l.Action != change.Refuse || !strings.Contains(says(l.Objections), "class-directory: cannot be linked: /var/lib/disks/block is on a tmpfs, so that its links are gone at each reboot") {
+	if l := p.Links[0]; l.Action != change.Refuse ||
+		!strings.Contains(says(l.Objections),
+			"class-directory: cannot be linked: /var/lib/disks/block is on a tmpfs, so that its links are gone at each reboot") {
 		t.Errorf("%s: %s", l.Action, says(l.Objections))
 	}
 }
@@ -120,7 +127,8 @@ func TestFieldClassBelowDev(t *testing.T) {
 // The disk of a virtual machine in which Talos runs (talos#14092) has a system's partitions.
 func TestFieldGuestTalos(t *testing.T) {
 	l := decideField(t, "guest-talos", Request{Disks: []disk.Arg{{Name: "vdf"}}})
-	if want := "partitions: has 1 partition: vdf1, another system's by their names (vdf1 is EPHEMERAL)"; l.Action != change.Refuse || says(l.Objections) != want {
+	if want := "partitions: has 1 partition: vdf1, another system's by their names (vdf1 is EPHEMERAL)"; l.Action != change.Refuse ||
+		says(l.Objections) != want {
 		t.Errorf("%s: %s", l.Action, says(l.Objections))
 	}
 	l = decideField(t, "guest-talos", Request{Disks: []disk.Arg{{Name: "vdf"}}, Accept: []Acceptance{{Reason: disk.HasPartitions}}})

@@ -38,7 +38,8 @@ func (j judge) release(d disk.Disk) string {
 		return ""
 	}
 	first = append(first, j.talosctl("wipe", "disk", d.Name))
-	return "if it is a leftover and its data is not needed, remove first what holds it, then wipe the disk (Talos 1.14 or later): " + strings.Join(first, " && ")
+	return "if it is a leftover and its data is not needed, remove first what holds it, then wipe the disk (Talos 1.14 or later): " +
+		strings.Join(first, " && ")
 }
 
 // talosctl is a command for the judged node.
@@ -94,7 +95,8 @@ func (j judge) rawVolume(d disk.Disk) string {
 			continue
 		}
 		_, mapped, ok := strings.Cut(j.view.Disks[at].Backing, "/volumeDevices/")
-		if volume, _, _ := strings.Cut(strings.TrimPrefix(mapped, "publish/"), "/"); ok && strings.Trim(volume, "abcdefghijklmnopqrstuvwxyz0123456789.-") == "" && volume != "" {
+		if volume, _, _ := strings.Cut(strings.TrimPrefix(mapped, "publish/"), "/"); ok &&
+			strings.Trim(volume, "abcdefghijklmnopqrstuvwxyz0123456789.-") == "" && volume != "" {
 			return "a kubelet gives it to a pod: " + shell.Command("kubectl", "get", "pv", volume)
 		}
 	}

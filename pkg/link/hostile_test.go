@@ -72,12 +72,14 @@ func everyDecision() []func() decision {
 	add(func(w *world) { // An array that nothing uses holds the disk.
 		w.disk("vdb").Holders = []string{"md0"}
 		w.view.Disks = append(w.view.Disks, disk.Disk{
-			Name: "md0", Kernel: "md0", Number: disk.Number{Major: 9}, Kind: disk.KindRAID, Slaves: []string{"vdb"}, Content: &disk.Content{Signed: disk.No, Busy: disk.No},
+			Name: "md0", Kernel: "md0", Number: disk.Number{Major: 9}, Kind: disk.KindRAID, Slaves: []string{"vdb"},
+			Content: &disk.Content{Signed: disk.No, Busy: disk.No},
 		})
 	})
 	add(func(w *world) { // It is a path of a multipath map.
 		m := whole("dm-0", 0)
-		m.Number, m.Kind, m.Slaves, m.ByID = disk.Number{Major: 253}, disk.KindMapper, []string{"vdb"}, []string{"dm-name-mpatha", "dm-uuid-mpath-3600"}
+		m.Number, m.Kind, m.Slaves, m.ByID = disk.Number{Major: 253}, disk.KindMapper, []string{"vdb"},
+			[]string{"dm-name-mpatha", "dm-uuid-mpath-3600"}
 		w.disk("vdb").Holders = []string{"dm-0"}
 		w.view.Disks = append(w.view.Disks, m)
 	})
@@ -105,7 +107,8 @@ func sorted[T any](cases map[string]T) []T {
 // what they have, classes, entries, volumes, claims, pods and namespaces.
 var named = []string{
 	"w-1", "w-2", "10.0.0.11", "vda", "vdb", "vdc", "vdd", "vdx", "loop7", "loop3", "md0", "dm-0", "rbd0", "sr0", "odd",
-	"virtio-vdb", "virtio-vdc", "pci-vdb", "serial-vdb", "serial-vdc", "storage", "lvp", "lvp-config", "lvp-1", "lvp-x", "provisioner", "tenant",
+	"virtio-vdb", "virtio-vdc", "pci-vdb", "serial-vdb", "serial-vdc", "storage", "lvp", "lvp-config", "lvp-1", "lvp-x", "provisioner",
+	"tenant",
 	"block", "files", "fast", "x", "n", "other", "old", "by-hand", "ns", "c", "p", "q", "u-x", "u-data", "r-a", "s-b",
 }
 

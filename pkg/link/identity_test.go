@@ -79,19 +79,32 @@ func TestIdentityOfReportedDisks(t *testing.T) {
 		want  []string
 		never []string
 	}{
-		"a WWN of zeros": {"H1c-zero-wwn-t10", []string{"sdb", "sdc"}, []string{
-			"n1/sdb create by-id/ata-TEAM_T2534TB_SERIAL0001", "n1/sdc create by-id/ata-TEAM_T2534TB_SERIAL0002"}, []string{"wwn-0x0"}},
-		"the system disk has the same zeros": {"H1b-zero-wwn-system", []string{"sdb"}, []string{"n1/sdb create by-id/ata-TEAM_T2534TB_SERIAL0001"}, []string{"another path"}},
-		"one WWID on disks with other serials": {"H2-placeholder-wwn", []string{"sdb", "sdc"}, []string{
-			"n1/sdb create by-id/ata-WDC_WD20EFPX_WD-AAAA", "n1/sdc create by-id/ata-WDC_WD20EFPX_WD-BBBB", "n2/sdb create by-id/ata-WDC_WD20EFPX_WD-CCCC", "n2/sdc refuse"}, []string{"same disk", "twice"}},
-		"two USB bridges with one serial": {"H4-jmicron", []string{"sdb", "sdc"}, []string{
-			"n1/sdb create by-path/platform-fd500000.pcie-pci-0000:01:00.0-usb-0:1:1.0-scsi-0:0:0:0 ! ", "n1/sdc create by-path/platform-fd500000.pcie-pci-0000:01:00.0-usb-0:2:1.0-scsi-0:0:0:0"}, []string{"by-id/usb"}},
-		"NVMe namespaces": {"H5-nvme-namespaces", []string{"nvme0n1", "nvme0n2"}, []string{
-			"n1/nvme0n1 create by-id/nvme-Micron_7450_MTFDKCB960TFR_232942269630_1", "n1/nvme0n2 create by-id/nvme-Micron_7450_MTFDKCB960TFR_232942269630_2"}, nil},
-		"a multipath map and a path of it": {"H6-multipath", []string{"dm-0", "sda", "sdb"}, []string{
-			"n1/dm-0 create by-id/dm-uuid-mpath-360060e80", "n1/sda refuse ... in-use: is a path of multipath map dm-0 (/dev/mapper/mpatha)", "n1/sdb refuse ... in-use: is a path of multipath map dm-0 (/dev/mapper/mpatha)"},
-			[]string{"wipe", "accept"}},
-		"a map by its name": {"H6-multipath", []string{"/dev/mapper/mpatha"}, []string{"n1/dm-0 create by-id/dm-uuid-mpath-360060e80"}, nil},
+		"a WWN of zeros": {file: "H1c-zero-wwn-t10", disks: []string{"sdb", "sdc"}, want: []string{
+			"n1/sdb create by-id/ata-TEAM_T2534TB_SERIAL0001", "n1/sdc create by-id/ata-TEAM_T2534TB_SERIAL0002"}, never: []string{"wwn-0x0"}},
+		"the system disk has the same zeros": {
+			file:  "H1b-zero-wwn-system",
+			disks: []string{"sdb"},
+			want:  []string{"n1/sdb create by-id/ata-TEAM_T2534TB_SERIAL0001"},
+			never: []string{"another path"},
+		},
+		"one WWID on disks with other serials": {file: "H2-placeholder-wwn", disks: []string{"sdb", "sdc"}, want: []string{
+			"n1/sdb create by-id/ata-WDC_WD20EFPX_WD-AAAA", "n1/sdc create by-id/ata-WDC_WD20EFPX_WD-BBBB",
+			"n2/sdb create by-id/ata-WDC_WD20EFPX_WD-CCCC", "n2/sdc refuse"}, never: []string{"same disk", "twice"}},
+		"two USB bridges with one serial": {file: "H4-jmicron", disks: []string{"sdb", "sdc"}, want: []string{
+			"n1/sdb create by-path/platform-fd500000.pcie-pci-0000:01:00.0-usb-0:1:1.0-scsi-0:0:0:0 ! ",
+			"n1/sdc create by-path/platform-fd500000.pcie-pci-0000:01:00.0-usb-0:2:1.0-scsi-0:0:0:0"}, never: []string{"by-id/usb"}},
+		"NVMe namespaces": {file: "H5-nvme-namespaces", disks: []string{"nvme0n1", "nvme0n2"}, want: []string{
+			"n1/nvme0n1 create by-id/nvme-Micron_7450_MTFDKCB960TFR_232942269630_1",
+			"n1/nvme0n2 create by-id/nvme-Micron_7450_MTFDKCB960TFR_232942269630_2"}},
+		"a multipath map and a path of it": {file: "H6-multipath", disks: []string{"dm-0", "sda", "sdb"}, want: []string{
+			"n1/dm-0 create by-id/dm-uuid-mpath-360060e80", "n1/sda refuse ... in-use: is a path of multipath map dm-0 (/dev/mapper/mpatha)",
+			"n1/sdb refuse ... in-use: is a path of multipath map dm-0 (/dev/mapper/mpatha)"},
+			never: []string{"wipe", "accept"}},
+		"a map by its name": {
+			file:  "H6-multipath",
+			disks: []string{"/dev/mapper/mpatha"},
+			want:  []string{"n1/dm-0 create by-id/dm-uuid-mpath-360060e80"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rows := outcome(t, situation(t, c.file), Request{Disks: args(t, c.disks...)})
@@ -167,7 +180,13 @@ func TestManyDisksAreDecidedOnQuickly(t *testing.T) {
 	for i, d := range view.Disks[4:] {
 		dir.Entries = append(dir.Entries, provisioner.Entry{Name: d.Name, Kind: provisioner.Link, Target: d.Path(), Device: d.Number.String()})
 		id := d.Identity()
-		s.Volumes = append(s.Volumes, snapshot.Volume{Name: fmt.Sprint("pv", i), Node: "w-1", Path: blockClass.VolumePath(d.Name), Phase: "Bound", Identity: &id})
+		s.Volumes = append(s.Volumes, snapshot.Volume{
+			Name:     fmt.Sprint("pv", i),
+			Node:     "w-1",
+			Path:     blockClass.VolumePath(d.Name),
+			Phase:    "Bound",
+			Identity: &id,
+		})
 	}
 	view.Dirs["block"] = dir
 	begun := time.Now()
@@ -201,50 +220,97 @@ func TestSharedLUNs(t *testing.T) {
 		disks  []string
 		want   []string // what the links of vdb on w-1 and w-2 begin with; objections and warnings follow
 	}{
-		"asked for on both": {"naa.5000c500a1b2c3d4", nil, []string{"vdb"}, []string{"create", "refuse already-linked: is the same disk as vdb of node w-1"}},
-		"linked there under another name": {"naa.5000c500a1b2c3d4", func(_, second *world) { second.lies("files", "x", "/dev/vdb", "254:16") }, []string{"vdb"},
-			[]string{"refuse already-linked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), which is linked there, as /var/lib/disks/files/x", "refuse "}},
-		"in use there": {"naa.5000c500a1b2c3d4", func(first, _ *world) { first.disk("vdb").Content.Busy = disk.Yes }, []string{"vdb"},
-			[]string{"refuse in-use", "refuse already-linked: is the same disk as vdb of node w-1 (wwid naa.5000c500a1b2c3d4), which is in use"}},
-		"refused there": {"naa.5000c500a1b2c3d4", func(first, _ *world) { first.disk("vdb").ReadOnly = true }, []string{"vdb"},
-			[]string{"refuse read-only", "refuse already-linked: is the same disk as vdb of node w-1 (wwid naa.5000c500a1b2c3d4), where it is refused"}},
-		"under another name, not asked for": {"naa.5000c500a1b2c3d4", func(_, second *world) { second.disk("vdb").Name = "vdz" }, []string{"vdb"},
-			[]string{"create is the same disk as vdz of node w-2 (wwid naa.5000c500a1b2c3d4): link it on one node only", "refuse not-found"}},
-		"a volume of another one's path": {"naa.5000c500a1b2c3d4", func(first, _ *world) {
+		"asked for on both": {
+			wwid:  "naa.5000c500a1b2c3d4",
+			disks: []string{"vdb"},
+			want:  []string{"create", "refuse already-linked: is the same disk as vdb of node w-1"},
+		},
+		"linked there under another name": {
+			wwid:   "naa.5000c500a1b2c3d4",
+			change: func(_, second *world) { second.lies("files", "x", "/dev/vdb", "254:16") },
+			disks:  []string{"vdb"},
+			want: []string{"refuse already-linked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), which is linked there, as /var/lib/disks/files/x",
+				"refuse "},
+		},
+		"in use there": {
+			wwid:   "naa.5000c500a1b2c3d4",
+			change: func(first, _ *world) { first.disk("vdb").Content.Busy = disk.Yes },
+			disks:  []string{"vdb"},
+			want: []string{"refuse in-use",
+				"refuse already-linked: is the same disk as vdb of node w-1 (wwid naa.5000c500a1b2c3d4), which is in use"},
+		},
+		"refused there": {
+			wwid:   "naa.5000c500a1b2c3d4",
+			change: func(first, _ *world) { first.disk("vdb").ReadOnly = true },
+			disks:  []string{"vdb"},
+			want: []string{"refuse read-only",
+				"refuse already-linked: is the same disk as vdb of node w-1 (wwid naa.5000c500a1b2c3d4), where it is refused"},
+		},
+		"under another name, not asked for": {
+			wwid:   "naa.5000c500a1b2c3d4",
+			change: func(_, second *world) { second.disk("vdb").Name = "vdz" },
+			disks:  []string{"vdb"},
+			want:   []string{"create is the same disk as vdz of node w-2 (wwid naa.5000c500a1b2c3d4): link it on one node only", "refuse not-found"},
+		},
+		"a volume of another one's path": {wwid: "naa.5000c500a1b2c3d4", change: func(first, _ *world) {
 			first.volume("y", func(v *snapshot.Volume) { v.Node, v.Path = "w-2", "/dev/vdb" })
-		}, []string{"vdb"}, []string{"refuse already-linked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), which is what volume", "refuse volume-exists"}},
-		"equal serials and sizes": {"", func(first, second *world) { first.disk("vdb").ByID, second.disk("vdb").ByID = nil, nil }, []string{"vdb"}, []string{"create has the serial lun and the size of vdb of node w-2", "create has the serial lun and the size of vdb of node w-1"}},
-		"a WWID in a name alone": {"", func(first, second *world) {
+		}, disks: []string{"vdb"},
+			want: []string{"refuse already-linked: is the same disk as vdb of node w-2 (wwid naa.5000c500a1b2c3d4), which is what volume",
+				"refuse volume-exists"}},
+		"equal serials and sizes": {
+			change: func(first, second *world) { first.disk("vdb").ByID, second.disk("vdb").ByID = nil, nil },
+			disks:  []string{"vdb"},
+			want: []string{"create has the serial lun and the size of vdb of node w-2",
+				"create has the serial lun and the size of vdb of node w-1"},
+		},
+		"a WWID in a name alone": {change: func(first, second *world) {
 			first.disk("vdb").ByID, second.disk("vdb").ByID = []string{"wwn-0x5000c500a1b2c3d4"}, []string{"wwn-0x5000c500a1b2c3d4"}
-		}, []string{"vdb"}, []string{"create", "refuse already-linked: is the same disk as vdb of node w-1"}},
-		"a multipath map": {"", func(first, second *world) {
+		}, disks: []string{"vdb"}, want: []string{"create", "refuse already-linked: is the same disk as vdb of node w-1"}},
+		"a multipath map": {change: func(first, second *world) {
 			for _, w := range []*world{first, second} {
 				w.disk("vdb").Serial, w.disk("vdb").ByID = "", []string{"dm-name-mpatha", "dm-uuid-mpath-3600a098038303053453f463045727a6b"}
 			}
-		}, []string{"vdb"}, []string{"create", "refuse already-linked: is the same disk as vdb of node w-1"}},
-		"a map over NVMe": {"", func(first, second *world) {
+		}, disks: []string{"vdb"}, want: []string{"create", "refuse already-linked: is the same disk as vdb of node w-1"}},
+		"a map over NVMe": {change: func(first, second *world) {
 			for _, w := range []*world{first, second} {
 				w.disk("vdb").Serial, w.disk("vdb").ByID = "", []string{"dm-name-mpatha", "dm-uuid-mpath-eui.0025385b01400001"}
 			}
-		}, []string{"vdb"}, []string{"create", "refuse already-linked: is the same disk as vdb of node w-1"}},
-		"a map by EUI-64 here, a path there": {"", func(first, second *world) {
+		}, disks: []string{"vdb"}, want: []string{"create", "refuse already-linked: is the same disk as vdb of node w-1"}},
+		"a map by EUI-64 here, a path there": {change: func(first, second *world) {
 			first.disk("vdb").Serial, first.disk("vdb").ByID = "", []string{"dm-uuid-mpath-20025385b01400001"}
 			second.disk("vdb").WWID, second.disk("vdb").ByID, second.disk("vdb").Content.Busy = "eui.0025385b01400001", nil, disk.Yes
-		}, []string{"vdb"}, []string{"refuse already-linked: is the same disk as vdb of node w-2", "refuse in-use"}},
-		"a map of t10 paths here, a path there": {"t10.LIO-ORG disk0 8f3c1c1e", func(first, _ *world) {
-			first.disk("vdc").WWID, first.disk("vdc").Serial, first.disk("vdc").ByID, first.disk("vdc").Holders = "t10.LIO-ORG disk0 8f3c1c1e", "", nil, []string{"vdb"}
-			first.disk("vdb").WWID, first.disk("vdb").Serial, first.disk("vdb").ByID, first.disk("vdb").Slaves = "", "", []string{"dm-uuid-mpath-1LIO-ORG_disk0"}, []string{"vdc"}
-		}, []string{"vdb"}, []string{"create has the wwid t10.LIO-ORG disk0 8f3c1c1e and the size of vdb of node w-2", "create has the wwid t10.LIO-ORG disk0 8f3c1c1e and the size of vdc of node w-1"}},
-		"a WWID of no device": {"naa.5000000000000001", func(first, second *world) {
+		}, disks: []string{"vdb"}, want: []string{"refuse already-linked: is the same disk as vdb of node w-2", "refuse in-use"}},
+		"a map of t10 paths here, a path there": {wwid: "t10.LIO-ORG disk0 8f3c1c1e", change: func(first, _ *world) {
+			first.disk("vdc").WWID, first.disk("vdc").Serial, first.disk("vdc").ByID, first.disk("vdc").Holders = "t10.LIO-ORG disk0 8f3c1c1e", "",
+				nil, []string{"vdb"}
+			first.disk("vdb").WWID, first.disk("vdb").Serial, first.disk("vdb").ByID, first.disk("vdb").Slaves = "", "",
+				[]string{"dm-uuid-mpath-1LIO-ORG_disk0"}, []string{"vdc"}
+		}, disks: []string{"vdb"}, want: []string{"create has the wwid t10.LIO-ORG disk0 8f3c1c1e and the size of vdb of node w-2",
+			"create has the wwid t10.LIO-ORG disk0 8f3c1c1e and the size of vdc of node w-1"}},
+		"a WWID of no device": {wwid: "naa.5000000000000001", change: func(first, second *world) {
 			first.disk("vdb").Serial, second.disk("vdb").Serial = "", ""
-		}, []string{"vdb"}, []string{"create", "create"}},
-		"a map here, a path there": {"", func(first, second *world) {
+		}, disks: []string{"vdb"}, want: []string{"create", "create"}},
+		"a map here, a path there": {change: func(first, second *world) {
 			first.disk("vdb").Serial, first.disk("vdb").ByID = "", []string{"dm-name-mpatha", "dm-uuid-mpath-3600a098038303053453f463045727a6b"}
 			second.disk("vdb").WWID, second.disk("vdb").ByID, second.disk("vdb").Content.Busy = "naa.600a098038303053453f463045727a6b", nil, disk.Yes
-		}, []string{"vdb"}, []string{"refuse already-linked: is the same disk as vdb of node w-2", "refuse in-use"}},
-		"a WWID that machines repeat": {"t10.ATA QEMU HARDDISK QM00001", nil, []string{"vdb"}, []string{"create has the wwid t10.ATA QEMU HARDDISK QM00001 and the size of vdb of node w-2", "create has the wwid"}},
-		"another serial":              {"naa.5000c500a1b2c3d4", func(_, second *world) { second.disk("vdb").Serial = "other" }, []string{"vdb"}, []string{"create", "create"}},
-		"another size":                {"naa.5000c500a1b2c3d4", func(_, second *world) { second.disk("vdb").Size++ }, []string{"vdb"}, []string{"create has the WWID of vdb of node w-2, and another size", "create has the WWID of vdb of node w-1"}},
+		}, disks: []string{"vdb"}, want: []string{"refuse already-linked: is the same disk as vdb of node w-2", "refuse in-use"}},
+		"a WWID that machines repeat": {
+			wwid:  "t10.ATA QEMU HARDDISK QM00001",
+			disks: []string{"vdb"},
+			want:  []string{"create has the wwid t10.ATA QEMU HARDDISK QM00001 and the size of vdb of node w-2", "create has the wwid"},
+		},
+		"another serial": {
+			wwid:   "naa.5000c500a1b2c3d4",
+			change: func(_, second *world) { second.disk("vdb").Serial = "other" },
+			disks:  []string{"vdb"},
+			want:   []string{"create", "create"},
+		},
+		"another size": {
+			wwid:   "naa.5000c500a1b2c3d4",
+			change: func(_, second *world) { second.disk("vdb").Size++ },
+			disks:  []string{"vdb"},
+			want:   []string{"create has the WWID of vdb of node w-2, and another size", "create has the WWID of vdb of node w-1"},
+		},
 	} {
 		w := newWorld()
 		second := lun(w, c.wwid)

@@ -152,9 +152,10 @@ func (j judge) mayBeOthers() []disk.Objection {
 	var found []disk.Objection
 	for _, v := range j.unplacedVolumes() {
 		found = append(found, disk.Objection{
-			Reason:  disk.VolumeExists,
-			Message: fmt.Sprintf("may be the disk of volume %s (%s): where %s leads could not be found out, nor whether another provisioner made it (%s)", v.Name, v.Phase, v.Path, why),
-			Hint:    shell.Command("kubectl", "get", "pv", v.Name),
+			Reason: disk.VolumeExists,
+			Message: fmt.Sprintf("may be the disk of volume %s (%s): where %s leads could not be found out, nor whether another provisioner made it (%s)",
+				v.Name, v.Phase, v.Path, why),
+			Hint: shell.Command("kubectl", "get", "pv", v.Name),
 		})
 	}
 	return found

@@ -18,8 +18,13 @@ import (
 // second adds another installation with a Block class of its own, whose pod runs on the node.
 func (w *world) second(change func(*snapshot.Installation, *snapshot.PodView)) {
 	class := provisioner.Class{Name: "fast", HostDir: "/var/lib/disks/fast", MountDir: "/mnt/fast", Mode: provisioner.Block}
-	view := snapshot.PodView{Disks: slices.Clone(w.view.Disks), Dirs: map[string]snapshot.Dir{"fast": {Exists: true, MountPoint: true, Writable: true}}}
-	o := snapshot.Installation{Install: provisioner.Install{Namespace: "tenant", Name: "lvp", ConfigMap: "c", Classes: []provisioner.Class{class}}}
+	view := snapshot.PodView{
+		Disks: slices.Clone(w.view.Disks),
+		Dirs:  map[string]snapshot.Dir{"fast": {Exists: true, MountPoint: true, Writable: true}},
+	}
+	o := snapshot.Installation{
+		Install: provisioner.Install{Namespace: "tenant", Name: "lvp", ConfigMap: "c", Classes: []provisioner.Class{class}},
+	}
 	here := snapshot.Presence{Wanted: true, Pod: snapshot.Read(snapshot.Pod{Name: "lvp-x"}), View: snapshot.Read(view)}
 	o.Nodes = map[string]snapshot.Presence{"w-1": here}
 	if change != nil {
@@ -55,29 +60,47 @@ type installCase struct {
 func installCases() map[string]installCase {
 	device := provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/dev/disk/by-id/virtio-vdb", Device: "254:16"}
 	return map[string]installCase{
-		"another disk":                  {fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Device: "254:32"}), ""},
-		"this disk":                     {fastLink(device), "already-linked: is linked already, as /var/lib/disks/fast/vdb"},
-		"this disk, without /dev there": {fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Target: "/dev/disk/by-path/pci-vdb"}), "already-linked: is linked already, as /var/lib/disks/fast/x"},
-		"another disk, without /dev":    {fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Target: "/dev/disk/by-path/pci-vdc"}), ""},
-		"a directory that was not read": {func(_ *snapshot.Installation, v *snapshot.PodView) { v.Dirs["fast"] = snapshot.Dir{Exists: true} }, "class-directory: may be linked already: the directory of class fast of provisioner tenant/lvp could not be read (what the pod has there is not the node's)"},
-		"classes that are not known":    {func(o *snapshot.Installation, _ *snapshot.PodView) { o.Problem = problem.FromText("no such ConfigMap") }, "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (no such ConfigMap)"},
-		"a pod that does not run": {presence(func(p *snapshot.Presence) {
-			p.Pod, p.View = snapshot.Unread[snapshot.Pod](problem.FromText("it waits")), snapshot.Unread[snapshot.PodView](problem.FromText("it waits"))
-		}), "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (it waits)"},
-		"not meant for the node": {presence(func(p *snapshot.Presence) {
-			*p = snapshot.Presence{Pod: snapshot.Unread[snapshot.Pod](problem.FromText("a taint")), View: snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))}
-		}), ""},
-		"not looked at at all": {func(o *snapshot.Installation, _ *snapshot.PodView) { o.Nodes = nil }, "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (it was not looked at)"},
-		"a class with the same hostDir": {func(o *snapshot.Installation, v *snapshot.PodView) {
+		"another disk": {change: fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Device: "254:32"})},
+		"this disk":    {change: fastLink(device), want: "already-linked: is linked already, as /var/lib/disks/fast/vdb"},
+		"this disk, without /dev there": {
+			change: fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Target: "/dev/disk/by-path/pci-vdb"}),
+			want:   "already-linked: is linked already, as /var/lib/disks/fast/x",
+		},
+		"another disk, without /dev": {
+			change: fastLink(provisioner.Entry{Name: "x", Kind: provisioner.Link, Target: "/dev/disk/by-path/pci-vdc"}),
+		},
+		"a directory that was not read": {
+			change: func(_ *snapshot.Installation, v *snapshot.PodView) { v.Dirs["fast"] = snapshot.Dir{Exists: true} },
+			want:   "class-directory: may be linked already: the directory of class fast of provisioner tenant/lvp could not be read (what the pod has there is not the node's)",
+		},
+		"classes that are not known": {
+			change: func(o *snapshot.Installation, _ *snapshot.PodView) { o.Problem = problem.FromText("no such ConfigMap") },
+			want:   "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (no such ConfigMap)",
+		},
+		"a pod that does not run": {change: presence(func(p *snapshot.Presence) {
+			p.Pod, p.View = snapshot.Unread[snapshot.Pod](problem.FromText("it waits")),
+				snapshot.Unread[snapshot.PodView](problem.FromText("it waits"))
+		}), want: "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (it waits)"},
+		"not meant for the node": {change: presence(func(p *snapshot.Presence) {
+			*p = snapshot.Presence{
+				Pod:  snapshot.Unread[snapshot.Pod](problem.FromText("a taint")),
+				View: snapshot.Unread[snapshot.PodView](problem.FromText("a taint")),
+			}
+		})},
+		"not looked at at all": {
+			change: func(o *snapshot.Installation, _ *snapshot.PodView) { o.Nodes = nil },
+			want:   "class-directory: may be linked already: the directories of provisioner tenant/lvp could not be read (it was not looked at)",
+		},
+		"a class with the same hostDir": {change: func(o *snapshot.Installation, v *snapshot.PodView) {
 			o.Install.Classes[0].HostDir = "/var/lib/disks/block/"
-		}, "other-class: would be published by class fast of provisioner tenant/lvp (Block) too, which has the same hostDir"},
-		"the same hostDir, another name": {func(o *snapshot.Installation, v *snapshot.PodView) {
+		}, want: "other-class: would be published by class fast of provisioner tenant/lvp (Block) too, which has the same hostDir"},
+		"the same hostDir, another name": {change: func(o *snapshot.Installation, v *snapshot.PodView) {
 			o.Install.Classes[0].HostDir, o.Install.Classes[0].NamePattern = "/var/lib/disks/block", "nvme*"
-		}, ""},
-		"a class of the same name": {func(o *snapshot.Installation, v *snapshot.PodView) {
+		}},
+		"a class of the same name": {change: func(o *snapshot.Installation, v *snapshot.PodView) {
 			o.Install.Classes[0].Name = "block"
 			v.Dirs = map[string]snapshot.Dir{"block": {Exists: true, MountPoint: true, Entries: []provisioner.Entry{device}}}
-		}, "already-linked: is linked already, as /var/lib/disks/fast/vdb"},
+		}, want: "already-linked: is linked already, as /var/lib/disks/fast/vdb"},
 	}
 }
 
@@ -148,7 +171,8 @@ func TestDisksOfSeveralInstallations(t *testing.T) {
 		w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))
 		w.Nodes[0].Wanted = false
 		all := Inventory(&w.Snapshot)
-		if len(all) != 3 || !slices.Equal(all[1].SeenBy, []Observer{SeenByPod}) || !slices.Equal(all[1].Links, []string{"/var/lib/disks/fast/vdb"}) || len(all[2].Objections) != 0 {
+		if len(all) != 3 || !slices.Equal(all[1].SeenBy, []Observer{SeenByPod}) ||
+			!slices.Equal(all[1].Links, []string{"/var/lib/disks/fast/vdb"}) || len(all[2].Objections) != 0 {
 			t.Errorf("%+v", all)
 		}
 		if got := Select(&w.Snapshot, all, []disk.Arg{{Name: "vdb"}, {Name: "vdc"}}); len(got) != 2 {

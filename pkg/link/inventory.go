@@ -202,7 +202,10 @@ func (x *Devices) inventoryOfUnseen(at *device, reported snapshot.TalosDisk) Dis
 	if t.node.View.Value == nil {
 		why = "no provisioner pod looked at it: " + t.node.View.Why().Message
 	}
-	u.Objections = append(u.Objections, disk.Objection{Reason: disk.NotChecked, Message: "may be linked or in use, which could not be found out: " + why})
+	u.Objections = append(u.Objections, disk.Objection{
+		Reason:  disk.NotChecked,
+		Message: "may be linked or in use, which could not be found out: " + why,
+	})
 	u.LinksProblem = why
 	var own []string
 	for _, v := range s.Volumes {

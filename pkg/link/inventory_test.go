@@ -44,12 +44,15 @@ func TestInventory(t *testing.T) {
 	if want := []string{"vda", "vdb", "vdc", "loop1", "vdl", "dm-0"}; !slices.Equal(names, want) {
 		t.Errorf("disks %v, want %v", names, want)
 	}
-	if u := of["vda"]; u.System != "holds /mnt/block" || !strings.HasPrefix(says(u.Objections), "system-disk: ") || u.Metadata.Name != "w-1/vda" || u.Kind != "Disk" {
+	if u := of["vda"]; u.System != "holds /mnt/block" || !strings.HasPrefix(says(u.Objections), "system-disk: ") ||
+		u.Metadata.Name != "w-1/vda" || u.Kind != "Disk" {
 		t.Errorf("vda: %+v", u)
 	}
 	u := of["vdb"]
-	if len(u.Volumes) != 1 || u.Volumes[0].Name != provisioner.PVName("vdb", "w-1", "block") || u.Volumes[0].Phase != "Bound" || u.Volumes[0].Claim != "ns/c" ||
-		!slices.Equal(u.Volumes[0].Pods, []string{"p"}) || !slices.Equal(u.Links, []string{"/var/lib/disks/block/vdb"}) || !strings.Contains(u.Drift, "then serial old, now serial serial-vdb") ||
+	if len(u.Volumes) != 1 || u.Volumes[0].Name != provisioner.PVName("vdb", "w-1", "block") || u.Volumes[0].Phase != "Bound" ||
+		u.Volumes[0].Claim != "ns/c" ||
+		!slices.Equal(u.Volumes[0].Pods, []string{"p"}) || !slices.Equal(u.Links, []string{"/var/lib/disks/block/vdb"}) ||
+		!strings.Contains(u.Drift, "then serial old, now serial serial-vdb") ||
 		!strings.Contains(says(u.Objections), "already-linked: is linked already, as /var/lib/disks/block/vdb") {
 		t.Errorf("vdb: %+v", u)
 	}
@@ -66,7 +69,12 @@ func TestInventory(t *testing.T) {
 		}
 	}
 
-	for want, arg := range map[string]disk.Arg{"vdb vdc": {Glob: "vd[bc]"}, "vdc": {Name: "vdc"}, "vdb": {Path: "/dev/disk/by-id/virtio-vdb"}, "": {Name: "x"}} {
+	for want, arg := range map[string]disk.Arg{
+		"vdb vdc": {Glob: "vd[bc]"},
+		"vdc":     {Name: "vdc"},
+		"vdb":     {Path: "/dev/disk/by-id/virtio-vdb"},
+		"":        {Name: "x"},
+	} {
 		var got []string
 		for _, u := range Select(&w.Snapshot, all, []disk.Arg{arg}) {
 			got = append(got, u.Name)

@@ -34,7 +34,10 @@ func partOf(p, d disk.Disk) bool { return p.Kind == disk.KindPartition && p.Pare
 // its partitions.
 func linkedAs(entry, partition string) disk.Objection {
 	if partition != "" {
-		return disk.Objection{Reason: disk.PartitionLinked, Message: fmt.Sprintf("has partition %s, which is published already, as %s", partition, entry)}
+		return disk.Objection{
+			Reason:  disk.PartitionLinked,
+			Message: fmt.Sprintf("has partition %s, which is published already, as %s", partition, entry),
+		}
 	}
 	return disk.Objection{Reason: disk.AlreadyLinked, Message: "is linked already, as " + entry}
 }

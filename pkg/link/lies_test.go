@@ -16,7 +16,13 @@ import (
 )
 
 // rawClass publishes Talos's raw volumes.
-var rawClass = provisioner.Class{Name: "raw", HostDir: "/dev/disk/by-partlabel", MountDir: "/dev/disk/by-partlabel", Mode: provisioner.Block, NamePattern: "r-*"}
+var rawClass = provisioner.Class{
+	Name:        "raw",
+	HostDir:     "/dev/disk/by-partlabel",
+	MountDir:    "/dev/disk/by-partlabel",
+	Mode:        provisioner.Block,
+	NamePattern: "r-*",
+}
 
 // partitioned is a world as udev, Talos 1.14 and a class over /dev/disk/by-partlabel make it: the system disk, a user volume on
 // vdb, and two raw volumes on vdc, of which the first is in use.
@@ -35,7 +41,12 @@ func partitioned() *world {
 		d.Partitions = append(d.Partitions, p.Name)
 		d.Content = &disk.Content{Signed: disk.Yes, Signature: disk.Signature{PartitionTable: "gpt"}, Busy: disk.No}
 		w.view.Disks = append(w.view.Disks, p)
-		dir.Entries = append(dir.Entries, provisioner.Entry{Name: label, Kind: provisioner.Link, Target: "../../" + p.Name, Device: p.Number.String()})
+		dir.Entries = append(dir.Entries, provisioner.Entry{
+			Name:   label,
+			Kind:   provisioner.Link,
+			Target: "../../" + p.Name,
+			Device: p.Number.String(),
+		})
 	}
 	dir.Entries = append(dir.Entries, provisioner.Entry{Name: "EPHEMERAL", Kind: provisioner.Link, Target: "../../vda1", Device: "254:1"})
 	part("vdb", 1, "u-data")
@@ -50,7 +61,14 @@ func partitioned() *world {
 
 // raw adds the volume that the provisioner makes of a raw volume.
 func (w *world) raw(entry, phase string) {
-	v := snapshot.Volume{Name: provisioner.PVName(entry, "w-1", "raw"), Class: "raw", Mode: provisioner.Block, Path: rawClass.VolumePath(entry), Node: "w-1", Phase: phase}
+	v := snapshot.Volume{
+		Name:  provisioner.PVName(entry, "w-1", "raw"),
+		Class: "raw",
+		Mode:  provisioner.Block,
+		Path:  rawClass.VolumePath(entry),
+		Node:  "w-1",
+		Phase: phase,
+	}
 	if phase == "Bound" {
 		v.Claim = &snapshot.ClaimRef{Namespace: "ns", Name: entry}
 	}
@@ -67,7 +85,8 @@ func useRow(u DiskUse) string {
 	for _, v := range u.Volumes {
 		volumes = append(volumes, strings.Join([]string{v.Path, v.Device, v.Phase, v.Claim, strings.Join(v.Pods, "+")}, " "))
 	}
-	return fmt.Sprintf("%s %v %v [%s] %s", u.Name, u.Links, u.PartitionLinks, strings.Join(volumes, "; "), strings.Join(slices.Compact(reasons), ","))
+	return fmt.Sprintf("%s %v %v [%s] %s", u.Name, u.Links, u.PartitionLinks, strings.Join(volumes, "; "),
+		strings.Join(slices.Compact(reasons), ","))
 }
 
 // TestDisksBesideRawVolumes: udev names every partition in the directory of such a class. Only what namePattern takes is a
@@ -93,7 +112,8 @@ func TestDisksBesideRawVolumes(t *testing.T) {
 	if l := p.Links[0]; l.Action != change.Create || len(l.Objections) > 0 {
 		t.Errorf("a disk with names of udev's alone: %s %s", l.Action, says(l.Objections))
 	}
-	if l := p.Links[1]; l.Action != change.Refuse || says(l.Objections) != "partition-linked: has partition vdc1, which is published already, as /dev/disk/by-partlabel/r-one" {
+	if l := p.Links[1]; l.Action != change.Refuse ||
+		says(l.Objections) != "partition-linked: has partition vdc1, which is published already, as /dev/disk/by-partlabel/r-one" {
 		t.Errorf("a disk with a raw volume: %s %s", l.Action, says(l.Objections))
 	}
 }
@@ -124,28 +144,48 @@ func TestVolumesThatAreNotPlaced(t *testing.T) {
 		want   string // The disks that may have a volume.
 		why    string
 	}{
-		"none there":                         {func(*world) {}, "", ""},
-		"of another node":                    {func(w *world) { files(w); w.Volumes[0].Node = "w-9" }, "", ""},
-		"of no node":                         {func(w *world) { files(w); w.Volumes[0].Node = "" }, "vda", "mounts were not read"},
-		"a file system, mounts unread":       {files, "vda", "where volume " + provisioner.PVName("x", "w-1", "block") + " (/var/mnt/x) lies is not known: the node's mounts were not read"},
-		"a file system, unread disk":         {func(w *world) { files(w); w.disk("vdc").Content = nil }, "vda vdc", "mounts were not read"},
-		"a file system, mounts read":         {func(w *world) { files(w); reported(w).Mounts = mounts }, "", ""},
-		"raw, the link is gone":              {func(w *world) { w.volume("gone", nil) }, "", ""},
-		"raw, in a directory that is unread": {func(w *world) { w.volume("x", nil); w.view.Dirs["block"] = snapshot.Dir{Exists: true} }, "vda vdb vdc", "is not the node's"},
-		"raw, where nobody looked":           {func(w *world) { w.volume("x", func(v *snapshot.Volume) { v.Path = "/srv/x" }) }, "vda vdb vdc", "(/srv/x) lies is not known: nobody looked there"},
-		"raw, by a name of the disk": {func(w *world) {
+		"none there":      {change: func(*world) {}},
+		"of another node": {change: func(w *world) { files(w); w.Volumes[0].Node = "w-9" }},
+		"of no node": {
+			change: func(w *world) { files(w); w.Volumes[0].Node = "" },
+			want:   "vda",
+			why:    "mounts were not read",
+		},
+		"a file system, mounts unread": {
+			change: files,
+			want:   "vda",
+			why:    "where volume " + provisioner.PVName("x", "w-1", "block") + " (/var/mnt/x) lies is not known: the node's mounts were not read",
+		},
+		"a file system, unread disk": {
+			change: func(w *world) { files(w); w.disk("vdc").Content = nil },
+			want:   "vda vdc",
+			why:    "mounts were not read",
+		},
+		"a file system, mounts read": {change: func(w *world) { files(w); reported(w).Mounts = mounts }},
+		"raw, the link is gone":      {change: func(w *world) { w.volume("gone", nil) }},
+		"raw, in a directory that is unread": {
+			change: func(w *world) { w.volume("x", nil); w.view.Dirs["block"] = snapshot.Dir{Exists: true} },
+			want:   "vda vdb vdc",
+			why:    "is not the node's",
+		},
+		"raw, where nobody looked": {
+			change: func(w *world) { w.volume("x", func(v *snapshot.Volume) { v.Path = "/srv/x" }) },
+			want:   "vda vdb vdc",
+			why:    "(/srv/x) lies is not known: not checked there",
+		},
+		"raw, by a name of the disk": {change: func(w *world) {
 			w.volume("x", func(v *snapshot.Volume) { v.Path = "/dev/disk/by-id/virtio-vdb" })
 			reported(w)
-		}, "", ""},
-		"no pod": {func(w *world) {
+		}},
+		"no pod": {change: func(w *world) {
 			w.volume("x", nil)
 			reported(w)
 			w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))
-		}, "vda vdb vdc", "a taint"},
-		"no pod, and no volume": {func(w *world) {
+		}, want: "vda vdb vdc", why: "a taint"},
+		"no pod, and no volume": {change: func(w *world) {
 			reported(w)
 			w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("a taint"))
-		}, "", ""},
+		}},
 	} {
 		w := newWorld()
 		c.change(w)

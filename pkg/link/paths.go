@@ -54,13 +54,15 @@ func (x *Devices) atPaths(at *device, d disk.Disk, own func(snapshot.Volume) boo
 		switch _, visible := at.s.Install.PathOf(v.Path); at.pathOver(v, d) {
 		case disk.Yes:
 			found = append(found, disk.Objection{
-				Reason: disk.VolumeExists, Message: fmt.Sprintf("is what volume %s (%s) has as its path, %s", v.Name, v.Phase, v.Path), Hint: shell.Command("kubectl", "get", "pv", v.Name),
+				Reason: disk.VolumeExists, Message: fmt.Sprintf("is what volume %s (%s) has as its path, %s", v.Name, v.Phase, v.Path),
+				Hint: shell.Command("kubectl", "get", "pv", v.Name),
 			})
 		case disk.No:
 		default:
 			if why := unseenPath(v, visible && at.view.VolumePaths != nil, calls(d, path.Base(v.Path))); may && why != "" {
 				found = append(found, disk.Objection{
-					Reason: disk.NotChecked, Message: fmt.Sprintf("may be what volume %s (%s) lies on: %s", v.Name, v.Phase, why), Hint: shell.Command("kubectl", "get", "pv", v.Name, "-o", "yaml"),
+					Reason: disk.NotChecked, Message: fmt.Sprintf("may be what volume %s (%s) lies on: %s", v.Name, v.Phase, why),
+					Hint: shell.Command("kubectl", "get", "pv", v.Name, "-o", "yaml"),
 				})
 			}
 		}

@@ -89,7 +89,8 @@ func checkRequest(s *snapshot.Snapshot, r Request, class provisioner.Class) erro
 	}
 	for name := range names {
 		if !class.Publishes(name) {
-			return failure.New(fmt.Sprintf("class %q has namePattern %q, which leaves out %q: the provisioner would never make a volume of it", class.Name, class.NamePattern, name),
+			return failure.New(fmt.Sprintf("class %q has namePattern %q, which leaves out %q: the provisioner would never make a volume of it",
+				class.Name, class.NamePattern, name),
 				"choose a name that it takes: --name NAME")
 		}
 	}
@@ -206,7 +207,16 @@ func resolve(arg disk.Arg, view snapshot.PodView, set *disk.Set) []disk.Disk {
 }
 
 func newLink(node snapshot.Node, class provisioner.Class, name, entry string) Link {
-	l := Link{Kind: "Link", Metadata: Metadata{Name: node.Name + "/" + name}, Node: node.Name, NodeUID: node.UID, Disk: name, Class: class.Name, Entry: entry, Action: change.Create}
+	l := Link{
+		Kind:     "Link",
+		Metadata: Metadata{Name: node.Name + "/" + name},
+		Node:     node.Name,
+		NodeUID:  node.UID,
+		Disk:     name,
+		Class:    class.Name,
+		Entry:    entry,
+		Action:   change.Create,
+	}
 	if entry != "" {
 		l.Path, l.HostPath = class.EntryPath(entry), class.VolumePath(entry)
 		l.Volume = provisioner.PVName(entry, node.Name, class.Name)
@@ -254,10 +264,13 @@ func (j judge) disk(l *Link, d disk.Disk) {
 		l.object(o.Reason, o.Hint, "%s", o.Message)
 	}
 	for _, v := range j.unplacedVolumes() {
-		l.Warnings = append(l.Warnings, fmt.Sprintf("whether it is the disk of volume %s (%s) could not be found out: nobody knows where %s leads", v.Name, v.Phase, v.Path))
+		l.Warnings = append(l.Warnings,
+			fmt.Sprintf("whether it is the disk of volume %s (%s) could not be found out: nobody knows where %s leads", v.Name, v.Phase, v.Path))
 	}
 	for _, other := range j.set.OtherSizes(d) {
-		l.Warnings = append(l.Warnings, fmt.Sprintf("has the WWID of %s, and another size: if that is one LUN, of which not every path has seen it grow, two volumes would share it", other.Name))
+		l.Warnings = append(l.Warnings,
+			fmt.Sprintf("has the WWID of %s, and another size: if that is one LUN, of which not every path has seen it grow, two volumes would share it",
+				other.Name))
 	}
 	target, warning, err := j.set.Target(d, j.request.Target)
 	if err != nil {
@@ -302,7 +315,8 @@ func (j judge) present(l *Link, d disk.Disk, entry provisioner.Entry, volumes []
 			l.object(disk.IdentityChanged, "",
 				"is another disk than the one that volume %s was made for: now %s, then %s", v.Name, nowOf(d, *v.Identity), v.Identity)
 		case disk.Unknown:
-			l.Warnings = append(l.Warnings, fmt.Sprintf("whether it is still the disk that volume %s was made for is unknown: nothing identifies it", v.Name))
+			l.Warnings = append(l.Warnings, fmt.Sprintf("whether it is still the disk that volume %s was made for is unknown: nothing identifies it",
+				v.Name))
 		}
 	}
 }
@@ -449,7 +463,8 @@ func (j judge) volume(l *Link, d disk.Disk, v snapshot.Volume) {
 	if v.Identity != nil {
 		which = "it was made for a disk with " + v.Identity.String()
 	}
-	l.object(disk.VolumeExists, shell.Command("kubectl", "get", "pv", v.Name), "cannot be linked as %s: volume %s (%s%s) exists for %s without its link, and %s",
+	l.object(disk.VolumeExists, shell.Command("kubectl", "get", "pv", v.Name),
+		"cannot be linked as %s: volume %s (%s%s) exists for %s without its link, and %s",
 		l.Entry, v.Name, v.Phase, claim, v.Path, which)
 }
 
@@ -469,7 +484,8 @@ func (j judge) hint(o disk.Objection, d disk.Disk) string {
 	accept := shell.Command("--accept", string(o.Reason)+"="+j.node.Name+"/"+d.Name)
 	switch o.Reason {
 	case disk.HasSignature, disk.HasPartitions, disk.HasData:
-		return "wipe it if its data is not needed (" + shell.Command("talosctl", "-n", orNode(j.node), "wipe", "disk", d.Name) + "), or link it as it is with " + accept
+		return "wipe it if its data is not needed (" + shell.Command("talosctl", "-n", orNode(j.node), "wipe", "disk", d.Name) +
+			"), or link it as it is with " + accept
 	default:
 		return "link it anyway with " + accept
 	}

@@ -31,9 +31,27 @@ type world struct {
 func newWorld() *world {
 	w := &world{view: &snapshot.PodView{
 		Disks: []disk.Disk{
-			{Name: "vda", Kernel: "vda", Number: disk.Number{Major: 254}, Kind: disk.KindDisk, Size: 20 << 30, Partitions: []string{"vda1"}, Serial: "sys", ByID: []string{"virtio-sys"}, Fingerprint: "fa",
-				Content: &disk.Content{Signed: disk.Yes, Signature: disk.Signature{PartitionTable: "gpt"}, Busy: disk.Yes}},
-			{Name: "vda1", Kernel: "vda1", Number: disk.Number{Major: 254, Minor: 1}, Kind: disk.KindPartition, Parent: "vda", PartLabel: "EPHEMERAL", ByID: []string{"virtio-sys-part1"}},
+			{
+				Name:        "vda",
+				Kernel:      "vda",
+				Number:      disk.Number{Major: 254},
+				Kind:        disk.KindDisk,
+				Size:        20 << 30,
+				Partitions:  []string{"vda1"},
+				Serial:      "sys",
+				ByID:        []string{"virtio-sys"},
+				Fingerprint: "fa",
+				Content:     &disk.Content{Signed: disk.Yes, Signature: disk.Signature{PartitionTable: "gpt"}, Busy: disk.Yes},
+			},
+			{
+				Name:      "vda1",
+				Kernel:    "vda1",
+				Number:    disk.Number{Major: 254, Minor: 1},
+				Kind:      disk.KindPartition,
+				Parent:    "vda",
+				PartLabel: "EPHEMERAL",
+				ByID:      []string{"virtio-sys-part1"},
+			},
 			whole("vdb", 16), whole("vdc", 32),
 		},
 		Beneath: map[disk.Number]string{{Major: 254, Minor: 1}: "holds /mnt/block", {Major: 254}: "holds /mnt/block"},
@@ -47,11 +65,19 @@ func newWorld() *world {
 		Namespace: "storage", Name: "lvp", ConfigMap: "lvp-config", Container: "provisioner",
 		Classes: []provisioner.Class{blockClass, filesClass},
 		Mounts: []provisioner.Mount{
-			{HostPath: "/dev", MountPath: "/dev"}, {HostPath: "/var/lib/disks/block", MountPath: "/mnt/block"}, {HostPath: "/var/lib/disks/files", MountPath: "/mnt/files"},
+			{HostPath: "/dev", MountPath: "/dev"}, {HostPath: "/var/lib/disks/block", MountPath: "/mnt/block"},
+			{HostPath: "/var/lib/disks/files", MountPath: "/mnt/files"},
 		},
 	}
 	w.StorageClasses = map[string]snapshot.StorageClass{"block": {Name: "block"}, "files": {Name: "files"}}
-	w.Nodes = []snapshot.Node{{Name: "w-1", UID: "u1", Address: "10.0.0.11", Ready: true, Wanted: true, View: snapshot.Section[snapshot.PodView]{Value: w.view}}}
+	w.Nodes = []snapshot.Node{{
+		Name:    "w-1",
+		UID:     "u1",
+		Address: "10.0.0.11",
+		Ready:   true,
+		Wanted:  true,
+		View:    snapshot.Section[snapshot.PodView]{Value: w.view},
+	}}
 	w.req = Request{Disks: []disk.Arg{{Name: "vdb"}}}
 	return w
 }
@@ -124,9 +150,12 @@ func TestDecideCreates(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 	l := p.Links[0]
-	if l.Action != change.Create || len(l.Objections)+len(l.Accepted)+len(l.Warnings) != 0 || l.Node != "w-1" || l.NodeUID != "u1" || l.Disk != "vdb" || l.Class != "block" || l.Entry != "vdb" ||
-		l.Path != "/mnt/block/vdb" || l.HostPath != "/var/lib/disks/block/vdb" || l.Target != "/dev/disk/by-id/virtio-vdb" || l.Volume != provisioner.PVName("vdb", "w-1", "block") ||
-		l.Size != 60<<30 || l.Device.String() != "254:16" || l.Identity.Serial != "serial-vdb" || l.Fingerprint != "f-vdb" || l.Metadata.Name != "w-1/vdb" || l.Refused() {
+	if l.Action != change.Create || len(l.Objections)+len(l.Accepted)+len(l.Warnings) != 0 || l.Node != "w-1" || l.NodeUID != "u1" ||
+		l.Disk != "vdb" || l.Class != "block" || l.Entry != "vdb" ||
+		l.Path != "/mnt/block/vdb" || l.HostPath != "/var/lib/disks/block/vdb" || l.Target != "/dev/disk/by-id/virtio-vdb" ||
+		l.Volume != provisioner.PVName("vdb", "w-1", "block") ||
+		l.Size != 60<<30 || l.Device.String() != "254:16" || l.Identity.Serial != "serial-vdb" || l.Fingerprint != "f-vdb" ||
+		l.Metadata.Name != "w-1/vdb" || l.Refused() {
 		t.Errorf("%+v", l)
 	}
 	if p.Accepting() {
@@ -165,7 +194,8 @@ func decideCases() map[string]decideCase {
 		return func(w *world) {
 			w.disk("vdb").Under = []string{"loop7"}
 			w.view.Disks = append(w.view.Disks, disk.Disk{
-				Name: "loop7", Kernel: "loop7", Number: disk.Number{Major: 7, Minor: 7}, Kind: disk.KindLoop, Size: 60 << 30, Backing: backing, Over: w.disk("vdb").Number,
+				Name: "loop7", Kernel: "loop7", Number: disk.Number{Major: 7, Minor: 7}, Kind: disk.KindLoop, Size: 60 << 30, Backing: backing,
+				Over:    w.disk("vdb").Number,
 				Content: &disk.Content{Signed: disk.No, Unsigned: disk.No, Busy: disk.No},
 			})
 		}
@@ -175,28 +205,84 @@ func decideCases() map[string]decideCase {
 	same := func(w *world) *disk.ID { id := w.disk("vdb").Identity(); return &id }
 
 	return map[string]decideCase{
-		"by path":        {change: []func(*world){ask(disk.Arg{Path: bdisk})}, action: change.Create},
-		"by pattern":     {change: []func(*world){ask(disk.Arg{Glob: "vd[b]"})}, action: change.Create},
-		"not-found":      {change: []func(*world){ask(disk.Arg{Name: "vdx"})}, action: change.Refuse, objections: "not-found: does not exist on this node", hint: "kubectl talosdisk disks --nodes w-1"},
-		"not-found path": {change: []func(*world){ask(disk.Arg{Path: "/dev/disk/by-id/x"})}, action: change.Refuse, objections: "not-found: does not exist"},
-		"partition":      {change: []func(*world){ask(disk.Arg{Name: "vda1"})}, action: change.Refuse, objections: "system-disk: ; partition: is a partition of vda"},
+		"by path":    {change: []func(*world){ask(disk.Arg{Path: bdisk})}, action: change.Create},
+		"by pattern": {change: []func(*world){ask(disk.Arg{Glob: "vd[b]"})}, action: change.Create},
+		"not-found": {
+			change:     []func(*world){ask(disk.Arg{Name: "vdx"})},
+			action:     change.Refuse,
+			objections: "not-found: does not exist on this node",
+			hint:       "kubectl talosdisk disks --nodes w-1",
+		},
+		"not-found path": {
+			change:     []func(*world){ask(disk.Arg{Path: "/dev/disk/by-id/x"})},
+			action:     change.Refuse,
+			objections: "not-found: does not exist",
+		},
+		"partition": {
+			change:     []func(*world){ask(disk.Arg{Name: "vda1"})},
+			action:     change.Refuse,
+			objections: "system-disk: ; partition: is a partition of vda",
+		},
 		"system-disk": {change: []func(*world){ask(disk.Arg{Name: "vda"}), accept("partitions", "signature")}, action: change.Refuse,
 			objections: "system-disk: is a disk that the node itself lives on: it holds /mnt/block; in-use: ", accepted: "partitions"},
-		"system-disk by partition name": {change: []func(*world){func(w *world) { w.view.Beneath = nil; w.disk("vda").Content.Busy = disk.No }, ask(disk.Arg{Name: "vda"}), accept("partitions")},
-			action: change.Refuse, objections: "system-disk: is a disk that the node itself lives on: it has a partition named EPHEMERAL", accepted: "partitions"},
-		"system-disk by another path": {change: []func(*world){func(w *world) { w.paths("vda", "vdb") }}, action: change.Refuse, objections: "system-disk: is a disk that the node itself lives on: it is another path to vda; in-use: is in use by another path to it, vda"},
-		"system-disk-unknown": {change: []func(*world){func(w *world) { w.view.BeneathProblem = "0:51" }, accept("partitions")}, action: change.Refuse,
-			objections: "system-disk-unknown: may be the system disk, which is not known: 0:51"},
-		"in-use mounted": {change: []func(*world){content(disk.Content{Signed: disk.No, Busy: disk.Yes, BusyDetail: "it is mounted"})}, action: change.Refuse, objections: "in-use: is in use: it is mounted"},
-		"in-use held":    {change: []func(*world){func(w *world) { w.disk("vdb").Holders = []string{"dm-0"} }}, action: change.Refuse, objections: "in-use: is held by dm-0"},
-		"read-only":      {change: []func(*world){func(w *world) { w.disk("vdb").ReadOnly = true }}, action: change.Refuse, objections: "read-only: is read-only"},
-		"cdrom":          {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindCDROM }}, action: change.Refuse, objections: "cdrom: is a CD-ROM drive"},
-		"not-checked":    {change: []func(*world){func(w *world) { w.disk("vdb").Content = nil }}, action: change.Refuse, objections: "not-checked: may be in use; not-checked: may hold data"},
-		"not-checked content": {change: []func(*world){content(disk.Content{Signed: disk.Unknown, SignedError: "EIO", Busy: disk.No})}, action: change.Refuse,
-			objections: "not-checked: may hold data, which could not be found out: EIO"},
+		"system-disk by partition name": {
+			change: []func(*world){func(w *world) { w.view.Beneath = nil; w.disk("vda").Content.Busy = disk.No }, ask(disk.Arg{Name: "vda"}),
+				accept("partitions")},
+			action:     change.Refuse,
+			objections: "system-disk: is a disk that the node itself lives on: it has a partition named EPHEMERAL",
+			accepted:   "partitions",
+		},
+		"system-disk by another path": {
+			change:     []func(*world){func(w *world) { w.paths("vda", "vdb") }},
+			action:     change.Refuse,
+			objections: "system-disk: is a disk that the node itself lives on: it is another path to vda; in-use: is in use by another path to it, vda",
+		},
+		"system-disk-unknown": {
+			change:     []func(*world){func(w *world) { w.view.BeneathProblem = "0:51" }, accept("partitions")},
+			action:     change.Refuse,
+			objections: "system-disk-unknown: may be the system disk, which is not known: 0:51",
+		},
+		"in-use mounted": {
+			change:     []func(*world){content(disk.Content{Signed: disk.No, Busy: disk.Yes, BusyDetail: "it is mounted"})},
+			action:     change.Refuse,
+			objections: "in-use: is in use: it is mounted",
+		},
+		"in-use held": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Holders = []string{"dm-0"} }},
+			action:     change.Refuse,
+			objections: "in-use: is held by dm-0",
+		},
+		"read-only": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").ReadOnly = true }},
+			action:     change.Refuse,
+			objections: "read-only: is read-only",
+		},
+		"cdrom": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindCDROM }},
+			action:     change.Refuse,
+			objections: "cdrom: is a CD-ROM drive",
+		},
+		"not-checked": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Content = nil }},
+			action:     change.Refuse,
+			objections: "not-checked: may be in use; not-checked: may hold data",
+		},
+		"not-checked content": {
+			change:     []func(*world){content(disk.Content{Signed: disk.Unknown, SignedError: "EIO", Busy: disk.No})},
+			action:     change.Refuse,
+			objections: "not-checked: may hold data, which could not be found out: EIO",
+		},
 
-		"already-linked elsewhere":  {change: []func(*world){func(w *world) { w.lies("files", "x", "/dev/vdb", "254:16") }}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x"},
-		"already-linked other name": {change: []func(*world){func(w *world) { w.lies("block", "x", "/dev/vdb", "254:16") }}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
+		"already-linked elsewhere": {
+			change:     []func(*world){func(w *world) { w.lies("files", "x", "/dev/vdb", "254:16") }},
+			action:     change.Refuse,
+			objections: "already-linked: is linked already, as /var/lib/disks/files/x",
+		},
+		"already-linked other name": {
+			change:     []func(*world){func(w *world) { w.lies("block", "x", "/dev/vdb", "254:16") }},
+			action:     change.Refuse,
+			objections: "already-linked: is linked already, as /var/lib/disks/block/x",
+		},
 		"already-linked as a node": {change: []func(*world){func(w *world) {
 			w.dir("block", func(d *snapshot.Dir) {
 				d.Entries = []provisioner.Entry{{Name: "n", Kind: provisioner.BlockNode, Device: "254:16"}}
@@ -207,7 +293,12 @@ func decideCases() map[string]decideCase {
 			w.lies("block", "x", "/dev/vdc", "254:32")
 		}}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
 		"partition-linked": {change: []func(*world){func(w *world) {
-			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "vdb1", Number: disk.Number{Major: 254, Minor: 17}, Kind: disk.KindPartition, Parent: "vdb"})
+			w.view.Disks = append(w.view.Disks, disk.Disk{
+				Name:   "vdb1",
+				Number: disk.Number{Major: 254, Minor: 17},
+				Kind:   disk.KindPartition,
+				Parent: "vdb",
+			})
 			w.lies("files", "x", "/dev/vdb1", "254:17")
 		}}, action: change.Refuse, objections: "partition-linked: has partition vdb1, which is published already, as /var/lib/disks/files/x"},
 		"in-use by another path": {change: []func(*world){func(w *world) {
@@ -226,7 +317,8 @@ func decideCases() map[string]decideCase {
 			id := *same(w)
 			id.Size /= 2
 			w.volume("other", func(v *snapshot.Volume) { v.Identity, v.Phase = &id, "Bound" })
-		}}, action: change.Create, warnings: "has the serial serial-vdb of the disk that volume local-pv-c3541d11 (Bound) was made for, and another size"},
+		}}, action: change.Create,
+			warnings: "has the serial serial-vdb of the disk that volume local-pv-c3541d11 (Bound) was made for, and another size"},
 		"a volume of a zone that nobody sees": {change: []func(*world){func(w *world) {
 			w.volume("other", func(v *snapshot.Volume) { v.Node, v.Path = "", "/srv/block/y" })
 		}}, action: change.Create, warnings: "whether it is the disk of volume local-pv-c3541d11 (Available) could not be found out"},
@@ -245,17 +337,35 @@ func decideCases() map[string]decideCase {
 			w.view.Disks = append(w.view.Disks, m)
 			w.lies("block", "x", "/dev/vdb", "254:16")
 		}, ask(disk.Arg{Name: "dm-0"})}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/block/x"},
-		"another disk of the same wwid-less kind": {change: []func(*world){func(w *world) { w.lies("block", "vdc", "/dev/vdc", "254:32") }}, action: change.Create},
+		"another disk of the same wwid-less kind": {
+			change: []func(*world){func(w *world) { w.lies("block", "vdc", "/dev/vdc", "254:32") }},
+			action: change.Create,
+		},
 
-		"name-taken by a disk":      {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdc", "254:32") }}, action: change.Refuse, objections: "name-taken: cannot be linked as vdb: the link of that name leads to vdc"},
-		"name-taken by a dangling":  {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/old", "") }}, action: change.Refuse, objections: "name-taken: cannot be linked as vdb: the link of that name holds /dev/old, which leads nowhere"},
-		"name-taken by an unlisted": {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/odd", "9:9") }}, action: change.Refuse, objections: "name-taken: cannot be linked as vdb: the link of that name holds /dev/odd"},
+		"name-taken by a disk": {
+			change:     []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdc", "254:32") }},
+			action:     change.Refuse,
+			objections: "name-taken: cannot be linked as vdb: the link of that name leads to vdc",
+		},
+		"name-taken by a dangling": {
+			change:     []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/old", "") }},
+			action:     change.Refuse,
+			objections: "name-taken: cannot be linked as vdb: the link of that name holds /dev/old, which leads nowhere",
+		},
+		"name-taken by an unlisted": {
+			change:     []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/odd", "9:9") }},
+			action:     change.Refuse,
+			objections: "name-taken: cannot be linked as vdb: the link of that name holds /dev/odd",
+		},
 		"name-taken by a directory": {change: []func(*world){func(w *world) {
 			w.dir("block", func(d *snapshot.Dir) {
 				d.Entries = []provisioner.Entry{{Name: "vdb", Kind: provisioner.Directory}}
 			})
 		}}, action: change.Refuse, objections: "name-taken: cannot be linked as vdb: a directory of that name lies in the class directory"},
-		"name of another class is free": {change: []func(*world){func(w *world) { w.lies("files", "vdb", "/dev/vdc", "254:32") }}, action: change.Create},
+		"name of another class is free": {
+			change: []func(*world){func(w *world) { w.lies("files", "vdb", "/dev/vdc", "254:32") }},
+			action: change.Create,
+		},
 
 		"volume-exists unrecorded": {change: []func(*world){func(w *world) { w.volume("vdb", nil) }}, action: change.Refuse,
 			objections: "volume-exists: cannot be linked as vdb: volume local-pv-"},
@@ -265,12 +375,16 @@ func decideCases() map[string]decideCase {
 				v.Claim = &snapshot.ClaimRef{Namespace: "ns", Name: "c"}
 				v.Phase = "Bound"
 			})
-		}}, action: change.Refuse, objections: "Bound, claim ns/c) exists for /var/lib/disks/block/vdb without its link, and it was made for a disk with serial other"},
+		}}, action: change.Refuse,
+			objections: "Bound, claim ns/c) exists for /var/lib/disks/block/vdb without its link, and it was made for a disk with serial other"},
 		"volume-exists nothing known": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{ByPath: []string{"pci-vdb"}, Size: 60 << 30} })
 		}}, action: change.Refuse, objections: "volume-exists: "},
-		"volume of this disk": {change: []func(*world){func(w *world) { w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w) }) }}, action: change.Create,
-			warnings: "exists and was made for this disk: its link is made again"},
+		"volume of this disk": {
+			change:   []func(*world){func(w *world) { w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w) }) }},
+			action:   change.Create,
+			warnings: "exists and was made for this disk: its link is made again",
+		},
 		"volume of this disk, bound": {change: []func(*world){func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w); v.Phase = "Bound" })
 		}}, action: change.Create, warnings: "exists and was made for this disk"},
@@ -298,55 +412,192 @@ func decideCases() map[string]decideCase {
 		"volume of this disk on another node": {change: []func(*world){func(w *world) {
 			w.volume("old", func(v *snapshot.Volume) { v.Identity = same(w); v.Node = "w-2" })
 		}}, action: change.Create},
-		"a taken name before its volume": {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdc", "254:32"); w.volume("vdb", nil) }}, action: change.Refuse,
-			objections: "name-taken: cannot be linked as vdb: the link of that name leads to vdc"},
+		"a taken name before its volume": {
+			change:     []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdc", "254:32"); w.volume("vdb", nil) }},
+			action:     change.Refuse,
+			objections: "name-taken: cannot be linked as vdb: the link of that name leads to vdc",
+		},
 
-		"no-stable-name": {change: []func(*world){func(w *world) { w.req.Target = disk.TargetByID; w.disk("vdb").ByID = nil }}, action: change.Refuse,
-			objections: "no-stable-name: has no name in /dev/disk/by-id", hint: "--target auto"},
-		"no stable name, by itself": {change: []func(*world){func(w *world) { w.disk("vdb").ByID, w.disk("vdb").ByPath = nil, nil }}, action: change.Create, warnings: "has neither a by-id nor a by-path name"},
+		"no-stable-name": {
+			change:     []func(*world){func(w *world) { w.req.Target = disk.TargetByID; w.disk("vdb").ByID = nil }},
+			action:     change.Refuse,
+			objections: "no-stable-name: has no name in /dev/disk/by-id",
+			hint:       "--target auto",
+		},
+		"no stable name, by itself": {
+			change:   []func(*world){func(w *world) { w.disk("vdb").ByID, w.disk("vdb").ByPath = nil, nil }},
+			action:   change.Create,
+			warnings: "has neither a by-id nor a by-path name",
+		},
 		"other-class": {change: []func(*world){func(w *world) { w.Install.Classes[1].HostDir = blockClass.HostDir }}, action: change.Refuse,
 			objections: "other-class: would be published by class files (Filesystem) too", hint: "kubectl -n storage edit configmap lvp-config"},
 		"other-class that leaves it out": {change: []func(*world){func(w *world) {
 			w.Install.Classes[1].HostDir, w.Install.Classes[1].NamePattern = blockClass.HostDir, "r-*"
 		}}, action: change.Create},
 
-		"class-directory missing": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { *d = snapshot.Dir{} }) }}, action: change.Refuse,
-			objections: "class-directory: cannot be linked: the pod has no directory /mnt/block", hint: "kubectl -n storage rollout restart daemonset lvp"},
-		"class-directory not seen":   {change: []func(*world){func(w *world) { delete(w.view.Dirs, "block") }}, action: change.Refuse, objections: "class-directory: cannot be linked: the pod has no directory"},
-		"class-directory of the pod": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.MountPoint = false }) }}, action: change.Refuse, objections: "class-directory: cannot be linked: /mnt/block in the pod is not the node's directory"},
-		"class-directory unread":     {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Problem = "EIO" }) }}, action: change.Refuse, objections: "class-directory: cannot be linked: /mnt/block could not be read (EIO)"},
-		"class-directory read-only":  {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Writable = false }) }}, action: change.Refuse, objections: "class-directory: cannot be linked: /mnt/block cannot be written to"},
-		"class-directory of another": {change: []func(*world){func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Problem = "EIO" }) }}, action: change.Refuse, objections: "class-directory: may be linked already: the directory of class files could not be read (EIO)"},
+		"class-directory missing": {
+			change:     []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { *d = snapshot.Dir{} }) }},
+			action:     change.Refuse,
+			objections: "class-directory: cannot be linked: the pod has no directory /mnt/block",
+			hint:       "kubectl -n storage rollout restart daemonset lvp",
+		},
+		"class-directory not seen": {
+			change:     []func(*world){func(w *world) { delete(w.view.Dirs, "block") }},
+			action:     change.Refuse,
+			objections: "class-directory: cannot be linked: the pod has no directory",
+		},
+		"class-directory of the pod": {
+			change:     []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.MountPoint = false }) }},
+			action:     change.Refuse,
+			objections: "class-directory: cannot be linked: /mnt/block in the pod is not the node's directory",
+		},
+		"class-directory unread": {
+			change:     []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Problem = "EIO" }) }},
+			action:     change.Refuse,
+			objections: "class-directory: cannot be linked: /mnt/block could not be read (EIO)",
+		},
+		"class-directory read-only": {
+			change:     []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Writable = false }) }},
+			action:     change.Refuse,
+			objections: "class-directory: cannot be linked: /mnt/block cannot be written to",
+		},
+		"class-directory of another": {
+			change:     []func(*world){func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Problem = "EIO" }) }},
+			action:     change.Refuse,
+			objections: "class-directory: may be linked already: the directory of class files could not be read (EIO)",
+		},
 
 		"signature": {change: []func(*world){xfs}, action: change.Refuse, objections: `signature: has an xfs filesystem labelled "data"`,
 			hint: "wipe it if its data is not needed (talosctl -n 10.0.0.11 wipe disk vdb), or link it as it is with --accept signature=w-1/vdb"},
-		"signature accepted":           {change: []func(*world){xfs, accept("signature")}, action: change.Create, accepted: "signature: has an xfs"},
-		"signature accepted here":      {change: []func(*world){xfs, accept("signature=w-1/vdb")}, action: change.Create, accepted: "signature: has an xfs"},
-		"signature accepted elsewhere": {change: []func(*world){xfs, accept("signature=w-2/vdb", "signature=w-1/vdc")}, action: change.Refuse, objections: "signature: has an xfs"},
-		"another reason accepted":      {change: []func(*world){xfs, accept("partitions", "loop", "too-small", "removable")}, action: change.Refuse, objections: "signature: has an xfs"},
-		"partitions":                   {change: []func(*world){partitioned}, action: change.Refuse, objections: "partitions: has 1 partition: vdb1", hint: "--accept partitions=w-1/vdb"},
-		"partitions accepted":          {change: []func(*world){partitioned, accept("partitions")}, action: change.Create, accepted: "partitions: has 1 partition: vdb1"},
-		"removable":                    {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }}, action: change.Refuse, objections: "removable: is removable", hint: "link it anyway with --accept removable=w-1/vdb"},
-		"removable accepted":           {change: []func(*world){func(w *world) { w.disk("vdb").Removable = true }, accept("removable")}, action: change.Create, accepted: "removable: is removable"},
-		"too-small":                    {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }}, action: change.Refuse, objections: "too-small: is smaller than 1Gi"},
-		"too-small accepted":           {change: []func(*world){func(w *world) { w.disk("vdb").Size = 1 }, accept("too-small")}, action: change.Create, accepted: "too-small: is smaller"},
-		"loop":                         {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }}, action: change.Refuse, objections: "loop: is a loop device"},
-		"loop accepted":                {change: []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }, accept("loop=w-1/vdb")}, action: change.Create, accepted: "loop: is a loop device"},
-		"data":                         {change: []func(*world){filled}, action: change.Refuse, objections: "data: has data that no signature tells of, in its first MiB", hint: "wipe disk vdb"},
-		"data accepted":                {change: []func(*world){filled, accept("data=w-1/vdb")}, action: change.Create, accepted: "data: has data"},
-		"data, and not read":           {change: []func(*world){content(disk.Content{Signed: disk.No, Unsigned: disk.Unknown, Busy: disk.No}), accept("data")}, action: change.Refuse, objections: "not-checked: may hold data"},
-		"data beside a signature": {change: []func(*world){content(disk.Content{Signed: disk.Yes, Signature: disk.Signature{Type: "xfs", Usage: "filesystem"}, Busy: disk.No, Unsigned: disk.Yes, Format: "an SPDK blobstore"}), accept("signature")},
-			action: change.Refuse, objections: "data: has an SPDK blobstore", accepted: "signature: has an xfs"},
-		"remote":           {change: []func(*world){func(w *world) { w.disk("vdb").Transport = "iscsi" }}, action: change.Refuse, objections: "remote: is an iSCSI disk: other machines may use it too", hint: "--accept remote=w-1/vdb"},
-		"remote accepted":  {change: []func(*world){func(w *world) { w.disk("vdb").Transport = "nvme-tcp" }, accept("remote")}, action: change.Create, accepted: "remote: is an NVMe-oF namespace (tcp)"},
-		"remote by name":   {change: []func(*world){func(w *world) { w.disk("vdb").Kernel = "rbd0" }}, action: change.Refuse, objections: "remote: is a Ceph RBD image"},
-		"virtual":          {change: []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zd16", true }}, action: change.Refuse, objections: "virtual: is a ZFS volume", hint: "--accept virtual=w-1/vdb"},
-		"virtual accepted": {change: []func(*world){func(w *world) { w.disk("vdb").Virtual = true }, accept("virtual")}, action: change.Create, accepted: "virtual: is no hardware"},
-		"volatile": {change: []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zram0", true }, accept("virtual", "remote")}, action: change.Refuse,
-			objections: "volatile: is compressed memory (zram)"},
-		"in-use under a loop device": {change: []func(*world){under("/mnt/x"), accept("data", "loop")}, action: change.Refuse, objections: "in-use: is in use: under /dev/loop7"},
-		"in-use under a kubelet's loop device": {change: []func(*world){under("/var/lib/kubelet/plugins/kubernetes.io~local-volume/volumeDevices/local-pv-1/uid")}, action: change.Refuse, objections: "in-use: is in use: under /dev/loop7",
-			hint: "kubectl get pv local-pv-1"},
+		"signature accepted": {
+			change:   []func(*world){xfs, accept("signature")},
+			action:   change.Create,
+			accepted: "signature: has an xfs",
+		},
+		"signature accepted here": {
+			change:   []func(*world){xfs, accept("signature=w-1/vdb")},
+			action:   change.Create,
+			accepted: "signature: has an xfs",
+		},
+		"signature accepted elsewhere": {
+			change:     []func(*world){xfs, accept("signature=w-2/vdb", "signature=w-1/vdc")},
+			action:     change.Refuse,
+			objections: "signature: has an xfs",
+		},
+		"another reason accepted": {
+			change:     []func(*world){xfs, accept("partitions", "loop", "too-small", "removable")},
+			action:     change.Refuse,
+			objections: "signature: has an xfs",
+		},
+		"partitions": {
+			change:     []func(*world){partitioned},
+			action:     change.Refuse,
+			objections: "partitions: has 1 partition: vdb1",
+			hint:       "--accept partitions=w-1/vdb",
+		},
+		"partitions accepted": {
+			change:   []func(*world){partitioned, accept("partitions")},
+			action:   change.Create,
+			accepted: "partitions: has 1 partition: vdb1",
+		},
+		"removable": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Removable = true }},
+			action:     change.Refuse,
+			objections: "removable: is removable",
+			hint:       "link it anyway with --accept removable=w-1/vdb",
+		},
+		"removable accepted": {
+			change:   []func(*world){func(w *world) { w.disk("vdb").Removable = true }, accept("removable")},
+			action:   change.Create,
+			accepted: "removable: is removable",
+		},
+		"too-small": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Size = 1 }},
+			action:     change.Refuse,
+			objections: "too-small: is smaller than 1Gi",
+		},
+		"too-small accepted": {
+			change:   []func(*world){func(w *world) { w.disk("vdb").Size = 1 }, accept("too-small")},
+			action:   change.Create,
+			accepted: "too-small: is smaller",
+		},
+		"loop": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }},
+			action:     change.Refuse,
+			objections: "loop: is a loop device",
+		},
+		"loop accepted": {
+			change:   []func(*world){func(w *world) { w.disk("vdb").Kind = disk.KindLoop }, accept("loop=w-1/vdb")},
+			action:   change.Create,
+			accepted: "loop: is a loop device",
+		},
+		"data": {
+			change:     []func(*world){filled},
+			action:     change.Refuse,
+			objections: "data: has data that no signature tells of, in its first MiB",
+			hint:       "wipe disk vdb",
+		},
+		"data accepted": {change: []func(*world){filled, accept("data=w-1/vdb")}, action: change.Create, accepted: "data: has data"},
+		"data, and not read": {
+			change:     []func(*world){content(disk.Content{Signed: disk.No, Unsigned: disk.Unknown, Busy: disk.No}), accept("data")},
+			action:     change.Refuse,
+			objections: "not-checked: may hold data",
+		},
+		"data beside a signature": {
+			change: []func(*world){content(disk.Content{
+				Signed:    disk.Yes,
+				Signature: disk.Signature{Type: "xfs", Usage: "filesystem"},
+				Busy:      disk.No,
+				Unsigned:  disk.Yes,
+				Format:    "an SPDK blobstore",
+			}), accept("signature")},
+			action:     change.Refuse,
+			objections: "data: has an SPDK blobstore",
+			accepted:   "signature: has an xfs",
+		},
+		"remote": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Transport = "iscsi" }},
+			action:     change.Refuse,
+			objections: "remote: is an iSCSI disk: other machines may use it too",
+			hint:       "--accept remote=w-1/vdb",
+		},
+		"remote accepted": {
+			change:   []func(*world){func(w *world) { w.disk("vdb").Transport = "nvme-tcp" }, accept("remote")},
+			action:   change.Create,
+			accepted: "remote: is an NVMe-oF namespace (tcp)",
+		},
+		"remote by name": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Kernel = "rbd0" }},
+			action:     change.Refuse,
+			objections: "remote: is a Ceph RBD image",
+		},
+		"virtual": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zd16", true }},
+			action:     change.Refuse,
+			objections: "virtual: is a ZFS volume",
+			hint:       "--accept virtual=w-1/vdb",
+		},
+		"virtual accepted": {
+			change:   []func(*world){func(w *world) { w.disk("vdb").Virtual = true }, accept("virtual")},
+			action:   change.Create,
+			accepted: "virtual: is no hardware",
+		},
+		"volatile": {
+			change:     []func(*world){func(w *world) { w.disk("vdb").Kernel, w.disk("vdb").Virtual = "zram0", true }, accept("virtual", "remote")},
+			action:     change.Refuse,
+			objections: "volatile: is compressed memory (zram)",
+		},
+		"in-use under a loop device": {
+			change:     []func(*world){under("/mnt/x"), accept("data", "loop")},
+			action:     change.Refuse,
+			objections: "in-use: is in use: under /dev/loop7",
+		},
+		"in-use under a kubelet's loop device": {
+			change:     []func(*world){under("/var/lib/kubelet/plugins/kubernetes.io~local-volume/volumeDevices/local-pv-1/uid")},
+			action:     change.Refuse,
+			objections: "in-use: is in use: under /dev/loop7",
+			hint:       "kubectl get pv local-pv-1",
+		},
 		"not-checked under a loop device": {change: []func(*world){func(w *world) {
 			w.disk("vdb").MaybeUnder = []string{"loop7"}
 			w.Nodes[0].Pod = snapshot.Read(snapshot.Pod{Name: "lvp-1"})
@@ -356,20 +607,33 @@ func decideCases() map[string]decideCase {
 			under("")(w)
 			w.lies("files", "x", bdisk, "254:16")
 			w.req.Disks = []disk.Arg{{Name: "loop7"}}
-		}, accept("loop")}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x", accepted: "loop: is a loop device", warnings: "has neither"},
+		}, accept("loop")}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x",
+			accepted: "loop: is a loop device", warnings: "has neither"},
 		"already-linked as a loop device": {change: []func(*world){func(w *world) {
 			under("")(w)
 			w.lies("files", "x", "/dev/loop7", "7:7")
-		}}, action: change.Refuse, objections: "already-linked: is linked already, as /var/lib/disks/files/x; in-use: is in use: under /dev/loop7"},
+		}}, action: change.Refuse,
+			objections: "already-linked: is linked already, as /var/lib/disks/files/x; in-use: is in use: under /dev/loop7"},
 		"unchanged under a kubelet's loop device": {change: []func(*world){func(w *world) {
 			under("/var/lib/kubelet/plugins/kubernetes.io~local-volume/volumeDevices/local-pv-1/uid")(w)
 			filled(w)
 			w.lies("block", "vdb", bdisk, "254:16")
 		}}, action: change.Keep},
-		"class-directory in memory": {change: []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Filesystem = "tmpfs" }) }}, action: change.Refuse,
-			objections: "class-directory: cannot be linked: /var/lib/disks/block is on a tmpfs, so that its links are gone at each reboot"},
-		"class-directory elsewhere in memory": {change: []func(*world){func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Filesystem = "devtmpfs" }) }}, action: change.Create},
-		"accepting does not hide other":       {change: []func(*world){xfs, partitioned, accept("signature")}, action: change.Refuse, objections: "partitions: has 1", accepted: "signature: has an xfs"},
+		"class-directory in memory": {
+			change:     []func(*world){func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Filesystem = "tmpfs" }) }},
+			action:     change.Refuse,
+			objections: "class-directory: cannot be linked: /var/lib/disks/block is on a tmpfs, so that its links are gone at each reboot",
+		},
+		"class-directory elsewhere in memory": {
+			change: []func(*world){func(w *world) { w.dir("files", func(d *snapshot.Dir) { d.Filesystem = "devtmpfs" }) }},
+			action: change.Create,
+		},
+		"accepting does not hide other": {
+			change:     []func(*world){xfs, partitioned, accept("signature")},
+			action:     change.Refuse,
+			objections: "partitions: has 1",
+			accepted:   "signature: has an xfs",
+		},
 
 		"unchanged": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16") }}, action: change.Keep},
 		"unchanged before every question": {change: []func(*world){xfs, partitioned, func(w *world) {
@@ -383,16 +647,28 @@ func decideCases() map[string]decideCase {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase = "Released" })
 			w.req.Target = disk.TargetByPath
 		}}, action: change.Keep},
-		"unchanged, not looked at": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.disk("vdb").Content = nil }}, action: change.Keep},
-		"unchanged, by a name that moves": {change: []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdb", "254:16") }}, action: change.Keep,
-			warnings: "the link holds /dev/vdb, which may be another disk after a reboot"},
-		"unchanged, and linked twice": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.lies("files", "x", bdisk, "254:16") }}, action: change.Keep,
-			warnings: "the disk is linked as /var/lib/disks/files/x too: two volumes share it"},
+		"unchanged, not looked at": {
+			change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.disk("vdb").Content = nil }},
+			action: change.Keep,
+		},
+		"unchanged, by a name that moves": {
+			change:   []func(*world){func(w *world) { w.lies("block", "vdb", "/dev/vdb", "254:16") }},
+			action:   change.Keep,
+			warnings: "the link holds /dev/vdb, which may be another disk after a reboot",
+		},
+		"unchanged, and linked twice": {
+			change:   []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.lies("files", "x", bdisk, "254:16") }},
+			action:   change.Keep,
+			warnings: "the disk is linked as /var/lib/disks/files/x too: two volumes share it",
+		},
 		"unchanged, its volume's disk": {change: []func(*world){func(w *world) {
 			w.lies("block", "vdb", bdisk, "254:16")
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = same(w) })
 		}}, action: change.Keep},
-		"unchanged, unrecorded": {change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.volume("vdb", nil) }}, action: change.Keep},
+		"unchanged, unrecorded": {
+			change: []func(*world){func(w *world) { w.lies("block", "vdb", bdisk, "254:16"); w.volume("vdb", nil) }},
+			action: change.Keep,
+		},
 		"unchanged, nothing identifies it": {change: []func(*world){func(w *world) {
 			w.lies("block", "vdb", bdisk, "254:16")
 			w.volume("vdb", func(v *snapshot.Volume) { v.Identity = &disk.ID{Size: 60 << 30} })
@@ -427,7 +703,8 @@ func TestDecide(t *testing.T) {
 				t.Errorf("action %s, want %s", l.Action, c.action)
 			}
 			for what, pair := range map[string][2]string{
-				"objections": {says(l.Objections), c.objections}, "accepted": {says(l.Accepted), c.accepted}, "warnings": {strings.Join(l.Warnings, "; "), c.warnings},
+				"objections": {says(l.Objections), c.objections}, "accepted": {says(l.Accepted), c.accepted},
+				"warnings": {strings.Join(l.Warnings, "; "), c.warnings},
 			} {
 				if pair[1] == "" && pair[0] != "" {
 					t.Errorf("%s: %s; want none", what, pair[0])
@@ -484,14 +761,16 @@ func TestDecideSeveral(t *testing.T) {
 		"the first is refused": {func(w *world) {
 			w.lies("block", "vdb", "/dev/gone", "")
 			w.req.Disks = []disk.Arg{{Name: "vdb"}, {Path: "/dev/disk/by-id/virtio-vdb"}}
-		}, "w-1/vdb vdb refuse name-taken: cannot be linked as vdb: the link of that name holds /dev/gone, which leads nowhere\nw-1/vdb virtio-vdb create "},
+		},
+			"w-1/vdb vdb refuse name-taken: cannot be linked as vdb: the link of that name holds /dev/gone, which leads nowhere\nw-1/vdb virtio-vdb create "},
 		"under a chosen name": {func(w *world) { w.req.As = "fast" }, "w-1/vdb fast create "},
 		"a pattern that one node has": {func(w *world) {
 			w.Nodes = append(w.Nodes, snapshot.Node{Name: "w-2", View: snapshot.Read(snapshot.PodView{Dirs: w.view.Dirs})})
 			w.req.Disks = []disk.Arg{{Glob: "vd[bc]"}}
 		}, "w-1/vdb vdb create \nw-1/vdc vdc create "},
 		"a node that was not looked at": {func(w *world) {
-			w.Nodes = append(w.Nodes, snapshot.Node{Name: "w-2", View: snapshot.Unread[snapshot.PodView](problem.FromText("the pod is gone"))}, snapshot.Node{Name: "w-3"})
+			w.Nodes = append(w.Nodes, snapshot.Node{Name: "w-2", View: snapshot.Unread[snapshot.PodView](problem.FromText("the pod is gone"))},
+				snapshot.Node{Name: "w-3"})
 			w.req.Disks = []disk.Arg{{Name: "vdb"}, {Glob: "vdc*"}}
 		}, "w-1/vdb vdb create \nw-1/vdc vdc create \nw-2/vdb vdb skip \nw-2/vdc*  skip \nw-3/vdb vdb skip \nw-3/vdc*  skip "},
 	} {
@@ -516,26 +795,56 @@ type failCase struct {
 
 func failCases() map[string]failCase {
 	return map[string]failCase{
-		"no class":              {func(w *world) { w.Install.Classes = nil }, `has no class with volumeMode Block (classes: none)`},
-		"no Block class":        {func(w *world) { w.Install.Classes = w.Install.Classes[1:] }, `has no class with volumeMode Block (classes: files)`},
-		"several Block classes": {func(w *world) { w.Install.Classes[1].Mode = provisioner.Block }, `has several classes with volumeMode Block: block, files`},
-		"another class":         {func(w *world) { w.req.Class = "x" }, `class "x" is not in the provisioner's configuration (classes: block, files)`},
-		"a Filesystem class":    {func(w *world) { w.req.Class = "files" }, `class "files" has volumeMode Filesystem: the kubelet would make a filesystem`},
-		"a class below /dev": {func(w *world) { w.req.Class, w.Install.Classes[0].HostDir = "block", "/dev/disk/kubernetes" },
-			"class \"block\" has hostDir /dev/disk/kubernetes: what is below /dev is made by the kernel and udev"},
-		"no class but one below /dev": {func(w *world) { w.Install.Classes[0].HostDir = "/dev/disk/by-partlabel" },
-			"has no class with volumeMode Block (classes: block below /dev, files)"},
-		"no /dev":                {func(w *world) { w.Install.Mounts = w.Install.Mounts[1:] }, "does not mount the host's /dev"},
-		"no mount":               {func(w *world) { w.Install.Mounts = w.Install.Mounts[:1] }, "does not mount the directory of class"},
-		"a read-only mount":      {func(w *world) { w.Install.Mounts[1].ReadOnly = true }, "read-only"},
-		"another directory":      {func(w *world) { w.Install.Mounts[1].HostPath = "/srv" }, "shows /srv at its mountDir"},
-		"no StorageClass":        {func(w *world) { w.StorageClasses = nil }, "has no StorageClass"},
-		"a name for two":         {func(w *world) { w.req.As, w.req.Disks = "x", []disk.Arg{{Name: "vdb"}, {Name: "vdc"}} }, "--name names the link of one disk"},
-		"a name for a pattern":   {func(w *world) { w.req.As, w.req.Disks = "x", []disk.Arg{{Glob: "vdb"}} }, "--name names the link of one disk"},
-		"a name that is none":    {func(w *world) { w.req.As = "../x" }, "is not a plain file name"},
-		"a pattern for nothing":  {func(w *world) { w.req.Disks = []disk.Arg{{Glob: "sd*"}} }, `pattern "sd*" matches no disk on any of 1 nodes`},
-		"namePattern":            {func(w *world) { w.Install.Classes[0].NamePattern = "r-*" }, `namePattern "r-*", which leaves out "vdb"`},
-		"namePattern of matches": {func(w *world) { w.Install.Classes[0].NamePattern, w.req.Disks = "vdb", []disk.Arg{{Glob: "vd[bc]"}} }, `leaves out "vdc"`},
+		"no class": {change: func(w *world) { w.Install.Classes = nil }, want: `has no class with volumeMode Block (classes: none)`},
+		"no Block class": {
+			change: func(w *world) { w.Install.Classes = w.Install.Classes[1:] },
+			want:   `has no class with volumeMode Block (classes: files)`,
+		},
+		"several Block classes": {
+			change: func(w *world) { w.Install.Classes[1].Mode = provisioner.Block },
+			want:   `has several classes with volumeMode Block: block, files`,
+		},
+		"another class": {
+			change: func(w *world) { w.req.Class = "x" },
+			want:   `class "x" is not in the provisioner's configuration (classes: block, files)`,
+		},
+		"a Filesystem class": {
+			change: func(w *world) { w.req.Class = "files" },
+			want:   `class "files" has volumeMode Filesystem: the kubelet would make a filesystem`,
+		},
+		"a class below /dev": {change: func(w *world) { w.req.Class, w.Install.Classes[0].HostDir = "block", "/dev/disk/kubernetes" },
+			want: "class \"block\" has hostDir /dev/disk/kubernetes: what is below /dev is made by the kernel and udev"},
+		"no class but one below /dev": {change: func(w *world) { w.Install.Classes[0].HostDir = "/dev/disk/by-partlabel" },
+			want: "has no class with volumeMode Block (classes: block below /dev, files)"},
+		"no /dev": {change: func(w *world) { w.Install.Mounts = w.Install.Mounts[1:] }, want: "does not mount the host's /dev"},
+		"no mount": {
+			change: func(w *world) { w.Install.Mounts = w.Install.Mounts[:1] },
+			want:   "does not mount the directory of class",
+		},
+		"a read-only mount": {change: func(w *world) { w.Install.Mounts[1].ReadOnly = true }, want: "read-only"},
+		"another directory": {change: func(w *world) { w.Install.Mounts[1].HostPath = "/srv" }, want: "shows /srv at its mountDir"},
+		"no StorageClass":   {change: func(w *world) { w.StorageClasses = nil }, want: "has no StorageClass"},
+		"a name for two": {
+			change: func(w *world) { w.req.As, w.req.Disks = "x", []disk.Arg{{Name: "vdb"}, {Name: "vdc"}} },
+			want:   "--name names the link of one disk",
+		},
+		"a name for a pattern": {
+			change: func(w *world) { w.req.As, w.req.Disks = "x", []disk.Arg{{Glob: "vdb"}} },
+			want:   "--name names the link of one disk",
+		},
+		"a name that is none": {change: func(w *world) { w.req.As = "../x" }, want: "is not a plain file name"},
+		"a pattern for nothing": {
+			change: func(w *world) { w.req.Disks = []disk.Arg{{Glob: "sd*"}} },
+			want:   `pattern "sd*" matches no disk on any of 1 nodes`,
+		},
+		"namePattern": {
+			change: func(w *world) { w.Install.Classes[0].NamePattern = "r-*" },
+			want:   `namePattern "r-*", which leaves out "vdb"`,
+		},
+		"namePattern of matches": {
+			change: func(w *world) { w.Install.Classes[0].NamePattern, w.req.Disks = "vdb", []disk.Arg{{Glob: "vd[bc]"}} },
+			want:   `leaves out "vdc"`,
+		},
 	}
 }
 
@@ -554,7 +863,13 @@ func TestDecideFails(t *testing.T) {
 	for name, change := range map[string]func(*world){
 		"a chosen class of several": func(w *world) { w.Install.Classes[1].Mode = provisioner.Block; w.req.Class = "block" },
 		"a class beside one below /dev": func(w *world) {
-			w.Install.Classes = append([]provisioner.Class{{Name: "raw", HostDir: "/dev/disk/by-partlabel", MountDir: "/dev/disk/by-partlabel", Mode: provisioner.Block, NamePattern: "r-*"}}, w.Install.Classes...)
+			w.Install.Classes = append([]provisioner.Class{{
+				Name:        "raw",
+				HostDir:     "/dev/disk/by-partlabel",
+				MountDir:    "/dev/disk/by-partlabel",
+				Mode:        provisioner.Block,
+				NamePattern: "r-*",
+			}}, w.Install.Classes...)
 		},
 		"namePattern takes it":   func(w *world) { w.Install.Classes[0].NamePattern = "vd*" },
 		"namePattern takes --as": func(w *world) { w.Install.Classes[0].NamePattern, w.req.As = "r-*", "r-1" },
@@ -604,15 +919,18 @@ func TestOverlap(t *testing.T) {
 func TestParseAcceptance(t *testing.T) {
 	for in, want := range map[string]Acceptance{
 		"signature": {Reason: disk.HasSignature}, "loop=w-1/vdb": {Reason: disk.Loop, Node: "w-1", Disk: "vdb"},
-		"partitions=a/b": {Reason: disk.HasPartitions, Node: "a", Disk: "b"}, "removable": {Reason: disk.Removable}, "too-small": {Reason: disk.TooSmall},
+		"partitions=a/b": {Reason: disk.HasPartitions, Node: "a", Disk: "b"}, "removable": {Reason: disk.Removable},
+		"too-small": {Reason: disk.TooSmall},
 	} {
 		if got, err := ParseAcceptance(in); err != nil || got != want {
 			t.Errorf("ParseAcceptance(%q) = %+v, %v", in, got, err)
 		}
 	}
 	for in, want := range map[string]string{
-		"in-use": "cannot be accepted; signature, partitions, data, removable, too-small, loop, remote, virtual can", "system-disk=w-1/vda": "cannot be accepted", "": "does not exist", "x": "does not exist",
-		"Signature": "does not exist", "signature=": "does not name a disk", "signature=w-1": "does not name a disk", "signature=/vdb": "does not name a disk", "signature=w-1/": "does not name a disk",
+		"in-use":              "cannot be accepted; signature, partitions, data, removable, too-small, loop, remote, virtual can",
+		"system-disk=w-1/vda": "cannot be accepted", "": "does not exist", "x": "does not exist",
+		"Signature": "does not exist", "signature=": "does not name a disk", "signature=w-1": "does not name a disk",
+		"signature=/vdb": "does not name a disk", "signature=w-1/": "does not name a disk",
 	} {
 		if got, err := ParseAcceptance(in); err == nil || !strings.Contains(err.Error(), want) || got != (Acceptance{}) {
 			t.Errorf("ParseAcceptance(%q) = %+v, %v", in, got, err)

@@ -18,24 +18,31 @@ import (
 // tested says where every reason fires in a test: a row of a test of this package, or with e2e:
 // of the tests on a real cluster.
 var tested = map[disk.Reason][]string{
-	disk.NotFound:          {"TestDecide/not-found", "e2e:TestRefusals/not-found"},
-	disk.Partition:         {"TestDecide/partition", "e2e:TestRefusals/partition"},
-	disk.SystemDisk:        {"TestDecide/system-disk", "TestDecide/system-disk by partition name", "TestDecide/system-disk by another path", "TestDecideWithTalos/system-disk", "TestDecideWithTalos/system-disk by its parts", "TestDecideWithTalos/system-disk by a volume"},
+	disk.NotFound:  {"TestDecide/not-found", "e2e:TestRefusals/not-found"},
+	disk.Partition: {"TestDecide/partition", "e2e:TestRefusals/partition"},
+	disk.SystemDisk: {"TestDecide/system-disk", "TestDecide/system-disk by partition name", "TestDecide/system-disk by another path",
+		"TestDecideWithTalos/system-disk", "TestDecideWithTalos/system-disk by its parts", "TestDecideWithTalos/system-disk by a volume"},
 	disk.SystemDiskUnknown: {"TestDecide/system-disk-unknown", "TestDecideWithTalos/system-disk-unknown, volumes unread"},
-	disk.InUse:             {"TestDecide/in-use mounted", "TestDecide/in-use held", "TestDecide/in-use under a loop device", "TestDecide/in-use under a kubelet's loop device", "TestDecideWithTalos/in-use by a volume", "TestDecideWithTalos/in-use by a mount of no volume", "e2e:TestRefusals/in-use-mounted"},
-	disk.ReadOnly:          {"TestDecide/read-only", "e2e:TestRefusals/read-only"},
-	disk.CDROM:             {"TestDecide/cdrom"},
-	disk.NotChecked:        {"TestDecide/not-checked", "TestDecide/not-checked content", "TestDecide/not-checked under a loop device", "TestDecide/data, and not read"},
-	disk.AlreadyLinked:     {"TestDecide/already-linked elsewhere", "TestDecide/already-linked other path", "TestDecide/already-linked below"},
-	disk.PartitionLinked:   {"TestDecide/partition-linked"},
-	disk.NameTaken:         {"TestDecide/name-taken by a disk", "TestDecide/name-taken by a dangling"},
-	disk.VolumeExists:      {"TestDecide/volume-exists unrecorded", "TestDecide/volume-exists other disk"},
-	disk.IdentityChanged:   {"TestDecide/identity-changed"},
-	disk.NoStableName:      {"TestDecide/no-stable-name"},
-	disk.OtherClass:        {"TestDecide/other-class"},
-	disk.ClassDirectory:    {"TestDecide/class-directory missing", "TestDecide/class-directory not seen", "TestDecide/class-directory of the pod", "TestDecide/class-directory unread", "TestDecide/class-directory in memory"},
-	disk.DeviceChanged:     {"TestDecideAgain/device-changed: content", "TestDecideAgain/device-changed: node", "TestDecideAgain/device-changed: target", "TestDecideWithTalos/device-changed: another serial", "TestDecideWithTalos/device-changed: another size"},
-	disk.Volatile:          {"TestDecide/volatile"},
+	disk.InUse: {"TestDecide/in-use mounted", "TestDecide/in-use held", "TestDecide/in-use under a loop device",
+		"TestDecide/in-use under a kubelet's loop device", "TestDecideWithTalos/in-use by a volume",
+		"TestDecideWithTalos/in-use by a mount of no volume", "e2e:TestRefusals/in-use-mounted"},
+	disk.ReadOnly: {"TestDecide/read-only", "e2e:TestRefusals/read-only"},
+	disk.CDROM:    {"TestDecide/cdrom"},
+	disk.NotChecked: {"TestDecide/not-checked", "TestDecide/not-checked content", "TestDecide/not-checked under a loop device",
+		"TestDecide/data, and not read"},
+	disk.AlreadyLinked:   {"TestDecide/already-linked elsewhere", "TestDecide/already-linked other path", "TestDecide/already-linked below"},
+	disk.PartitionLinked: {"TestDecide/partition-linked"},
+	disk.NameTaken:       {"TestDecide/name-taken by a disk", "TestDecide/name-taken by a dangling"},
+	disk.VolumeExists:    {"TestDecide/volume-exists unrecorded", "TestDecide/volume-exists other disk"},
+	disk.IdentityChanged: {"TestDecide/identity-changed"},
+	disk.NoStableName:    {"TestDecide/no-stable-name"},
+	disk.OtherClass:      {"TestDecide/other-class"},
+	disk.ClassDirectory: {"TestDecide/class-directory missing", "TestDecide/class-directory not seen",
+		"TestDecide/class-directory of the pod", "TestDecide/class-directory unread", "TestDecide/class-directory in memory"},
+	disk.DeviceChanged: {"TestDecideAgain/device-changed: content", "TestDecideAgain/device-changed: node",
+		"TestDecideAgain/device-changed: target", "TestDecideWithTalos/device-changed: another serial",
+		"TestDecideWithTalos/device-changed: another size"},
+	disk.Volatile: {"TestDecide/volatile"},
 
 	disk.HasSignature:  {"TestDecide/signature", "TestDecide/signature accepted", "e2e:TestRefusals/signature-xfs"},
 	disk.HasPartitions: {"TestDecide/partitions", "TestDecide/partitions accepted", "e2e:TestRefusals/partitions"},
@@ -57,7 +64,8 @@ var tested = map[disk.Reason][]string{
 // rowsOf are the strings in every test function of a directory, and in those that make its table, which are called ...Cases.
 func rowsOf(t *testing.T, dir string) map[string][]string {
 	t.Helper()
-	packages, err := parser.ParseDir(token.NewFileSet(), dir, func(f fs.FileInfo) bool { return strings.HasSuffix(f.Name(), "_test.go") }, 0) //nolint:staticcheck // Files are enough, build tags and all.
+	packages, err := parser.ParseDir(token.NewFileSet(), dir, func(f fs.FileInfo) bool { return strings.HasSuffix(f.Name(), "_test.go") },
+		0) //nolint:staticcheck // Files are enough, build tags and all.
 	if err != nil {
 		t.Fatal(err)
 	}

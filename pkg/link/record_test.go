@@ -44,7 +44,10 @@ func TestToRecord(t *testing.T) {
 }
 
 func TestToForget(t *testing.T) {
-	p := Plan{Links: []Link{{Volume: "a", Result: change.Unlinked}, {Volume: "b", Result: change.Refused}, {Volume: "c", Result: change.Unknown}, {Result: change.Unlinked}}}
+	p := Plan{
+		Links: []Link{{Volume: "a", Result: change.Unlinked}, {Volume: "b", Result: change.Refused}, {Volume: "c", Result: change.Unknown},
+			{Result: change.Unlinked}},
+	}
 	if got := ToForget(p); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("got %q", got)
 	}

@@ -55,29 +55,92 @@ func TestDecideAgain(t *testing.T) {
 		action change.Action
 		want   string
 	}{
-		"nothing changed":         {nil, nil, change.Create, ""},
-		"device-changed: content": {func(w *world) { w.disk("vdb").Fingerprint = "g" }, nil, change.Refuse, "device-changed: has changed since the plan was made"},
-		"device-changed: unseen":  {func(w *world) { w.disk("vdb").Fingerprint = "" }, nil, change.Refuse, "device-changed: has changed since the plan was made"},
-		"device-changed: node":    {func(w *world) { w.Nodes[0].UID = "u2" }, nil, change.Refuse, "device-changed: is on another node of that name"},
-		"device-changed: no UID":  {nil, func(p *Plan) { p.Links[0].NodeUID = "" }, change.Refuse, "device-changed: is on another node of that name"},
-		"device-changed: target":  {nil, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-id/virtio-vdc" }, change.Refuse, "device-changed: is no longer where /dev/disk/by-id/virtio-vdc leads"},
-		"device-changed: path":    {func(w *world) { w.view.Paths["/dev/disk/by-uuid/x"] = disk.Number{Major: 254, Minor: 32} }, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-uuid/x" }, change.Refuse, "device-changed: is no longer where"},
-		"device-changed: gone":    {func(w *world) { w.disk("vdb").ByPath = nil }, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-path/pci-vdb" }, change.Refuse, "device-changed: is no longer where"},
-		"its own choice, by path": {nil, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-path/pci-vdb" }, change.Create, ""},
-		"its own choice, by id":   {func(w *world) { w.disk("vdb").ByID = []string{"virtio-vdb", "ata-1"} }, nil, change.Create, ""},
-		"its own choice, by name": {nil, func(p *Plan) { p.Links[0].Target = "/dev/vdb" }, change.Create, ""},
-		"its own choice, known":   {func(w *world) { w.view.Paths["/dev/disk/by-uuid/x"] = disk.Number{Major: 254, Minor: 16} }, func(p *Plan) { p.Links[0].Target = "/dev/disk/by-uuid/x" }, change.Create, ""},
-		"linked meanwhile":        {func(w *world) { w.lies("block", "vdb", bdisk, "254:16") }, nil, change.Keep, ""},
-		"linked elsewhere":        {func(w *world) { w.lies("files", "x", bdisk, "254:16") }, nil, change.Refuse, "already-linked: "},
-		"gone":                    {func(w *world) { w.view.Disks = w.view.Disks[:2] }, nil, change.Refuse, "not-found: "},
-		"was linked":              {nil, func(p *Plan) { p.Links[0].Action = change.Keep }, change.Refuse, "device-changed: was linked when the plan was made, and is not now"},
-		"was refused":             {nil, func(p *Plan) { p.Links[0].object(disk.InUse, "", "was busy") }, change.Refuse, "in-use: was busy"},
-		"was skipped":             {nil, func(p *Plan) { p.Links[0].Action = change.Skip }, change.Skip, ""},
-		"node not looked at":      {func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("x")) }, nil, change.Skip, ""},
-		"node gone":               {func(w *world) { w.Nodes = nil }, nil, change.Skip, ""},
-		"accepted then":           {func(w *world) { w.disk("vdb").Removable = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Removable}} }, change.Create, ""},
-		"not accepted then":       {func(w *world) { w.disk("vdb").Removable = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Loop}} }, change.Refuse, "removable: "},
-		"accepted what cannot be": {func(w *world) { w.disk("vdb").ReadOnly = true }, func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.ReadOnly}} }, change.Refuse, "read-only: "},
+		"nothing changed": {action: change.Create},
+		"device-changed: content": {
+			now:    func(w *world) { w.disk("vdb").Fingerprint = "g" },
+			action: change.Refuse,
+			want:   "device-changed: has changed since the plan was made",
+		},
+		"device-changed: unseen": {
+			now:    func(w *world) { w.disk("vdb").Fingerprint = "" },
+			action: change.Refuse,
+			want:   "device-changed: has changed since the plan was made",
+		},
+		"device-changed: node": {
+			now:    func(w *world) { w.Nodes[0].UID = "u2" },
+			action: change.Refuse,
+			want:   "device-changed: is on another node of that name",
+		},
+		"device-changed: no UID": {
+			file:   func(p *Plan) { p.Links[0].NodeUID = "" },
+			action: change.Refuse,
+			want:   "device-changed: is on another node of that name",
+		},
+		"device-changed: target": {
+			file:   func(p *Plan) { p.Links[0].Target = "/dev/disk/by-id/virtio-vdc" },
+			action: change.Refuse,
+			want:   "device-changed: is no longer where /dev/disk/by-id/virtio-vdc leads",
+		},
+		"device-changed: path": {
+			now:    func(w *world) { w.view.Paths["/dev/disk/by-uuid/x"] = disk.Number{Major: 254, Minor: 32} },
+			file:   func(p *Plan) { p.Links[0].Target = "/dev/disk/by-uuid/x" },
+			action: change.Refuse,
+			want:   "device-changed: is no longer where",
+		},
+		"device-changed: gone": {
+			now:    func(w *world) { w.disk("vdb").ByPath = nil },
+			file:   func(p *Plan) { p.Links[0].Target = "/dev/disk/by-path/pci-vdb" },
+			action: change.Refuse,
+			want:   "device-changed: is no longer where",
+		},
+		"its own choice, by path": {file: func(p *Plan) { p.Links[0].Target = "/dev/disk/by-path/pci-vdb" }, action: change.Create},
+		"its own choice, by id":   {now: func(w *world) { w.disk("vdb").ByID = []string{"virtio-vdb", "ata-1"} }, action: change.Create},
+		"its own choice, by name": {file: func(p *Plan) { p.Links[0].Target = "/dev/vdb" }, action: change.Create},
+		"its own choice, known": {
+			now:    func(w *world) { w.view.Paths["/dev/disk/by-uuid/x"] = disk.Number{Major: 254, Minor: 16} },
+			file:   func(p *Plan) { p.Links[0].Target = "/dev/disk/by-uuid/x" },
+			action: change.Create,
+		},
+		"linked meanwhile": {now: func(w *world) { w.lies("block", "vdb", bdisk, "254:16") }, action: change.Keep},
+		"linked elsewhere": {
+			now:    func(w *world) { w.lies("files", "x", bdisk, "254:16") },
+			action: change.Refuse,
+			want:   "already-linked: ",
+		},
+		"gone": {now: func(w *world) { w.view.Disks = w.view.Disks[:2] }, action: change.Refuse, want: "not-found: "},
+		"was linked": {
+			file:   func(p *Plan) { p.Links[0].Action = change.Keep },
+			action: change.Refuse,
+			want:   "device-changed: was linked when the plan was made, and is not now",
+		},
+		"was refused": {
+			file:   func(p *Plan) { p.Links[0].object(disk.InUse, "", "was busy") },
+			action: change.Refuse,
+			want:   "in-use: was busy",
+		},
+		"was skipped": {file: func(p *Plan) { p.Links[0].Action = change.Skip }, action: change.Skip},
+		"node not looked at": {
+			now:    func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("x")) },
+			action: change.Skip,
+		},
+		"node gone": {now: func(w *world) { w.Nodes = nil }, action: change.Skip},
+		"accepted then": {
+			now:    func(w *world) { w.disk("vdb").Removable = true },
+			file:   func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Removable}} },
+			action: change.Create,
+		},
+		"not accepted then": {
+			now:    func(w *world) { w.disk("vdb").Removable = true },
+			file:   func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.Loop}} },
+			action: change.Refuse,
+			want:   "removable: ",
+		},
+		"accepted what cannot be": {
+			now:    func(w *world) { w.disk("vdb").ReadOnly = true },
+			file:   func(p *Plan) { p.Links[0].Accepted = []disk.Objection{{Reason: disk.ReadOnly}} },
+			action: change.Refuse,
+			want:   "read-only: ",
+		},
 	} {
 		w := newWorld()
 		p := w.plan(t)
@@ -120,13 +183,15 @@ func TestDecideAgainAltogether(t *testing.T) {
 	p.Links[1] = p.Links[0]
 	p.Links[1].Entry = "again"
 	now, err := DecideAgain(&w.Snapshot, p)
-	if err != nil || now.Links[0].Action != change.Create || !strings.Contains(says(now.Links[1].Objections), "already-linked: is asked for twice, as vdb and as again") {
+	if err != nil || now.Links[0].Action != change.Create ||
+		!strings.Contains(says(now.Links[1].Objections), "already-linked: is asked for twice, as vdb and as again") {
 		t.Errorf("%v, %+v", err, now.Links)
 	}
 	p = w.plan(t)
 	p.Links[1].Entry = "vdb"
 	now, err = DecideAgain(&w.Snapshot, p)
-	if err != nil || !strings.Contains(says(now.Links[1].Objections), "name-taken: cannot be linked as vdb: vdb is asked for under that name") {
+	if err != nil || !strings.Contains(says(now.Links[1].Objections),
+		"name-taken: cannot be linked as vdb: vdb is asked for under that name") {
 		t.Errorf("%v, %+v", err, now.Links)
 	}
 	p = w.plan(t)
@@ -135,7 +200,8 @@ func TestDecideAgainAltogether(t *testing.T) {
 		t.Errorf("disks %v", got)
 	}
 	p.Provisioner = "other/lvp"
-	if _, err := DecideAgain(&w.Snapshot, p); err == nil || !strings.Contains(err.Error(), `the plan was made for provisioner "other/lvp", and this one is "storage/lvp"`) {
+	if _, err := DecideAgain(&w.Snapshot, p); err == nil ||
+		!strings.Contains(err.Error(), `the plan was made for provisioner "other/lvp", and this one is "storage/lvp"`) {
 		t.Errorf("another provisioner: %v", err)
 	}
 	p = w.plan(t)

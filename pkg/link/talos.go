@@ -73,9 +73,9 @@ type talos struct {
 	view snapshot.PodView
 	set  *disk.Set
 	// places are the installations of the provisioner that have to do with the node.
-	places []place
-	reported   snapshot.Talos
-	disks  []snapshot.TalosDisk
+	places   []place
+	reported snapshot.Talos
+	disks    []snapshot.TalosDisk
 	// system are the disks that the node lives on, by what the pod sees.
 	system map[disk.Number]string
 	// byName are positions in disks; parents the disks of partitions; links the
@@ -347,7 +347,10 @@ func (w word) system() string {
 func (t talos) claims(d disk.Disk) (why string, found []disk.Objection) {
 	w := t.of(d)
 	if t.view.BeneathProblem != "" && (!t.sure || !w.sure || w.conflict != "") {
-		found = append(found, disk.Objection{Reason: disk.SystemDiskUnknown, Message: "may be the system disk, which is not known: " + t.view.BeneathProblem})
+		found = append(found, disk.Objection{
+			Reason:  disk.SystemDiskUnknown,
+			Message: "may be the system disk, which is not known: " + t.view.BeneathProblem,
+		})
 	}
 	why = cmp.Or(t.system[d.Number], w.system())
 	return why, append(found, t.objections(w, why)...)
@@ -374,7 +377,8 @@ func (t talos) objections(w word, why string) []disk.Objection {
 	}
 	switch {
 	case len(volumes) > 0:
-		add(disk.InUse, "belongs to Talos volume "+strings.Join(volumes, ", "), shell.Command("talosctl", "-n", orNode(t.node), "get", "volumestatus"))
+		add(disk.InUse, "belongs to Talos volume "+strings.Join(volumes, ", "),
+			shell.Command("talosctl", "-n", orNode(t.node), "get", "volumestatus"))
 	case len(mounts) > 0 && why == "":
 		add(disk.InUse, "is mounted on the node, at "+strings.Join(mounts, ", "), shell.Command("talosctl", "-n", orNode(t.node), "mounts"))
 	}

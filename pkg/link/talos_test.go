@@ -37,11 +37,18 @@ func reported(w *world) *snapshot.Talos {
 		return snapshot.TalosDisk{Name: name, Size: d.Size, Serial: d.Serial, WWID: d.WWID, Symlinks: d.Names()[1:]}
 	}
 	t := &snapshot.Talos{
-		Disks:   snapshot.Read([]snapshot.TalosDisk{same("vda"), same("vdb"), same("vdc")}),
-		System:  snapshot.Read("vda"),
-		Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "vda", Content: "gpt"}, {Name: "vda1", Parent: "vda", Content: "xfs", PartitionLabel: "EPHEMERAL"}}),
-		Volumes: snapshot.Read([]snapshot.TalosVolume{{ID: "EPHEMERAL", Phase: "ready", Location: "/dev/vda1", MountLocation: "/dev/vda1", ParentLocation: "/dev/vda"}}),
-		Mounts:  snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda1", Target: "/var", Volume: "EPHEMERAL"}}),
+		Disks:  snapshot.Read([]snapshot.TalosDisk{same("vda"), same("vdb"), same("vdc")}),
+		System: snapshot.Read("vda"),
+		Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "vda", Content: "gpt"},
+			{Name: "vda1", Parent: "vda", Content: "xfs", PartitionLabel: "EPHEMERAL"}}),
+		Volumes: snapshot.Read([]snapshot.TalosVolume{{
+			ID:             "EPHEMERAL",
+			Phase:          "ready",
+			Location:       "/dev/vda1",
+			MountLocation:  "/dev/vda1",
+			ParentLocation: "/dev/vda",
+		}}),
+		Mounts: snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda1", Target: "/var", Volume: "EPHEMERAL"}}),
 	}
 	w.Nodes[0].Talos = snapshot.Section[snapshot.Talos]{Value: t}
 	return t
@@ -69,106 +76,150 @@ func talosCases() map[string]talosCase {
 		}
 	}
 	return map[string]talosCase{
-		"nothing speaks against it": {func(*world, *snapshot.Talos) {}, ""},
-		"system-disk":               {func(_ *world, reported *snapshot.Talos) { reported.System = snapshot.Read("vdb") }, "system-disk: is a disk that the node itself lives on: it is Talos's system disk"},
-		"system-disk by its parts": {func(_ *world, reported *snapshot.Talos) {
+		"nothing speaks against it": {change: func(*world, *snapshot.Talos) {}},
+		"system-disk": {
+			change: func(_ *world, reported *snapshot.Talos) { reported.System = snapshot.Read("vdb") },
+			want:   "system-disk: is a disk that the node itself lives on: it is Talos's system disk",
+		},
+		"system-disk by its parts": {change: func(_ *world, reported *snapshot.Talos) {
 			reported.System = snapshot.Read("md0")
 			*reported.Disks.Value = append(*reported.Disks.Value, snapshot.TalosDisk{Name: "md0", Secondaries: []string{"vdb", "vdc"}})
-		}, "system-disk: is a disk that the node itself lives on: it is Talos's system disk"},
-		"system-disk by a volume": {volume(snapshot.TalosVolume{ID: "IMAGECACHE", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"}),
-			"system-disk: is a disk that the node itself lives on: it holds Talos's volume IMAGECACHE"},
-		"in-use by a volume": {func(w *world, reported *snapshot.Talos) {
-			volume(snapshot.TalosVolume{ID: "u-data", Type: "partition", Phase: "ready", Location: "/dev/vdb1", MountLocation: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, reported)
-			*reported.Mounts.Value = append(*reported.Mounts.Value, snapshot.TalosMount{Source: "/dev/vdb1", Target: "/var/mnt/data", Volume: "u-data"})
-		}, "in-use: belongs to Talos volume u-data (vdb1, ready, /var/mnt/data)"},
-		"in-use by two volumes": {func(w *world, reported *snapshot.Talos) {
+		}, want: "system-disk: is a disk that the node itself lives on: it is Talos's system disk"},
+		"system-disk by a volume": {
+			change: volume(snapshot.TalosVolume{ID: "IMAGECACHE", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"}),
+			want:   "system-disk: is a disk that the node itself lives on: it holds Talos's volume IMAGECACHE",
+		},
+		"in-use by a volume": {change: func(w *world, reported *snapshot.Talos) {
+			volume(snapshot.TalosVolume{
+				ID:             "u-data",
+				Type:           "partition",
+				Phase:          "ready",
+				Location:       "/dev/vdb1",
+				MountLocation:  "/dev/vdb1",
+				ParentLocation: "/dev/vdb",
+			})(w, reported)
+			*reported.Mounts.Value = append(*reported.Mounts.Value,
+				snapshot.TalosMount{Source: "/dev/vdb1", Target: "/var/mnt/data", Volume: "u-data"})
+		}, want: "in-use: belongs to Talos volume u-data (vdb1, ready, /var/mnt/data)"},
+		"in-use by two volumes": {change: func(w *world, reported *snapshot.Talos) {
 			volume(snapshot.TalosVolume{ID: "r-a", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, reported)
 			volume(snapshot.TalosVolume{ID: "s-b", Phase: "provisioned", Location: "/dev/vdb2", ParentLocation: "/dev/vdb"})(w, reported)
-		}, "in-use: belongs to Talos volume r-a (vdb1, ready), s-b (vdb2, provisioned)"},
-		"in-use by a volume on all of it":          {volume(snapshot.TalosVolume{ID: "u-all", Type: "disk", Phase: "ready", Location: "/dev/vdb"}), "in-use: belongs to Talos volume u-all (vdb, ready)"},
-		"in-use by a volume that is closed":        {volume(snapshot.TalosVolume{ID: "u-x", Phase: "closed", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"}), "in-use: belongs to Talos volume u-x (vdb1, closed)"},
-		"in-use by a partition that is not listed": {volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1"}), "in-use: belongs to Talos volume u-x (vdb1, ready)"},
-		"in-use by a listed partition": {func(w *world, reported *snapshot.Talos) {
+		}, want: "in-use: belongs to Talos volume r-a (vdb1, ready), s-b (vdb2, provisioned)"},
+		"in-use by a volume on all of it": {
+			change: volume(snapshot.TalosVolume{ID: "u-all", Type: "disk", Phase: "ready", Location: "/dev/vdb"}),
+			want:   "in-use: belongs to Talos volume u-all (vdb, ready)",
+		},
+		"in-use by a volume that is closed": {
+			change: volume(snapshot.TalosVolume{ID: "u-x", Phase: "closed", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"}),
+			want:   "in-use: belongs to Talos volume u-x (vdb1, closed)",
+		},
+		"in-use by a partition that is not listed": {
+			change: volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1"}),
+			want:   "in-use: belongs to Talos volume u-x (vdb1, ready)",
+		},
+		"in-use by a listed partition": {change: func(w *world, reported *snapshot.Talos) {
 			*reported.Devices.Value = append(*reported.Devices.Value, snapshot.TalosDevice{Name: "odd", Parent: "vdb"})
 			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/odd"})(w, reported)
-		}, "in-use: belongs to Talos volume u-x (odd, ready)"},
-		"in-use by an encrypted volume": {func(w *world, reported *snapshot.Talos) {
+		}, want: "in-use: belongs to Talos volume u-x (odd, ready)"},
+		"in-use by an encrypted volume": {change: func(w *world, reported *snapshot.Talos) {
 			*reported.Disks.Value = append(*reported.Disks.Value, snapshot.TalosDisk{Name: "dm-0", Secondaries: []string{"vdb"}})
 			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", MountLocation: "/dev/dm-0"})(w, reported)
-		}, "in-use: belongs to Talos volume u-x (ready)"},
-		"in-use by a volume that waits for a named disk":  {volume(snapshot.TalosVolume{ID: "/dev/vdb-1", Phase: "waiting"}), "in-use: belongs to Talos volume /dev/vdb-1 (waiting)"},
-		"in-use by a volume that failed on a linked name": {volume(snapshot.TalosVolume{ID: "/dev/disk/by-id/virtio-vdb-2", Phase: "failed", Problem: "x"}), "in-use: belongs to Talos volume /dev/disk/by-id/virtio-vdb-2 (failed)"},
-		"in-use by a mount of no volume": {func(_ *world, reported *snapshot.Talos) {
-			reported.Mounts = snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vdb1", Target: "/var/lib/disks/hdd/vdb"}, {Source: "/dev/vdb1", Target: "/var/lib/kubelet/pods/x"}})
-		}, "in-use: is mounted on the node, at /var/lib/disks/hdd/vdb"},
-		"in-use under another name": {func(w *world, reported *snapshot.Talos) {
+		}, want: "in-use: belongs to Talos volume u-x (ready)"},
+		"in-use by a volume that waits for a named disk": {
+			change: volume(snapshot.TalosVolume{ID: "/dev/vdb-1", Phase: "waiting"}),
+			want:   "in-use: belongs to Talos volume /dev/vdb-1 (waiting)",
+		},
+		"in-use by a volume that failed on a linked name": {
+			change: volume(snapshot.TalosVolume{ID: "/dev/disk/by-id/virtio-vdb-2", Phase: "failed", Problem: "x"}),
+			want:   "in-use: belongs to Talos volume /dev/disk/by-id/virtio-vdb-2 (failed)",
+		},
+		"in-use by a mount of no volume": {change: func(_ *world, reported *snapshot.Talos) {
+			reported.Mounts = snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vdb1", Target: "/var/lib/disks/hdd/vdb"},
+				{Source: "/dev/vdb1", Target: "/var/lib/kubelet/pods/x"}})
+		}, want: "in-use: is mounted on the node, at /var/lib/disks/hdd/vdb"},
+		"in-use under another name": {change: func(w *world, reported *snapshot.Talos) {
 			(*reported.Disks.Value)[1].Name = "vdx"
 			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdx1", ParentLocation: "/dev/vdx"})(w, reported)
-		}, "in-use: belongs to Talos volume u-x (vdx1, ready)"},
-		"in-use by another path": {func(w *world, reported *snapshot.Talos) {
+		}, want: "in-use: belongs to Talos volume u-x (vdx1, ready)"},
+		"in-use by another path": {change: func(w *world, reported *snapshot.Talos) {
 			w.paths("vdb", "vdc")
 			first, second := &(*reported.Disks.Value)[1], &(*reported.Disks.Value)[2]
 			first.WWID, second.WWID, second.Serial, second.Symlinks = "naa.1", "naa.1", first.Serial, nil
 			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdc1", ParentLocation: "/dev/vdc"})(w, reported)
-		}, "in-use: belongs to Talos volume u-x (vdc1, ready)"},
-		"in-use, of a partition of it": {func(w *world, reported *snapshot.Talos) {
-			w.view.Disks = append(w.view.Disks, disk.Disk{Name: "vdb2", Kernel: "vdb2", Number: disk.Number{Major: 254, Minor: 18}, Kind: disk.KindPartition, Parent: "vdb"})
+		}, want: "in-use: belongs to Talos volume u-x (vdc1, ready)"},
+		"in-use, of a partition of it": {change: func(w *world, reported *snapshot.Talos) {
+			w.view.Disks = append(w.view.Disks, disk.Disk{
+				Name:   "vdb2",
+				Kernel: "vdb2",
+				Number: disk.Number{Major: 254, Minor: 18},
+				Kind:   disk.KindPartition,
+				Parent: "vdb",
+			})
 			w.req.Disks = []disk.Arg{{Name: "vdb2"}}
 			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, reported)
-		}, "in-use: belongs to Talos volume u-x; partition: is a partition of vdb"},
-		"a volume of another disk": {volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdc1", ParentLocation: "/dev/vdc"}), ""},
+		}, want: "in-use: belongs to Talos volume u-x; partition: is a partition of vdb"},
+		"a volume of another disk": {
+			change: volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdc1", ParentLocation: "/dev/vdc"}),
+		},
 		// vdb is no part of vdb12's name, nor the other way round.
-		"a volume of a disk of a like name": {volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdbb1"}), ""},
-		"a volume that waits for any disk":  {volume(snapshot.TalosVolume{ID: "u-x", Phase: "waiting"}), ""},
-		"a directory":                       {volume(snapshot.TalosVolume{ID: "u-x", Type: "directory", Phase: "ready"}), ""},
-		"an external volume":                {volume(snapshot.TalosVolume{ID: "x-share", Type: "external", Phase: "ready", Location: "share"}), ""},
+		"a volume of a disk of a like name": {change: volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdbb1"})},
+		"a volume that waits for any disk":  {change: volume(snapshot.TalosVolume{ID: "u-x", Phase: "waiting"})},
+		"a directory":                       {change: volume(snapshot.TalosVolume{ID: "u-x", Type: "directory", Phase: "ready"})},
+		"an external volume": {
+			change: volume(snapshot.TalosVolume{ID: "x-share", Type: "external", Phase: "ready", Location: "share"}),
+		},
 
-		"device-changed: another serial": {func(_ *world, reported *snapshot.Talos) {
+		"device-changed: another serial": {change: func(_ *world, reported *snapshot.Talos) {
 			(*reported.Disks.Value)[1].Serial, (*reported.Disks.Value)[1].Symlinks = "other", nil
-		}, "device-changed: is another disk to Talos (serial other) than to the provisioner's pod (serial serial-vdb)"},
-		"device-changed: another size": {func(w *world, reported *snapshot.Talos) {
+		}, want: "device-changed: is another disk to Talos (serial other) than to the provisioner's pod (serial serial-vdb)"},
+		"device-changed: another size": {change: func(w *world, reported *snapshot.Talos) {
 			identical(w, reported, "vdb")
 			(*reported.Disks.Value)[1].Size++
-		}, "device-changed: is another disk to Talos ("},
-		"device-changed: a serial number that repeats, another size": {func(_ *world, reported *snapshot.Talos) {
+		}, want: "device-changed: is another disk to Talos ("},
+		"device-changed: a serial number that repeats, another size": {change: func(_ *world, reported *snapshot.Talos) {
 			(*reported.Disks.Value)[1].Symlinks = nil
 			(*reported.Disks.Value)[1].Size++
-		}, "device-changed: is another disk to Talos ("},
-		"no identifier, the same name and size": {func(w *world, reported *snapshot.Talos) { identical(w, reported, "vdb") }, ""},
-		"in-use, by name and size alone": {func(w *world, reported *snapshot.Talos) {
+		}, want: "device-changed: is another disk to Talos ("},
+		"no identifier, the same name and size": {change: func(w *world, reported *snapshot.Talos) { identical(w, reported, "vdb") }},
+		"in-use, by name and size alone": {change: func(w *world, reported *snapshot.Talos) {
 			identical(w, reported, "vdb")
 			volume(snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})(w, reported)
-		}, "in-use: belongs to Talos volume u-x"},
-		"a disk that Talos does not tell of": {func(_ *world, reported *snapshot.Talos) { *reported.Disks.Value = (*reported.Disks.Value)[:1] }, ""},
-		"a Talos that could not be read": {func(w *world, _ *snapshot.Talos) {
+		}, want: "in-use: belongs to Talos volume u-x"},
+		"a disk that Talos does not tell of": {
+			change: func(_ *world, reported *snapshot.Talos) { *reported.Disks.Value = (*reported.Disks.Value)[:1] },
+		},
+		"a Talos that could not be read": {change: func(w *world, _ *snapshot.Talos) {
 			w.Nodes[0].Talos = snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))
-		}, ""},
-		"a Talos whose disks were not read": {func(_ *world, reported *snapshot.Talos) {
+		}},
+		"a Talos whose disks were not read": {change: func(_ *world, reported *snapshot.Talos) {
 			reported.Disks = snapshot.Unread[[]snapshot.TalosDisk](problem.FromText("no answer"))
-		}, ""},
+		}},
 
-		"the system disk is Talos's word": {unresolved, ""},
-		"system-disk-unknown, volumes unread": {func(w *world, reported *snapshot.Talos) {
+		"the system disk is Talos's word": {change: unresolved},
+		"system-disk-unknown, volumes unread": {change: func(w *world, reported *snapshot.Talos) {
 			unresolved(w, reported)
 			reported.Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
-		}, "system-disk-unknown: "},
-		"system-disk-unknown to Talos too": {func(w *world, reported *snapshot.Talos) {
+		}, want: "system-disk-unknown: "},
+		"system-disk-unknown to Talos too": {change: func(w *world, reported *snapshot.Talos) {
 			unresolved(w, reported)
 			reported.System = snapshot.Unread[string](problem.FromText("none"))
-		}, "system-disk-unknown: "},
-		"system-disk-unknown, unsure which disk it is": {func(w *world, reported *snapshot.Talos) {
+		}, want: "system-disk-unknown: "},
+		"system-disk-unknown, unsure which disk it is": {change: func(w *world, reported *snapshot.Talos) {
 			unresolved(w, reported)
 			identical(w, reported, "vdb")
-		}, "system-disk-unknown: "},
-		"system-disk-unknown, unsure which the system's is": {func(w *world, reported *snapshot.Talos) {
+		}, want: "system-disk-unknown: "},
+		"system-disk-unknown, unsure which the system's is": {change: func(w *world, reported *snapshot.Talos) {
 			unresolved(w, reported)
 			identical(w, reported, "vda")
-		}, "system-disk-unknown: "},
-		"system-disk-unknown, Talos of a node with another system disk": {func(w *world, reported *snapshot.Talos) {
+		}, want: "system-disk-unknown: "},
+		"system-disk-unknown, Talos of a node with another system disk": {change: func(w *world, reported *snapshot.Talos) {
 			unresolved(w, reported)
 			(*reported.Disks.Value)[0].Serial, (*reported.Disks.Value)[0].Symlinks = "other", nil
-		}, "system-disk-unknown: "},
-		"system-disk, which the pod could not tell": {func(w *world, reported *snapshot.Talos) { unresolved(w, reported); reported.System = snapshot.Read("vdb") }, "system-disk: "},
+		}, want: "system-disk-unknown: "},
+		"system-disk, which the pod could not tell": {change: func(w *world, reported *snapshot.Talos) {
+			unresolved(w, reported)
+			reported.System = snapshot.Read("vdb")
+		}, want: "system-disk: "},
 	}
 }
 
@@ -240,7 +291,8 @@ func TestInventoryByTalos(t *testing.T) {
 	got := make([]string, 0, len(all))
 	for _, u := range all {
 		got = append(got, row(u))
-		if !slices.Equal(u.SeenBy, []Observer{SeenByTalos}) || u.Transport != "virtio" || u.Metadata.Name != "w-1/"+u.Name || len(u.ByID) != 1 || len(u.ByPath) != 2 {
+		if !slices.Equal(u.SeenBy, []Observer{SeenByTalos}) || u.Transport != "virtio" || u.Metadata.Name != "w-1/"+u.Name || len(u.ByID) != 1 ||
+			len(u.ByPath) != 2 {
 			t.Errorf("%+v", u)
 		}
 	}
@@ -251,10 +303,16 @@ func TestInventoryByTalos(t *testing.T) {
 		t.Errorf("vdg: %s", says(last))
 	}
 	b, err := json.Marshal(all[1])
-	if err != nil || strings.Contains(string(b), `"number"`) || !strings.Contains(string(b), `"seenBy":["talos"]`) || !strings.Contains(string(b), `"label":"u-data-b"`) {
+	if err != nil || strings.Contains(string(b), `"number"`) || !strings.Contains(string(b), `"seenBy":["talos"]`) ||
+		!strings.Contains(string(b), `"label":"u-data-b"`) {
 		t.Errorf("%s, %v", b, err)
 	}
-	for want, arg := range map[string]disk.Arg{"vdb": {Name: "vdb"}, "vdb vdc": {Glob: "vd[bc]"}, "vdg": {Path: "/dev/disk/by-id/virtio-talos-disk-g"}, "": {Name: "loop0"}} {
+	for want, arg := range map[string]disk.Arg{
+		"vdb":     {Name: "vdb"},
+		"vdb vdc": {Glob: "vd[bc]"},
+		"vdg":     {Path: "/dev/disk/by-id/virtio-talos-disk-g"},
+		"":        {Name: "loop0"},
+	} {
 		var got []string
 		for _, u := range Select(&w.Snapshot, all, []disk.Arg{arg}) {
 			got = append(got, u.Name)
@@ -269,7 +327,8 @@ func TestInventoryByTalos(t *testing.T) {
 func TestInventoryByBoth(t *testing.T) {
 	w := newWorld()
 	said := reported(w)
-	*said.Volumes.Value = append(*said.Volumes.Value, snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})
+	*said.Volumes.Value = append(*said.Volumes.Value,
+		snapshot.TalosVolume{ID: "u-x", Phase: "ready", Location: "/dev/vdb1", ParentLocation: "/dev/vdb"})
 	(*said.Disks.Value)[2].Serial, (*said.Disks.Value)[2].Symlinks = "other", nil
 	*said.Disks.Value = append(*said.Disks.Value,
 		snapshot.TalosDisk{Name: "sr0", CDROM: true}, snapshot.TalosDisk{Name: "loop0", Size: 1}, snapshot.TalosDisk{Name: "zram0", Size: 1},
@@ -292,10 +351,12 @@ func TestInventoryByBoth(t *testing.T) {
 	if u := of["vda"]; u.System != "holds /mnt/block" || len(u.Uses) != 4 {
 		t.Errorf("vda: %+v", u)
 	}
-	if u := of["vdb"]; len(u.Uses) != 1 || u.Uses[0].Name != "u-x" || !strings.Contains(says(u.Objections), "in-use: belongs to Talos volume u-x") {
+	if u := of["vdb"]; len(u.Uses) != 1 || u.Uses[0].Name != "u-x" ||
+		!strings.Contains(says(u.Objections), "in-use: belongs to Talos volume u-x") {
 		t.Errorf("vdb: %+v", u)
 	}
-	if u := of["vdc"]; !strings.Contains(u.Conflict, "serial other") || !strings.Contains(says(u.Objections), "device-changed: ") || len(u.Uses) != 0 {
+	if u := of["vdc"]; !strings.Contains(u.Conflict, "serial other") || !strings.Contains(says(u.Objections), "device-changed: ") ||
+		len(u.Uses) != 0 {
 		t.Errorf("vdc: %+v", u)
 	}
 	if u := of["vdy"]; !strings.Contains(says(u.Objections), "the provisioner's pod does not see it") {
@@ -311,23 +372,48 @@ func TestMatching(t *testing.T) {
 		sure     bool
 		conflict bool
 	}{
-		"by wwid":                        {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.1 x"}}, "sdb", true, false},
-		"by wwid, another serial":        {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.1 x", Serial: "other"}}, "", false, true},
-		"by wwid, another size":          {[]snapshot.TalosDisk{{Name: "sdb", Size: 11, WWID: "naa.1 x"}}, "", false, true},
-		"by another wwid":                {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.2", Serial: "AB-1"}}, "", false, true},
-		"by serial, written differently": {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Serial: "AB_1 "}}, "sdb", true, false},
-		"by serial, another size":        {[]snapshot.TalosDisk{{Name: "sdb", Size: 11, Serial: "AB-1"}}, "", false, true},
-		"by a name":                      {[]snapshot.TalosDisk{{Name: "sdb", Symlinks: []string{"/dev/disk/by-id/wwn-1"}}}, "sdb", true, false},
-		"by a name, another serial":      {[]snapshot.TalosDisk{{Name: "sdb", Serial: "other", Symlinks: []string{"/dev/disk/by-id/wwn-1"}}}, "", false, true},
-		"by a name of its content":       {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/lvm-pv-uuid-1"}}}, "sdb", false, false},
-		"by other names":                 {[]snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/wwn-2"}}}, "", false, true},
-		"by name and size":               {[]snapshot.TalosDisk{{Name: "sdb", Size: 10}}, "sdb", false, false},
-		"by name, another size":          {[]snapshot.TalosDisk{{Name: "sdb", Size: 11}}, "", false, true},
-		"under another name":             {[]snapshot.TalosDisk{{Name: "sda", Size: 10}, {Name: "sdc", Size: 10, WWID: "naa.1 x"}}, "sdc", true, false},
-		"two that changed places":        {[]snapshot.TalosDisk{{Name: "sdb", WWID: "naa.2"}, {Name: "sdc", Size: 10, WWID: "naa.1 x"}}, "sdc", true, true},
-		"another name, another size":     {[]snapshot.TalosDisk{{Name: "sdc", Size: 11, Serial: "AB-1"}}, "", false, false},
-		"another name, the same size":    {[]snapshot.TalosDisk{{Name: "sdc", Size: 10}}, "", false, false},
-		"nothing":                        {nil, "", false, false},
+		"by wwid": {disks: []snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.1 x"}}, want: "sdb", sure: true},
+		"by wwid, another serial": {
+			disks:    []snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.1 x", Serial: "other"}},
+			conflict: true,
+		},
+		"by wwid, another size":          {disks: []snapshot.TalosDisk{{Name: "sdb", Size: 11, WWID: "naa.1 x"}}, conflict: true},
+		"by another wwid":                {disks: []snapshot.TalosDisk{{Name: "sdb", Size: 10, WWID: "naa.2", Serial: "AB-1"}}, conflict: true},
+		"by serial, written differently": {disks: []snapshot.TalosDisk{{Name: "sdb", Size: 10, Serial: "AB_1 "}}, want: "sdb", sure: true},
+		"by serial, another size":        {disks: []snapshot.TalosDisk{{Name: "sdb", Size: 11, Serial: "AB-1"}}, conflict: true},
+		"by a name": {
+			disks: []snapshot.TalosDisk{{Name: "sdb", Symlinks: []string{"/dev/disk/by-id/wwn-1"}}},
+			want:  "sdb",
+			sure:  true,
+		},
+		"by a name, another serial": {
+			disks:    []snapshot.TalosDisk{{Name: "sdb", Serial: "other", Symlinks: []string{"/dev/disk/by-id/wwn-1"}}},
+			conflict: true,
+		},
+		"by a name of its content": {
+			disks: []snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/lvm-pv-uuid-1"}}},
+			want:  "sdb",
+		},
+		"by other names": {
+			disks:    []snapshot.TalosDisk{{Name: "sdb", Size: 10, Symlinks: []string{"/dev/disk/by-id/wwn-2"}}},
+			conflict: true,
+		},
+		"by name and size":      {disks: []snapshot.TalosDisk{{Name: "sdb", Size: 10}}, want: "sdb"},
+		"by name, another size": {disks: []snapshot.TalosDisk{{Name: "sdb", Size: 11}}, conflict: true},
+		"under another name": {
+			disks: []snapshot.TalosDisk{{Name: "sda", Size: 10}, {Name: "sdc", Size: 10, WWID: "naa.1 x"}},
+			want:  "sdc",
+			sure:  true,
+		},
+		"two that changed places": {
+			disks:    []snapshot.TalosDisk{{Name: "sdb", WWID: "naa.2"}, {Name: "sdc", Size: 10, WWID: "naa.1 x"}},
+			want:     "sdc",
+			sure:     true,
+			conflict: true,
+		},
+		"another name, another size":  {disks: []snapshot.TalosDisk{{Name: "sdc", Size: 11, Serial: "AB-1"}}},
+		"another name, the same size": {disks: []snapshot.TalosDisk{{Name: "sdc", Size: 10}}},
+		"nothing":                     {disks: nil, want: "", sure: false, conflict: false},
 	} {
 		node := snapshot.Node{
 			Name: "w-1", View: snapshot.Read(snapshot.PodView{Disks: []disk.Disk{seen}}),
@@ -350,12 +436,27 @@ func TestNamesOfDevices(t *testing.T) {
 			t.Errorf("%s is no partition of %s", name, whole)
 		}
 	}
-	for name, whole := range map[string]string{"vdb": "vdb", "vdbb1": "vdb", "nvme0n12": "nvme0n1", "nvme0n1p": "nvme0n1", "vdb1": "", "vdbp1": "vdb", "mmcblk0boot0": "mmcblk0"} {
+	for name, whole := range map[string]string{
+		"vdb":          "vdb",
+		"vdbb1":        "vdb",
+		"nvme0n12":     "nvme0n1",
+		"nvme0n1p":     "nvme0n1",
+		"vdb1":         "",
+		"vdbp1":        "vdb",
+		"mmcblk0boot0": "mmcblk0",
+	} {
 		if partitionOf(name, whole) {
 			t.Errorf("%s is a partition of %s", name, whole)
 		}
 	}
-	for id, want := range map[string]string{"/dev/vde-1": "/dev/vde", "/dev/disk/by-id/a-b-12": "/dev/disk/by-id/a-b", "/dev/vde": "", "/dev/disk/by-id/a-b": "", "u-data-1": "", "/var/lib-1": ""} {
+	for id, want := range map[string]string{
+		"/dev/vde-1":             "/dev/vde",
+		"/dev/disk/by-id/a-b-12": "/dev/disk/by-id/a-b",
+		"/dev/vde":               "",
+		"/dev/disk/by-id/a-b":    "",
+		"u-data-1":               "",
+		"/var/lib-1":             "",
+	} {
 		if got := userDisk(id); got != want {
 			t.Errorf("userDisk(%q) = %q, want %q", id, got, want)
 		}
@@ -372,11 +473,13 @@ func TestTalosUnread(t *testing.T) {
 	partly := whole
 	partly.Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("role too weak"))
 	s := &snapshot.Snapshot{Nodes: []snapshot.Node{
-		node("a", snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))), node("b", snapshot.Read(whole)), node("c", snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))),
+		node("a", snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))), node("b", snapshot.Read(whole)),
+		node("c", snapshot.Unread[snapshot.Talos](problem.FromText("no answer"))),
 		node("d", snapshot.Read(partly)), node("e", snapshot.Section[snapshot.Talos]{}), node("f", snapshot.Read(old)),
 	}}
 	got := TalosUnread(s)
-	if len(got) != 2 || strings.Join(got[0].Nodes, " ") != "a c" || got[0].Why != "no answer" || strings.Join(got[1].Nodes, " ") != "d" || got[1].Why != "volumes: role too weak" {
+	if len(got) != 2 || strings.Join(got[0].Nodes, " ") != "a c" || got[0].Why != "no answer" || strings.Join(got[1].Nodes, " ") != "d" ||
+		got[1].Why != "volumes: role too weak" {
 		t.Errorf("%+v", got)
 	}
 	s.NoTalos = problem.FromText("no talosconfig was found")

@@ -107,7 +107,8 @@ func DecideUnlink(s *snapshot.Snapshot, r UnlinkRequest) (Plan, error) {
 	if len(matched) > 0 {
 		hint = "nothing was done; leave out what is not there, or see what is: " + hint
 	}
-	return Plan{}, failure.New(fmt.Sprintf("no node has a link %s in the directory of %s", strings.Join(absent, " or "), classNames(classes)), hint)
+	return Plan{}, failure.New(fmt.Sprintf("no node has a link %s in the directory of %s", strings.Join(absent, " or "), classNames(classes)),
+		hint)
 }
 
 func unlinkClasses(install provisioner.Install, name string) ([]provisioner.Class, error) {
@@ -172,7 +173,11 @@ func keeps(s *snapshot.Snapshot, v snapshot.Volume) (disk.Objection, bool) {
 			return disk.Objection{}, false
 		}
 		// Pre-bound: a claim is about to get it.
-		return disk.Objection{Reason: Claimed, Message: fmt.Sprintf("is reserved: volume %s is for %s", v.Name, claim), Hint: shell.Command("kubectl", "get", "pv", v.Name)}, true
+		return disk.Objection{
+			Reason:  Claimed,
+			Message: fmt.Sprintf("is reserved: volume %s is for %s", v.Name, claim),
+			Hint:    shell.Command("kubectl", "get", "pv", v.Name),
+		}, true
 	case "Bound":
 		by := ""
 		if v.Claim != nil {
@@ -197,12 +202,17 @@ func keeps(s *snapshot.Snapshot, v snapshot.Volume) (disk.Objection, bool) {
 			}, true
 		}
 		return disk.Objection{
-			Reason:  Released,
-			Message: fmt.Sprintf("still holds the data of %s: volume %s is %s and is not cleaned by itself; a new link would publish it as an empty disk", claim, v.Name, v.Phase),
-			Hint:    "wipe the disk, then: " + shell.Command("kubectl", "delete", "pv", v.Name),
+			Reason: Released,
+			Message: fmt.Sprintf("still holds the data of %s: volume %s is %s and is not cleaned by itself; a new link would publish it as an empty disk",
+				claim, v.Name, v.Phase),
+			Hint: "wipe the disk, then: " + shell.Command("kubectl", "delete", "pv", v.Name),
 		}, true
 	}
-	return disk.Objection{Reason: NotKnown, Message: fmt.Sprintf("may be in use: volume %s has phase %q", v.Name, v.Phase), Hint: shell.Command("kubectl", "get", "pv", v.Name)}, true
+	return disk.Objection{
+		Reason:  NotKnown,
+		Message: fmt.Sprintf("may be in use: volume %s has phase %q", v.Name, v.Phase),
+		Hint:    shell.Command("kubectl", "get", "pv", v.Name),
+	}, true
 }
 
 func podNames(namespace string, names []string) string {
@@ -303,7 +313,8 @@ const DiscoveryPeriod = 10 * time.Second
 
 // Settle waits for one discovery period and deletes volumes that a look which was
 // under way brought back. One that was bound meanwhile gets its link back.
-func Settle(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner, volumes Volumes, wait func(context.Context, time.Duration) error) error {
+func Settle(ctx context.Context, p *Plan, classes []provisioner.Class, r Runner, volumes Volumes,
+	wait func(context.Context, time.Duration) error) error {
 	gone := false
 	for _, l := range p.Links {
 		gone = gone || l.Result == change.Unlinked

@@ -27,37 +27,101 @@ func unlinkCases() map[string]unlinkCase {
 		return func(w *world) { w.dir("block", func(d *snapshot.Dir) { d.Entries = []provisioner.Entry{e} }) }
 	}
 	return map[string]unlinkCase{
-		"a link":                    {func(*world) {}, change.Remove, "", "", ""},
-		"a dangling one":            {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/dev/gone"}), change.Remove, "", "", ""},
-		"not-a-link":                {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Directory}), change.Refuse, "not-a-link: is a directory, not a link", "", ""},
-		"not-a-disk-link":           {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/var/x"}), change.Refuse, "not-a-disk-link: holds /var/x, which is not below /dev", "", ""},
-		"not-a-disk-link, relative": {entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "../dev/vdb"}), change.Refuse, "not-a-disk-link: ", "", ""},
-		"a free volume":             {vol(nil), change.Remove, "", "", ""},
-		"a pending one":             {vol(func(v *snapshot.Volume) { v.Phase = "Pending" }), change.Remove, "", "", ""},
-		"claimed: reserved":         {vol(func(v *snapshot.Volume) { v.Claim = claim }), change.Refuse, "claimed: is reserved: volume local-pv-", "", ""},
-		"claimed: bound":            {vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim }), change.Refuse, "is bound to claim ns/c (which pods use it is unknown: it was not looked at)", "kubectl -n ns delete pvc c", ""},
-		"claimed: bound, users unknown": {func(w *world) {
+		"a link": {change: func(*world) {}, action: change.Remove},
+		"a dangling one": {
+			change: entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/dev/gone"}),
+			action: change.Remove,
+		},
+		"not-a-link": {
+			change:     entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Directory}),
+			action:     change.Refuse,
+			objections: "not-a-link: is a directory, not a link",
+		},
+		"not-a-disk-link": {
+			change:     entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "/var/x"}),
+			action:     change.Refuse,
+			objections: "not-a-disk-link: holds /var/x, which is not below /dev",
+		},
+		"not-a-disk-link, relative": {
+			change:     entry(provisioner.Entry{Name: "vdb", Kind: provisioner.Link, Target: "../dev/vdb"}),
+			action:     change.Refuse,
+			objections: "not-a-disk-link: ",
+		},
+		"a free volume": {change: vol(nil), action: change.Remove},
+		"a pending one": {change: vol(func(v *snapshot.Volume) { v.Phase = "Pending" }), action: change.Remove},
+		"claimed: reserved": {
+			change:     vol(func(v *snapshot.Volume) { v.Claim = claim }),
+			action:     change.Refuse,
+			objections: "claimed: is reserved: volume local-pv-",
+		},
+		"claimed: bound": {
+			change:     vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim }),
+			action:     change.Refuse,
+			objections: "is bound to claim ns/c (which pods use it is unknown: it was not looked at)",
+			hint:       "kubectl -n ns delete pvc c",
+		},
+		"claimed: bound, users unknown": {change: func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
 			w.Users.Problem = problem.FromText("forbidden")
-		}, change.Refuse, "(which pods use it is unknown: forbidden)", "", ""},
-		"claimed: bound, with users": {func(w *world) {
+		}, action: change.Refuse, objections: "(which pods use it is unknown: forbidden)"},
+		"claimed: bound, with users": {change: func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
 			w.Users = snapshot.Read(map[snapshot.ClaimRef][]string{*claim: {"p", "q"}})
-		}, change.Refuse, "is bound to claim ns/c, used by pod ns/p, pod ns/q", "", ""},
-		"claimed: bound, without users": {func(w *world) {
+		}, action: change.Refuse, objections: "is bound to claim ns/c, used by pod ns/p, pod ns/q"},
+		"claimed: bound, without users": {change: func(w *world) {
 			w.volume("vdb", func(v *snapshot.Volume) { v.Phase, v.Claim = "Bound", claim })
 			w.Users = snapshot.Read(map[snapshot.ClaimRef][]string{})
-		}, change.Refuse, "is bound to claim ns/c", "", ""},
-		"claimed: bound, to whom":        {vol(func(v *snapshot.Volume) { v.Phase = "Bound" }), change.Refuse, "claimed: is in use: volume", "", ""},
-		"claimed: by path":               {vol(func(v *snapshot.Volume) { v.Name, v.Phase = "by-hand", "Bound" }), change.Refuse, "claimed: is in use: volume by-hand is bound", "", "volume by-hand is not the provisioner's"},
-		"claimed: by path, node unknown": {vol(func(v *snapshot.Volume) { v.Name, v.Phase, v.Node = "by-hand", "Bound", "" }), change.Refuse, "claimed: is in use: volume by-hand", "", "by-hand"},
-		"by path, free":                  {vol(func(v *snapshot.Volume) { v.Name = "by-hand" }), change.Remove, "", "", "volume by-hand is not the provisioner's, and stays without its link"},
-		"by path, another node":          {vol(func(v *snapshot.Volume) { v.Name, v.Node, v.Phase = "by-hand", "w-2", "Bound" }), change.Remove, "", "", ""},
-		"cleaning":                       {vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Released", claim }), change.Refuse, "cleaning: is being cleaned: volume", "-w", ""},
-		"cleaning failed":                {vol(func(v *snapshot.Volume) { v.Phase = "Failed" }), change.Refuse, "cleaning: is being cleaned", "", ""},
-		"released":                       {vol(func(v *snapshot.Volume) { v.Phase, v.Claim, v.ReclaimPolicy = "Released", claim, "Retain" }), change.Refuse, "released: still holds the data of claim ns/c", "wipe the disk, then: kubectl delete pv local-pv-", ""},
-		"unknown":                        {vol(func(v *snapshot.Volume) { v.Phase = "" }), change.Refuse, `unknown: may be in use: volume`, "kubectl get pv", ""},
-		"unknown phase":                  {vol(func(v *snapshot.Volume) { v.Phase = "Moving" }), change.Refuse, `has phase "Moving"`, "", ""},
+		}, action: change.Refuse, objections: "is bound to claim ns/c"},
+		"claimed: bound, to whom": {
+			change:     vol(func(v *snapshot.Volume) { v.Phase = "Bound" }),
+			action:     change.Refuse,
+			objections: "claimed: is in use: volume",
+		},
+		"claimed: by path": {
+			change:     vol(func(v *snapshot.Volume) { v.Name, v.Phase = "by-hand", "Bound" }),
+			action:     change.Refuse,
+			objections: "claimed: is in use: volume by-hand is bound",
+			warnings:   "volume by-hand is not the provisioner's",
+		},
+		"claimed: by path, node unknown": {
+			change:     vol(func(v *snapshot.Volume) { v.Name, v.Phase, v.Node = "by-hand", "Bound", "" }),
+			action:     change.Refuse,
+			objections: "claimed: is in use: volume by-hand",
+			warnings:   "by-hand",
+		},
+		"by path, free": {
+			change:   vol(func(v *snapshot.Volume) { v.Name = "by-hand" }),
+			action:   change.Remove,
+			warnings: "volume by-hand is not the provisioner's, and stays without its link",
+		},
+		"by path, another node": {
+			change: vol(func(v *snapshot.Volume) { v.Name, v.Node, v.Phase = "by-hand", "w-2", "Bound" }),
+			action: change.Remove,
+		},
+		"cleaning": {
+			change:     vol(func(v *snapshot.Volume) { v.Phase, v.Claim = "Released", claim }),
+			action:     change.Refuse,
+			objections: "cleaning: is being cleaned: volume",
+			hint:       "-w",
+		},
+		"cleaning failed": {
+			change:     vol(func(v *snapshot.Volume) { v.Phase = "Failed" }),
+			action:     change.Refuse,
+			objections: "cleaning: is being cleaned",
+		},
+		"released": {
+			change:     vol(func(v *snapshot.Volume) { v.Phase, v.Claim, v.ReclaimPolicy = "Released", claim, "Retain" }),
+			action:     change.Refuse,
+			objections: "released: still holds the data of claim ns/c",
+			hint:       "wipe the disk, then: kubectl delete pv local-pv-",
+		},
+		"unknown": {
+			change:     vol(func(v *snapshot.Volume) { v.Phase = "" }),
+			action:     change.Refuse,
+			objections: `unknown: may be in use: volume`,
+			hint:       "kubectl get pv",
+		},
+		"unknown phase": {change: vol(func(v *snapshot.Volume) { v.Phase = "Moving" }), action: change.Refuse, objections: `has phase "Moving"`},
 	}
 }
 
@@ -91,19 +155,55 @@ func TestDecideUnlinkChooses(t *testing.T) {
 		req    UnlinkRequest
 		want   string // rows, or an error
 	}{
-		"one":                    {nil, UnlinkRequest{Names: []string{"vdb"}}, "w-1 block vdb remove"},
-		"a pattern":              {nil, UnlinkRequest{Names: []string{"vd*"}}, "w-1 block vdb remove; w-1 nvme vdc remove"},
-		"in one class":           {nil, UnlinkRequest{Names: []string{"*"}, Class: "nvme"}, "w-1 nvme vdc remove"},
-		"twice":                  {nil, UnlinkRequest{Names: []string{"vdb", "vd[b]"}}, "error: no node has a link \"vd[b]\" in the directory of class block or nvme"},
-		"none":                   {nil, UnlinkRequest{Names: []string{"vdb", "vdx"}}, "error: no node has a link \"vdx\" in the directory of class block or nvme"},
-		"two of three":           {nil, UnlinkRequest{Names: []string{"vdx", "vdb", "vdy"}}, "error: no node has a link \"vdx\" or \"vdy\" in the directory of class block or nvme"},
-		"a name like a pattern":  {func(w *world) { w.lies("block", "[x", "/dev/x", "") }, UnlinkRequest{Names: []string{"[x"}}, "w-1 block [x remove"},
-		"a Filesystem class":     {nil, UnlinkRequest{Names: []string{"vdb"}, Class: "files"}, "error: class \"files\" has volumeMode Filesystem: the kubelet would make a filesystem on a disk linked there"},
-		"no Block class":         {func(w *world) { w.Install.Classes = w.Install.Classes[1:2] }, UnlinkRequest{Names: []string{"vdb"}}, "error: provisioner \"storage/lvp\" has no class with volumeMode Block (classes: files)"},
-		"no node was looked at":  {func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("x")) }, UnlinkRequest{Names: []string{"vdb"}}, "w-1 block  skip"},
-		"one directory unread":   {func(w *world) { w.dir("nvme", func(d *snapshot.Dir) { d.Problem = "EIO" }) }, UnlinkRequest{Names: []string{"vdc"}}, "w-1 nvme  skip"},
-		"one directory missing":  {func(w *world) { delete(w.view.Dirs, "nvme") }, UnlinkRequest{Names: []string{"vdb"}}, "w-1 block vdb remove; w-1 nvme  skip"},
-		"a directory of the pod": {func(w *world) { w.dir("nvme", func(d *snapshot.Dir) { d.MountPoint = false }) }, UnlinkRequest{Names: []string{"vdc"}, Class: "nvme"}, "w-1 nvme  skip"},
+		"one":          {req: UnlinkRequest{Names: []string{"vdb"}}, want: "w-1 block vdb remove"},
+		"a pattern":    {req: UnlinkRequest{Names: []string{"vd*"}}, want: "w-1 block vdb remove; w-1 nvme vdc remove"},
+		"in one class": {req: UnlinkRequest{Names: []string{"*"}, Class: "nvme"}, want: "w-1 nvme vdc remove"},
+		"twice": {
+			req:  UnlinkRequest{Names: []string{"vdb", "vd[b]"}},
+			want: "error: no node has a link \"vd[b]\" in the directory of class block or nvme",
+		},
+		"none": {
+			req:  UnlinkRequest{Names: []string{"vdb", "vdx"}},
+			want: "error: no node has a link \"vdx\" in the directory of class block or nvme",
+		},
+		"two of three": {
+			req:  UnlinkRequest{Names: []string{"vdx", "vdb", "vdy"}},
+			want: "error: no node has a link \"vdx\" or \"vdy\" in the directory of class block or nvme",
+		},
+		"a name like a pattern": {
+			change: func(w *world) { w.lies("block", "[x", "/dev/x", "") },
+			req:    UnlinkRequest{Names: []string{"[x"}},
+			want:   "w-1 block [x remove",
+		},
+		"a Filesystem class": {
+			req:  UnlinkRequest{Names: []string{"vdb"}, Class: "files"},
+			want: "error: class \"files\" has volumeMode Filesystem: the kubelet would make a filesystem on a disk linked there",
+		},
+		"no Block class": {
+			change: func(w *world) { w.Install.Classes = w.Install.Classes[1:2] },
+			req:    UnlinkRequest{Names: []string{"vdb"}},
+			want:   "error: provisioner \"storage/lvp\" has no class with volumeMode Block (classes: files)",
+		},
+		"no node was looked at": {
+			change: func(w *world) { w.Nodes[0].View = snapshot.Unread[snapshot.PodView](problem.FromText("x")) },
+			req:    UnlinkRequest{Names: []string{"vdb"}},
+			want:   "w-1 block  skip",
+		},
+		"one directory unread": {
+			change: func(w *world) { w.dir("nvme", func(d *snapshot.Dir) { d.Problem = "EIO" }) },
+			req:    UnlinkRequest{Names: []string{"vdc"}},
+			want:   "w-1 nvme  skip",
+		},
+		"one directory missing": {
+			change: func(w *world) { delete(w.view.Dirs, "nvme") },
+			req:    UnlinkRequest{Names: []string{"vdb"}},
+			want:   "w-1 block vdb remove; w-1 nvme  skip",
+		},
+		"a directory of the pod": {
+			change: func(w *world) { w.dir("nvme", func(d *snapshot.Dir) { d.MountPoint = false }) },
+			req:    UnlinkRequest{Names: []string{"vdc"}, Class: "nvme"},
+			want:   "w-1 nvme  skip",
+		},
 	} {
 		w := newWorld()
 		w.Install.Classes = append(w.Install.Classes, second)

@@ -64,17 +64,22 @@ func (t editor) convertible(c Change) (*yaml.Node, error) {
 	case len(docs) == 0:
 		return nil, failure.New(`the machine configuration has no "KubeletConfig" document to convert`, "")
 	case len(docs) > 1:
-		return nil, failure.New(fmt.Sprintf(`the machine configuration has several "KubeletConfig" documents (lines %d and %d)`, docs[0].Line, docs[1].Line), "")
+		return nil, failure.New(fmt.Sprintf(`the machine configuration has several "KubeletConfig" documents (lines %d and %d)`, docs[0].Line,
+			docs[1].Line), "")
 	case !isNull(t.At(t.Path[:2]...)):
-		return nil, failure.New(`the machine configuration has a "KubeletConfig" document and machine.kubelet, which Talos does not take together`, "")
+		return nil,
+			failure.New(`the machine configuration has a "KubeletConfig" document and machine.kubelet, which Talos does not take together`, "")
 	case len(c.Remove) > 0 || len(c.Replace) > 0:
 		return nil, failure.New(fmt.Sprintf(`a "KubeletConfig" document has no %ss to remove or change`, t.Item), "")
 	case len(t.Documents("KubeCredentialProviderConfig")) > 0:
-		return nil, failure.New(`the machine configuration has a "KubeCredentialProviderConfig" document, which Talos does not take beside machine.kubelet`, t.Hints.Without)
+		return nil,
+			failure.New(`the machine configuration has a "KubeCredentialProviderConfig" document, which Talos does not take beside machine.kubelet`,
+				t.Hints.Without)
 	}
 	doc := docs[0]
 	if line := reference(doc); line > 0 {
-		return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has an anchor, an alias or a tag (line %d), and is not converted`, line),
+		return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has an anchor, an alias or a tag (line %d), and is not converted`,
+			line),
 			"write it out with talosctl edit machineconfig")
 	}
 	machine := t.At(t.Path[0])
@@ -89,7 +94,9 @@ func (t editor) convertible(c Change) (*yaml.Node, error) {
 		if key := doc.Content[i]; key.Kind != yaml.ScalarNode {
 			return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has a key that is no name (line %d)`, key.Line), "")
 		} else if _, known := moved(key.Value); !known {
-			return nil, failure.New(fmt.Sprintf(`the "KubeletConfig" document has the field %q, of which it is not known what it is in machine.kubelet`, key.Value), t.Hints.Without)
+			return nil,
+				failure.New(fmt.Sprintf(`the "KubeletConfig" document has the field %q, of which it is not known what it is in machine.kubelet`,
+					key.Value), t.Hints.Without)
 		}
 	}
 	return doc, nil

@@ -20,7 +20,8 @@ func TestConvert(t *testing.T) {
 		},
 		"at the front, with all fields and comments": {
 			"# about it\nkind: KubeletConfig # really\nimage: x\n\n# our settings\n\"config\":\n    # feature\n    featureGates:\n        A: true\n    text: |+\n        a\n\n          b\n\nextraArgs: {a: b,\n  c: d}\napiVersion: v1alpha1\nclusterDNS:\n- 10.96.0.10\n---\nmachine:\n    kubelet:\n    type: worker\n",
-			"---\nmachine:\n    kubelet:\n        # about it\n        image: x\n\n        # our settings\n        extraConfig:\n            # feature\n            featureGates:\n                A: true\n            text: |+\n                a\n\n                  b\n\n        extraArgs: {a: b,\n          c: d}\n        clusterDNS:\n        - 10.96.0.10\n        disableManifestsDirectory: true\n        extraMounts:\n" + block("            ") + "    type: worker\n",
+			"---\nmachine:\n    kubelet:\n        # about it\n        image: x\n\n        # our settings\n        extraConfig:\n            # feature\n            featureGates:\n                A: true\n            text: |+\n                a\n\n                  b\n\n        extraArgs: {a: b,\n          c: d}\n        clusterDNS:\n        - 10.96.0.10\n        disableManifestsDirectory: true\n        extraMounts:\n" +
+				block("            ") + "    type: worker\n",
 		},
 		"at the end, with markers": {
 			"---\nmachine:\n  type: worker\n...\n---\napiVersion: v1alpha1\nkind: KubeletConfig\nimage: x\n...\n",
@@ -59,9 +60,12 @@ func TestConvertGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Replace(string(raw), "---\napiVersion: v1alpha1\nkind: KubeletConfig\nimage: ghcr.io/siderolabs/kubelet:v1.37.2\nconfig: {}\ndefaultRuntimeSeccompProfileEnabled: true\n", "", 1)
-	want = strings.Replace(want, "cluster:\n    token", "    kubelet:\n        image: ghcr.io/siderolabs/kubelet:v1.37.2\n        extraConfig: {}\n        defaultRuntimeSeccompProfileEnabled: true\n"+
-		"        disableManifestsDirectory: true\n        extraMounts:\n"+block("            ")+"cluster:\n    token", 1)
+	want := strings.Replace(string(raw),
+		"---\napiVersion: v1alpha1\nkind: KubeletConfig\nimage: ghcr.io/siderolabs/kubelet:v1.37.2\nconfig: {}\ndefaultRuntimeSeccompProfileEnabled: true\n",
+		"", 1)
+	want = strings.Replace(want, "cluster:\n    token",
+		"    kubelet:\n        image: ghcr.io/siderolabs/kubelet:v1.37.2\n        extraConfig: {}\n        defaultRuntimeSeccompProfileEnabled: true\n"+
+			"        disableManifestsDirectory: true\n        extraMounts:\n"+block("            ")+"cluster:\n    token", 1)
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -74,14 +78,20 @@ func TestConvertGenerated(t *testing.T) {
 func TestConvertRefuses(t *testing.T) {
 	const document = "---\napiVersion: v1alpha1\nkind: KubeletConfig\nimage: x\n"
 	for name, c := range map[string]struct{ raw, message string }{
-		"no document":         {"machine: {}\n", "no \"KubeletConfig\" document"},
-		"two documents":       {"machine: {}\n" + document + document, "several \"KubeletConfig\" documents (lines 3 and 7)"},
-		"machine.kubelet":     {"machine:\n  kubelet: {}\n" + document, "does not take together"},
-		"an unknown field":    {"machine:\n  type: worker\n" + document + "newField: CANARY\n", `the field "newField"`},
-		"an alias":            {"machine:\n  type: worker\n" + document + "config: &a {}\nextraArgs: *a\n", "an anchor, an alias or a tag (line 7)"},
-		"brackets":            {"machine: {type: worker}\n" + document, "in brackets"},
-		"no machine":          {"version: v1alpha1\n" + document, `no "machine"`},
-		"credential provider": {"machine:\n  type: worker\n" + document + "---\napiVersion: v1alpha1\nkind: KubeCredentialProviderConfig\nconfiguration: {}\n", `"KubeCredentialProviderConfig"`},
+		"no document":      {raw: "machine: {}\n", message: "no \"KubeletConfig\" document"},
+		"two documents":    {raw: "machine: {}\n" + document + document, message: "several \"KubeletConfig\" documents (lines 3 and 7)"},
+		"machine.kubelet":  {raw: "machine:\n  kubelet: {}\n" + document, message: "does not take together"},
+		"an unknown field": {raw: "machine:\n  type: worker\n" + document + "newField: CANARY\n", message: `the field "newField"`},
+		"an alias": {
+			raw:     "machine:\n  type: worker\n" + document + "config: &a {}\nextraArgs: *a\n",
+			message: "an anchor, an alias or a tag (line 7)",
+		},
+		"brackets":   {raw: "machine: {type: worker}\n" + document, message: "in brackets"},
+		"no machine": {raw: "version: v1alpha1\n" + document, message: `no "machine"`},
+		"credential provider": {
+			raw:     "machine:\n  type: worker\n" + document + "---\napiVersion: v1alpha1\nkind: KubeCredentialProviderConfig\nconfiguration: {}\n",
+			message: `"KubeCredentialProviderConfig"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := convertMounts([]byte(c.raw), mountsChange{Add: []extraMount{disks()}})

@@ -11,22 +11,46 @@ func TestDiff(t *testing.T) {
 	const path, list = " machine:\n     kubelet:\n", "         extraMounts:\n"
 	const added = "+            - destination: /var/lib/disks\n+              type: bind\n+              source: /var/lib/disks\n+              options:\n+                - rbind\n+                - rslave\n+                - rw\n"
 	for name, c := range map[string]struct{ before, after, want string }{
-		"nothing":  {"machine: {}", "machine: {}", ""},
-		"spelling": {"machine: {}", "machine: {} # yes", "(only the spelling differs)\n"},
-		"the first entry": {"machine: {token: CANARY, kubelet: {extraArgs: {a: CANARY}}}", "machine: {token: CANARY, kubelet: {extraArgs: {a: CANARY}, extraMounts: [" + disksFlow + "]}}",
-			path + "+        extraMounts:\n" + added},
-		"one more": {"machine: {kubelet: {extraMounts: [{destination: /a}]}}", "machine: {kubelet: {extraMounts: [{destination: /a}, " + disksFlow + "]}}", path + list + added},
-		"one for another": {"machine: {kubelet: {extraMounts: [{destination: /a}, {destination: /b}]}}", "machine: {kubelet: {extraMounts: [{destination: /b}, " + disksFlow + "]}}",
-			path + list + "-            - destination: /a\n" + added},
-		"the last one":         {"machine: {kubelet: {extraMounts: [{destination: /a}]}}", "machine: {kubelet: {}}", path + "-        extraMounts:\n-            - destination: /a\n"},
-		"one of several lines": {"machine: {kubelet: {extraMounts: [{destination: \"/a\\n/b\"}]}}", "machine: {kubelet: {}}", path + "-        extraMounts:\n-            - destination: \"/a\\n/b\"\n"},
-		"something else": {"machine: {token: CANARY1}", "machine: {token: CANARY2, kubelet: {extraMounts: [" + disksFlow + "]}}",
-			"(the configurations differ in more than extra mounts; that is not shown)\n"},
-		"a document more":    {"machine: {}", "machine: {}\n---\nkind: A\nkey: CANARY\n", "(the configurations differ in more than extra mounts; that is not shown)\n"},
-		"nothing to compare": {"machine: {}", "machine: [CANARY", "(the configurations differ and cannot be compared)\n"},
-		"a conversion": {"machine:\n  type: worker\n---\napiVersion: v1alpha1\nkind: KubeletConfig\nimage: x\nconfig: {a: CANARY}\n",
-			"machine:\n  type: worker\n  kubelet:\n    image: x\n    extraConfig: {a: CANARY}\n    disableManifestsDirectory: true\n    extraMounts: [" + disksFlow + "]\n",
-			path + "+        image: (moved)\n+        extraConfig: (moved)\n+        disableManifestsDirectory: true\n+        extraMounts:\n" + added +
+		"nothing":  {before: "machine: {}", after: "machine: {}"},
+		"spelling": {before: "machine: {}", after: "machine: {} # yes", want: "(only the spelling differs)\n"},
+		"the first entry": {
+			before: "machine: {token: CANARY, kubelet: {extraArgs: {a: CANARY}}}",
+			after:  "machine: {token: CANARY, kubelet: {extraArgs: {a: CANARY}, extraMounts: [" + disksFlow + "]}}",
+			want:   path + "+        extraMounts:\n" + added,
+		},
+		"one more": {
+			before: "machine: {kubelet: {extraMounts: [{destination: /a}]}}",
+			after:  "machine: {kubelet: {extraMounts: [{destination: /a}, " + disksFlow + "]}}",
+			want:   path + list + added,
+		},
+		"one for another": {
+			before: "machine: {kubelet: {extraMounts: [{destination: /a}, {destination: /b}]}}",
+			after:  "machine: {kubelet: {extraMounts: [{destination: /b}, " + disksFlow + "]}}",
+			want:   path + list + "-            - destination: /a\n" + added,
+		},
+		"the last one": {
+			before: "machine: {kubelet: {extraMounts: [{destination: /a}]}}",
+			after:  "machine: {kubelet: {}}",
+			want:   path + "-        extraMounts:\n-            - destination: /a\n",
+		},
+		"one of several lines": {
+			before: "machine: {kubelet: {extraMounts: [{destination: \"/a\\n/b\"}]}}",
+			after:  "machine: {kubelet: {}}",
+			want:   path + "-        extraMounts:\n-            - destination: \"/a\\n/b\"\n",
+		},
+		"something else": {before: "machine: {token: CANARY1}", after: "machine: {token: CANARY2, kubelet: {extraMounts: [" + disksFlow + "]}}",
+			want: "(the configurations differ in more than extra mounts; that is not shown)\n"},
+		"a document more": {
+			before: "machine: {}",
+			after:  "machine: {}\n---\nkind: A\nkey: CANARY\n",
+			want:   "(the configurations differ in more than extra mounts; that is not shown)\n",
+		},
+		"nothing to compare": {before: "machine: {}", after: "machine: [CANARY", want: "(the configurations differ and cannot be compared)\n"},
+		"a conversion": {before: "machine:\n  type: worker\n---\napiVersion: v1alpha1\nkind: KubeletConfig\nimage: x\nconfig: {a: CANARY}\n",
+			after: "machine:\n  type: worker\n  kubelet:\n    image: x\n    extraConfig: {a: CANARY}\n    disableManifestsDirectory: true\n    extraMounts: [" +
+				disksFlow + "]\n",
+			want: path +
+				"+        image: (moved)\n+        extraConfig: (moved)\n+        disableManifestsDirectory: true\n+        extraMounts:\n" + added +
 				"-apiVersion: v1alpha1\n-kind: KubeletConfig\n-image: (moved)\n-config: (moved)\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

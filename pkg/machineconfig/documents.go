@@ -89,7 +89,8 @@ func (t *Text) find(kind, name string) (int, error) {
 			continue
 		}
 		if at >= 0 {
-			return 0, failure.New(fmt.Sprintf("the machine configuration has several documents %q %q (lines %d and %d)", kind, name, t.docs[at].Line, doc.Line), "")
+			return 0, failure.New(fmt.Sprintf("the machine configuration has several documents %q %q (lines %d and %d)", kind, name, t.docs[at].Line,
+				doc.Line), "")
 		}
 		at = i
 	}

@@ -19,13 +19,31 @@ func TestPut(t *testing.T) {
 			before: "machine: {}\n---\n# old\nname: data\nkind: UserVolumeConfig\napiVersion: v1alpha1\nfilesystem: {type: xfs}\n\n---\nkind: B # keep\n",
 			after:  "machine: {}\n---\n" + volume + "---\nkind: B # keep\n",
 		},
-		"on the marker's line":  {before: "machine: {}\n--- {apiVersion: v1alpha1, kind: UserVolumeConfig, name: data}\n", after: "machine: {}\n---\n" + volume},
-		"above all others":      {before: "apiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data\n---\nmachine: {}\n", after: volume + "---\nmachine: {}\n"},
-		"at the end":            {before: "machine: {}\n---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data\n...\n", after: "machine: {}\n---\n" + volume + "...\n"},
-		"beside another name":   {before: "machine: {}\n---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data-2\n", after: "machine: {}\n---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data-2\n---\n" + volume},
-		"beside somebody's own": {before: "machine: {}\n---\napiVersion: example.org/v1\nkind: UserVolumeConfig\nname: data\n", after: "machine: {}\n---\napiVersion: example.org/v1\nkind: UserVolumeConfig\nname: data\n---\n" + volume},
-		"twice there":           {before: "machine: {}\n---\n" + volume + "---\n" + volume, err: `several documents "UserVolumeConfig" "data" (lines 3 and 7)`},
-		"no YAML":               {before: "machine: [CANARY\n", err: "not valid YAML"},
+		"on the marker's line": {
+			before: "machine: {}\n--- {apiVersion: v1alpha1, kind: UserVolumeConfig, name: data}\n",
+			after:  "machine: {}\n---\n" + volume,
+		},
+		"above all others": {
+			before: "apiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data\n---\nmachine: {}\n",
+			after:  volume + "---\nmachine: {}\n",
+		},
+		"at the end": {
+			before: "machine: {}\n---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data\n...\n",
+			after:  "machine: {}\n---\n" + volume + "...\n",
+		},
+		"beside another name": {
+			before: "machine: {}\n---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data-2\n",
+			after:  "machine: {}\n---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data-2\n---\n" + volume,
+		},
+		"beside somebody's own": {
+			before: "machine: {}\n---\napiVersion: example.org/v1\nkind: UserVolumeConfig\nname: data\n",
+			after:  "machine: {}\n---\napiVersion: example.org/v1\nkind: UserVolumeConfig\nname: data\n---\n" + volume,
+		},
+		"twice there": {
+			before: "machine: {}\n---\n" + volume + "---\n" + volume,
+			err:    `several documents "UserVolumeConfig" "data" (lines 3 and 7)`,
+		},
+		"no YAML": {before: "machine: [CANARY\n", err: "not valid YAML"},
 	} {
 		for _, newline := range []string{"\n", "\r\n"} {
 			got, err := Put([]byte(strings.ReplaceAll(c.before, "\n", newline)), []byte(volume))
@@ -69,7 +87,8 @@ func TestDrop(t *testing.T) {
 
 // What is put into any configuration is all that is new, and leaves no trace when it is dropped again.
 func TestPutAndDropAnything(t *testing.T) {
-	const first, second = "apiVersion: v1alpha1\nkind: RawVolumeConfig\nname: put\n", "# other\napiVersion: v1alpha1\nkind: RawVolumeConfig\nname: put\nprovisioning: {minSize: 1GiB}\n"
+	const first, second = "apiVersion: v1alpha1\nkind: RawVolumeConfig\nname: put\n",
+		"# other\napiVersion: v1alpha1\nkind: RawVolumeConfig\nname: put\nprovisioning: {minSize: 1GiB}\n"
 	for seed := range uint64(cases) {
 		raw := []byte(newWriter(seed).config(seed%2 == 0))
 		before, mounts := decode(t, raw)
@@ -81,11 +100,14 @@ func TestPutAndDropAnything(t *testing.T) {
 			continue
 		}
 		after, mountsAfter := decode(t, added)
-		if !bytes.HasPrefix(added, raw) || len(after) != len(before)+1 || !reflect.DeepEqual(after[:len(before)], before) || !reflect.DeepEqual(mounts, mountsAfter) {
+		if !bytes.HasPrefix(added, raw) || len(after) != len(before)+1 || !reflect.DeepEqual(after[:len(before)], before) ||
+			!reflect.DeepEqual(mounts, mountsAfter) {
 			t.Fatalf("seed %d: something else is changed\n%s", seed, added)
 		}
 		changed, err := Put(added, []byte(second))
-		if err != nil || !bytes.HasPrefix(changed, raw) || !bytes.HasSuffix(changed, []byte("---\n"+second)) && !bytes.HasSuffix(changed, []byte("---\r\n"+strings.ReplaceAll(second, "\n", "\r\n"))) {
+		if err != nil || !bytes.HasPrefix(changed, raw) ||
+			!bytes.HasSuffix(changed, []byte("---\n"+second)) &&
+				!bytes.HasSuffix(changed, []byte("---\r\n"+strings.ReplaceAll(second, "\n", "\r\n"))) {
 			t.Fatalf("seed %d: %v\n%s", seed, err, changed)
 		}
 		dropped, err := Drop(changed, "RawVolumeConfig", "put")

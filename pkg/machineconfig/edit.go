@@ -69,7 +69,8 @@ func (l List) Edit(raw []byte, c Change) ([]byte, error) {
 		return nil, err
 	}
 	if len(c.Add) > 0 && l.ofKubelet() && isNull(t.At(l.Path[:2]...)) && len(t.Documents(kubeletConfig)) > 0 {
-		return nil, failure.New(fmt.Sprintf(`the machine configuration has a "KubeletConfig" document, beside which Talos takes no %ss`, l.Item), l.Hints.Convert)
+		return nil, failure.New(fmt.Sprintf(`the machine configuration has a "KubeletConfig" document, beside which Talos takes no %ss`, l.Item),
+			l.Hints.Convert)
 	}
 	// Adding comes first, so that a list whose entries are all replaced stays where it is.
 	edited := e
@@ -134,7 +135,8 @@ func (t editor) entries() []*yaml.Node {
 func (t editor) editable() error {
 	for _, doc := range t.docs {
 		if line := duplicate(doc); line > 0 {
-			return failure.New(fmt.Sprintf("the machine configuration has the same key twice (line %d)", line), "take one of them out with talosctl edit machineconfig")
+			return failure.New(fmt.Sprintf("the machine configuration has the same key twice (line %d)", line),
+				"take one of them out with talosctl edit machineconfig")
 		}
 	}
 	// Read as Talos would read it, what is no list or no entry is refused.
@@ -168,7 +170,8 @@ func (t editor) editable() error {
 			return err
 		}
 		if column, _ := t.first(key.Line - 1); node.Style&yaml.FlowStyle == 0 && column != key.Column-1 {
-			return failure.New(fmt.Sprintf("the machine configuration has the key %q behind something else on its line (line %d)", name, key.Line), t.Hints.ByHand)
+			return failure.New(fmt.Sprintf("the machine configuration has the key %q behind something else on its line (line %d)", name, key.Line),
+				t.Hints.ByHand)
 		}
 		node = value
 	}
@@ -187,7 +190,8 @@ func (t editor) indirect(n *yaml.Node, name string) error {
 	if name == "" {
 		name = t.Path[0]
 	}
-	return failure.New(fmt.Sprintf("the machine configuration uses an anchor, an alias, a merge key or a tag at %q (line %d), where no edit is safe", name, n.Line),
+	return failure.New(fmt.Sprintf("the machine configuration uses an anchor, an alias, a merge key or a tag at %q (line %d), where no edit is safe",
+		name, n.Line),
 		"write it out with talosctl edit machineconfig, or "+t.Hints.ByHand)
 }
 

@@ -28,7 +28,8 @@ func TestEditAdds(t *testing.T) {
 	for name, c := range map[string]struct{ before, after string }{
 		"below the last key of the kubelet": {
 			"version: v1alpha1\nmachine:\n    type: worker\n    kubelet:\n        image: x\n    install: {}\n",
-			"version: v1alpha1\nmachine:\n    type: worker\n    kubelet:\n        image: x\n        extraMounts:\n" + block("            ") + "    install: {}\n",
+			"version: v1alpha1\nmachine:\n    type: worker\n    kubelet:\n        image: x\n        extraMounts:\n" + block("            ") +
+				"    install: {}\n",
 		},
 		"as the document indents": {
 			"machine:\n  certSANs:\n  - a\n  kubelet:\n    image: x\n",
@@ -58,13 +59,16 @@ func TestEditAdds(t *testing.T) {
 			"machine:\n  kubelet: {image: x, }\n", "machine:\n  kubelet: {image: x, extraMounts: [" + disksFlow + "], }\n",
 		},
 		"an empty list": {
-			"machine:\n  kubelet:\n    extraMounts: [] # none\n    image: x\n", "machine:\n  kubelet:\n    extraMounts: [" + disksFlow + "] # none\n    image: x\n",
+			"machine:\n  kubelet:\n    extraMounts: [] # none\n    image: x\n",
+			"machine:\n  kubelet:\n    extraMounts: [" + disksFlow + "] # none\n    image: x\n",
 		},
 		"a null list": {
-			"machine:\n  kubelet:\n    extraMounts:\n    image: x\n", "machine:\n  kubelet:\n    extraMounts:\n" + block("      ") + "    image: x\n",
+			"machine:\n  kubelet:\n    extraMounts:\n    image: x\n",
+			"machine:\n  kubelet:\n    extraMounts:\n" + block("      ") + "    image: x\n",
 		},
 		"a list in brackets": {
-			"machine:\n  kubelet:\n    extraMounts: [{destination: /a}]\n", "machine:\n  kubelet:\n    extraMounts: [{destination: /a}, " + disksFlow + "]\n",
+			"machine:\n  kubelet:\n    extraMounts: [{destination: /a}]\n",
+			"machine:\n  kubelet:\n    extraMounts: [{destination: /a}, " + disksFlow + "]\n",
 		},
 		"a list of brackets": {
 			"machine:\n  kubelet:\n    extraMounts:\n    -   {destination: /a}\n    image: x\n",
@@ -85,20 +89,24 @@ func TestEditAdds(t *testing.T) {
 			"machine:\n  ca: &a !!map {crt: x}\n  kubelet:\n    image: x\n    extraMounts:\n" + block("      ") + "cluster:\n  <<: *a\n  ca: *a\n",
 		},
 		"an alias as the last entry": {
-			"machine:\n  kubelet:\n    extraMounts:\n      - &a {destination: /a}\n      - *a\n", "machine:\n  kubelet:\n    extraMounts:\n      - &a {destination: /a}\n      - *a\n" + block("      "),
+			"machine:\n  kubelet:\n    extraMounts:\n      - &a {destination: /a}\n      - *a\n",
+			"machine:\n  kubelet:\n    extraMounts:\n      - &a {destination: /a}\n      - *a\n" + block("      "),
 		},
 		"no line break at the end": {
-			"machine:\n  kubelet:\n    image: x", "machine:\n  kubelet:\n    image: x\n    extraMounts:\n" + strings.TrimSuffix(block("      "), "\n"),
+			"machine:\n  kubelet:\n    image: x", "machine:\n  kubelet:\n    image: x\n    extraMounts:\n" +
+				strings.TrimSuffix(block("      "), "\n"),
 		},
 		"a scalar at the end that has no line break": {
 			"machine:\n  kubelet:\n    image: |\n      x", "machine:\n  kubelet:\n    extraMounts:\n" + block("      ") + "    image: |\n      x",
 		},
 		"a scalar at the end that keeps its line breaks": {
-			"machine:\n  kubelet:\n    image: |+\n      x\n\n\n  type: worker\n", "machine:\n  kubelet:\n    image: |+\n      x\n\n\n    extraMounts:\n" + block("      ") + "  type: worker\n",
+			"machine:\n  kubelet:\n    image: |+\n      x\n\n\n  type: worker\n",
+			"machine:\n  kubelet:\n    image: |+\n      x\n\n\n    extraMounts:\n" + block("      ") + "  type: worker\n",
 		},
 		"other documents around": {
 			"\uFEFF%YAML 1.1\n---\nkind: A\n...\n---\nmachine:\n  kubelet:\n    image: x\n...\n---\nkind: B\n",
-			"\uFEFF%YAML 1.1\n---\nkind: A\n...\n---\nmachine:\n  kubelet:\n    image: x\n    extraMounts:\n" + block("      ") + "...\n---\nkind: B\n",
+			"\uFEFF%YAML 1.1\n---\nkind: A\n...\n---\nmachine:\n  kubelet:\n    image: x\n    extraMounts:\n" + block("      ") +
+				"...\n---\nkind: B\n",
 		},
 	} {
 		for _, newline := range []string{"\n", "\r\n"} {
@@ -120,27 +128,68 @@ func TestEditRemoves(t *testing.T) {
 	list := func(entries string) string {
 		return "machine:\n  kubelet:\n    image: x\n    extraMounts:\n" + entries + "    # the end\n  type: worker\n"
 	}
-	const a, b, c = "      # one\n      - destination: /a\n        # type: bind\n", "      - destination: /b\n\n", "      # three\n      # 3\n      - {destination: /c}\n"
+	const a, b, c = "      # one\n      - destination: /a\n        # type: bind\n", "      - destination: /b\n\n",
+		"      # three\n      # 3\n      - {destination: /c}\n"
 	for name, test := range map[string]struct {
 		before, after string
 		remove        []int
 	}{
-		"the first":         {list(a + b + c), list(b + c), []int{0}},
-		"the middle":        {list(a + b + c), list(a + "\n" + c), []int{1}},
-		"the last":          {list(a + b + c), list(a + b), []int{2}},
-		"two":               {list(a + b + c), list(b), []int{2, 0}},
-		"all":               {list(a), "machine:\n  kubelet:\n    image: x\n    # the end\n  type: worker\n", []int{0}},
-		"all of a comment":  {"machine:\n  kubelet:\n    # mounts\n    extraMounts:\n" + a, "machine:\n  kubelet:\n    # mounts\n    extraMounts: []\n", []int{0}},
-		"all of a remark":   {"machine:\n  kubelet:\n    extraMounts: # mounts\n" + a, "machine:\n  kubelet:\n    extraMounts: [] # mounts\n", []int{0}},
-		"all and more":      {"machine:\n  type: worker\n  kubelet:\n    extraMounts:\n" + a, "machine:\n  type: worker\n", []int{0}},
-		"from brackets":     {"machine: {kubelet: {image: x, extraMounts: [a: , {destination: /b}, # 2\n {destination: /c}]}}\n", "machine: {kubelet: {image: x, extraMounts: [a: , {destination: /b}]}}\n", []int{2}},
-		"from the front":    {"machine: {kubelet: {extraMounts: [{destination: /b}, {destination: /c}, ]}}\n", "machine: {kubelet: {extraMounts: [{destination: /c}, ]}}\n", []int{0}},
-		"all from brackets": {"machine: {kubelet: {extraMounts: [{destination: /b}, ], image: x}}\n", "machine: {kubelet: {image: x}}\n", []int{0}},
-		"all there is":      {"machine:\n  kubelet:\n    extraMounts:\n" + a, "machine:\n", []int{0}},
-		"below a comment":   {"machine:\n  type: worker\n  kubelet:\n        # deep\n    extraMounts:\n" + a, "machine:\n  type: worker\n  kubelet:\n        # deep\n", []int{0}},
-		"below a scalar that keeps its line breaks": {"machine:\n  kubelet:\n    extraMounts:\n    - destination: |+\n        a\n    - destination: /b\n\n    image: x\n", "machine:\n  kubelet:\n    extraMounts:\n    - destination: |+\n        a\n    image: x\n", []int{1}},
-		"below quotes":    {"machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n    - destination: /b\n", "machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n", []int{1}},
-		"without a break": {"machine:\n  kubelet:\n    extraMounts:\n    - destination: /a\n    - destination: /b", "machine:\n  kubelet:\n    extraMounts:\n    - destination: /a", []int{1}},
+		"the first":  {before: list(a + b + c), after: list(b + c), remove: []int{0}},
+		"the middle": {before: list(a + b + c), after: list(a + "\n" + c), remove: []int{1}},
+		"the last":   {before: list(a + b + c), after: list(a + b), remove: []int{2}},
+		"two":        {before: list(a + b + c), after: list(b), remove: []int{2, 0}},
+		"all":        {before: list(a), after: "machine:\n  kubelet:\n    image: x\n    # the end\n  type: worker\n", remove: []int{0}},
+		"all of a comment": {
+			before: "machine:\n  kubelet:\n    # mounts\n    extraMounts:\n" + a,
+			after:  "machine:\n  kubelet:\n    # mounts\n    extraMounts: []\n",
+			remove: []int{0},
+		},
+		"all of a remark": {
+			before: "machine:\n  kubelet:\n    extraMounts: # mounts\n" + a,
+			after:  "machine:\n  kubelet:\n    extraMounts: [] # mounts\n",
+			remove: []int{0},
+		},
+		"all and more": {
+			before: "machine:\n  type: worker\n  kubelet:\n    extraMounts:\n" + a,
+			after:  "machine:\n  type: worker\n",
+			remove: []int{0},
+		},
+		"from brackets": {
+			before: "machine: {kubelet: {image: x, extraMounts: [a: , {destination: /b}, # 2\n {destination: /c}]}}\n",
+			after:  "machine: {kubelet: {image: x, extraMounts: [a: , {destination: /b}]}}\n",
+			remove: []int{2},
+		},
+		"from the front": {
+			before: "machine: {kubelet: {extraMounts: [{destination: /b}, {destination: /c}, ]}}\n",
+			after:  "machine: {kubelet: {extraMounts: [{destination: /c}, ]}}\n",
+			remove: []int{0},
+		},
+		"all from brackets": {
+			before: "machine: {kubelet: {extraMounts: [{destination: /b}, ], image: x}}\n",
+			after:  "machine: {kubelet: {image: x}}\n",
+			remove: []int{0},
+		},
+		"all there is": {before: "machine:\n  kubelet:\n    extraMounts:\n" + a, after: "machine:\n", remove: []int{0}},
+		"below a comment": {
+			before: "machine:\n  type: worker\n  kubelet:\n        # deep\n    extraMounts:\n" + a,
+			after:  "machine:\n  type: worker\n  kubelet:\n        # deep\n",
+			remove: []int{0},
+		},
+		"below a scalar that keeps its line breaks": {
+			before: "machine:\n  kubelet:\n    extraMounts:\n    - destination: |+\n        a\n    - destination: /b\n\n    image: x\n",
+			after:  "machine:\n  kubelet:\n    extraMounts:\n    - destination: |+\n        a\n    image: x\n",
+			remove: []int{1},
+		},
+		"below quotes": {
+			before: "machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n    - destination: /b\n",
+			after:  "machine:\n  kubelet:\n    extraMounts:\n    - destination: '/a\n# b'\n",
+			remove: []int{1},
+		},
+		"without a break": {
+			before: "machine:\n  kubelet:\n    extraMounts:\n    - destination: /a\n    - destination: /b",
+			after:  "machine:\n  kubelet:\n    extraMounts:\n    - destination: /a",
+			remove: []int{1},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := editMounts([]byte(test.before), mountsChange{Remove: test.remove})
@@ -195,7 +244,8 @@ func TestEditReplaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "machine:\n  kubelet:\n    # all of them\n    extraMounts: # see below\n" + block("      ") + "    image: x\n"; string(got) != want {
+	if want := "machine:\n  kubelet:\n    # all of them\n    extraMounts: # see below\n" + block("      ") +
+		"    image: x\n"; string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -210,7 +260,9 @@ func TestEditWithoutChange(t *testing.T) {
 // TestEditQuotes holds that every string comes back as it was.
 func TestEditQuotes(t *testing.T) {
 	for _, raw := range []string{"machine:\n  kubelet:\n    image: x\n", "machine: {kubelet: {}}", `{"machine":{"kubelet":{"image":""}}}`} {
-		for _, s := range []string{"~", "null", "yes", "1", "0x1", "a: b", "a #b", "#a", "- a", "[a", "a]", "a, b", "{a}", "'", `"`, `\`, "*a", "&a", "!a", "@a", "%a", "|", " a", "a ", "ä", "?", "? a", ":", "<<", "---", "...", "=", "2001-01-01", "\uFEFFa", "<&>", strings.Repeat("long words ", 40)} {
+		for _, s := range []string{"~", "null", "yes", "1", "0x1", "a: b", "a #b", "#a", "- a", "[a", "a]", "a, b", "{a}", "'", `"`, `\`, "*a",
+			"&a", "!a", "@a", "%a", "|", " a", "a ", "ä", "?", "? a", ":", "<<", "---", "...", "=", "2001-01-01", "\uFEFFa", "<&>",
+			strings.Repeat("long words ", 40)} {
 			want := []extraMount{{Destination: s, Type: s, Source: s, Options: []string{s, "rw"}}}
 			got, err := editMounts([]byte(raw), mountsChange{Add: want})
 			if err != nil {
@@ -230,29 +282,40 @@ func TestEditRefuses(t *testing.T) {
 		raw, message string
 		remove       []int
 	}{
-		"an anchor at machine":      {"machine: &a\n  type: worker\n", ref + ` at "machine" (line 1)`, nil},
-		"an alias at kubelet":       {"x: &a {}\nmachine:\n  kubelet: *a\n", ref + ` at "machine.kubelet" (line 3)`, nil},
-		"a merge key in kubelet":    {"x: &a {}\nmachine:\n  kubelet:\n    <<: *a\n", ref + ` at "machine.kubelet" (line 4)`, nil},
-		"an anchor at extraMounts":  {"machine:\n  kubelet:\n    extraMounts: &a []\n", ref + ` at "machine.kubelet.extraMounts" (line 3)`, nil},
-		"a tag at extraMounts":      {"machine:\n  kubelet:\n    extraMounts: !!seq []\n", ref, nil},
-		"an anchor at a key":        {"machine:\n  &a kubelet:\n    image: x\n", ref, nil},
-		"an anchor in an entry":     {"machine:\n  kubelet:\n    extraMounts:\n    - destination: &a /a\n", "number 1 has an anchor", []int{0}},
-		"an alias in an entry":      {"x: &a /a\nmachine:\n  kubelet:\n    extraMounts:\n    - destination: /b\n    - destination: *a\n", "number 2 has an anchor", []int{1}},
-		"an entry that is not":      {"machine:\n  kubelet:\n    extraMounts: []\n", "no extra mount number 1", []int{0}},
-		"a key twice":               {"machine:\n  kubelet: {}\n  kubelet: {}\n", twice, nil},
-		"a key twice elsewhere":     {"machine:\n  kubelet: {}\n---\nkind: A\na: {b: 1, b: 2}\n", twice, nil},
-		"an explicit key":           {"machine:\n  ? kubelet\n  : image: x\n", `"machine.kubelet" behind something else`, nil},
-		"two v1alpha1 documents":    {"machine: {}\n---\ncluster: {}\n", "several v1alpha1 documents (lines 1 and 3)", nil},
-		"no v1alpha1 document":      {"kind: A\n", "no v1alpha1 document", nil},
-		"an unknown document":       {"a: b\n", "without a kind that is not v1alpha1", nil},
-		"a list":                    {"- a\n", "no mapping (line 1)", nil},
-		"nothing":                   {"", "no v1alpha1 document", nil},
-		"no YAML":                   {"machine: [CANARY\n  b: *CANARY", "not valid YAML", nil},
-		"an unknown anchor":         {"machine: *CANARY", "not valid YAML", nil},
-		"another encoding":          {"\xFF\xFEm\x00", "not UTF-8", nil},
-		"a list that is none":       {"machine:\n  kubelet:\n    extraMounts: CANARY\n", "not one that Talos takes (line 3)", nil},
-		"an entry that is a string": {"machine:\n  kubelet:\n    extraMounts: [CANARY]\n", "not one that Talos takes (line 3)", nil},
-		"a KubeletConfig document":  {"machine: {}\n---\napiVersion: v1alpha1\nkind: KubeletConfig\n", `"KubeletConfig" document`, nil},
+		"an anchor at machine":   {raw: "machine: &a\n  type: worker\n", message: ref + ` at "machine" (line 1)`},
+		"an alias at kubelet":    {raw: "x: &a {}\nmachine:\n  kubelet: *a\n", message: ref + ` at "machine.kubelet" (line 3)`},
+		"a merge key in kubelet": {raw: "x: &a {}\nmachine:\n  kubelet:\n    <<: *a\n", message: ref + ` at "machine.kubelet" (line 4)`},
+		"an anchor at extraMounts": {
+			raw:     "machine:\n  kubelet:\n    extraMounts: &a []\n",
+			message: ref + ` at "machine.kubelet.extraMounts" (line 3)`,
+		},
+		"a tag at extraMounts": {raw: "machine:\n  kubelet:\n    extraMounts: !!seq []\n", message: ref},
+		"an anchor at a key":   {raw: "machine:\n  &a kubelet:\n    image: x\n", message: ref},
+		"an anchor in an entry": {
+			raw:     "machine:\n  kubelet:\n    extraMounts:\n    - destination: &a /a\n",
+			message: "number 1 has an anchor",
+			remove:  []int{0},
+		},
+		"an alias in an entry": {
+			raw:     "x: &a /a\nmachine:\n  kubelet:\n    extraMounts:\n    - destination: /b\n    - destination: *a\n",
+			message: "number 2 has an anchor",
+			remove:  []int{1},
+		},
+		"an entry that is not":      {raw: "machine:\n  kubelet:\n    extraMounts: []\n", message: "no extra mount number 1", remove: []int{0}},
+		"a key twice":               {raw: "machine:\n  kubelet: {}\n  kubelet: {}\n", message: twice},
+		"a key twice elsewhere":     {raw: "machine:\n  kubelet: {}\n---\nkind: A\na: {b: 1, b: 2}\n", message: twice},
+		"an explicit key":           {raw: "machine:\n  ? kubelet\n  : image: x\n", message: `"machine.kubelet" behind something else`},
+		"two v1alpha1 documents":    {raw: "machine: {}\n---\ncluster: {}\n", message: "several v1alpha1 documents (lines 1 and 3)"},
+		"no v1alpha1 document":      {raw: "kind: A\n", message: "no v1alpha1 document"},
+		"an unknown document":       {raw: "a: b\n", message: "without a kind that is not v1alpha1"},
+		"a list":                    {raw: "- a\n", message: "no mapping (line 1)"},
+		"nothing":                   {message: "no v1alpha1 document"},
+		"no YAML":                   {raw: "machine: [CANARY\n  b: *CANARY", message: "not valid YAML"},
+		"an unknown anchor":         {raw: "machine: *CANARY", message: "not valid YAML"},
+		"another encoding":          {raw: "\xFF\xFEm\x00", message: "not UTF-8"},
+		"a list that is none":       {raw: "machine:\n  kubelet:\n    extraMounts: CANARY\n", message: "not one that Talos takes (line 3)"},
+		"an entry that is a string": {raw: "machine:\n  kubelet:\n    extraMounts: [CANARY]\n", message: "not one that Talos takes (line 3)"},
+		"a KubeletConfig document":  {raw: "machine: {}\n---\napiVersion: v1alpha1\nkind: KubeletConfig\n", message: `"KubeletConfig" document`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			change := mountsChange{Add: []extraMount{disks()}}
@@ -281,7 +344,7 @@ func TestEdited(t *testing.T) {
 		after string
 		want  bool
 	}{
-		"what it should":          {after, true},
+		"what it should":         {after, true},
 		"nothing":                {before, false},
 		"another value":          {strings.Replace(after, "worker", "controlplane", 1), false},
 		"another image":          {strings.Replace(after, "image: x", "image: y", 1), false},

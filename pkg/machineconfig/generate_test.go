@@ -240,7 +240,9 @@ func (w *writer) mount() any {
 
 // kubelet is the content of machine.kubelet.
 func (w *writer) kubelet() mapping {
-	m := mapping{{"image", content("ghcr.io/siderolabs/kubelet:v1.33.1")}, {"extraArgs", mapping{{"token", w.secret()}}}, {"clusterDNS", list{"10.96.0.10", content("::1")}}, {"registerWithFQDN", "true"}, {"nodeIP", nil}}[:w.IntN(6)]
+	m := mapping{{key: "image", value: content("ghcr.io/siderolabs/kubelet:v1.33.1")},
+		{key: "extraArgs", value: mapping{{key: "token", value: w.secret()}}}, {key: "clusterDNS", value: list{"10.96.0.10", content("::1")}},
+		{key: "registerWithFQDN", value: "true"}, {key: "nodeIP"}}[:w.IntN(6)]
 	switch w.IntN(8) {
 	case 0:
 		m = append(m, pair{"extraMounts", nil})
@@ -260,8 +262,10 @@ func (w *writer) kubelet() mapping {
 // config is a whole configuration. With document, the kubelet has one of its own.
 func (w *writer) config(document bool) string {
 	machine := mapping{
-		{"type", "worker"}, {"token", w.secret()}, {"ca", mapping{{"crt", w.secret()}, {"key", w.secret()}}}, {"certSANs", list{content("a"), "b"}},
-		{"files", list{mapping{{"content", w.secret()}, {"path", content("/var/x")}}}}, {"nothing", nil},
+		{key: "type", value: "worker"}, {key: "token", value: w.secret()},
+		{key: "ca", value: mapping{{key: "crt", value: w.secret()}, {key: "key", value: w.secret()}}},
+		{key: "certSANs", value: list{content("a"), "b"}},
+		{key: "files", value: list{mapping{{"content", w.secret()}, {"path", content("/var/x")}}}}, {key: "nothing"},
 	}[:1+w.IntN(6)]
 	if !document && !w.chance(8) {
 		machine = append(machine, pair{"kubelet", w.kubelet()})
@@ -270,20 +274,29 @@ func (w *writer) config(document bool) string {
 		}
 	}
 	w.Shuffle(len(machine), func(i, j int) { machine[i], machine[j] = machine[j], machine[i] })
-	own := mapping{{"version", "v1alpha1"}, {"machine", machine}, {"cluster", mapping{{"secret", w.secret()}, {"id", w.secret()}, {"inlineManifests", list{mapping{{"contents", w.secret()}}}}}}}[:2+w.IntN(2)]
+	own := mapping{{key: "version", value: "v1alpha1"}, {key: "machine", value: machine},
+		{
+			key: "cluster",
+			value: mapping{{key: "secret", value: w.secret()}, {key: "id", value: w.secret()},
+				{key: "inlineManifests", value: list{mapping{{key: "contents", value: w.secret()}}}}},
+		}}[:2+w.IntN(2)]
 	docs := []string{w.mapping(own, 0)}
 	if w.chance(12) && !document {
 		docs[0] = w.flow(own, 0) + "\n"
 	}
 	other := func() string {
-		return w.mapping(mapping{{"apiVersion", "v1alpha1"}, {"kind", "SomeConfig"}, {"name", w.secret()}, {"list", list{list{"a", w.secret()}, mapping{{"b", nil}}}}}, 0)
+		return w.mapping(mapping{{key: "apiVersion", value: "v1alpha1"}, {key: "kind", value: "SomeConfig"}, {key: "name", value: w.secret()},
+			{key: "list", value: list{list{"a", w.secret()}, mapping{{key: "b"}}}}}, 0)
 	}
 	for range w.IntN(3) {
 		docs = append(docs, other())
 	}
 	if document {
-		docs = append(docs, w.mapping(mapping{{"apiVersion", "v1alpha1"}, {"kind", "KubeletConfig"}, {"image", content("ghcr.io/siderolabs/kubelet:v1.37.2")}, {"config", mapping{{"text", w.secret()}, {"list", list{w.secret(), nil}}}},
-			{"extraArgs", mapping{{"token", w.secret()}}}, {"clusterDNS", list{"10.96.0.10"}}, {"defaultRuntimeSeccompProfileEnabled", "true"}}[:3+w.IntN(5)], 0))
+		docs = append(docs, w.mapping(mapping{{key: "apiVersion", value: "v1alpha1"}, {key: "kind", value: "KubeletConfig"},
+			{key: "image", value: content("ghcr.io/siderolabs/kubelet:v1.37.2")},
+			{key: "config", value: mapping{{key: "text", value: w.secret()}, {key: "list", value: list{w.secret(), nil}}}},
+			{key: "extraArgs", value: mapping{{key: "token", value: w.secret()}}}, {key: "clusterDNS", value: list{"10.96.0.10"}},
+			{key: "defaultRuntimeSeccompProfileEnabled", value: "true"}}[:3+w.IntN(5)], 0))
 	}
 	w.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
 	var b strings.Builder

@@ -180,9 +180,10 @@ func writtenNull(raw []byte) bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc([]*yaml.Node{t.At("machine"), t.At("machine", "kubelet"), t.At("machine", "kubelet", "extraMounts")}, func(n *yaml.Node) bool {
-		return n != nil && isNull(n) && n.Value != ""
-	})
+	return slices.ContainsFunc([]*yaml.Node{t.At("machine"), t.At("machine", "kubelet"), t.At("machine", "kubelet", "extraMounts")},
+		func(n *yaml.Node) bool {
+			return n != nil && isNull(n) && n.Value != ""
+		})
 }
 
 func numbers(from, to int) []int {

@@ -15,18 +15,51 @@ func TestEditReplacesScalars(t *testing.T) {
 		err       string
 	}{
 		"in lines": {
-			"machine:\n  kubelet:\n    extraMounts:\n    - destination: /bind # bind\n      options:\n        - bind   # why not rbind\n        - rshared\n    - destination: /b\n      options: [bind]\n",
-			"machine:\n  kubelet:\n    extraMounts:\n    - destination: /bind # bind\n      options:\n        - rbind   # why not rbind\n        - rshared\n    - destination: /b\n      options: [bind]\n", []int{0}, "",
+			raw:    "machine:\n  kubelet:\n    extraMounts:\n    - destination: /bind # bind\n      options:\n        - bind   # why not rbind\n        - rshared\n    - destination: /b\n      options: [bind]\n",
+			want:   "machine:\n  kubelet:\n    extraMounts:\n    - destination: /bind # bind\n      options:\n        - rbind   # why not rbind\n        - rshared\n    - destination: /b\n      options: [bind]\n",
+			rebind: []int{0},
 		},
-		"in brackets":                     {`machine: {kubelet: {extraMounts: [{destination: /a}, {options: ['bind', "bind", bind,rw], destination: bind}]}}`, `machine: {kubelet: {extraMounts: [{destination: /a}, {options: ['rbind', "rbind", rbind,rw], destination: bind}]}}`, []int{1}, ""},
-		"both":                            {"machine:\r\n kubelet:\r\n  extraMounts:\r\n  - {destination: /a, options: [bind]}\r\n  - {destination: /b, options: [rw, bind]}", "machine:\r\n kubelet:\r\n  extraMounts:\r\n  - {destination: /a, options: [rbind]}\r\n  - {destination: /b, options: [rw, rbind]}", []int{1, 0, 1}, ""},
-		"behind letters of several bytes": {`machine: {kubelet: {extraMounts: [{destination: /ä€😀, options: [bind]}]}}`, `machine: {kubelet: {extraMounts: [{destination: /ä€😀, options: [rbind]}]}}`, []int{0}, ""},
-		"none there":                      {"machine: {kubelet: {extraMounts: [{destination: /a, options: [rw]}]}}", "machine: {kubelet: {extraMounts: [{destination: /a, options: [rw]}]}}", []int{0}, ""},
-		"written in code":                 {`machine: {kubelet: {extraMounts: [{destination: /a, options: ["b\x69nd"]}]}}`, `machine: {kubelet: {extraMounts: [{destination: /a, options: ["rb\x69nd"]}]}}`, []int{0}, ""},
-		"a block":                         {"machine:\n  kubelet:\n    extraMounts:\n    - options:\n      - |-\n        bind\n", "", []int{0}, "in which no edit is safe"},
-		"an anchor":                       {"machine: {kubelet: {extraMounts: [{destination: /a, options: [&a bind]}]}}", "", []int{0}, "number 1 has an anchor, an alias or a tag (line 1), and is not changed"},
-		"an alias":                        {"x: &a [bind]\nmachine: {kubelet: {extraMounts: [{destination: /a, options: *a}]}}", "", []int{0}, "is not changed"},
-		"no such entry":                   {"machine: {kubelet: {extraMounts: []}}", "", []int{0}, "no extra mount number 1"},
+		"in brackets": {
+			raw:    `machine: {kubelet: {extraMounts: [{destination: /a}, {options: ['bind', "bind", bind,rw], destination: bind}]}}`,
+			want:   `machine: {kubelet: {extraMounts: [{destination: /a}, {options: ['rbind', "rbind", rbind,rw], destination: bind}]}}`,
+			rebind: []int{1},
+		},
+		"both": {
+			raw:    "machine:\r\n kubelet:\r\n  extraMounts:\r\n  - {destination: /a, options: [bind]}\r\n  - {destination: /b, options: [rw, bind]}",
+			want:   "machine:\r\n kubelet:\r\n  extraMounts:\r\n  - {destination: /a, options: [rbind]}\r\n  - {destination: /b, options: [rw, rbind]}",
+			rebind: []int{1, 0, 1},
+		},
+		"behind letters of several bytes": {
+			raw:    `machine: {kubelet: {extraMounts: [{destination: /ä€😀, options: [bind]}]}}`,
+			want:   `machine: {kubelet: {extraMounts: [{destination: /ä€😀, options: [rbind]}]}}`,
+			rebind: []int{0},
+		},
+		"none there": {
+			raw:    "machine: {kubelet: {extraMounts: [{destination: /a, options: [rw]}]}}",
+			want:   "machine: {kubelet: {extraMounts: [{destination: /a, options: [rw]}]}}",
+			rebind: []int{0},
+		},
+		"written in code": {
+			raw:    `machine: {kubelet: {extraMounts: [{destination: /a, options: ["b\x69nd"]}]}}`,
+			want:   `machine: {kubelet: {extraMounts: [{destination: /a, options: ["rb\x69nd"]}]}}`,
+			rebind: []int{0},
+		},
+		"a block": {
+			raw:    "machine:\n  kubelet:\n    extraMounts:\n    - options:\n      - |-\n        bind\n",
+			rebind: []int{0},
+			err:    "in which no edit is safe",
+		},
+		"an anchor": {
+			raw:    "machine: {kubelet: {extraMounts: [{destination: /a, options: [&a bind]}]}}",
+			rebind: []int{0},
+			err:    "number 1 has an anchor, an alias or a tag (line 1), and is not changed",
+		},
+		"an alias": {
+			raw:    "x: &a [bind]\nmachine: {kubelet: {extraMounts: [{destination: /a, options: *a}]}}",
+			rebind: []int{0},
+			err:    "is not changed",
+		},
+		"no such entry": {raw: "machine: {kubelet: {extraMounts: []}}", rebind: []int{0}, err: "no extra mount number 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := editMounts([]byte(c.raw), mountsChange{Rebind: c.rebind})
@@ -48,7 +81,8 @@ func TestEditReplacesScalars(t *testing.T) {
 		t.Errorf("%v: got\n%s\nwant\n%s", err, got, want)
 	}
 	for _, line := range []string{"options:", "- bind", "- rbind"} {
-		if diff := diffMounts([]byte(raw), bytes.Replace([]byte(raw), []byte("/b, options: [bind]"), []byte("/b, options: [rbind]"), 1)); !strings.Contains(diff, line) {
+		if diff := diffMounts([]byte(raw), bytes.Replace([]byte(raw), []byte("/b, options: [bind]"), []byte("/b, options: [rbind]"),
+			1)); !strings.Contains(diff, line) {
 			t.Errorf("the difference lacks %q:\n%s", line, diff)
 		}
 	}
@@ -61,7 +95,7 @@ func TestEditedReplacesScalars(t *testing.T) {
 		from, to string
 		want     bool
 	}{
-		"what it should":       {"[bind, rw]", "[rbind, rw]", true},
+		"what it should":      {"[bind, rw]", "[rbind, rw]", true},
 		"nothing":             {"", "", false},
 		"another option":      {"[bind, rw]", "[rbind, ro]", false},
 		"an option less":      {"[bind, rw]", "[rbind]", false},

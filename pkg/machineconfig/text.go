@@ -212,7 +212,8 @@ func (t *Text) end(n *yaml.Node, indent int, flow bool) int {
 	if n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
 		var properties int
 		at, properties = t.skipProperties(at)
-		if n.Kind == yaml.ScalarNode && n.Value == "" && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
+		if n.Kind == yaml.ScalarNode && n.Value == "" &&
+			n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
 			return properties
 		}
 		if at >= len(t.raw) {
@@ -557,13 +558,15 @@ func (t *Text) Main() (*yaml.Node, error) {
 			continue
 		}
 		if found != nil {
-			return nil, failure.New(fmt.Sprintf("the machine configuration has several v1alpha1 documents (lines %d and %d)", found.Line, doc.Line), "")
+			return nil, failure.New(fmt.Sprintf("the machine configuration has several v1alpha1 documents (lines %d and %d)", found.Line, doc.Line),
+				"")
 		}
 		if !slices.ContainsFunc([]string{"version", "machine", "cluster"}, func(name string) bool {
 			key, _ := child(doc, name)
 			return key != nil
 		}) {
-			return nil, failure.New(fmt.Sprintf("the machine configuration has a document without a kind that is not v1alpha1 (line %d)", doc.Line), "")
+			return nil, failure.New(fmt.Sprintf("the machine configuration has a document without a kind that is not v1alpha1 (line %d)", doc.Line),
+				"")
 		}
 		found = doc
 	}

@@ -72,7 +72,8 @@ encryption: {provider: luks2, keys: [{slot: 0, static: {passphrase: CANARY}}]}
 			existing = append(existing, s.Name)
 		}
 	}
-	if !slices.Equal(ids, []string{"u-ssd-1", "u-whole", "r-block-1", "s-swap-1", "e-old-1"}) || !slices.Equal(whole, []string{"whole"}) || !slices.Equal(existing, []string{"old-1"}) {
+	if !slices.Equal(ids, []string{"u-ssd-1", "u-whole", "r-block-1", "s-swap-1", "e-old-1"}) || !slices.Equal(whole, []string{"whole"}) ||
+		!slices.Equal(existing, []string{"old-1"}) {
 		t.Errorf("IDs %q, whole disks %q, existing ones %q", ids, whole, existing)
 	}
 	for _, broken := range []string{

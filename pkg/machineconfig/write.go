@@ -100,7 +100,8 @@ func (s style) mapping(n *yaml.Node, column int) []string {
 		switch {
 		case value.Kind == yaml.ScalarNode:
 			lines = append(lines, key+" "+scalar(value))
-		case len(value.Content) == 0 || value.Kind == yaml.SequenceNode && slices.ContainsFunc(value.Content, func(item *yaml.Node) bool { return item.Kind != yaml.ScalarNode }):
+		case len(value.Content) == 0 || value.Kind == yaml.SequenceNode &&
+			slices.ContainsFunc(value.Content, func(item *yaml.Node) bool { return item.Kind != yaml.ScalarNode }):
 			lines = append(lines, key+" "+flowEntry(value))
 		case value.Kind == yaml.SequenceNode:
 			lines = append(lines, key)

@@ -40,7 +40,8 @@ func Decide(n NodeState, r Request) Plan {
 	}
 	options, ok := r.Propagation.options()
 	if !ok {
-		return p.end(change.Refuse, ReasonPropagation, fmt.Sprintf("propagation %q is none of rslave, rshared and private", r.Propagation), "--propagation rslave")
+		return p.end(change.Refuse, ReasonPropagation, fmt.Sprintf("propagation %q is none of rslave, rshared and private", r.Propagation),
+			"--propagation rslave")
 	}
 
 	var need, bound []string
@@ -81,7 +82,8 @@ func Decide(n NodeState, r Request) Plan {
 		p.Ways = waysWithout(n.Release, need[0])
 		return p.end(change.Refuse, ReasonKubeletDocument,
 			"the kubelet is configured by a KubeletConfig document, which has no extraMounts, and "+n.doesNotSee(need),
-			"give the provisioner a directory that the kubelet sees already; or have machine.kubelet back: "+shell.Command("kubectl", "talosdisk", "mounts", "--nodes", n.Node, "--convert-kubelet-config"))
+			"give the provisioner a directory that the kubelet sees already; or have machine.kubelet back: "+
+				shell.Command("kubectl", "talosdisk", "mounts", "--nodes", n.Node, "--convert-kubelet-config"))
 	}
 	if refused := n.obstacle(&p); refused != nil {
 		return *refused
@@ -101,7 +103,8 @@ func Decide(n NodeState, r Request) Plan {
 	}
 	for _, dir := range adds {
 		if host := n.host(dir); host.Exists == disk.No && host.Problem != "" {
-			return p.end(change.Refuse, ReasonDirectory, host.Problem+" on the node: the kubelet would not start with a mount of it", "give the provisioner another directory, such as /var/lib/disks")
+			return p.end(change.Refuse, ReasonDirectory, host.Problem+" on the node: the kubelet would not start with a mount of it",
+				"give the provisioner another directory, such as /var/lib/disks")
 		}
 		p.Add = append(p.Add, ExtraMount{Destination: dir, Type: "bind", Source: dir, Options: slices.Clone(options)})
 		if n.host(dir).Exists == disk.No {
@@ -161,7 +164,8 @@ func (n NodeState) obstacle(p *Plan) *Plan {
 	entries := n.Settings.ExtraMounts
 	for i, m := range entries {
 		if fault := m.fault(); fault != "" {
-			refused := p.end(change.Refuse, ReasonBadEntry, fmt.Sprintf("%s %s: the kubelet does not start with it", entry(i), fault), n.edit("take it out or fix it"))
+			refused := p.end(change.Refuse, ReasonBadEntry, fmt.Sprintf("%s %s: the kubelet does not start with it", entry(i), fault),
+				n.edit("take it out or fix it"))
 			return &refused
 		}
 	}

@@ -24,18 +24,71 @@ func TestDecideWarnsOfWhatMayNotBeSo(t *testing.T) {
 		action  change.Action
 		warning string
 	}{
-		"seen, and something is staged or tried": {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(pending), ask(disksDir), change.Keep, "not the one on its disk"},
-		"seen":                                   {plain(t, "v1.13.9", bind(disksDir)).with(listed), ask(disksDir), change.Keep, ""},
-		"nothing to remove, and something is staged":      {plain(t, "v1.13.9").with(pending), Request{Required: []string{disksDir}, Remove: true}, change.Keep, "not the one on its disk"},
-		"nothing to remove":                               {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Remove: true}, change.Keep, ""},
-		"seen, and tried since the boot":                  {plain(t, "v1.13.9", bind(disksDir)).with(listed).with(tried), ask(disksDir), change.Keep, "was tried since the node booted"},
-		"nothing to remove, and tried since the boot":     {plain(t, "v1.13.9").with(tried), Request{Required: []string{disksDir}, Remove: true}, change.Keep, "was tried since the node booted"},
-		"to be changed, and tried since the boot":         {plain(t, "v1.13.9").with(tried), ask(disksDir), change.Patch, "was tried since the node booted"},
-		"asked for, and not seen":                         {plain(t, "v1.13.9", bind(disksDir)).with(lost), ask(disksDir), change.Keep, "is unknown: the connection broke"},
-		"to be staged where a staged one is not shown":    {plain(t, "v1.9.6"), Request{Required: []string{disksDir}, Staged: true}, change.Patch, "if there is one, it is lost"},
-		"to be staged where a staged one is shown":        {plain(t, "v1.13.9"), Request{Required: []string{disksDir}, Staged: true}, change.Patch, ""},
-		"to be changed where a staged one is not shown":   {plain(t, "v1.9.6"), ask(disksDir), change.Patch, "if there is one, it is lost"},
-		"to be taken out where a staged one is not shown": {plain(t, "v1.9.6", bind(disksDir)), Request{Required: []string{disksDir}, Remove: true, Staged: true}, change.Patch, "if there is one, it is lost"},
+		"seen, and something is staged or tried": {
+			node:    plain(t, "v1.13.9", bind(disksDir)).with(listed).with(pending),
+			request: ask(disksDir),
+			action:  change.Keep,
+			warning: "not the one on its disk",
+		},
+		"seen": {node: plain(t, "v1.13.9", bind(disksDir)).with(listed), request: ask(disksDir), action: change.Keep},
+		"nothing to remove, and something is staged": {
+			node:    plain(t, "v1.13.9").with(pending),
+			request: Request{Required: []string{disksDir}, Remove: true},
+			action:  change.Keep,
+			warning: "not the one on its disk",
+		},
+		"nothing to remove": {
+			node:    plain(t, "v1.13.9"),
+			request: Request{Required: []string{disksDir}, Remove: true},
+			action:  change.Keep,
+		},
+		"seen, and tried since the boot": {
+			node:    plain(t, "v1.13.9", bind(disksDir)).with(listed).with(tried),
+			request: ask(disksDir),
+			action:  change.Keep,
+			warning: "was tried since the node booted",
+		},
+		"nothing to remove, and tried since the boot": {
+			node:    plain(t, "v1.13.9").with(tried),
+			request: Request{Required: []string{disksDir}, Remove: true},
+			action:  change.Keep,
+			warning: "was tried since the node booted",
+		},
+		"to be changed, and tried since the boot": {
+			node:    plain(t, "v1.13.9").with(tried),
+			request: ask(disksDir),
+			action:  change.Patch,
+			warning: "was tried since the node booted",
+		},
+		"asked for, and not seen": {
+			node:    plain(t, "v1.13.9", bind(disksDir)).with(lost),
+			request: ask(disksDir),
+			action:  change.Keep,
+			warning: "is unknown: the connection broke",
+		},
+		"to be staged where a staged one is not shown": {
+			node:    plain(t, "v1.9.6"),
+			request: Request{Required: []string{disksDir}, Staged: true},
+			action:  change.Patch,
+			warning: "if there is one, it is lost",
+		},
+		"to be staged where a staged one is shown": {
+			node:    plain(t, "v1.13.9"),
+			request: Request{Required: []string{disksDir}, Staged: true},
+			action:  change.Patch,
+		},
+		"to be changed where a staged one is not shown": {
+			node:    plain(t, "v1.9.6"),
+			request: ask(disksDir),
+			action:  change.Patch,
+			warning: "if there is one, it is lost",
+		},
+		"to be taken out where a staged one is not shown": {
+			node:    plain(t, "v1.9.6", bind(disksDir)),
+			request: Request{Required: []string{disksDir}, Remove: true, Staged: true},
+			action:  change.Patch,
+			warning: "if there is one, it is lost",
+		},
 	} {
 		p := Decide(c.node, c.request)
 		warnings := strings.Join(p.Warnings, "\n")

@@ -81,7 +81,8 @@ func values(entries []ExtraMount) []any {
 func valid(add []ExtraMount) error {
 	for _, m := range add {
 		for _, s := range append([]string{m.Destination, m.Type, m.Source}, m.Options...) {
-			if !utf8.ValidString(s) || slices.ContainsFunc([]rune(s), func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }) {
+			if !utf8.ValidString(s) || slices.ContainsFunc([]rune(s),
+				func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }) {
 				return failure.New(fmt.Sprintf("the extra mount %q has control characters", m.Destination), "")
 			}
 		}

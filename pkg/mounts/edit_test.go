@@ -30,13 +30,46 @@ func TestEditOfExtraMounts(t *testing.T) {
 			want: "machine:\n  type: worker\n  kubelet:\n    image: x\n    disableManifestsDirectory: true\n    extraMounts:\n      - destination: /var/lib/disks\n" +
 				"        type: bind\n        source: /var/lib/disks\n        options:\n          - rbind\n          - rw\n",
 		},
-		"beside a document":     {edit: Edit, raw: document, change: Change{Add: []ExtraMount{entry}}, err: `has a "KubeletConfig" document, beside which Talos takes no extra mounts`, hint: "mounts --convert-kubelet-config"},
-		"out of a document":     {edit: Convert, raw: document, change: Change{Remove: []int{0}}, err: "has no extra mounts to remove or change"},
-		"no list":               {edit: Edit, raw: "machine: {kubelet: {extraMounts: CANARY}}", change: Change{Add: []ExtraMount{entry}}, err: "not one that Talos takes (line 1)", hint: "talosctl validate"},
-		"no such entry":         {edit: Edit, raw: "machine: {kubelet: {extraMounts: []}}", change: Change{Remove: []int{0}}, err: "no extra mount number 1"},
-		"an anchor":             {edit: Edit, raw: "machine: &a {kubelet: {}}", change: Change{Add: []ExtraMount{entry}}, err: `at "machine" (line 1)`, hint: "kubectl talosdisk mounts -o patch"},
-		"a line break":          {edit: Edit, raw: "machine: {}", change: Change{Add: []ExtraMount{{Destination: "/a\n/b"}}}, err: "has control characters"},
-		"a line break, convert": {edit: Convert, raw: document, change: Change{Add: []ExtraMount{{Destination: "/a\u2028/b"}}}, err: "has control characters"},
+		"beside a document": {
+			edit:   Edit,
+			raw:    document,
+			change: Change{Add: []ExtraMount{entry}},
+			err:    `has a "KubeletConfig" document, beside which Talos takes no extra mounts`,
+			hint:   "mounts --convert-kubelet-config",
+		},
+		"out of a document": {edit: Convert, raw: document, change: Change{Remove: []int{0}}, err: "has no extra mounts to remove or change"},
+		"no list": {
+			edit:   Edit,
+			raw:    "machine: {kubelet: {extraMounts: CANARY}}",
+			change: Change{Add: []ExtraMount{entry}},
+			err:    "not one that Talos takes (line 1)",
+			hint:   "talosctl validate",
+		},
+		"no such entry": {
+			edit:   Edit,
+			raw:    "machine: {kubelet: {extraMounts: []}}",
+			change: Change{Remove: []int{0}},
+			err:    "no extra mount number 1",
+		},
+		"an anchor": {
+			edit:   Edit,
+			raw:    "machine: &a {kubelet: {}}",
+			change: Change{Add: []ExtraMount{entry}},
+			err:    `at "machine" (line 1)`,
+			hint:   "kubectl talosdisk mounts -o patch",
+		},
+		"a line break": {
+			edit:   Edit,
+			raw:    "machine: {}",
+			change: Change{Add: []ExtraMount{{Destination: "/a\n/b"}}},
+			err:    "has control characters",
+		},
+		"a line break, convert": {
+			edit:   Convert,
+			raw:    document,
+			change: Change{Add: []ExtraMount{{Destination: "/a\u2028/b"}}},
+			err:    "has control characters",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := c.edit([]byte(c.raw), c.change)
@@ -46,7 +79,8 @@ func TestEditOfExtraMounts(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(failure.Hint(err), c.hint) || strings.Contains(err.Error(), "CANARY") {
+			if err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(failure.Hint(err), c.hint) ||
+				strings.Contains(err.Error(), "CANARY") {
 				t.Errorf("%v, hint %q", err, failure.Hint(err))
 			}
 		})
@@ -58,7 +92,8 @@ func TestDiffOfExtraMounts(t *testing.T) {
 	if want := " machine:\n     kubelet:\n+        extraMounts:\n+            - destination: /a\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if got, want := Fragment([]ExtraMount{{Destination: "/a"}}), "machine:\n    kubelet:\n        extraMounts:\n            - destination: /a\n"; got != want {
+	if got, want := Fragment([]ExtraMount{{Destination: "/a"}}),
+		"machine:\n    kubelet:\n        extraMounts:\n            - destination: /a\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -104,7 +104,13 @@ func conflicts(v talosrelease.Release, entries []ExtraMount) []conflict {
 			continue
 		}
 		if d, ok := v.DefaultMountAbove(m.destination()); ok {
-			found = append(found, conflict{upper: i, lower: -1, byTalos: d.Destination, same: d.Destination == m.destination(), leaks: propagation(d.Options) == "shared"})
+			found = append(found, conflict{
+				upper:   i,
+				lower:   -1,
+				byTalos: d.Destination,
+				same:    d.Destination == m.destination(),
+				leaks:   propagation(d.Options) == "shared",
+			})
 		}
 		twice := false
 		for j, other := range entries[:i] {

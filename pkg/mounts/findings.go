@@ -122,7 +122,9 @@ func Findings(n NodeState) []Finding {
 	}
 	if n.View != nil && n.View.HasMounts() {
 		for _, l := range leaks(n.View.Host) {
-			add(FaultLeaked, l.point, "the node has %s mounted there %d times: each start of a kubelet with two entries upon each other doubles it; the mounts stay until the node reboots", l.mount, l.times)
+			add(FaultLeaked, l.point,
+				"the node has %s mounted there %d times: each start of a kubelet with two entries upon each other doubles it; the mounts stay until the node reboots",
+				l.mount, l.times)
 		}
 	}
 	return found
@@ -132,7 +134,8 @@ func (n NodeState) bindFinding(i int, m ExtraMount, add func(Fault, string, stri
 	const rule = "%s has bind for rbind: "
 	switch at, ok := n.diskBelow(m.destination()); {
 	case ok:
-		add(FaultBindForRbind, m.destination(), rule+"what is mounted at %s when the kubelet starts is hidden, and pods write to the disk beneath", entry(i), at)
+		add(FaultBindForRbind, m.destination(), rule+
+			"what is mounted at %s when the kubelet starts is hidden, and pods write to the disk beneath", entry(i), at)
 	default:
 		add(FaultBindForRbind, m.destination(), rule+"a disk that is mounted below it when the kubelet starts is hidden", entry(i))
 	}

@@ -32,7 +32,8 @@ func everyDecision(t testing.TB) []decision {
 
 // named are the names in the cases that come from outside: of nodes, addresses, directories, disks, volumes, pods and namespaces.
 var named = []string{
-	"w-1", "10.0.0.11", "disks", "disks-2", "block", "hdd", "vde", "vdb", "vde1", "vdb2", "other", "local-disks", "data-b", "a", "b", "x", "mnt2", "variable",
+	"w-1", "10.0.0.11", "disks", "disks-2", "block", "hdd", "vde", "vdb", "vde1", "vdb2", "other", "local-disks", "data-b", "a", "b", "x",
+	"mnt2", "variable",
 	"pv", "pv-a", "pv-b", "pv-m", "pv-o", "default", "db",
 }
 
@@ -106,7 +107,8 @@ func TestHostileNamesComeToHints(t *testing.T) {
 		evil := d.rename(t, mark)
 		before, after := Decide(d.Node, d.Request), Decide(evil.Node, evil.Request)
 		if after.Action != before.Action || after.Reason != before.Reason {
-			t.Errorf("%s, %s of a node with such names, and else %s, %s: %s", after.Action, after.Reason, before.Action, before.Reason, before.Message)
+			t.Errorf("%s, %s of a node with such names, and else %s, %s: %s", after.Action, after.Reason, before.Action, before.Reason,
+				before.Message)
 		}
 		for _, text := range evil.texts() {
 			n, err := shelltest.NamesInCommands(text, mark)

@@ -23,10 +23,12 @@ func (n NodeState) judge(dir string, all []string) Directory {
 		return n.byTalos(d, s, talos)
 	}
 	if talos, ok := n.Release.DefaultMountBelow(dir); ok {
-		return d.refuse(ReasonHoldsTalos, fmt.Sprintf("holds %s, which Talos mounts into the kubelet itself: a mount of the whole would nest", talos.Destination), "give the provisioner a directory of its own, such as /var/lib/disks")
+		return d.refuse(ReasonHoldsTalos, fmt.Sprintf("holds %s, which Talos mounts into the kubelet itself: a mount of the whole would nest",
+			talos.Destination), "give the provisioner a directory of its own, such as /var/lib/disks")
 	}
 	if !below(dir, "/var") {
-		return d.refuse(ReasonOffVar, "is not below /var: Talos's root file system is read-only, and the kubelet would not start", "give the provisioner a directory below /var, such as /var/lib/disks")
+		return d.refuse(ReasonOffVar, "is not below /var: Talos's root file system is read-only, and the kubelet would not start",
+			"give the provisioner a directory below /var, such as /var/lib/disks")
 	}
 	if !n.ConfigProblem.IsZero() {
 		if s.Visible == disk.Yes {
@@ -58,14 +60,16 @@ func (n NodeState) judge(dir string, all []string) Directory {
 		d.Warning = "is no longer visible once the kubelet starts again: its configuration has no entry for it"
 		return d
 	case len(held) == 1:
-		return d.refuse(ReasonNested, fmt.Sprintf("holds %s of %s: an entry for it would nest", held[0], of[0]), n.edit(fmt.Sprintf("replace that entry by one for %q", dir)))
+		return d.refuse(ReasonNested, fmt.Sprintf("holds %s of %s: an entry for it would nest", held[0], of[0]),
+			n.edit(fmt.Sprintf("replace that entry by one for %q", dir)))
 	case len(held) > 1:
 		return d.refuse(ReasonNested, fmt.Sprintf("holds %s of %s: an entry for it would nest", strings.Join(held, ", "), strings.Join(of, ", ")),
 			n.edit(fmt.Sprintf("replace those entries by one for %q", dir)))
 	case below(dir, varMnt):
 		// Only before v1.10: it would work, until the upgrade mounts /var/mnt as well, and
 		// then each start of the kubelet doubles the node's mounts.
-		return d.refuse(ReasonVarMnt, "is not mounted into the kubelet before Talos v1.10, and from then on an entry there doubles the node's mounts with each start of the kubelet",
+		return d.refuse(ReasonVarMnt,
+			"is not mounted into the kubelet before Talos v1.10, and from then on an entry there doubles the node's mounts with each start of the kubelet",
 			"upgrade to Talos v1.10.5 or later, which shows it to the kubelet without an entry, or give the provisioner another directory, such as /var/lib/disks")
 	}
 	d.Action, d.Reason, d.Message = change.Patch, ReasonNoEntry, "is not visible to the kubelet: no extraMount covers it"
@@ -100,11 +104,13 @@ func (n NodeState) serving(dir string) []int {
 // byTalos decides on a directory in what Talos mounts into every kubelet.
 func (n NodeState) byTalos(d Directory, s Visibility, talos talosrelease.DefaultMount) Directory {
 	if s.Visible == disk.No {
-		return d.refuse(ReasonHidden, fmt.Sprintf("lies in %s, which Talos mounts into the kubelet, and is still not visible: %s", talos.Destination, s.Why), n.restartHint())
+		return d.refuse(ReasonHidden, fmt.Sprintf("lies in %s, which Talos mounts into the kubelet, and is still not visible: %s",
+			talos.Destination, s.Why), n.restartHint())
 	}
 	if s.Visible != disk.Yes && talos.Destination != "/dev" && !has(talos.Options, "rbind") {
 		d.Action, d.Reason = change.Skip, ReasonNotSeen
-		d.Message = fmt.Sprintf("lies in %s, of which Talos %s shows the kubelet no disk mounted below, and whether there is one is unknown: %s", talos.Destination, n.Release, s.Why)
+		d.Message = fmt.Sprintf("lies in %s, of which Talos %s shows the kubelet no disk mounted below, and whether there is one is unknown: %s",
+			talos.Destination, n.Release, s.Why)
 		return d
 	}
 	return d.unchanged(ReasonVisible, fmt.Sprintf("is visible: Talos %s mounts %s into the kubelet", n.Release, talos.Destination))
@@ -134,14 +140,16 @@ func (n NodeState) byEntries(d Directory, s Visibility, serving []int, all []str
 		return d.refuse(reason, "is mounted more than once, "+seen+c.text(entries), n.edit("leave one of them"))
 	}
 	if from := m.leads(d.Path); from != d.Path {
-		return d.refuse(ReasonOtherSource, fmt.Sprintf("is another directory in the kubelet: %s mounts %s there", entry(i), from), n.edit("make source and destination the same"))
+		return d.refuse(ReasonOtherSource, fmt.Sprintf("is another directory in the kubelet: %s mounts %s there", entry(i), from),
+			n.edit("make source and destination the same"))
 	}
 	if m.readOnly() {
 		return d.refuse(ReasonReadOnly, fmt.Sprintf("is read-only in the kubelet: %s has the option ro", entry(i)), n.edit("replace ro by rw"))
 	}
 	if !m.recursive() {
 		if at, ok := n.diskBelow(m.destination()); ok {
-			message := fmt.Sprintf("is mounted by %s with bind, which leaves out what is mounted at %s when the kubelet starts: pods would write to the disk beneath", entry(i), at)
+			message := fmt.Sprintf("is mounted by %s with bind, which leaves out what is mounted at %s when the kubelet starts: pods would write to the disk beneath",
+				entry(i), at)
 			if !n.rebindable(m, all) {
 				return d.refuse(ReasonBindForRbind, message, n.edit("replace bind by rbind"))
 			}
@@ -149,7 +157,8 @@ func (n NodeState) byEntries(d Directory, s Visibility, serving []int, all []str
 			return d
 		}
 		if n.View == nil || !n.View.HasMounts() {
-			d.Warning = fmt.Sprintf("is mounted by %s with bind, which hides disks that are mounted below it when the kubelet starts; whether there are any was not seen", entry(i))
+			d.Warning = fmt.Sprintf("is mounted by %s with bind, which hides disks that are mounted below it when the kubelet starts; whether there are any was not seen",
+				entry(i))
 		}
 	}
 	switch s.Visible {

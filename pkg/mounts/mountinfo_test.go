@@ -16,10 +16,49 @@ func TestParseMountinfo(t *testing.T) {
 37 36 0:4 net:[4026531840] /run/netns/a ro - nsfs nsfs\043 rw
 `)
 	want := []Mount{
-		{ID: 619, Parent: 305, Device: disk.Number{Major: 254, Minor: 6}, Root: "/lib/disks", Point: "/var/lib/disks", Options: []string{"rw", "relatime"}, Master: 22, Type: "xfs", Source: "/dev/vda6"},
-		{ID: 620, Parent: 619, Device: disk.Number{Major: 254, Minor: 65}, Root: "/", Point: "/var/lib/disks/hdd/vde", Options: []string{"rw", "relatime"}, Master: 51, Type: "xfs", Source: "/dev/vde1"},
-		{ID: 36, Parent: 35, Device: disk.Number{Major: 98}, Root: "/mnt 1", Point: "/mnt\n2\\", Options: []string{"rw", "noatime"}, Shared: 7, Master: 1, Type: "fuse.sshfs"},
-		{ID: 37, Parent: 36, Device: disk.Number{Minor: 4}, Root: "net:[4026531840]", Point: "/run/netns/a", Options: []string{"ro"}, Type: "nsfs", Source: "nsfs#"},
+		{
+			ID:      619,
+			Parent:  305,
+			Device:  disk.Number{Major: 254, Minor: 6},
+			Root:    "/lib/disks",
+			Point:   "/var/lib/disks",
+			Options: []string{"rw", "relatime"},
+			Master:  22,
+			Type:    "xfs",
+			Source:  "/dev/vda6",
+		},
+		{
+			ID:      620,
+			Parent:  619,
+			Device:  disk.Number{Major: 254, Minor: 65},
+			Root:    "/",
+			Point:   "/var/lib/disks/hdd/vde",
+			Options: []string{"rw", "relatime"},
+			Master:  51,
+			Type:    "xfs",
+			Source:  "/dev/vde1",
+		},
+		{
+			ID:      36,
+			Parent:  35,
+			Device:  disk.Number{Major: 98},
+			Root:    "/mnt 1",
+			Point:   "/mnt\n2\\",
+			Options: []string{"rw", "noatime"},
+			Shared:  7,
+			Master:  1,
+			Type:    "fuse.sshfs",
+		},
+		{
+			ID:      37,
+			Parent:  36,
+			Device:  disk.Number{Minor: 4},
+			Root:    "net:[4026531840]",
+			Point:   "/run/netns/a",
+			Options: []string{"ro"},
+			Type:    "nsfs",
+			Source:  "nsfs#",
+		},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -62,7 +101,8 @@ func TestParseMountinfoRefuses(t *testing.T) {
 		}
 	}
 	// A stream that broke off reads like one that ended.
-	if _, err := ParseMountinfo([]byte(good + strings.TrimSuffix(good, "\n"))); err == nil || !strings.Contains(err.Error(), "line 2 of mountinfo is cut off") {
+	if _, err := ParseMountinfo([]byte(good + strings.TrimSuffix(good, "\n"))); err == nil ||
+		!strings.Contains(err.Error(), "line 2 of mountinfo is cut off") {
 		t.Error(err)
 	}
 	if _, err := ParseMountinfo(nil); err == nil {
@@ -87,7 +127,8 @@ func line(m Mount) string {
 
 func FuzzParseMountinfo(f *testing.F) {
 	for _, text := range []string{kubeletOwn, fourTimes, bound, slave, hostOwn, hostDisk, hostVolume, kubeletVolume,
-		"1 2 0:1 / / rw - a b c\n2 1 0:1 / / rw - a b c\n", "3 0 0:0  /  -   \n3 0 0:0  /0  -   \n", `36 35 98:0 /mnt\0401 /mnt2 rw shared:7 master:1 - ext4 /dev/sd\134a rw` + "\n"} {
+		"1 2 0:1 / / rw - a b c\n2 1 0:1 / / rw - a b c\n", "3 0 0:0  /  -   \n3 0 0:0  /0  -   \n",
+		`36 35 98:0 /mnt\0401 /mnt2 rw shared:7 master:1 - ext4 /dev/sd\134a rw` + "\n"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

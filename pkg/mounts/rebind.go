@@ -60,7 +60,8 @@ func (n NodeState) rebind(p *Plan, dirs []string) (refused *Plan) {
 		}
 		changes = append(changes, name)
 		if s.Visible == disk.No {
-			p.warn(fmt.Sprintf("volume %q lies at %q: what was written there until now is on the disk beneath, and is hidden from then on", name, at))
+			p.warn(fmt.Sprintf("volume %q lies at %q: what was written there until now is on the disk beneath, and is hidden from then on", name,
+				at))
 		}
 	}
 	return n.usedBy(p, changes, "it has the directory beneath the disk, which its volume is no longer then")

@@ -41,32 +41,152 @@ func TestDecideRebinds(t *testing.T) {
 		add     []string
 		says    string
 	}{
-		"the directory's own entry":            {masked(bound1), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, "pods would write to the disk beneath"},
-		"behind others":                        {masked(bind("/var/a"), bound1), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{1}, rebound, nil, ""},
-		"one for all of the classes":           {masked(bound1), []string{disksDir + "/hdd", disksDir + "/ssd"}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"one for more than the class":          {masked(bound1), []string{disksDir + "/hdd"}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"and another directory without one":    {masked(bound1), []string{disksDir, "/var/other"}, change.Patch, ReasonBindForRbind, []int{0}, rebound, []string{"/var/other"}, ""},
-		"the disks of others would come along": {masked(bound1).with(watched(seen(t, bound, hostDisk+other))), []string{disksDir + "/hdd"}, change.Refuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
-		"what would come along was not seen": {plain(t, "v1.13.9", bound1).with(func(n *NodeState) {
+		"the directory's own entry": {
+			node:    masked(bound1),
+			dirs:    []string{disksDir},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: rebound,
+			says:    "pods would write to the disk beneath",
+		},
+		"behind others": {
+			node:    masked(bind("/var/a"), bound1),
+			dirs:    []string{disksDir},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{1},
+			rebound: rebound,
+		},
+		"one for all of the classes": {
+			node:    masked(bound1),
+			dirs:    []string{disksDir + "/hdd", disksDir + "/ssd"},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: rebound,
+		},
+		"one for more than the class": {
+			node:    masked(bound1),
+			dirs:    []string{disksDir + "/hdd"},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: rebound,
+		},
+		"and another directory without one": {
+			node:    masked(bound1),
+			dirs:    []string{disksDir, "/var/other"},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: rebound,
+			add:     []string{"/var/other"},
+		},
+		"the disks of others would come along": {
+			node:   masked(bound1).with(watched(seen(t, bound, hostDisk+other))),
+			dirs:   []string{disksDir + "/hdd"},
+			action: change.Refuse,
+			reason: ReasonBindForRbind,
+			says:   "replace bind by rbind: talosctl",
+		},
+		"what would come along was not seen": {node: plain(t, "v1.13.9", bound1).with(func(n *NodeState) {
 			n.Settings.MachineDisks = []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: vde}}
-		}), []string{disksDir + "/hdd"},
-			change.Refuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
-		"no bind at all":               {masked(tmpfs), []string{disksDir}, change.Refuse, ReasonBindForRbind, nil, nil, nil, "replace bind by rbind: talosctl"},
-		"bind twice":                   {masked(bind(disksDir, "bind", "bind")), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, []ExtraMount{bind(disksDir, "rbind", "rbind")}, nil, ""},
-		"a volume that nobody uses":    {masked(bound1).with(volume(vde)), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, `volume "pv-1" lies at "/var/lib/disks/hdd/vde": what was written there until now is on the disk beneath`},
-		"a volume in use":              {masked(bound1).with(volume(vde, "default/db")), []string{disksDir}, change.Refuse, ReasonVolumeInUse, nil, nil, nil, `is used by pod "default/db": it has the directory beneath`},
-		"a volume in use on no disk":   {masked(bound1).with(volume(disksDir+"/hdd/plain", "default/db")), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"a volume in use elsewhere":    {masked(bound1).with(volume("/var/elsewhere", "default/db")), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"a volume in use, seen by now": {masked(bound1).with(watched(seen(t, slave, hostDisk))).with(volume(vde, "default/db")), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"a volume in use, and no view": {masked(bound1).with(volume(vde, "default/db")).with(func(n *NodeState) {
+		}), dirs: []string{disksDir + "/hdd"},
+			action: change.Refuse, reason: ReasonBindForRbind, says: "replace bind by rbind: talosctl"},
+		"no bind at all": {
+			node:   masked(tmpfs),
+			dirs:   []string{disksDir},
+			action: change.Refuse,
+			reason: ReasonBindForRbind,
+			says:   "replace bind by rbind: talosctl",
+		},
+		"bind twice": {
+			node:    masked(bind(disksDir, "bind", "bind")),
+			dirs:    []string{disksDir},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: []ExtraMount{bind(disksDir, "rbind", "rbind")},
+		},
+		"a volume that nobody uses": {
+			node:    masked(bound1).with(volume(vde)),
+			dirs:    []string{disksDir},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: rebound,
+			says:    `volume "pv-1" lies at "/var/lib/disks/hdd/vde": what was written there until now is on the disk beneath`,
+		},
+		"a volume in use": {
+			node:   masked(bound1).with(volume(vde, "default/db")),
+			dirs:   []string{disksDir},
+			action: change.Refuse,
+			reason: ReasonVolumeInUse,
+			says:   `is used by pod "default/db": it has the directory beneath`,
+		},
+		"a volume in use on no disk": {
+			node:    masked(bound1).with(volume(disksDir+"/hdd/plain", "default/db")),
+			dirs:    []string{disksDir},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: rebound,
+		},
+		"a volume in use elsewhere": {
+			node:    masked(bound1).with(volume("/var/elsewhere", "default/db")),
+			dirs:    []string{disksDir},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: rebound,
+		},
+		"a volume in use, seen by now": {
+			node:    masked(bound1).with(watched(seen(t, slave, hostDisk))).with(volume(vde, "default/db")),
+			dirs:    []string{disksDir},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: rebound,
+		},
+		"a volume in use, and no view": {node: masked(bound1).with(volume(vde, "default/db")).with(func(n *NodeState) {
 			n.View, n.Settings.MachineDisks = nil, []machineconfig.MachineDisk{{Device: "/dev/vde", Mountpoint: vde}}
-		}), []string{disksDir},
-			change.Refuse, ReasonVolumeInUse, nil, nil, nil, "default/db"},
-		"who uses volumes is not known":            {masked(bound1).with(volume(vde)).with(func(n *NodeState) { n.UsedProblem = "forbidden" }), []string{disksDir}, change.Skip, ReasonVolumeInUse, nil, nil, nil, "is unknown: forbidden"},
-		"no volume, and who uses any is not known": {masked(bound1).with(func(n *NodeState) { n.UsedProblem = "forbidden" }), []string{disksDir}, change.Patch, ReasonBindForRbind, []int{0}, rebound, nil, ""},
-		"the entries lie upon each other":          {masked(bind("/var/a"), bind("/var/a"), bound1), []string{disksDir}, change.Refuse, ReasonDuplicate, nil, nil, nil, "both mount /var/a"},
-		"a restart does harm":                      {masked(bound1).with(func(n *NodeState) { n.Release = version(t, "v1.12.4") }), []string{disksDir}, change.Refuse, ReasonHazard, nil, nil, nil, ""},
-		"another one is staged":                    {masked(bound1).with(func(n *NodeState) { n.StagedDiffers = true }), []string{disksDir}, change.Refuse, ReasonStaged, nil, nil, nil, ""},
+		}), dirs: []string{disksDir},
+			action: change.Refuse, reason: ReasonVolumeInUse, says: "default/db"},
+		"who uses volumes is not known": {
+			node:   masked(bound1).with(volume(vde)).with(func(n *NodeState) { n.UsedProblem = "forbidden" }),
+			dirs:   []string{disksDir},
+			action: change.Skip,
+			reason: ReasonVolumeInUse,
+			says:   "is unknown: forbidden",
+		},
+		"no volume, and who uses any is not known": {
+			node:    masked(bound1).with(func(n *NodeState) { n.UsedProblem = "forbidden" }),
+			dirs:    []string{disksDir},
+			action:  change.Patch,
+			reason:  ReasonBindForRbind,
+			rebind:  []int{0},
+			rebound: rebound,
+		},
+		"the entries lie upon each other": {
+			node:   masked(bind("/var/a"), bind("/var/a"), bound1),
+			dirs:   []string{disksDir},
+			action: change.Refuse,
+			reason: ReasonDuplicate,
+			says:   "both mount /var/a",
+		},
+		"a restart does harm": {
+			node:   masked(bound1).with(func(n *NodeState) { n.Release = version(t, "v1.12.4") }),
+			dirs:   []string{disksDir},
+			action: change.Refuse,
+			reason: ReasonHazard,
+		},
+		"another one is staged": {
+			node:   masked(bound1).with(func(n *NodeState) { n.StagedDiffers = true }),
+			dirs:   []string{disksDir},
+			action: change.Refuse,
+			reason: ReasonStaged,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Decide(c.node, Request{Required: c.dirs})
@@ -74,7 +194,8 @@ func TestDecideRebinds(t *testing.T) {
 			for _, m := range p.Add {
 				add = append(add, m.Destination)
 			}
-			if p.Action != c.action || p.Reason != c.reason || !slices.Equal(p.Rebind, c.rebind) || !reflect.DeepEqual(p.Rebound, c.rebound) || !slices.Equal(add, c.add) {
+			if p.Action != c.action || p.Reason != c.reason || !slices.Equal(p.Rebind, c.rebind) || !reflect.DeepEqual(p.Rebound, c.rebound) ||
+				!slices.Equal(add, c.add) {
 				t.Errorf("%s, %s: %v to %+v, adds %v: %s", p.Action, p.Reason, p.Rebind, p.Rebound, add, p.Message)
 			}
 			if p.Restarts != (c.action == change.Patch) {
@@ -93,7 +214,8 @@ func TestDecideRebinds(t *testing.T) {
 		t.Errorf("staged: %+v", p)
 	}
 	// Nothing is hidden: no kubelet restarts for it.
-	if p := Decide(plain(t, "v1.13.9", bound1).with(watched(seen(t, bound, ""))), ask(disksDir)); p.Action != change.Keep || p.Directories[0].Visible != disk.Yes {
+	if p := Decide(plain(t, "v1.13.9", bound1).with(watched(seen(t, bound, ""))), ask(disksDir)); p.Action != change.Keep ||
+		p.Directories[0].Visible != disk.Yes {
 		t.Errorf("nothing below: %+v", p)
 	}
 }

@@ -31,7 +31,8 @@ func cleanDirs(hostDirs []string) ([]string, error) {
 	dirs := make([]string, 0, len(hostDirs))
 	for _, dir := range hostDirs {
 		if !path.IsAbs(dir) {
-			return nil, failure.New(fmt.Sprintf("hostDir %q is not an absolute path", dir), "name the directory on the node in the provisioner's configuration, such as /var/lib/disks")
+			return nil, failure.New(fmt.Sprintf("hostDir %q is not an absolute path", dir),
+				"name the directory on the node in the provisioner's configuration, such as /var/lib/disks")
 		}
 		dirs = append(dirs, path.Clean(dir))
 	}

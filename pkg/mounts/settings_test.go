@@ -16,20 +16,38 @@ func TestReadConfig(t *testing.T) {
 		raw  string
 		want Settings
 	}{
-		"nothing of the kubelet":  {"machine: {}\n", Settings{}},
-		"kubelet is null":         {"machine:\n  kubelet:\n", Settings{Kubelet: true}},
-		"kubelet is empty":        {"machine: {kubelet: {}}\n", Settings{Kubelet: true}},
-		"only a version":          {"version: v1alpha1\n", Settings{}},
-		"an empty kind":           {"kind: ''\nversion: v1alpha1\n", Settings{}},
-		"empty documents":         {"---\n---\nmachine:\n---\n# nothing\n", Settings{}},
-		"entries":                 {"machine: {kubelet: {extraMounts: [{destination: /a, source: /a, uidMappings: []}, {destination: /b, type: bind, options: [rw]}]}}\n", Settings{Kubelet: true, ExtraMounts: []ExtraMount{entry, {Destination: "/b", Type: "bind", Options: []string{"rw"}}}}},
-		"a null between them":     {"machine: {kubelet: {extraMounts: [null, {destination: /a, source: /a}]}}\n", Settings{Kubelet: true, ExtraMounts: []ExtraMount{{}, entry}}},
-		"entries by an alias":     {"cluster: &a [{destination: /a, source: /a}]\nmachine: {kubelet: {extraMounts: *a}}\n", Settings{Kubelet: true, ExtraMounts: []ExtraMount{entry}}},
-		"entries by a merge key":  {"cluster: &a {extraMounts: [{destination: /a, source: /a}]}\nmachine: {kubelet: {<<: *a}}\n", Settings{Kubelet: true, ExtraMounts: []ExtraMount{entry}}},
-		"a KubeletConfig":         {"machine: {}\n---\napiVersion: v1alpha1\nkind: KubeletConfig\n", Settings{KubeletDocument: true}},
-		"somebody's kubelet":      {"machine: {}\n---\napiVersion: example.org/v1\nkind: KubeletConfig\n", Settings{}},
-		"partitions of disks":     {"machine:\n  disks:\n  - device: /dev/sdb\n    partitions:\n    - mountpoint: /var/lib/disks/hdd/sdb\n    - size: 1GB\n  - device: /dev/sdc\n", Settings{MachineDisks: []machineconfig.MachineDisk{{Device: "/dev/sdb", Mountpoint: "/var/lib/disks/hdd/sdb"}}}},
-		"user volumes in a crowd": {"apiVersion: v1alpha1\nkind: UserVolumeConfig\nname: a\n---\nmachine: {}\n---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: b\nvolumeType: directory\n", Settings{UserVolumes: []machineconfig.UserVolume{{Name: "a", Type: "partition"}, {Name: "b", Type: "directory"}}}},
+		"nothing of the kubelet": {raw: "machine: {}\n", want: Settings{}},
+		"kubelet is null":        {raw: "machine:\n  kubelet:\n", want: Settings{Kubelet: true}},
+		"kubelet is empty":       {raw: "machine: {kubelet: {}}\n", want: Settings{Kubelet: true}},
+		"only a version":         {raw: "version: v1alpha1\n", want: Settings{}},
+		"an empty kind":          {raw: "kind: ''\nversion: v1alpha1\n", want: Settings{}},
+		"empty documents":        {raw: "---\n---\nmachine:\n---\n# nothing\n", want: Settings{}},
+		"entries": {
+			raw:  "machine: {kubelet: {extraMounts: [{destination: /a, source: /a, uidMappings: []}, {destination: /b, type: bind, options: [rw]}]}}\n",
+			want: Settings{Kubelet: true, ExtraMounts: []ExtraMount{entry, {Destination: "/b", Type: "bind", Options: []string{"rw"}}}},
+		},
+		"a null between them": {
+			raw:  "machine: {kubelet: {extraMounts: [null, {destination: /a, source: /a}]}}\n",
+			want: Settings{Kubelet: true, ExtraMounts: []ExtraMount{{}, entry}},
+		},
+		"entries by an alias": {
+			raw:  "cluster: &a [{destination: /a, source: /a}]\nmachine: {kubelet: {extraMounts: *a}}\n",
+			want: Settings{Kubelet: true, ExtraMounts: []ExtraMount{entry}},
+		},
+		"entries by a merge key": {
+			raw:  "cluster: &a {extraMounts: [{destination: /a, source: /a}]}\nmachine: {kubelet: {<<: *a}}\n",
+			want: Settings{Kubelet: true, ExtraMounts: []ExtraMount{entry}},
+		},
+		"a KubeletConfig":    {raw: "machine: {}\n---\napiVersion: v1alpha1\nkind: KubeletConfig\n", want: Settings{KubeletDocument: true}},
+		"somebody's kubelet": {raw: "machine: {}\n---\napiVersion: example.org/v1\nkind: KubeletConfig\n", want: Settings{}},
+		"partitions of disks": {
+			raw:  "machine:\n  disks:\n  - device: /dev/sdb\n    partitions:\n    - mountpoint: /var/lib/disks/hdd/sdb\n    - size: 1GB\n  - device: /dev/sdc\n",
+			want: Settings{MachineDisks: []machineconfig.MachineDisk{{Device: "/dev/sdb", Mountpoint: "/var/lib/disks/hdd/sdb"}}},
+		},
+		"user volumes in a crowd": {
+			raw:  "apiVersion: v1alpha1\nkind: UserVolumeConfig\nname: a\n---\nmachine: {}\n---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: b\nvolumeType: directory\n",
+			want: Settings{UserVolumes: []machineconfig.UserVolume{{Name: "a", Type: "partition"}, {Name: "b", Type: "directory"}}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ReadSettings([]byte(c.raw))

@@ -56,7 +56,8 @@ func TestWaysAreYAML(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(ways[i].Class), &class); err != nil {
 			t.Fatal(err)
 		}
-		if class.HostDir != want.hostDir || class.MountDir != want.mountDir || class.NamePattern != want.pattern || class.VolumeMode != want.mode {
+		if class.HostDir != want.hostDir || class.MountDir != want.mountDir || class.NamePattern != want.pattern ||
+			class.VolumeMode != want.mode {
 			t.Errorf("way %d: %+v", i, class)
 		}
 		// What is proposed must be seen without an entry.
@@ -71,7 +72,10 @@ func TestWaysAreYAML(t *testing.T) {
 // neither the directory of links, nor another class's volumes, nor anybody else's.
 func TestWaysPublishTheirOwn(t *testing.T) {
 	for _, dir := range []string{"/var/lib/disks", "/var/lib/disks/block", "/mnt/fast-disks", "/var/lib/" + strings.Repeat("a", 40), "/"} {
-		entries := map[string][]string{"/var/mnt": {"longhorn", "disk-1", "data"}, "/dev/disk/by-partlabel": {"EPHEMERAL", "STATE", "META", "EFI", "r-ceph", "r-disk-1"}}
+		entries := map[string][]string{
+			"/var/mnt":               {"longhorn", "disk-1", "data"},
+			"/dev/disk/by-partlabel": {"EPHEMERAL", "STATE", "META", "EFI", "r-ceph", "r-disk-1"},
+		}
 		own := make(map[int]string)
 		classes := make(map[int]provisioner.Class)
 		for i, way := range waysWithout(version(t, "v1.14.0"), dir) {
@@ -104,7 +108,8 @@ func TestWaysPublishTheirOwn(t *testing.T) {
 		for i, class := range classes {
 			for _, entry := range entries[class.HostDir] {
 				if class.Publishes(entry) != (entry == own[i]) {
-					t.Errorf("%s: the class in %s with namePattern %q and %q: published %v", dir, class.HostDir, class.NamePattern, entry, class.Publishes(entry))
+					t.Errorf("%s: the class in %s with namePattern %q and %q: published %v", dir, class.HostDir, class.NamePattern, entry,
+						class.Publishes(entry))
 				}
 			}
 			if mountDirs[class.MountDir] {
@@ -118,7 +123,8 @@ func TestWaysPublishTheirOwn(t *testing.T) {
 func TestVolumeName(t *testing.T) {
 	for dir, want := range map[string]string{
 		"/var/lib/disks": "disks", "/var/lib/my_disks.d": "my-disks-d", "/": "disks", "/var/lib/--": "disks",
-		"/var/lib/" + strings.Repeat("a", 40): strings.Repeat("a", 34), "/var/lib/Disks-1": "Disks-1", "/var/lib/_a": "a", "/var/lib/плита": "disks",
+		"/var/lib/" + strings.Repeat("a", 40): strings.Repeat("a", 34), "/var/lib/Disks-1": "Disks-1", "/var/lib/_a": "a",
+		"/var/lib/плита": "disks",
 	} {
 		if got := volumeName(dir); got != want {
 			t.Errorf("%q: got %q, want %q", dir, got, want)

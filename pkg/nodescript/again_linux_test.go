@@ -69,8 +69,10 @@ func TestScriptVolumePaths(t *testing.T) {
 	eachBench(t, func(t *testing.T, b *bench) {
 		vdb := b.Disk("vdb", gib)
 		vdb.Link("by-id/virtio-b")
-		b.Do(`mkdir /dev/disk/by-label "/dev/x y"; ln -s ../../vdb '/dev/disk/by-label/a b*'; ln -s /dev/disk/by-id/virtio-b "$1/chain"; ln -s /dev/nothing "$1/dangling"`, b.dirs[0])
-		volumes := []string{"/dev/disk/by-label/a b*", "/dev/./vdb", b.dirs[0] + "/chain", b.dirs[0] + "/dangling", "/dev/x y", "/dev/none", "$(reboot)", "-n", `\`}
+		b.Do(`mkdir /dev/disk/by-label "/dev/x y"; ln -s ../../vdb '/dev/disk/by-label/a b*'; ln -s /dev/disk/by-id/virtio-b "$1/chain"; ln -s /dev/nothing "$1/dangling"`,
+			b.dirs[0])
+		volumes := []string{"/dev/disk/by-label/a b*", "/dev/./vdb", b.dirs[0] + "/chain", b.dirs[0] + "/dangling", "/dev/x y", "/dev/none",
+			"$(reboot)", "-n", `\`}
 		asked := Look{Closely: []string{"vdb"}, Volumes: volumes}
 		out, err := b.Output(b.shell, asked.Argv(), nodetest.Input{First: asked.Input(), After: Observed, Then: "end\n"})
 		if err != nil {

@@ -16,7 +16,8 @@ func answer(records ...string) string {
 }
 
 func diskRecord(name string, more ...string) string {
-	return "record=disk" + fieldEnd + strings.Join(append([]string{"name=" + name, "number=8:0", "size=8"}, more...), fieldEnd) + fieldEnd + recordEnd
+	return "record=disk" + fieldEnd + strings.Join(append([]string{"name=" + name, "number=8:0", "size=8"}, more...), fieldEnd) + fieldEnd +
+		recordEnd
 }
 
 func many(n int, record func(i int) string) string {
@@ -31,15 +32,25 @@ func many(n int, record func(i int) string) string {
 func TestAnswersOfHostileSizes(t *testing.T) {
 	numbered := func(i int) string { return diskRecord(fmt.Sprintf("sd%d", i)) }
 	for name, tt := range map[string]struct{ out, why string }{
-		"3000 disks":   {answer(many(3000, numbered)), "more than 2048"},
-		"120000 disks": {answer(many(120000, numbered)), "more than 16384 records"},
-		"entries": {answer("record=dir"+fieldEnd+"class=a"+fieldEnd+"path=/a"+fieldEnd+recordEnd, many(9000, func(i int) string {
+		"3000 disks":   {out: answer(many(3000, numbered)), why: "more than 2048"},
+		"120000 disks": {out: answer(many(120000, numbered)), why: "more than 16384 records"},
+		"entries": {out: answer("record=dir"+fieldEnd+"class=a"+fieldEnd+"path=/a"+fieldEnd+recordEnd, many(9000, func(i int) string {
 			return fmt.Sprintf("record=entry%sclass=a%sname=e%d%s%s", fieldEnd, fieldEnd, i, fieldEnd, recordEnd)
-		})), "more than 8192 entries"},
-		"partitions":      {answer(diskRecord("sda", strings.Split(strings.Repeat("part=sda1 ", 1500), " ")[:1500]...)), "more than 1024"},
-		"fields":          {answer(diskRecord("sda", strings.Split(strings.Repeat("part=sda1 ", 3000), " ")[:3000]...)), "more than 2048 fields"},
-		"a long value":    {answer(diskRecord("sda", "serial="+strings.Repeat("x", 70000))), "more than 65536"},
-		"names of a disk": {answer("record=names"+fieldEnd+"names="+many(1500, func(i int) string { return fmt.Sprintf("8:0 /dev/disk/by-id/n%d\n", i) })+fieldEnd+recordEnd, diskRecord("sda")), "more than 1024"},
+		})), why: "more than 8192 entries"},
+		"partitions": {
+			out: answer(diskRecord("sda", strings.Split(strings.Repeat("part=sda1 ", 1500), " ")[:1500]...)),
+			why: "more than 1024",
+		},
+		"fields": {
+			out: answer(diskRecord("sda", strings.Split(strings.Repeat("part=sda1 ", 3000), " ")[:3000]...)),
+			why: "more than 2048 fields",
+		},
+		"a long value": {out: answer(diskRecord("sda", "serial="+strings.Repeat("x", 70000))), why: "more than 65536"},
+		"names of a disk": {
+			out: answer("record=names"+fieldEnd+"names="+many(1500, func(i int) string { return fmt.Sprintf("8:0 /dev/disk/by-id/n%d\n", i) })+
+				fieldEnd+recordEnd, diskRecord("sda")),
+			why: "more than 1024",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			view, err := Parse(tt.out)
@@ -75,7 +86,8 @@ func TestNamesOutsideTheirGrammar(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range []string{"sda", "nvme0n1p1", "cciss/c0d0", "mapper/vg0-lv--x", "dm-0", "md127", "mapper/luks2-r-data", "disk_1.x+y:z=@#"} {
+	for _, name := range []string{"sda", "nvme0n1p1", "cciss/c0d0", "mapper/vg0-lv--x", "dm-0", "md127", "mapper/luks2-r-data",
+		"disk_1.x+y:z=@#"} {
 		if view, err := Parse(answer(diskRecord(name, "sysfs=/sys/block/cciss!c0d0"))); err != nil || len(view.Disks) != 1 {
 			t.Errorf("%s: %v", name, err)
 		}

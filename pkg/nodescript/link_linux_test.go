@@ -158,7 +158,8 @@ func TestScriptLinks(t *testing.T) {
 		b.expect("in another class", b.do(b.link(seen, b.dirs[1], "vdb", target)), "linked: "+b.dirs[0]+"/vdb")
 		other := b.seen("vdc")
 		b.expect("another disk under its name", b.do(b.link(other, b.dirs[0], "vdb", "/dev/vdc")), "taken")
-		b.expect("two steps, into a directory with a space", b.do(b.link(seen, b.dirs[0], "vdb", target), b.link(other, b.dirs[1], "vdc", "/dev/vdc")), "unchanged", "created")
+		b.expect("two steps, into a directory with a space",
+			b.do(b.link(seen, b.dirs[0], "vdb", target), b.link(other, b.dirs[1], "vdc", "/dev/vdc")), "unchanged", "created")
 		if got := b.links(); len(got) != 2 || got["with a space/vdc"] != "/dev/vdc" {
 			t.Errorf("links: %v", got)
 		}
@@ -181,7 +182,8 @@ func TestScriptTaken(t *testing.T) {
 		b.Disk("vdb", gib)
 		seen := b.seen("vdb")
 		for what, make := range map[string]string{
-			"a file": `touch "$1"`, "a directory": `mkdir "$1"`, "a dangling link": `ln -s /dev/nothing "$1"`, "a link to itself": `ln -s x "$1"`, "a fifo": `mkfifo "$1"`, "a link to a directory": `ln -s /tmp "$1"`,
+			"a file": `touch "$1"`, "a directory": `mkdir "$1"`, "a dangling link": `ln -s /dev/nothing "$1"`, "a link to itself": `ln -s x "$1"`,
+			"a fifo": `mkfifo "$1"`, "a link to a directory": `ln -s /tmp "$1"`,
 		} {
 			b.Do(make, b.dirs[0]+"/x")
 			b.expect(what, b.do(b.link(seen, b.dirs[0], "x", "/dev/vdb")), "taken: something else lies there now")
@@ -241,7 +243,8 @@ func TestScriptChanged(t *testing.T) {
 		again("gone", "changed: /dev/vdb or ")
 		b.Do(`mknod /dev/vdb b 7 "$1"`, fmt.Sprint(d.Minor))
 		for what, target := range map[string]string{"nothing": "/dev/disk/by-id/none", "another disk": "/dev/vdc", "a file": "/dev/null"} {
-			b.expect("a target that leads to "+what, b.do(b.link(seen, b.dirs[0], "vdb", target)), "changed: "+target+" does not lead to /dev/vdb now")
+			b.expect("a target that leads to "+what, b.do(b.link(seen, b.dirs[0], "vdb", target)),
+				"changed: "+target+" does not lead to /dev/vdb now")
 		}
 		b.expect("a fingerprint that is none", b.do(LinkStep("vdb", seen.Number, "", b.dirs[0], "vdb", "/dev/vdb")), fingerprint)
 		if got := b.links(); len(got) != 0 {
@@ -292,7 +295,8 @@ func TestScriptStepsBesideAnUnreadableDirectory(t *testing.T) {
 	eachBench(t, func(t *testing.T, b *bench) {
 		nodetest.NeedTool(t, "setpriv")
 		b.Disk("vdb", gib)
-		b.Do(`chmod 666 /dev/vdb; chmod 0777 "$1"; chmod 0300 "$2"; chown 65534:65534 "$2"; chmod a+rx "$3" "${3%/*}"`, b.dirs[0], b.dirs[1], b.Root)
+		b.Do(`chmod 666 /dev/vdb; chmod 0777 "$1"; chmod 0300 "$2"; chown 65534:65534 "$2"; chmod a+rx "$3" "${3%/*}"`, b.dirs[0], b.dirs[1],
+			b.Root)
 		argv := b.argv()
 		step := b.link(disk.Disk{Name: "vdb", Number: b.seen("vdb").Number, Fingerprint: "x"}, b.dirs[0], "vdb", "/dev/vdb")
 		argv = append(append([]string{"/bin/sh", "--reuid=65534", "--regid=65534", "--clear-groups"}, strings.Fields(b.shell)...), argv[1:]...)
@@ -321,8 +325,14 @@ func TestScriptUnlinks(t *testing.T) {
 		b.expect("over another one", b.do(RestoreStep(dir, "vdb", "/dev/vdc")), "failed: ")
 		b.expect("over a file", b.do(RestoreStep(dir, "file", "/dev/nothing")), "failed: ")
 		b.expect("linked elsewhere meanwhile", b.do(RestoreStep(b.dirs[0], "vdb", "/dev/vdb")), "linked: "+dir+"/vdb")
-		want := map[string]string{"with a space/vdb": "/dev/vdb", "with a space/dangling": "/dev/gone", "with a space/file": "no link", "with a space/odd": "/dev/x\n"}
-		if got := b.links(); len(got) != len(want) || got["with a space/vdb"] != want["with a space/vdb"] || got["with a space/odd"] != want["with a space/odd"] {
+		want := map[string]string{
+			"with a space/vdb":      "/dev/vdb",
+			"with a space/dangling": "/dev/gone",
+			"with a space/file":     "no link",
+			"with a space/odd":      "/dev/x\n",
+		}
+		if got := b.links(); len(got) != len(want) || got["with a space/vdb"] != want["with a space/vdb"] ||
+			got["with a space/odd"] != want["with a space/odd"] {
 			t.Errorf("left: %v", got)
 		}
 	})

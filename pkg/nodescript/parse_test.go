@@ -75,7 +75,8 @@ func TestParseHardware(t *testing.T) {
 		}
 	}
 	nvme := byName["nvme0n1"]
-	if nvme.Model != "SAMSUNG MZVL2512HCJQ-00B00" || nvme.Serial != "S675NX0T123456" || nvme.WWID != "eui.0025388" || nvme.Size != 1000215216*512 || nvme.Rotational ||
+	if nvme.Model != "SAMSUNG MZVL2512HCJQ-00B00" || nvme.Serial != "S675NX0T123456" || nvme.WWID != "eui.0025388" ||
+		nvme.Size != 1000215216*512 || nvme.Rotational ||
 		len(nvme.Fingerprint) != 64 || !slices.Equal(nvme.ByID, []string{"nvme-eui.0025388"}) {
 		t.Errorf("nvme0n1: %+v", nvme)
 	}
@@ -85,7 +86,8 @@ func TestParseHardware(t *testing.T) {
 	if p := byName["nvme0n1p3"]; p.Parent != "nvme0n1" || p.PartLabel != "root" || p.Content != nil {
 		t.Errorf("nvme0n1p3: %+v", p)
 	}
-	if d := byName["sda"]; d.WWID != "naa.600a0980" || d.WWID != byName["sdb"].WWID || d.Vendor != "NETAPP" || !d.Rotational || !slices.Equal(d.Holders, []string{"dm-0"}) ||
+	if d := byName["sda"]; d.WWID != "naa.600a0980" || d.WWID != byName["sdb"].WWID || d.Vendor != "NETAPP" || !d.Rotational ||
+		!slices.Equal(d.Holders, []string{"dm-0"}) ||
 		!slices.Equal(d.ByID, []string{"scsi-3600a0980", "wwn-0x600a0980"}) || d.Content.Signed != disk.No || d.Content.Busy != disk.Yes {
 		t.Errorf("sda: %+v", d)
 	}
@@ -104,7 +106,8 @@ func TestParseHardware(t *testing.T) {
 	if d := byName["sde"]; !d.Removable || d.Vendor != "SanDisk" {
 		t.Errorf("sde: %+v", d)
 	}
-	if d := byName["vda"]; d.Serial != "data-1" || d.Vendor != "" || !slices.Equal(d.ByPath, []string{"pci-0000:00:06.0", "virtio-pci-0000:00:06.0"}) {
+	if d := byName["vda"]; d.Serial != "data-1" || d.Vendor != "" ||
+		!slices.Equal(d.ByPath, []string{"pci-0000:00:06.0", "virtio-pci-0000:00:06.0"}) {
 		t.Errorf("vda: %+v", d)
 	}
 	if d := byName["vdb"]; d.Identity().Known() || len(d.ByID) != 0 {
@@ -123,7 +126,8 @@ func TestParseHardware(t *testing.T) {
 		t.Errorf("paths %v", view.Paths)
 	}
 	// /etc/hosts is on no device here, which is no problem: the class directories are.
-	if system := disk.NewSet(view.Disks, disk.Doubts{}).SystemDisks(view.Beneath); view.BeneathProblem != "" || system[nvme.Number] != "holds /mnt/block" || len(system) != 2 {
+	if system := disk.NewSet(view.Disks, disk.Doubts{}).SystemDisks(view.Beneath); view.BeneathProblem != "" ||
+		system[nvme.Number] != "holds /mnt/block" || len(system) != 2 {
 		t.Errorf("system disks %v, %q", system, view.BeneathProblem)
 	}
 }
@@ -157,7 +161,8 @@ func TestParseLoops(t *testing.T) {
 	b, _ := view.DiskByName("vdb")
 	c, _ := view.DiskByName("vdc")
 	d, _ := view.DiskByName("vdd")
-	if b.Kind != disk.KindLoop || b.Content.Signed != disk.No || b.Content.Busy != disk.No || c.Content.Signature.Type != "ext4" || d.Content.Signature.PartitionTable != "dos" {
+	if b.Kind != disk.KindLoop || b.Content.Signed != disk.No || b.Content.Busy != disk.No || c.Content.Signature.Type != "ext4" ||
+		d.Content.Signature.PartitionTable != "dos" {
 		t.Errorf("%+v, %+v, %+v", b.Content, c.Content, d.Content)
 	}
 }
@@ -183,11 +188,13 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	view, err := Parse(raw(t, start+"dir\n  class=a\n  path=/a\nhome\n  dir=/a\n  problem=no\nentry\n  class=a\n  name=\"x\\ny\"\n  kind=link\n  problem=bad\nend\n"))
+	view, err := Parse(raw(t,
+		start+"dir\n  class=a\n  path=/a\nhome\n  dir=/a\n  problem=no\nentry\n  class=a\n  name=\"x\\ny\"\n  kind=link\n  problem=bad\nend\n"))
 	if err != nil || !strings.Contains(view.BeneathProblem, `class "a"`) || view.Dirs["a"].Problem != `"x\ny": bad` {
 		t.Errorf("problems: %+v, %v", view, err)
 	}
-	if view, err = Parse(raw(t, start+"disk\n  number=1:1\n  name=x\n  size=36028797018963967\nend\n")); err != nil || view.Disks[0].Size != (1<<55-1)*512 {
+	if view, err = Parse(raw(t, start+"disk\n  number=1:1\n  name=x\n  size=36028797018963967\nend\n")); err != nil ||
+		view.Disks[0].Size != (1<<55-1)*512 {
 		t.Errorf("the largest size: %+v, %v", view, err)
 	}
 }

@@ -76,7 +76,8 @@ func TestRecords(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	r := got[0]
-	if r.Get("version") != "1" || r.Get("text") != "a\nb=c" || r.Get("none") != "" || strings.Join(r.All("part"), ",") != "p1,p2" || r.Get("part") != "p1" ||
+	if r.Get("version") != "1" || r.Get("text") != "a\nb=c" || r.Get("none") != "" || strings.Join(r.All("part"), ",") != "p1,p2" ||
+		r.Get("part") != "p1" ||
 		r.All("none") != nil || !r.Has("empty") || r.Has("none") || r.Has("record") {
 		t.Errorf("%+v", r)
 	}

@@ -95,7 +95,8 @@ func TestScriptOnANode(t *testing.T) {
 			ln -s $'/dev/odd\x1f\n' "$2/odd"; ln -s "$2/directory" "$2/to-directory"; ln -s "$2/link" "$2/chain"`, n.Root+"/plain", block)
 		n.Do(`mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"`, files)
 		classes := []provisioner.Class{
-			{Name: "block", MountDir: block}, {Name: "files", MountDir: files}, {Name: "plain", MountDir: n.Root + "/plain"}, {Name: "none", MountDir: n.Root + "/none"},
+			{Name: "block", MountDir: block}, {Name: "files", MountDir: files}, {Name: "plain", MountDir: n.Root + "/plain"},
+			{Name: "none", MountDir: n.Root + "/none"},
 		}
 		view := look(t, n, shell, classes, "vd[bc]", "/dev/disk/by-id/virtio-b", "/dev/disk/by-id/none", "vdd", "vde")
 
@@ -107,18 +108,22 @@ func TestScriptOnANode(t *testing.T) {
 			t.Fatalf("disks %v, want %v", names, want)
 		}
 		got := named(t, view, "vdb")
-		if got.Number.String() != b.Number() || got.Size != 2*gib || got.Kind != disk.KindLoop || got.Backing != b.Backing || got.Kernel != fmt.Sprintf("loop%d", b.Minor) ||
-			!slices.Equal(got.ByID, []string{"virtio-b"}) || !slices.Equal(got.ByPath, []string{"pci-0000:00:05.0"}) || len(got.Fingerprint) != 64 || got.ReadOnly {
+		if got.Number.String() != b.Number() || got.Size != 2*gib || got.Kind != disk.KindLoop || got.Backing != b.Backing ||
+			got.Kernel != fmt.Sprintf("loop%d", b.Minor) ||
+			!slices.Equal(got.ByID, []string{"virtio-b"}) || !slices.Equal(got.ByPath, []string{"pci-0000:00:05.0"}) || len(got.Fingerprint) != 64 ||
+			got.ReadOnly {
 			t.Errorf("vdb: %+v", got)
 		}
 		if got.Content == nil || got.Content.Signed != disk.No {
 			t.Errorf("vdb, which is empty: %+v", got.Content)
 		}
-		if c := named(t, view, "vdc").Content; c == nil || c.Signed != disk.Yes || c.Signature != (disk.Signature{Type: "ext4", Usage: "filesystem", Label: "a b"}) {
+		if c := named(t, view, "vdc").Content; c == nil || c.Signed != disk.Yes ||
+			c.Signature != (disk.Signature{Type: "ext4", Usage: "filesystem", Label: "a b"}) {
 			t.Errorf("vdc, which has a filesystem: %+v", c)
 		}
 		got = named(t, view, "vdd")
-		if got.Content == nil || got.Content.Signature.PartitionTable != "dos" || !slices.Equal(got.Partitions, []string{fmt.Sprintf("loop%dp1", d.Minor)}) {
+		if got.Content == nil || got.Content.Signature.PartitionTable != "dos" ||
+			!slices.Equal(got.Partitions, []string{fmt.Sprintf("loop%dp1", d.Minor)}) {
 			t.Errorf("vdd, which is partitioned: %+v, %+v", got, got.Content)
 		}
 		got = named(t, view, "vdd1")
@@ -221,7 +226,8 @@ func TestScriptBeneath(t *testing.T) {
 		part := d.AddPartition(2048, 1<<20)
 		n.Do(`mke2fs -q /dev/vdb1 && mount /dev/vdb1 "$1"`, onPart)
 		view = look(t, n, shell, []provisioner.Class{{Name: "a", MountDir: onPart}}, "vdb")
-		if system := disk.NewSet(view.Disks, disk.Doubts{}).SystemDisks(view.Beneath); view.BeneathProblem != "" || !strings.Contains(system[named(t, view, "vdb").Number], onPart) {
+		if system := disk.NewSet(view.Disks, disk.Doubts{}).SystemDisks(view.Beneath); view.BeneathProblem != "" ||
+			!strings.Contains(system[named(t, view, "vdb").Number], onPart) {
 			t.Errorf("beneath a partition (%s): %v, %q", part, view.Beneath, view.BeneathProblem)
 		}
 		if c := named(t, view, "vdb").Content; c == nil || c.Busy == disk.No {
@@ -329,7 +335,8 @@ func TestScriptUnreadable(t *testing.T) {
 		view := look(t, n, shell, nil, "vd?")
 		for _, name := range []string{"vdb", "vdc"} {
 			c := named(t, view, name).Content
-			if c == nil || c.Signed != disk.Unknown || !strings.HasPrefix(c.SignedError, "it cannot be read: ") || !strings.Contains(c.SignedError, "Input/output error") {
+			if c == nil || c.Signed != disk.Unknown || !strings.HasPrefix(c.SignedError, "it cannot be read: ") ||
+				!strings.Contains(c.SignedError, "Input/output error") {
 				t.Errorf("%s, which cannot be read: %+v", name, c)
 			}
 		}
@@ -399,17 +406,20 @@ func TestScriptTools(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := named(t, view, "vdb").Content
-	if c == nil || c.Signed != disk.Unknown || c.Busy != disk.Unknown || c.SignedError != "the provisioner's image has no blkid" || c.BusyDetail != "the provisioner's image has no mke2fs" {
+	if c == nil || c.Signed != disk.Unknown || c.Busy != disk.Unknown || c.SignedError != "the provisioner's image has no blkid" ||
+		c.BusyDetail != "the provisioner's image has no mke2fs" {
 		t.Errorf("without tools: %+v", c)
 	}
-	n.Do(`printf '#!/bin/sh\nsleep 60' >"$1/blkid"; cp "$1/blkid" "$1/mke2fs"; chmod +x "$1/blkid" "$1/mke2fs"; ln -s /bin/sleep "$1/sleep"`, tools)
+	n.Do(`printf '#!/bin/sh\nsleep 60' >"$1/blkid"; cp "$1/blkid" "$1/mke2fs"; chmod +x "$1/blkid" "$1/mke2fs"; ln -s /bin/sleep "$1/sleep"`,
+		tools)
 	argv[2] = strings.Replace(argv[2], "PATIENCE=10", "PATIENCE=0.1", 1)
 	view, err = Parse(n.Run("dash", argv))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c = named(t, view, "vdb").Content
-	if c == nil || c.Signed != disk.Unknown || c.Busy != disk.Unknown || !strings.Contains(c.SignedError, "in time") || !strings.Contains(c.BusyDetail, "in time") {
+	if c == nil || c.Signed != disk.Unknown || c.Busy != disk.Unknown || !strings.Contains(c.SignedError, "in time") ||
+		!strings.Contains(c.BusyDetail, "in time") {
 		t.Errorf("with tools that hang: %+v", c)
 	}
 }

@@ -20,14 +20,23 @@ func TestAnswersOfSteps(t *testing.T) {
 		want   []StepAnswer
 		why    string
 	}{
-		"whole":              {Answer{Out: first + second + End}, []StepAnswer{created, linked}, "the node said nothing of it"},
-		"cut after one":      {Answer{Out: first, Err: cut}, []StepAnswer{created, {}}, "cut"},
-		"no end":             {Answer{Out: first}, []StepAnswer{created, {}}, "the node's answer has no end"},
-		"in the wrong order": {Answer{Out: second + first + End}, []StepAnswer{{}, {}}, "the node said nothing of it"},
-		"of a look":          {Answer{Out: "record=start\x1fentry=a\x1fresult=created\x1f\x1e" + End}, []StepAnswer{{}, {}}, "the node said nothing of it"},
+		"whole": {
+			answer: Answer{Out: first + second + End},
+			want:   []StepAnswer{created, linked},
+			why:    "the node said nothing of it",
+		},
+		"cut after one":      {answer: Answer{Out: first, Err: cut}, want: []StepAnswer{created, {}}, why: "cut"},
+		"no end":             {answer: Answer{Out: first}, want: []StepAnswer{created, {}}, why: "the node's answer has no end"},
+		"in the wrong order": {answer: Answer{Out: second + first + End}, want: []StepAnswer{{}, {}}, why: "the node said nothing of it"},
+		"of a look": {
+			answer: Answer{Out: "record=start\x1fentry=a\x1fresult=created\x1f\x1e" + End},
+			want:   []StepAnswer{{}, {}},
+			why:    "the node said nothing of it",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := tt.answer.Steps([]Step{LinkStep("vdb", disk.Number{Major: 254}, "f", "/d", "a", "/dev/vdb"), UnlinkStep("/d", "b", "/dev/vdc")})
+			got, err := tt.answer.Steps([]Step{LinkStep("vdb", disk.Number{Major: 254}, "f", "/d", "a", "/dev/vdb"),
+				UnlinkStep("/d", "b", "/dev/vdc")})
 			if !slices.Equal(got, tt.want) || err == nil || err.Error() != tt.why {
 				t.Errorf("%+v, %v", got, err)
 			}
@@ -37,7 +46,11 @@ func TestAnswersOfSteps(t *testing.T) {
 
 // A word with a line break would be read as two, and what follows as another step.
 func TestStepsWithLineBreaksAreNotSendable(t *testing.T) {
-	for name, step := range map[string]Step{"entry": UnlinkStep("/d", "a\nend", "/dev/x"), "target": RestoreStep("/d", "a", "/dev/x\r"), "directory": UnlinkStep("/d\n", "a", "/dev/x")} {
+	for name, step := range map[string]Step{
+		"entry":     UnlinkStep("/d", "a\nend", "/dev/x"),
+		"target":    RestoreStep("/d", "a", "/dev/x\r"),
+		"directory": UnlinkStep("/d\n", "a", "/dev/x"),
+	} {
 		if step.Sendable() {
 			t.Errorf("with a line break in its %s: %q", name, step)
 		}

@@ -109,9 +109,12 @@ func TestScriptSeesData(t *testing.T) {
 			offset int64
 			bytes  string
 		}{
-			"vdb": {gib, 0, ""}, "vdc": {gib, 0, "SPDKBLOB\x03\x00\x00\x00"}, "vdd": {gib, 0, "bluestore block device\n0123"}, "vde": {gib, 1<<20 - 1, "x"},
-			"vdf": {gib, 1 << 20, "x"}, "vdg": {odd, odd - 1, "x"}, "vdh": {odd, odd - 1<<20, "x"}, "vdi": {odd, odd - 1<<20 - 1, "x"}, "vdj": {1 << 19, 1000, "x"},
-			"vdk": {1 << 19, 0, ""}, "vdl": {gib, 0, "SPDKRAID"}, "vdm": {gib, 0, strings.Repeat("\xff", 4096)},
+			"vdb": {size: gib}, "vdc": {size: gib, bytes: "SPDKBLOB\x03\x00\x00\x00"}, "vdd": {size: gib, bytes: "bluestore block device\n0123"},
+			"vde": {size: gib, offset: 1<<20 - 1, bytes: "x"},
+			"vdf": {size: gib, offset: 1 << 20, bytes: "x"}, "vdg": {size: odd, offset: odd - 1, bytes: "x"},
+			"vdh": {size: odd, offset: odd - 1<<20, bytes: "x"}, "vdi": {size: odd, offset: odd - 1<<20 - 1, bytes: "x"},
+			"vdj": {size: 1 << 19, offset: 1000, bytes: "x"},
+			"vdk": {size: 1 << 19}, "vdl": {size: gib, bytes: "SPDKRAID"}, "vdm": {size: gib, bytes: strings.Repeat("\xff", 4096)},
 		} {
 			d := n.Disk(name, c.size)
 			if c.bytes != "" {
@@ -124,8 +127,10 @@ func TestScriptSeesData(t *testing.T) {
 		n.Do("mke2fs -q -t ext4 /dev/vdo")
 		view := look(t, n, shell, nil, "vd?")
 		for name, want := range map[string]string{
-			"vdb": "", "vdc": "has an SPDK blobstore", "vdd": "has a Ceph BlueStore OSD", "vde": "has data that no signature tells of, in its first MiB",
-			"vdf": "", "vdg": "has data that no signature tells of, in its last MiB", "vdh": "has data that no signature tells of, in its last MiB", "vdi": "",
+			"vdb": "", "vdc": "has an SPDK blobstore", "vdd": "has a Ceph BlueStore OSD",
+			"vde": "has data that no signature tells of, in its first MiB",
+			"vdf": "", "vdg": "has data that no signature tells of, in its last MiB", "vdh": "has data that no signature tells of, in its last MiB",
+			"vdi": "",
 			"vdj": "has data that no signature tells of, in its first MiB", "vdk": "", "vdl": "has an SPDK RAID member",
 			"vdm": "has data that no signature tells of, in its first MiB", "vdn": "has an SPDK blobstore", "vdo": "",
 		} {

@@ -23,7 +23,8 @@ func TestVolumePathsAreBounded(t *testing.T) {
 	for i := range maxVolumes + 10 {
 		s.Volumes = append(s.Volumes, snapshot.Volume{Node: "w-1", Path: fmt.Sprintf("/dev/disk/by-label/%d", i)})
 	}
-	for _, path := range []string{"/dev/a\nb", "/dev/a\x1eb", "/dev/" + strings.Repeat("x", maxPath), "/elsewhere/x", "/var/lib/disks/block/x", "/devices/x", ""} {
+	for _, path := range []string{"/dev/a\nb", "/dev/a\x1eb", "/dev/" + strings.Repeat("x", maxPath), "/elsewhere/x", "/var/lib/disks/block/x",
+		"/devices/x", ""} {
 		s.Volumes = append(s.Volumes, snapshot.Volume{Node: "w-1", Path: path})
 	}
 	s.Volumes = append(s.Volumes, snapshot.Volume{Node: "w-2", Path: "/dev/other"})

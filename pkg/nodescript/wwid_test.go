@@ -14,7 +14,7 @@ func TestOtherPathsOnTheNode(t *testing.T) {
 	functions, _, _ := strings.Cut(performSteps, "\nGATE=\n")
 	for name, c := range map[string]struct{ wwid, mine, other, want string }{
 		"another path":           {"naa.5000c500a1b2c3d4", "8 S", "8 S", "/mnt/x"},
-		"only the WWID":   {"naa.5000c500a1b2c3d4", "8 ", "8 ", "/mnt/x"},
+		"only the WWID":          {"naa.5000c500a1b2c3d4", "8 ", "8 ", "/mnt/x"},
 		"another serial":         {"naa.5000c500a1b2c3d4", "8 S", "8 T", ""},
 		"another size":           {"naa.5000c500a1b2c3d4", "8 S", "9 S", ""},
 		"zeros":                  {"naa.0000000000000000", "8 ", "8 ", ""},

@@ -20,7 +20,8 @@ func (d *observation) withoutInstall(exists bool, why error) error {
 	case exists || !r.WithoutPod || r.Namespace != "" || r.DaemonSet != "":
 		return why
 	case d.Talos == nil:
-		return failure.New(why.Error(), failure.Hint(why)+"; or list the disks that Talos tells of, which needs no provisioner: --talosconfig FILE")
+		return failure.New(why.Error(), failure.Hint(why)+
+			"; or list the disks that Talos tells of, which needs no provisioner: --talosconfig FILE")
 	}
 	d.note(snapshot.PartInstall, why)
 	if r.wants(Provisioner) {

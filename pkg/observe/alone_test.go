@@ -51,7 +51,8 @@ func TestTalosAloneBeforeThereIsAProvisioner(t *testing.T) {
 			if n := s.Nodes[0]; n.Talos.Value == nil || n.View.Value != nil || n.View.Why().Message == "" {
 				t.Errorf("%+v", n)
 			}
-			if n := s.Nodes[1]; c.alone && (n.Wanted || n.View.Why().Message != "there is no provisioner in the cluster" || n.Talos.Why().Message != "no answer") {
+			if n := s.Nodes[1]; c.alone && (n.Wanted || n.View.Why().Message != "there is no provisioner in the cluster" ||
+				n.Talos.Why().Message != "no answer") {
 				t.Errorf("%+v", n)
 			}
 		})

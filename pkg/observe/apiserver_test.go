@@ -97,7 +97,8 @@ func fieldsOf(o metav1.Object) fields.Set {
 	case *corev1.Pod:
 		set["spec.nodeName"] = o.Spec.NodeName
 	case *corev1.Event:
-		set["involvedObject.uid"], set["involvedObject.kind"], set["involvedObject.name"] = string(o.InvolvedObject.UID), o.InvolvedObject.Kind, o.InvolvedObject.Name
+		set["involvedObject.uid"], set["involvedObject.kind"], set["involvedObject.name"] = string(o.InvolvedObject.UID), o.InvolvedObject.Kind,
+			o.InvolvedObject.Name
 	}
 	return set
 }
@@ -142,7 +143,8 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{}`)
 	case verb == "watch":
 		if s.probes {
-			fmt.Fprint(w, `{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"probe","resourceVersion":"2"},"status":{"phase":"Succeeded"}}}`)
+			fmt.Fprint(w,
+				`{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"probe","resourceVersion":"2"},"status":{"phase":"Succeeded"}}}`)
 			w.(http.Flusher).Flush()
 		}
 		<-r.Context().Done()

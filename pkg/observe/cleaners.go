@@ -30,18 +30,20 @@ const (
 func (d *observation) readCleaners(ctx context.Context) {
 	state := d.s.Provisioner.Value
 	if state == nil || !slices.ContainsFunc(sorted(d.objects.volumes), func(v snapshot.Volume) bool {
-		return v.Phase == string(corev1.VolumeReleased) && v.Mode == provisioner.Block && v.ReclaimPolicy == string(corev1.PersistentVolumeReclaimDelete)
+		return v.Phase == string(corev1.VolumeReleased) && v.Mode == provisioner.Block &&
+			v.ReclaimPolicy == string(corev1.PersistentVolumeReclaimDelete)
 	}) {
 		return
 	}
 	namespace, found := d.s.Install.Namespace, []snapshot.CleaningJob{}
 	byUID := make(map[types.UID]int)
-	err := items(ctx, metav1.ListOptions{LabelSelector: labelCleaned + "," + labelCleanedUID}, func(o metav1.ListOptions) (runtime.Object, error) {
-		return d.Client.BatchV1().Jobs(namespace).List(ctx, o)
-	}, func(j *batchv1.Job) {
-		byUID[j.UID] = len(found)
-		found = append(found, cleaningJobOf(j))
-	})
+	err := items(ctx, metav1.ListOptions{LabelSelector: labelCleaned + "," + labelCleanedUID},
+		func(o metav1.ListOptions) (runtime.Object, error) {
+			return d.Client.BatchV1().Jobs(namespace).List(ctx, o)
+		}, func(j *batchv1.Job) {
+			byUID[j.UID] = len(found)
+			found = append(found, cleaningJobOf(j))
+		})
 	if err == nil && len(found) > 0 {
 		err = items(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel}, func(o metav1.ListOptions) (runtime.Object, error) {
 			return d.Client.CoreV1().Pods(namespace).List(ctx, o)

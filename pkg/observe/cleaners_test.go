@@ -20,20 +20,36 @@ func released() *apiServer {
 	s := cluster(2)
 	for _, o := range s.objects {
 		if pv, ok := o.(*corev1.PersistentVolume); ok && pv.Name == "pv-w-1" {
-			pv.Spec.VolumeMode, pv.Spec.PersistentVolumeReclaimPolicy, pv.Status.Phase = new(corev1.PersistentVolumeBlock), corev1.PersistentVolumeReclaimDelete, corev1.VolumeReleased
+			pv.Spec.VolumeMode, pv.Spec.PersistentVolumeReclaimPolicy, pv.Status.Phase = new(corev1.PersistentVolumeBlock),
+				corev1.PersistentVolumeReclaimDelete, corev1.VolumeReleased
 		}
 	}
 	s.objects = append(s.objects,
 		&batchv1.Job{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "cleanup-pv-w-1", UID: "uid-job", Labels: map[string]string{"pv": "pv-w-1", "pvuuid": "uid-pv-w-1"}},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: namespace,
+				Name:      "cleanup-pv-w-1",
+				UID:       "uid-job",
+				Labels:    map[string]string{"pv": "pv-w-1", "pvuuid": "uid-pv-w-1"},
+			},
 			Status: batchv1.JobStatus{Failed: 7, Conditions: []batchv1.JobCondition{
-				{Type: batchv1.JobFailed, Status: corev1.ConditionTrue, Reason: "BackoffLimitExceeded", Message: "Job has reached the specified backoff limit"},
+				{
+					Type:    batchv1.JobFailed,
+					Status:  corev1.ConditionTrue,
+					Reason:  "BackoffLimitExceeded",
+					Message: "Job has reached the specified backoff limit",
+				},
 			}},
 		},
 		&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "another", UID: "uid-other"}},
 		&corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "cleanup-pv-w-1-x", UID: "uid-x", Labels: map[string]string{batchv1.JobNameLabel: "cleanup-pv-w-1"},
-				OwnerReferences: []metav1.OwnerReference{{Kind: "Job", Name: "cleanup-pv-w-1", UID: "uid-job", Controller: new(true)}}},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace:       namespace,
+				Name:            "cleanup-pv-w-1-x",
+				UID:             "uid-x",
+				Labels:          map[string]string{batchv1.JobNameLabel: "cleanup-pv-w-1"},
+				OwnerReferences: []metav1.OwnerReference{{Kind: "Job", Name: "cleanup-pv-w-1", UID: "uid-job", Controller: new(true)}},
+			},
 			Status: corev1.PodStatus{Phase: corev1.PodFailed, ContainerStatuses: []corev1.ContainerStatus{{Name: "cleaner", RestartCount: 6}},
 				Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "no node"}}},
 		})
@@ -43,8 +59,9 @@ func released() *apiServer {
 func TestCleaningJobsAreReadForAReleasedVolume(t *testing.T) {
 	got := diagnose(t, released(), Request{}).Provisioner.Value.Jobs
 	want := []snapshot.CleaningJob{{
-		Name: "cleanup-pv-w-1", Volume: "pv-w-1", VolumeUID: "uid-pv-w-1", Failed: 7, GaveUp: "BackoffLimitExceeded: Job has reached the specified backoff limit",
-		Pods: []snapshot.ProvisionerPod{{Name: "cleanup-pv-w-1-x", UID: "uid-x", Phase: "Failed", Restarts: 6, Unscheduled: "no node"}},
+		Name: "cleanup-pv-w-1", Volume: "pv-w-1", VolumeUID: "uid-pv-w-1", Failed: 7,
+		GaveUp: "BackoffLimitExceeded: Job has reached the specified backoff limit",
+		Pods:   []snapshot.ProvisionerPod{{Name: "cleanup-pv-w-1-x", UID: "uid-x", Phase: "Failed", Restarts: 6, Unscheduled: "no node"}},
 	}}
 	if got.Value == nil || !reflect.DeepEqual(*got.Value, want) {
 		t.Errorf("%+v", got)

@@ -42,7 +42,12 @@ func TestTheTimeIsTheCluster(t *testing.T) {
 				s.ServeHTTP(w, r)
 			})))
 			defer server.Close()
-			client, err := kube.NewClient(&rest.Config{Host: server.URL + tt.below, QPS: -1, UserAgent: "somebody", ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
+			client, err := kube.NewClient(&rest.Config{
+				Host:          server.URL + tt.below,
+				QPS:           -1,
+				UserAgent:     "somebody",
+				ContentConfig: rest.ContentConfig{ContentType: "application/json"},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

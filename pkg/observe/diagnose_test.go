@@ -53,14 +53,18 @@ func cluster(nodes int) *apiServer {
 			}),
 			user("db", "db-"+n, n, "data-"+n), claim("db", "data-"+n, func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "pv-" + n }),
 			volume("pv-"+n, n, "data-"+n),
-			event("Pod", "db", "db-"+n, "uid-db-"+n, "FailedMapVolume"), event("PersistentVolumeClaim", "db", "data-"+n, "uid-data-"+n, "WaitForFirstConsumer"),
+			event("Pod", "db", "db-"+n, "uid-db-"+n, "FailedMapVolume"),
+			event("PersistentVolumeClaim", "db", "data-"+n, "uid-data-"+n, "WaitForFirstConsumer"),
 			event("Node", "", n, n, "Starting"),
 		)
-		s.logs["provisioner-"+n] = "I1123 02:00:00.000001       1 main.go:1] well\nE1123 02:00:00.000002       1 discovery.go:1] not well on " + n + "\n"
+		s.logs["provisioner-"+n] = "I1123 02:00:00.000001       1 main.go:1] well\nE1123 02:00:00.000002       1 discovery.go:1] not well on " +
+			n + "\n"
 		s.stats[n] = fmt.Sprintf(`{"pods":[{"podRef":{"name":"db-%s","namespace":"db"},"volume":[{"name":"data","capacityBytes":60,"pvcRef":{"name":"data-%s","namespace":"db"}}]},
-			{"podRef":{"name":"else","namespace":"kube-system"},"volume":[{"capacityBytes":1,"pvcRef":{"name":"x","namespace":"kube-system"}}]}]}`, n, n)
+			{"podRef":{"name":"else","namespace":"kube-system"},"volume":[{"capacityBytes":1,"pvcRef":{"name":"x","namespace":"kube-system"}}]}]}`,
+			n, n)
 	}
-	s.objects = append(s.objects, event("DaemonSet", namespace, "provisioner", "uid-provisioner", "FailedCreate"), event("Job", "db", "j", "uid-j", "Failed"))
+	s.objects = append(s.objects, event("DaemonSet", namespace, "provisioner", "uid-provisioner", "FailedCreate"),
+		event("Job", "db", "j", "uid-j", "Failed"))
 	return s
 }
 
@@ -87,13 +91,18 @@ func volume(name, host, claim string) *corev1.PersistentVolume {
 			Capacity:               corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("60Gi")},
 			PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: "/var/lib/disks/block/vdf"}},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{host}}},
+				MatchExpressions: []corev1.NodeSelectorRequirement{{
+					Key:      corev1.LabelHostname,
+					Operator: corev1.NodeSelectorOpIn,
+					Values:   []string{host},
+				}},
 			}}}},
 		},
 		Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeAvailable},
 	}
 	if claim != "" {
-		pv.Spec.ClaimRef, pv.Status.Phase = &corev1.ObjectReference{Namespace: "db", Name: claim, UID: types.UID("uid-" + claim)}, corev1.VolumeBound
+		pv.Spec.ClaimRef, pv.Status.Phase = &corev1.ObjectReference{Namespace: "db", Name: claim, UID: types.UID("uid-" + claim)},
+			corev1.VolumeBound
 	}
 	return pv
 }
@@ -153,7 +162,8 @@ func TestOnePodCostsTheSameInAnyCluster(t *testing.T) {
 	requests := func(nodes int) string {
 		s := cluster(nodes)
 		got := diagnose(t, s, Request{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "db-w-1"}}})
-		if len(got.Nodes) != 1 || got.Nodes[0].Skipped || len(got.Volumes) != 1 || len(*got.Claims.Value) != 1 || len(*got.Pods.Value) != 1 || len(got.Unread) != 0 {
+		if len(got.Nodes) != 1 || got.Nodes[0].Skipped || len(got.Volumes) != 1 || len(*got.Claims.Value) != 1 || len(*got.Pods.Value) != 1 ||
+			len(got.Unread) != 0 {
 			t.Errorf("of %d nodes: %+v", nodes, got)
 		}
 		return fmt.Sprint(s.asked)
@@ -171,14 +181,17 @@ func TestOnePodCostsTheSameInAnyCluster(t *testing.T) {
 
 func TestAPodHasItsWholeChain(t *testing.T) {
 	got := diagnose(t, cluster(3), Request{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "db-w-1"}}})
-	if got.Version != snapshot.FormatVersion || got.Kubernetes != "v1.37.2" || got.AllVolumes || got.Time.IsZero() || got.Targets[0].UID != "uid-db-w-1" {
+	if got.Version != snapshot.FormatVersion || got.Kubernetes != "v1.37.2" || got.AllVolumes || got.Time.IsZero() ||
+		got.Targets[0].UID != "uid-db-w-1" {
 		t.Errorf("%+v", got)
 	}
 	p, c, v, n := (*got.Pods.Value)[0], (*got.Claims.Value)[0], got.Volumes[0], got.Nodes[0]
-	if p.Name != "db-w-1" || !p.Volumes[0].Device || c.Name != "data-w-1" || c.NotLocal != "" || v.Name != "pv-w-1" || v.ClaimUID != "uid-data-w-1" || n.Name != "w-1" {
+	if p.Name != "db-w-1" || !p.Volumes[0].Device || c.Name != "data-w-1" || c.NotLocal != "" || v.Name != "pv-w-1" ||
+		v.ClaimUID != "uid-data-w-1" || n.Name != "w-1" {
 		t.Errorf("%+v\n%+v\n%+v\n%+v", p, c, v, n)
 	}
-	if n.Pod.Value == nil || n.Pod.Value.Name != "provisioner-w-1" || n.View.Why().Message != "it was not looked at" || n.Talos.Why().Message != "it was not looked at" {
+	if n.Pod.Value == nil || n.Pod.Value.Name != "provisioner-w-1" || n.View.Why().Message != "it was not looked at" ||
+		n.Talos.Why().Message != "it was not looked at" {
 		t.Errorf("node: %+v", n)
 	}
 	if n.KubeletStarted == nil || n.Stats.Value == nil || fmt.Sprint(*n.Stats.Value) != "[{db db-w-1 data-w-1 60}]" {
@@ -270,21 +283,25 @@ func TestWhatBelongsToATarget(t *testing.T) {
 		}, Request{Targets: ref("pod", "waits")},
 			"[waits+wish] [wish] [free@w-2 pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-0 aside w-1 aside w-2 aside]"},
 		"a claim that waits for another sort of volume": {func(s *apiServer) {
-			s.objects = append(s.objects, user("db", "waits", "", "wish"), claim("db", "wish", func(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("nfs") }))
+			s.objects = append(s.objects, user("db", "waits", "", "wish"),
+				claim("db", "wish", func(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("nfs") }))
 		}, Request{Targets: ref("pod", "waits")}, "[waits+wish] [wish=nfs.csi.k8s.io] [] []"},
 		"a claim that does not exist": {func(s *apiServer) { s.objects = append(s.objects, user("db", "waits", "", "wish")) },
 			Request{Targets: ref("pod", "waits")}, "[waits+wish] [] [] []"},
 		"a volume that does not exist any more": {func(s *apiServer) {
-			s.objects = append(s.objects, user("db", "lost", "w-1", "lost"), claim("db", "lost", func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "gone" }))
+			s.objects = append(s.objects, user("db", "lost", "w-1", "lost"),
+				claim("db", "lost", func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "gone" }))
 		}, Request{Targets: ref("pod", "lost")}, "[lost+lost] [lost] [] [w-1]"},
 		"a claim for one pod at a time": {func(s *apiServer) {
-			s.objects = append(s.objects, user("db", "first", "w-1", "one", "data-w-0"), user("db", "second", "w-1", "one"), volume("pv-one", "w-1", "one"),
+			s.objects = append(s.objects, user("db", "first", "w-1", "one", "data-w-0"), user("db", "second", "w-1", "one"),
+				volume("pv-one", "w-1", "one"),
 				claim("db", "one", func(c *corev1.PersistentVolumeClaim) {
 					c.Spec.AccessModes, c.Spec.VolumeName = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}, "pv-one"
 				}))
 		}, Request{Targets: ref("pod", "second")}, "[first+one second+one] [one] [pv-one@w-1] [w-1]"},
 		"a node of another hostname": {func(s *apiServer) {
-			s.objects = append(s.objects, node("n-9", func(n *corev1.Node) { n.Labels = map[string]string{corev1.LabelHostname: "n-9.example.org"} }), volume("pv-9", "n-9.example.org", ""))
+			s.objects = append(s.objects, node("n-9",
+				func(n *corev1.Node) { n.Labels = map[string]string{corev1.LabelHostname: "n-9.example.org"} }), volume("pv-9", "n-9.example.org", ""))
 		}, Request{Targets: ref("pv", "pv-9")}, "[] [] [pv-9@n-9] [n-9]"},
 		"a node that is gone": {func(s *apiServer) { s.objects = append(s.objects, volume("pv-9", "n-9", "")) },
 			Request{Targets: ref("pv", "pv-9")}, "[] [] [pv-9@n-9] []"},
@@ -295,8 +312,12 @@ func TestWhatBelongsToATarget(t *testing.T) {
 		}, Request{Targets: ref("pod", "waits")}, "[waits+wish] [wish] [pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-0 aside w-1 aside w-2]"},
 		"everything, with a typo, a lost claim and a directory": {func(s *apiServer) {
 			host := user("x", "host", "w-1")
-			host.Spec.Volumes = []corev1.Volume{{Name: "h", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/lib/disks/block/x"}}}}
-			s.objects = append(s.objects, host, user("x", "lost", "", "nowhere"), claim("x", "typo", func(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("blok") }))
+			host.Spec.Volumes = []corev1.Volume{{
+				Name:         "h",
+				VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/lib/disks/block/x"}},
+			}}
+			s.objects = append(s.objects, host, user("x", "lost", "", "nowhere"),
+				claim("x", "typo", func(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("blok") }))
 		}, Request{},
 			"[db-w-0+data-w-0 db-w-1+data-w-1 db-w-2+data-w-2 host+/var/lib/disks/block/x lost+nowhere] [data-w-0 data-w-1 data-w-2 typo] [pv-w-0@w-0 pv-w-1@w-1 pv-w-2@w-2] [w-0 w-1 w-2]"},
 		"everything, with a node that has no disks": {func(s *apiServer) {
@@ -327,16 +348,37 @@ func TestATargetThatDoesNotExistIsAnError(t *testing.T) {
 		request   Request
 		err, hint string
 	}{
-		"pod":    {Request{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "x"}}}, `"pod/x" does not exist in namespace "db"`, "kubectl -n db get pod"},
-		"claim":  {Request{Targets: []snapshot.Ref{{Kind: "pvc", Namespace: "db", Name: "x"}}}, `"pvc/x" does not exist in namespace "db"`, "kubectl -n db get pvc"},
-		"volume": {Request{Targets: []snapshot.Ref{{Kind: "pv", Name: "x"}}}, `"pv/x" does not exist`, "kubectl get pv"},
-		"node":   {Request{Targets: []snapshot.Ref{{Kind: "node", Name: "x"}}}, `"node/x" does not exist`, "kubectl get node"},
-		"two of three": {Request{Targets: []snapshot.Ref{{Kind: "node", Name: "x"}, {Kind: "pv", Name: "y"}, {Kind: "node", Name: "w-0"}}},
-			"not all targets exist: pv/y: it does not exist; node/x: it does not exist", ""},
-		"another sort of volume": {Request{Targets: []snapshot.Ref{{Kind: "pv", Name: "pv-other"}}}, `PersistentVolume "pv-other" is not a local one, but nfs.csi.k8s.io`, ""},
-		"another kind":           {Request{Targets: []snapshot.Ref{{Kind: "job", Name: "x"}}}, `"job/x" cannot be diagnosed`, "pod/NAME"},
-		"labels": {Request{PodSelector: labels.SelectorFromSet(labels.Set{"a": "b"}), PodNamespace: "db"},
-			`no pod in namespace "db" has the labels a=b`, "kubectl -n db get pods --show-labels"},
+		"pod": {
+			request: Request{Targets: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "x"}}},
+			err:     `"pod/x" does not exist in namespace "db"`,
+			hint:    "kubectl -n db get pod",
+		},
+		"claim": {
+			request: Request{Targets: []snapshot.Ref{{Kind: "pvc", Namespace: "db", Name: "x"}}},
+			err:     `"pvc/x" does not exist in namespace "db"`,
+			hint:    "kubectl -n db get pvc",
+		},
+		"volume": {request: Request{Targets: []snapshot.Ref{{Kind: "pv", Name: "x"}}}, err: `"pv/x" does not exist`, hint: "kubectl get pv"},
+		"node": {
+			request: Request{Targets: []snapshot.Ref{{Kind: "node", Name: "x"}}},
+			err:     `"node/x" does not exist`,
+			hint:    "kubectl get node",
+		},
+		"two of three": {
+			request: Request{Targets: []snapshot.Ref{{Kind: "node", Name: "x"}, {Kind: "pv", Name: "y"}, {Kind: "node", Name: "w-0"}}},
+			err:     "not all targets exist: pv/y: it does not exist; node/x: it does not exist",
+		},
+		"another sort of volume": {
+			request: Request{Targets: []snapshot.Ref{{Kind: "pv", Name: "pv-other"}}},
+			err:     `PersistentVolume "pv-other" is not a local one, but nfs.csi.k8s.io`,
+		},
+		"another kind": {
+			request: Request{Targets: []snapshot.Ref{{Kind: "job", Name: "x"}}},
+			err:     `"job/x" cannot be diagnosed`,
+			hint:    "pod/NAME",
+		},
+		"labels": {request: Request{PodSelector: labels.SelectorFromSet(labels.Set{"a": "b"}), PodNamespace: "db"},
+			err: `no pod in namespace "db" has the labels a=b`, hint: "kubectl -n db get pods --show-labels"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := (&Observer{Client: cluster(1).client(t)}).Observe(t.Context(), diagnosing(c.request))

@@ -109,7 +109,8 @@ func merged(events []snapshot.Event) []snapshot.Event {
 	slices.SortFunc(all, func(a, b snapshot.Event) int {
 		return cmp.Or(
 			cmp.Compare(a.About.Kind, b.About.Kind), cmp.Compare(a.About.Namespace, b.About.Namespace), cmp.Compare(a.About.Name, b.About.Name),
-			a.Last.Compare(b.Last), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Message, b.Message), cmp.Compare(a.From, b.From), cmp.Compare(a.Host, b.Host),
+			a.Last.Compare(b.Last), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Message, b.Message), cmp.Compare(a.From, b.From),
+			cmp.Compare(a.Host, b.Host),
 		)
 	})
 	return all
@@ -153,7 +154,8 @@ func eventLists(about []snapshot.Ref, all bool) []eventList {
 		spaces[namespace] = true
 		selector := fields.OneTermEqualSelector("involvedObject.uid", string(r.UID))
 		if r.Kind == kindNode {
-			selector = fields.AndSelectors(fields.OneTermEqualSelector("involvedObject.kind", "Node"), fields.OneTermEqualSelector("involvedObject.name", r.Name))
+			selector = fields.AndSelectors(fields.OneTermEqualSelector("involvedObject.kind", "Node"),
+				fields.OneTermEqualSelector("involvedObject.name", r.Name))
 		}
 		lists = append(lists, eventList{namespace, selector.String(), fmt.Sprintf("events about %q", r.String())})
 	}

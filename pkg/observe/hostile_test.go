@@ -45,7 +45,8 @@ func TestNamesThatNoObjectHas(t *testing.T) {
 // TestAnAddressThatIsNone is not asked, nor printed.
 func TestAnAddressThatIsNone(t *testing.T) {
 	n := node("w-1", func(n *corev1.Node) {
-		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "--nodes=$(me)"}, {Type: corev1.NodeInternalIP, Address: "fd00::1"}}
+		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "--nodes=$(me)"},
+			{Type: corev1.NodeInternalIP, Address: "fd00::1"}}
 	})
 	s, err := (&Observer{Client: fake.NewClientset(daemonSet("provisioner", nil), configMap(), n)}).Observe(t.Context(), Request{Strict: true})
 	if err != nil || s.Nodes[0].Address != "fd00::1" || strings.Contains(s.Nodes[0].Address, "$") {

@@ -42,7 +42,8 @@ func fast(n *corev1.Node) { n.Labels = map[string]string{"fast": "yes"} }
 // TestSeveralInstallations: a command that is about all takes them all in; one that acts has to be told which one is meant, and
 // is told of the others.
 func TestSeveralInstallations(t *testing.T) {
-	objects := append([]runtime.Object{daemonSet("provisioner", nil), configMap(), node("w-1", nil), node("w-2", fast), pod("w-1", nil)}, secondInstall()...)
+	objects := append([]runtime.Object{daemonSet("provisioner", nil), configMap(), node("w-1", nil), node("w-2", fast), pod("w-1", nil)},
+		secondInstall()...)
 	observe := func(t *testing.T, r Request, change func(*fake.Clientset)) (*snapshot.Snapshot, error) {
 		t.Helper()
 		client := fake.NewClientset(objects...)
@@ -61,7 +62,8 @@ func TestSeveralInstallations(t *testing.T) {
 			t.Fatalf("first %s, others %+v", got, s.Others)
 		}
 		as := s.Installations()[1]
-		if len(as.Install.Classes) != 1 || as.Install.Classes[0].Name != class || as.Unread[snapshot.PartInstall].Message != "" || s.Unread[snapshot.PartOthers].Message != "" {
+		if len(as.Install.Classes) != 1 || as.Install.Classes[0].Name != class || as.Unread[snapshot.PartInstall].Message != "" ||
+			s.Unread[snapshot.PartOthers].Message != "" {
 			t.Errorf("%+v, %v", as.Install, as.Unread)
 		}
 	}
@@ -77,7 +79,8 @@ func TestSeveralInstallations(t *testing.T) {
 		s, err := observe(t, Request{Every: true}, nil)
 		check(t, s, err, "local-storage/provisioner", "tenant/lvp", "fast")
 		as := s.Installations()[1]
-		if as.Nodes[0].Wanted || as.Nodes[0].Pod.Value != nil || !as.Nodes[1].Wanted || as.Nodes[1].Pod.Value == nil || as.Nodes[1].Pod.Value.Name != "lvp-w-2" {
+		if as.Nodes[0].Wanted || as.Nodes[0].Pod.Value != nil || !as.Nodes[1].Wanted || as.Nodes[1].Pod.Value == nil ||
+			as.Nodes[1].Pod.Value.Name != "lvp-w-2" {
 			t.Errorf("%+v", as.Nodes)
 		}
 		if s.Nodes[0].Pod.Value == nil || s.Nodes[1].Pod.Value != nil || !s.Nodes[1].Wanted {
@@ -96,7 +99,8 @@ func TestSeveralInstallations(t *testing.T) {
 			})
 		}
 		s, err := observe(t, Request{Every: true}, missing)
-		if err != nil || s.Install.Name != "lvp" || len(s.Others) != 1 || !strings.Contains(s.Others[0].Problem.Message, "does not exist") || s.Nodes[1].Pod.Value == nil {
+		if err != nil || s.Install.Name != "lvp" || len(s.Others) != 1 || !strings.Contains(s.Others[0].Problem.Message, "does not exist") ||
+			s.Nodes[1].Pod.Value == nil {
 			t.Errorf("%+v, %v", s, err)
 		}
 		if _, err := observe(t, Request{Namespace: namespace}, missing); err == nil {

@@ -23,7 +23,8 @@ type KubeletProber interface {
 
 // probeKubelet has a pod look where Talos does not tell of the mounts. What Talos tells of the
 // rest stays; without that the configuration is unknown, as before.
-func (d *observation) probeKubelet(ctx context.Context, n snapshot.Node, fromTalos snapshot.Section[mounts.NodeState]) (snapshot.Section[mounts.NodeState], snapshot.Section[snapshot.Probe]) {
+func (d *observation) probeKubelet(ctx context.Context, n snapshot.Node,
+	fromTalos snapshot.Section[mounts.NodeState]) (snapshot.Section[mounts.NodeState], snapshot.Section[snapshot.Probe]) {
 	if d.KubeletProbe == nil || fromTalos.Value != nil && mountsAreKnown(fromTalos.Value.View) {
 		return fromTalos, snapshot.Section[snapshot.Probe]{}
 	}
@@ -61,7 +62,8 @@ func (d *observation) whyNotProbed(n snapshot.Node) problem.Problem {
 	case d.s.Install.Image == "":
 		return cmp.Or(d.s.Unread[snapshot.PartInstall], problem.Text("no provisioner was found, whose image the pod would have"))
 	case !d.trusted():
-		return problem.Text(fmt.Sprintf("the image of DaemonSet %q is not known to be the provisioner's: name it with --provisioner-namespace and --provisioner", key(d.s.Install.Namespace, d.s.Install.Name)))
+		return problem.Text(fmt.Sprintf("the image of DaemonSet %q is not known to be the provisioner's: name it with --provisioner-namespace and --provisioner",
+			key(d.s.Install.Namespace, d.s.Install.Name)))
 	}
 	return problem.Problem{}
 }

@@ -77,39 +77,86 @@ func TestAJobLooksWhereTalosDoesNotTell(t *testing.T) {
 		asked   bool
 		kubelet func(snapshot.Section[mounts.NodeState]) bool
 	}{
-		"no talosconfig": {prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7), Started: at}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			v := k.Value
-			return v != nil && v.View.PID == 7 && v.ConfigProblem.Message == "no talosconfig" && v.Release.String() == "v1.13.9" && v.Volumes["pv-w-1"] != "" && v.Ready && v.Node == "w-1"
-		}},
-		"Talos tells everything": {talos: reported{view: seen(5)}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value.View.PID == 5 }},
-		"Talos tells that no kubelet runs": {talos: reported{view: mounts.KubeletView{MountsProblem: problem.FromText("no kubelet runs")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View.MountsProblem.Message == "no kubelet runs"
-		}},
-		"the role is too weak for mounts": {talos: reported{fakeTalos{config: errors.New("not for you")}, mounts.KubeletView{PID: 5, MountsProblem: problem.FromText("nor this")}}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View.PID == 7 && k.Value.ConfigProblem.Message == "not for you" && k.Value.Release.String() == "v1.13.9"
-		}},
-		"Talos does not show the view": {talos: fakeTalos{view: errors.New("gone")}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View.PID == 7 && k.Value.ViewProblem.Message == "" && k.Value.ConfigProblem.Message == ""
-		}},
-		"Talos does not answer": {talos: fakeTalos{verify: errors.New("no answer from Talos")}, prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}}, asked: true, kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View.PID == 7 && k.Value.ConfigProblem.Message == "no answer from Talos"
-		}},
-		"the Job fails": {prober: &fakeProber{err: errors.New("ErrImagePull")}, asked: true, probe: "ErrImagePull", kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value == nil && k.Why().Message == "no talosconfig"
-		}},
-		"the Job fails beside Talos": {talos: fakeTalos{view: errors.New("gone")}, prober: &fakeProber{err: errors.New("ErrImagePull")}, asked: true, probe: "ErrImagePull", kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
-			return k.Value.View == nil && k.Value.ViewProblem.Message == "gone"
-		}},
+		"no talosconfig": {
+			prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7), Started: at}},
+			asked:  true,
+			kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+				v := k.Value
+				return v != nil && v.View.PID == 7 && v.ConfigProblem.Message == "no talosconfig" && v.Release.String() == "v1.13.9" &&
+					v.Volumes["pv-w-1"] != "" && v.Ready && v.Node == "w-1"
+			},
+		},
+		"Talos tells everything": {
+			talos:   reported{view: seen(5)},
+			prober:  &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}},
+			kubelet: func(k snapshot.Section[mounts.NodeState]) bool { return k.Value.View.PID == 5 },
+		},
+		"Talos tells that no kubelet runs": {
+			talos:  reported{view: mounts.KubeletView{MountsProblem: problem.FromText("no kubelet runs")}},
+			prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}},
+			kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+				return k.Value.View.MountsProblem.Message == "no kubelet runs"
+			},
+		},
+		"the role is too weak for mounts": {
+			talos:  reported{fakeTalos{config: errors.New("not for you")}, mounts.KubeletView{PID: 5, MountsProblem: problem.FromText("nor this")}},
+			prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}},
+			asked:  true,
+			kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+				return k.Value.View.PID == 7 && k.Value.ConfigProblem.Message == "not for you" && k.Value.Release.String() == "v1.13.9"
+			},
+		},
+		"Talos does not show the view": {
+			talos:  fakeTalos{view: errors.New("gone")},
+			prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}},
+			asked:  true,
+			kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+				return k.Value.View.PID == 7 && k.Value.ViewProblem.Message == "" && k.Value.ConfigProblem.Message == ""
+			},
+		},
+		"Talos does not answer": {
+			talos:  fakeTalos{verify: errors.New("no answer from Talos")},
+			prober: &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}},
+			asked:  true,
+			kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+				return k.Value.View.PID == 7 && k.Value.ConfigProblem.Message == "no answer from Talos"
+			},
+		},
+		"the Job fails": {
+			prober: &fakeProber{err: errors.New("ErrImagePull")},
+			asked:  true,
+			probe:  "ErrImagePull",
+			kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+				return k.Value == nil && k.Why().Message == "no talosconfig"
+			},
+		},
+		"the Job fails beside Talos": {
+			talos:  fakeTalos{view: errors.New("gone")},
+			prober: &fakeProber{err: errors.New("ErrImagePull")},
+			asked:  true,
+			probe:  "ErrImagePull",
+			kubelet: func(k snapshot.Section[mounts.NodeState]) bool {
+				return k.Value.View == nil && k.Value.ViewProblem.Message == "gone"
+			},
+		},
 		"the node is NotReady": {change: func(s *apiServer) {
 			change(s, func(n *corev1.Node) {
 				n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, Reason: "NodeStatusUnknown"}}
 			})
 		}, prober: &fakeProber{}, probe: "the node is NotReady (NodeStatusUnknown)"},
-		"another system": {change: func(s *apiServer) { change(s, func(n *corev1.Node) { n.Status.NodeInfo.OSImage = "Debian" }) }, prober: &fakeProber{}, probe: "the node does not run Talos"},
+		"another system": {
+			change: func(s *apiServer) { change(s, func(n *corev1.Node) { n.Status.NodeInfo.OSImage = "Debian" }) },
+			prober: &fakeProber{},
+			probe:  "the node does not run Talos",
+		},
 		"no provisioner": {change: func(s *apiServer) {
 			s.objects = slices.DeleteFunc(s.objects, func(o metav1.Object) bool { _, is := o.(*appsv1.DaemonSet); return is })
 		}, prober: &fakeProber{}, probe: "no DaemonSet that runs the local volume static provisioner in any namespace"},
-		"the node could not be read": {change: func(s *apiServer) { s.forbidden = []string{"get nodes", "list nodes"} }, prober: &fakeProber{}, probe: `nodes "w-1" is forbidden: not for you`},
+		"the node could not be read": {
+			change: func(s *apiServer) { s.forbidden = []string{"get nodes", "list nodes"} },
+			prober: &fakeProber{},
+			probe:  `nodes "w-1" is forbidden: not for you`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(3)
@@ -183,9 +230,16 @@ func TestAJobHasNoImageOfATenant(t *testing.T) {
 // that hangs ends by itself.
 func TestAJobHasTheBoundsOfTheRun(t *testing.T) {
 	p := &fakeProber{answer: kubeletprobe.Answer{View: seen(7)}, hang: "w-1"}
-	c := &Observer{Client: cluster(3).client(t), NoTalos: problem.FromText("no talosconfig"), KubeletProbe: p, Limit: 1, Timeout: 50 * time.Millisecond}
+	c := &Observer{
+		Client:       cluster(3).client(t),
+		NoTalos:      problem.FromText("no talosconfig"),
+		KubeletProbe: p,
+		Limit:        1,
+		Timeout:      50 * time.Millisecond,
+	}
 	got := diagnoseBy(t, c, Request{})
-	if len(p.asked) != 3 || got.Nodes[0].Probe.Value == nil || got.Nodes[1].Probe.Problem.Message != "no answer within 50ms; --node-timeout gives it longer" || got.Nodes[2].Probe.Value == nil {
+	if len(p.asked) != 3 || got.Nodes[0].Probe.Value == nil ||
+		got.Nodes[1].Probe.Problem.Message != "no answer within 50ms; --node-timeout gives it longer" || got.Nodes[2].Probe.Value == nil {
 		t.Errorf("%+v", got.Nodes)
 	}
 	if without := diagnose(t, cluster(3), Request{}); without.Nodes[0].Probe.Value != nil || without.Nodes[0].Probe.Problem.Message != "" {

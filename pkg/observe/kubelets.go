@@ -38,7 +38,8 @@ type Kubelet struct {
 
 // Kubelets looks at the kubelets of the snapshot's nodes, at the directories that dirs has for each, at most limit
 // at a time and each no longer than timeout. node makes the connection to one.
-func Kubelets(ctx context.Context, s *snapshot.Snapshot, limit int, timeout time.Duration, dirs func(snapshot.Node) []string, node func(snapshot.Node) TalosNode, done func()) []Kubelet {
+func Kubelets(ctx context.Context, s *snapshot.Snapshot, limit int, timeout time.Duration, dirs func(snapshot.Node) []string,
+	node func(snapshot.Node) TalosNode, done func()) []Kubelet {
 	return exec.Each(ctx, s.Nodes, limit, timeout, func(ctx context.Context, n snapshot.Node) Kubelet {
 		if done != nil {
 			defer done()

@@ -84,7 +84,8 @@ func (d *observation) readLogsOf(ctx context.Context, of *installation, down map
 			text, err = kube.Raw(d.Client.CoreV1().Pods(l.pod.Namespace).GetLogs(l.pod.Name, l.options).Do(ctx))
 			return err
 		})
-		l.lines, l.err = errorLines(string(text), d.request.LogLine), failure.Wrap(err, fmt.Sprintf("the log of pod %q", key(l.pod.Namespace, l.pod.Name)), "")
+		l.lines, l.err = errorLines(string(text), d.request.LogLine),
+			failure.Wrap(err, fmt.Sprintf("the log of pod %q", key(l.pod.Namespace, l.pod.Name)), "")
 		return l
 	})
 	for _, l := range logs {

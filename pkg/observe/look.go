@@ -38,7 +38,8 @@ func (d *observation) look(ctx context.Context) error {
 	// A run that is to act looks through pods, and counts those.
 	counts := func(n *snapshot.Node) bool { return !r.Strict || n.Pod.Value != nil }
 	step := func() {}
-	if counted := slices.DeleteFunc(slices.Clone(nodes), func(n *snapshot.Node) bool { return !counts(n) }); d.Progress != nil && len(counted) > 0 {
+	if counted := slices.DeleteFunc(slices.Clone(nodes), func(n *snapshot.Node) bool { return !counts(n) }); d.Progress != nil &&
+		len(counted) > 0 {
 		step = d.Progress(len(counted))
 	}
 	ctx, stop := context.WithCancelCause(ctx)
@@ -149,7 +150,12 @@ func (d *observation) podLooks() []*podLook {
 	}
 	var all []*podLook
 	for i, as := range d.s.Installations() {
-		look := &podLook{as: as, pods: d.Pods, nodes: make(map[string]snapshot.Node, len(as.Nodes)), views: make(map[string]snapshot.Section[snapshot.PodView])}
+		look := &podLook{
+			as:    as,
+			pods:  d.Pods,
+			nodes: make(map[string]snapshot.Node, len(as.Nodes)),
+			views: make(map[string]snapshot.Section[snapshot.PodView]),
+		}
 		if i > 0 {
 			look.pods = &kube.Pods{Executor: d.Pods.Executor, Limit: d.Pods.Limit, Timeout: d.Pods.Timeout}
 		}
@@ -250,7 +256,8 @@ func (d *observation) talosOf(ctx context.Context, n snapshot.Node) snapshot.Sec
 
 // kubeletOf is what the configuration says of the node's kubelet, and what that sees; and which disks
 // the configuration selects.
-func (d *observation) kubeletOf(ctx context.Context, n snapshot.Node) (snapshot.Section[mounts.NodeState], snapshot.Section[[]snapshot.Selection]) {
+func (d *observation) kubeletOf(ctx context.Context,
+	n snapshot.Node) (snapshot.Section[mounts.NodeState], snapshot.Section[[]snapshot.Selection]) {
 	if d.Kubelet == nil {
 		return snapshot.Section[mounts.NodeState]{Problem: d.NoTalos}, snapshot.Section[[]snapshot.Selection]{Problem: d.NoTalos}
 	}

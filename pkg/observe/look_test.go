@@ -70,21 +70,30 @@ func TestTheKubeletIsLookedAt(t *testing.T) {
 		kind    problem.Kind
 		state   func(mounts.NodeState) bool
 	}{
-		"not asked":      {nil, "", "it was not looked at", "", nil},
-		"no talosconfig": {nil, "no talosconfig", "no talosconfig", "", nil},
-		"not that node":  {&fakeTalos{verify: errors.New("another node")}, "", "another node", "", nil},
-		"everything": {&fakeTalos{}, "", "", "", func(s mounts.NodeState) bool {
+		"not asked":      {why: "it was not looked at"},
+		"no talosconfig": {noTalos: "no talosconfig", why: "no talosconfig"},
+		"not that node":  {node: &fakeTalos{verify: errors.New("another node")}, why: "another node"},
+		"everything": {node: &fakeTalos{}, state: func(s mounts.NodeState) bool {
 			return s.View.PID == 7 && s.ConfigProblem.Message == "" && s.Volumes["pv-w-1"] != ""
 		}},
-		"no configuration":     {&fakeTalos{config: errors.New("not for you")}, "", "", "", func(s mounts.NodeState) bool { return s.View != nil && s.ConfigProblem.Message == "not for you" }},
-		"no view":              {&fakeTalos{view: errors.New("gone")}, "", "", "", func(s mounts.NodeState) bool { return s.View == nil && s.ViewProblem.Message == "gone" }},
-		"the role is too weak": {&fakeTalos{verify: errKind{denied}}, "", "too weak", problem.TalosDenied, nil},
+		"no configuration": {
+			node:  &fakeTalos{config: errors.New("not for you")},
+			state: func(s mounts.NodeState) bool { return s.View != nil && s.ConfigProblem.Message == "not for you" },
+		},
+		"no view": {
+			node:  &fakeTalos{view: errors.New("gone")},
+			state: func(s mounts.NodeState) bool { return s.View == nil && s.ViewProblem.Message == "gone" },
+		},
+		"the role is too weak": {node: &fakeTalos{verify: errKind{denied}}, why: "too weak", kind: problem.TalosDenied},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(3)
 			for _, o := range s.objects {
 				if p, ok := o.(*corev1.Pod); ok && p.Name == "db-w-1" {
-					p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "logs", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/logs/db/"}}})
+					p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{
+						Name:         "logs",
+						VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/logs/db/"}},
+					})
 				}
 			}
 			observer := &Observer{Client: s.client(t), NoTalos: problem.FromText(c.noTalos)}
@@ -152,7 +161,8 @@ func TestOnlyNodesThatBelongAreLookedAt(t *testing.T) {
 func TestANodeThatHangsEndsByItself(t *testing.T) {
 	s := cluster(2)
 	s.objects = append(s.objects, node("hangs", nil), volume("pv-h", "hangs", ""))
-	got, err := (&Observer{Client: s.client(t), Talos: &nodesTalos{}, Timeout: 50 * time.Millisecond}).Observe(t.Context(), diagnosing(Request{}))
+	got, err := (&Observer{Client: s.client(t), Talos: &nodesTalos{}, Timeout: 50 * time.Millisecond}).Observe(t.Context(),
+		diagnosing(Request{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +207,8 @@ func TestExecThatIsForbiddenIsSaid(t *testing.T) {
 func TestKubeletWithoutPods(t *testing.T) {
 	gone := apierrors.NewGenericServerResponse(404, "get", schema.GroupResource{Resource: "pods/exec"}, "prov-x", "unknown", 0, true)
 	view := viewOf("w-1", nodescript.Answer{Err: gone, NotStarted: true})
-	if view.Value != nil || !view.Problem.Is(problem.KubeletStarting) || !strings.Contains(view.Problem.Message, "the kubelet on w-1 does not know its pods yet") {
+	if view.Value != nil || !view.Problem.Is(problem.KubeletStarting) ||
+		!strings.Contains(view.Problem.Message, "the kubelet on w-1 does not know its pods yet") {
 		t.Errorf("%+v", view)
 	}
 	if view := viewOf("w-1", nodescript.Answer{Err: errors.New("forbidden")}); view.Problem.Kind != "" || view.Problem.Message != "forbidden" {
@@ -206,12 +217,15 @@ func TestKubeletWithoutPods(t *testing.T) {
 }
 
 func TestVolumeDisks(t *testing.T) {
-	s := &snapshot.Snapshot{Install: provisioner.Install{Classes: []provisioner.Class{{Name: "block", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block"}}}}
+	s := &snapshot.Snapshot{
+		Install: provisioner.Install{Classes: []provisioner.Class{{Name: "block", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block"}}},
+	}
 	v := func(class, path, node string) snapshot.Volume {
 		return snapshot.Volume{Class: class, Path: path, Node: node}
 	}
 	got := volumeDisks(s, []snapshot.Volume{
-		v("block", "/var/lib/disks/block/vdg", "w-1"), v("block", "/var/lib/disks/block/vdf", "w-1"), v("block", "/var/lib/disks/block/vdf", "w-1"),
+		v("block", "/var/lib/disks/block/vdg", "w-1"), v("block", "/var/lib/disks/block/vdf", "w-1"),
+		v("block", "/var/lib/disks/block/vdf", "w-1"),
 		v("block", "/var/lib/disks/block/vdh", "w-2"), v("other", "/var/lib/disks/block/vdi", "w-1"), v("block", "/elsewhere/vdj", "w-1"),
 		v("block", "/var/lib/disks/block/two words", "w-1"), v("block", "/var/lib/disks/block/*", "w-1"),
 		{Class: "block", Path: "/var/lib/disks/block/*", Node: "w-1", Identity: &disk.ID{ByID: []string{"virtio-x", "a b"}}},
@@ -224,7 +238,8 @@ func TestVolumeDisks(t *testing.T) {
 func TestStatsOf(t *testing.T) {
 	got, err := statsOf([]byte(`{"node":{},"pods":[
 		{"podRef":{"name":"p","namespace":"db"},"volume":[{"name":"z","capacityBytes":7,"pvcRef":{"name":"z","namespace":"db"}},
-			{"name":"a","capacityBytes":0,"pvcRef":{"name":"a","namespace":"db"}},{"name":"token","capacityBytes":1},{"name":"u","pvcRef":{"name":"u","namespace":"db"}}]},
+			{"name":"a","capacityBytes":0,"pvcRef":{"name":"a","namespace":"db"}},
+			{"name":"token","capacityBytes":1},{"name":"u","pvcRef":{"name":"u","namespace":"db"}}]},
 		{"podRef":{"name":"none","namespace":"db"}}]}`))
 	if want := "[{db p a 0} {db p z 7}]"; err != nil || fmt.Sprint(got) != want {
 		t.Errorf("%v, %v; want %s", got, err, want)
@@ -248,18 +263,25 @@ func TestErrorLines(t *testing.T) {
 		log  string
 		want []string
 	}{
-		"nothing":        {"", []string{}},
-		"levels":         {"I1123 02:00:00.000002       1 a.go:1] fine\nW1123 02:00:00.000002       1 a.go:1] hm\nF1123 02:00:00.000002       1 a.go:1] dead\n", []string{"W1123 02:00:00.000002       1 a.go:1] hm", "F1123 02:00:00.000002       1 a.go:1] dead"}},
-		"no klog":        {"Error: x\ngoroutine 1 [running]:\nE1123 is a name\n", []string{}},
-		"the same again": {"E1123 02:00:00.000002       1 d.go:1] x\n" + head + "y\nE1123 02:00:10.000002       1 d.go:1] x\n", []string{head + "y", "E1123 02:00:10.000002       1 d.go:1] x"}},
-		"long":           {head + long + ": the cause", []string{snapshot.Shorten(head+long+": the cause", logLine)}},
-		"many":           {strings.Join(many, "\n"), many[5:]},
+		"nothing": {want: []string{}},
+		"levels": {
+			log:  "I1123 02:00:00.000002       1 a.go:1] fine\nW1123 02:00:00.000002       1 a.go:1] hm\nF1123 02:00:00.000002       1 a.go:1] dead\n",
+			want: []string{"W1123 02:00:00.000002       1 a.go:1] hm", "F1123 02:00:00.000002       1 a.go:1] dead"},
+		},
+		"no klog": {log: "Error: x\ngoroutine 1 [running]:\nE1123 is a name\n", want: []string{}},
+		"the same again": {
+			log:  "E1123 02:00:00.000002       1 d.go:1] x\n" + head + "y\nE1123 02:00:10.000002       1 d.go:1] x\n",
+			want: []string{head + "y", "E1123 02:00:10.000002       1 d.go:1] x"},
+		},
+		"long": {log: head + long + ": the cause", want: []string{snapshot.Shorten(head+long+": the cause", logLine)}},
+		"many": {log: strings.Join(many, "\n"), want: many[5:]},
 	} {
 		got := errorLines(c.log, doctor.LogTells)
 		if !slices.Equal(got, c.want) || got == nil {
 			t.Errorf("%s: %q\nwant %q", name, got, c.want)
 		}
-		if name == "long" && (!strings.HasPrefix(got[0], head) || !strings.HasSuffix(got[0], ": the cause") || utf8.RuneCountInString(got[0]) != logLine) {
+		if name == "long" && (!strings.HasPrefix(got[0], head) || !strings.HasSuffix(got[0], ": the cause") ||
+			utf8.RuneCountInString(got[0]) != logLine) {
 			t.Errorf("%d characters: %q", utf8.RuneCountInString(got[0]), got[0])
 		}
 	}
@@ -267,7 +289,9 @@ func TestErrorLines(t *testing.T) {
 
 func TestLogOptions(t *testing.T) {
 	state := func(restarts int32, s corev1.ContainerState) corev1.PodStatus {
-		return corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "sidecar"}, {Name: "provisioner", RestartCount: restarts, State: s}}}
+		return corev1.PodStatus{
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "sidecar"}, {Name: "provisioner", RestartCount: restarts, State: s}},
+		}
 	}
 	waits := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
 	for name, c := range map[string]struct {
@@ -282,7 +306,8 @@ func TestLogOptions(t *testing.T) {
 		"no status so far": {corev1.PodStatus{}, false, false},
 	} {
 		got := logOptions("provisioner", &corev1.Pod{Spec: corev1.PodSpec{NodeName: "w"}, Status: c.status})
-		if (got != nil) != c.read || got != nil && (got.Previous != c.previous || (got.SinceSeconds == nil) != c.previous || got.Container != "provisioner") {
+		if (got != nil) != c.read || got != nil &&
+			(got.Previous != c.previous || (got.SinceSeconds == nil) != c.previous || got.Container != "provisioner") {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -305,13 +330,20 @@ func TestEventLists(t *testing.T) {
 		want  string
 	}{
 		"each by itself": {
-			[]snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "p", UID: "u1"}, {Kind: "pv", Name: "v", UID: "u2"}, {Kind: "node", Name: "w"}}, false,
-			`[{db involvedObject.uid=u1 events about "pod/p"} {default involvedObject.uid=u2 events about "pv/v"} {default involvedObject.kind=Node,involvedObject.name=w events about "node/w"}]`,
+			about: []snapshot.Ref{{Kind: "pod", Namespace: "db", Name: "p", UID: "u1"}, {Kind: "pv", Name: "v", UID: "u2"},
+				{
+					Kind: "node",
+					Name: "w",
+				}},
+			want: `[{db involvedObject.uid=u1 events about "pod/p"} {default involvedObject.uid=u2 events about "pv/v"} {default involvedObject.kind=Node,involvedObject.name=w events about "node/w"}]`,
 		},
-		"many of few namespaces":  {append(pods(40, 2), snapshot.Ref{Kind: "node", Name: "w"}), false, `[{default  events in namespace "default"} {ns-0  events in namespace "ns-0"} {ns-1  events in namespace "ns-1"}]`},
-		"many of many namespaces": {pods(40, 20), false, "[{  events}]"},
-		"everything":              {pods(1, 1), true, "[{  events}]"},
-		"about nothing":           {nil, false, "[]"},
+		"many of few namespaces": {
+			about: append(pods(40, 2), snapshot.Ref{Kind: "node", Name: "w"}),
+			want:  `[{default  events in namespace "default"} {ns-0  events in namespace "ns-0"} {ns-1  events in namespace "ns-1"}]`,
+		},
+		"many of many namespaces": {about: pods(40, 20), want: "[{  events}]"},
+		"everything":              {about: pods(1, 1), all: true, want: "[{  events}]"},
+		"about nothing":           {want: "[]"},
 	} {
 		if got := fmt.Sprint(eventLists(c.about, c.all)); got != c.want {
 			t.Errorf("%s: %s\nwant %s", name, got, c.want)

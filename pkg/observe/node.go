@@ -65,7 +65,10 @@ func nodeOf(i provisioner.Install, n corev1.Node, pods []corev1.Pod) snapshot.No
 	case !node.Ready:
 		node.Pod = snapshot.Unread[snapshot.Pod](problem.Text(notReady))
 	case why.IsZero():
-		node.Pod = snapshot.Unread[snapshot.Pod](problem.Problem{Kind: problem.NoPod, Message: fmt.Sprintf("DaemonSet %q has no pod there", i.Namespace+"/"+i.Name)})
+		node.Pod = snapshot.Unread[snapshot.Pod](problem.Problem{
+			Kind:    problem.NoPod,
+			Message: fmt.Sprintf("DaemonSet %q has no pod there", i.Namespace+"/"+i.Name),
+		})
 	default:
 		node.Pod = snapshot.Unread[snapshot.Pod](why)
 	}
@@ -101,8 +104,9 @@ func runningPod(i provisioner.Install, pods []corev1.Pod) (*corev1.Pod, problem.
 			return pod, problem.Problem{}
 		default:
 			why = problem.Problem{
-				Kind:    problem.PodDown,
-				Message: fmt.Sprintf("container %q of pod %q does not run%s", i.Container, pod.Namespace+"/"+pod.Name, stateOf(pod.Status.ContainerStatuses[at].State)),
+				Kind: problem.PodDown,
+				Message: fmt.Sprintf("container %q of pod %q does not run%s", i.Container, pod.Namespace+"/"+pod.Name,
+					stateOf(pod.Status.ContainerStatuses[at].State)),
 			}
 		}
 	}

@@ -94,7 +94,8 @@ const (
 	// OnNodes are the parts that a decision on disks needs of nodes.
 	OnNodes = PodViews | VolumePaths | TalosInventory
 	// Diagnosis are those that a diagnosis reads.
-	Diagnosis = Server | Workload | Provisioner | Logs | CleaningJobs | Events | PodViews | VolumeDisks | TalosInventory | KubeletMounts | VolumeStats
+	Diagnosis = Server | Workload | Provisioner | Logs | CleaningJobs | Events | PodViews | VolumeDisks |
+		TalosInventory | KubeletMounts | VolumeStats
 )
 
 // Request is what to observe.
@@ -187,7 +188,12 @@ func (c *Observer) Observe(ctx context.Context, r Request) (*snapshot.Snapshot, 
 func (c *Observer) observation(r Request) *observation {
 	return &observation{
 		Observer: c, request: r, whole: r.whole(), objects: newObjects(),
-		s: &snapshot.Snapshot{Version: snapshot.FormatVersion, Time: time.Now(), Unread: make(map[string]problem.Problem), Targets: slices.Clone(r.Targets)},
+		s: &snapshot.Snapshot{
+			Version: snapshot.FormatVersion,
+			Time:    time.Now(),
+			Unread:  make(map[string]problem.Problem),
+			Targets: slices.Clone(r.Targets),
+		},
 	}
 }
 

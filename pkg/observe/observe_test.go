@@ -37,7 +37,12 @@ func daemonSet(name string, change func(*appsv1.DaemonSet)) *appsv1.DaemonSet {
 					},
 				}},
 				Volumes: []corev1.Volume{
-					{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "config"}}}},
+					{
+						Name: "config",
+						VolumeSource: corev1.VolumeSource{
+							ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "config"}},
+						},
+					},
 					{Name: "dev", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/dev"}}},
 					{Name: "block", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/lib/disks/block"}}},
 				},
@@ -53,7 +58,9 @@ func daemonSet(name string, change func(*appsv1.DaemonSet)) *appsv1.DaemonSet {
 func configMap() *corev1.ConfigMap {
 	return &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "config"},
-		Data:       map[string]string{"storageClassMap": "block:\n  hostDir: /var/lib/disks/block\n  mountDir: /mnt/block\n  volumeMode: Block\n"},
+		Data: map[string]string{
+			"storageClassMap": "block:\n  hostDir: /var/lib/disks/block\n  mountDir: /mnt/block\n  volumeMode: Block\n",
+		},
 	}
 }
 
@@ -97,12 +104,20 @@ func TestNodesWithoutAPodAreNamedWithTheReason(t *testing.T) {
 	}
 	affine := func(label string) func(*appsv1.DaemonSet) {
 		return func(ds *appsv1.DaemonSet) {
-			ds.Spec.Template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
-				NodeSelectorTerms: []corev1.NodeSelectorTerm{
-					{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: label, Operator: corev1.NodeSelectorOpExists}}},
-					{MatchFields: []corev1.NodeSelectorRequirement{{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{"other"}}}},
-				},
-			}}}
+			ds.Spec.Template.Spec.Affinity = &corev1.Affinity{
+				NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+					NodeSelectorTerms: []corev1.NodeSelectorTerm{
+						{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: label, Operator: corev1.NodeSelectorOpExists}}},
+						{
+							MatchFields: []corev1.NodeSelectorRequirement{{
+								Key:      metav1.ObjectNameField,
+								Operator: corev1.NodeSelectorOpIn,
+								Values:   []string{"other"},
+							}},
+						},
+					},
+				}},
+			}
 		}
 	}
 	for name, c := range map[string]struct {
@@ -112,39 +127,58 @@ func TestNodesWithoutAPodAreNamedWithTheReason(t *testing.T) {
 		why    string // empty: its pod is found
 		wanted bool
 	}{
-		"running":            {node("w", nil), []runtime.Object{pod("w", nil)}, nil, "", true},
-		"running, not ready": {node("w", nil), []runtime.Object{pod("w", func(p *corev1.Pod) { p.Status.Conditions = nil })}, nil, "", true},
-		"tainted":            {node("w", taint), nil, nil, "does not tolerate the node's taint node-role.kubernetes.io/control-plane:NoSchedule", false},
-		"tainted with a pod": {node("w", taint), []runtime.Object{pod("w", nil)}, nil, "", true},
-		"tolerated, no pod": {node("w", taint), nil, func(ds *appsv1.DaemonSet) {
+		"running": {node: node("w", nil), pods: []runtime.Object{pod("w", nil)}, wanted: true},
+		"running, not ready": {
+			node:   node("w", nil),
+			pods:   []runtime.Object{pod("w", func(p *corev1.Pod) { p.Status.Conditions = nil })},
+			wanted: true,
+		},
+		"tainted": {
+			node: node("w", taint),
+			why:  "does not tolerate the node's taint node-role.kubernetes.io/control-plane:NoSchedule",
+		},
+		"tainted with a pod": {node: node("w", taint), pods: []runtime.Object{pod("w", nil)}, wanted: true},
+		"tolerated, no pod": {node: node("w", taint), ds: func(ds *appsv1.DaemonSet) {
 			ds.Spec.Template.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
-		}, `DaemonSet "local-storage/provisioner" has no pod there`, true},
-		"cordoned": {node("w", func(n *corev1.Node) {
+		}, why: `DaemonSet "local-storage/provisioner" has no pod there`, wanted: true},
+		"cordoned": {node: node("w", func(n *corev1.Node) {
 			n.Spec.Unschedulable = true
 			n.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}}
-		}), []runtime.Object{pod("w", nil)}, nil, "", true},
-		"other nodeSelector": {node("w", nil), nil, func(ds *appsv1.DaemonSet) {
+		}), pods: []runtime.Object{pod("w", nil)}, wanted: true},
+		"other nodeSelector": {node: node("w", nil), ds: func(ds *appsv1.DaemonSet) {
 			ds.Spec.Template.Spec.NodeSelector = map[string]string{"disks": "yes"}
-		}, "nodeSelector asks for disks=yes", false},
-		"other node affinity": {node("w", nil), nil, affine("disks"), "the DaemonSet's node affinity asks for disks or metadata.name in (other)", false},
-		"its node affinity": {node("w", func(n *corev1.Node) { n.Labels = map[string]string{"disks": "yes"} }), nil, affine("disks"),
-			`DaemonSet "local-storage/provisioner" has no pod there`, true},
-		"NotReady": {node("w", notReady), []runtime.Object{pod("w", nil)}, nil, "the node is NotReady (NodeStatusUnknown)", true},
-		"waiting": {node("w", nil), []runtime.Object{pod("w", func(p *corev1.Pod) {
-			p.Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerError", Message: "read-only file system"}}
-		})}, nil, `container "provisioner" of pod "local-storage/provisioner-w" does not run: CreateContainerError: read-only file system`, true},
-		"ended": {node("w", nil), []runtime.Object{pod("w", func(p *corev1.Pod) {
+		}, why: "nodeSelector asks for disks=yes"},
+		"other node affinity": {
+			node: node("w", nil),
+			ds:   affine("disks"),
+			why:  "the DaemonSet's node affinity asks for disks or metadata.name in (other)",
+		},
+		"its node affinity": {node: node("w", func(n *corev1.Node) { n.Labels = map[string]string{"disks": "yes"} }), ds: affine("disks"),
+			why: `DaemonSet "local-storage/provisioner" has no pod there`, wanted: true},
+		"NotReady": {
+			node:   node("w", notReady),
+			pods:   []runtime.Object{pod("w", nil)},
+			why:    "the node is NotReady (NodeStatusUnknown)",
+			wanted: true,
+		},
+		"waiting": {node: node("w", nil), pods: []runtime.Object{pod("w", func(p *corev1.Pod) {
+			p.Status.ContainerStatuses[0].State = corev1.ContainerState{
+				Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerError", Message: "read-only file system"},
+			}
+		})}, why: `container "provisioner" of pod "local-storage/provisioner-w" does not run: CreateContainerError: read-only file system`,
+			wanted: true},
+		"ended": {node: node("w", nil), pods: []runtime.Object{pod("w", func(p *corev1.Pod) {
 			p.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}}
-		})}, nil, "it ended with code 1 (Error)", true},
-		"pending": {node("w", nil), []runtime.Object{pod("w", func(p *corev1.Pod) {
+		})}, why: "it ended with code 1 (Error)", wanted: true},
+		"pending": {node: node("w", nil), pods: []runtime.Object{pod("w", func(p *corev1.Pod) {
 			p.Status.ContainerStatuses, p.Status.Phase = nil, corev1.PodPending
-		})}, nil, "is Pending", true},
-		"another container runs": {node("w", nil), []runtime.Object{pod("w", func(p *corev1.Pod) {
+		})}, why: "is Pending", wanted: true},
+		"another container runs": {node: node("w", nil), pods: []runtime.Object{pod("w", func(p *corev1.Pod) {
 			p.Status.ContainerStatuses[0].Name = "sidecar"
-		})}, nil, "is Running", true},
-		"being deleted": {node("w", nil), []runtime.Object{pod("w", func(p *corev1.Pod) {
+		})}, why: "is Running", wanted: true},
+		"being deleted": {node: node("w", nil), pods: []runtime.Object{pod("w", func(p *corev1.Pod) {
 			p.Finalizers, p.DeletionTimestamp = []string{"x"}, &metav1.Time{}
-		})}, nil, "is being deleted", true},
+		})}, why: "is being deleted", wanted: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects := append([]runtime.Object{c.node, configMap(), daemonSet("provisioner", c.ds)}, c.pods...)
@@ -174,18 +208,31 @@ func TestTheProvisionerIsFoundOrChosen(t *testing.T) {
 		err     string
 		hint    string
 	}{
-		"one":     {[]runtime.Object{daemonSet("a", nil), configMap()}, Request{}, "a", "", ""},
-		"none":    {nil, Request{}, "", "no DaemonSet that runs the local volume static provisioner in any namespace", "--provisioner-namespace"},
-		"several": {[]runtime.Object{daemonSet("a", nil), daemonSet("b", nil)}, Request{}, "", `several provisioners: "local-storage/a", "local-storage/b"`, ""},
-		"chosen":  {[]runtime.Object{daemonSet("a", nil), daemonSet("b", nil), configMap()}, Request{DaemonSet: "b"}, "b", "", ""},
-		"not that one": {
-			[]runtime.Object{daemonSet("a", nil)}, Request{Namespace: namespace, DaemonSet: "c"}, "",
-			`no DaemonSet "c" that runs the local volume static provisioner in namespace "local-storage"`, "",
+		"one": {objects: []runtime.Object{daemonSet("a", nil), configMap()}, request: Request{}, want: "a"},
+		"none": {
+			request: Request{},
+			err:     "no DaemonSet that runs the local volume static provisioner in any namespace",
+			hint:    "--provisioner-namespace",
 		},
-		"no ConfigMap": {[]runtime.Object{daemonSet("a", nil)}, Request{}, "", `ConfigMap "local-storage/config" of the provisioner does not exist`, "describe daemonset a"},
+		"several": {
+			objects: []runtime.Object{daemonSet("a", nil), daemonSet("b", nil)},
+			request: Request{},
+			err:     `several provisioners: "local-storage/a", "local-storage/b"`,
+		},
+		"chosen": {objects: []runtime.Object{daemonSet("a", nil), daemonSet("b", nil), configMap()}, request: Request{DaemonSet: "b"}, want: "b"},
+		"not that one": {
+			objects: []runtime.Object{daemonSet("a", nil)}, request: Request{Namespace: namespace, DaemonSet: "c"},
+			err: `no DaemonSet "c" that runs the local volume static provisioner in namespace "local-storage"`,
+		},
+		"no ConfigMap": {
+			objects: []runtime.Object{daemonSet("a", nil)},
+			request: Request{},
+			err:     `ConfigMap "local-storage/config" of the provisioner does not exist`,
+			hint:    "describe daemonset a",
+		},
 		"no classes": {
-			[]runtime.Object{daemonSet("a", nil), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "config"}}},
-			Request{}, "", "has no storageClassMap", "get configmap config",
+			objects: []runtime.Object{daemonSet("a", nil), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "config"}}},
+			request: Request{}, err: "has no storageClassMap", hint: "get configmap config",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -244,7 +291,8 @@ func TestUsersAreKeptByClaim(t *testing.T) {
 // The number of requests must not grow with the cluster.
 func TestOneListOfEachWhateverTheSize(t *testing.T) {
 	requests := func(nodes int) string {
-		objects := []runtime.Object{daemonSet("provisioner", nil), configMap(), &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "block"}}}
+		objects := []runtime.Object{daemonSet("provisioner", nil), configMap(),
+			&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "block"}}}
 		for i := range nodes {
 			name := fmt.Sprintf("w-%d", i)
 			objects = append(objects, node(name, nil), pod(name, nil))
@@ -276,7 +324,11 @@ func TestVolumesAreOfNodesByName(t *testing.T) {
 		return &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PersistentVolumeSpec{
 			PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: "/x"}},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{hostname}}},
+				MatchExpressions: []corev1.NodeSelectorRequirement{{
+					Key:      corev1.LabelHostname,
+					Operator: corev1.NodeSelectorOpIn,
+					Values:   []string{hostname},
+				}},
 			}}}},
 		}}
 	}

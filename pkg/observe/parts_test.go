@@ -34,14 +34,26 @@ func TestOnlyThePartsThatAreAskedForAreRead(t *testing.T) {
 		asks  string // beside what is always asked
 		has   func(*snapshot.Snapshot) bool
 	}{
-		"nothing":     {0, "", func(*snapshot.Snapshot) bool { return true }},
-		"server":      {Server, "get version", func(s *snapshot.Snapshot) bool { return s.Kubernetes != "" }},
-		"users":       {Users, "", func(s *snapshot.Snapshot) bool { return s.Users.Value != nil }},
-		"workload":    {Workload, "list persistentvolumeclaims", func(s *snapshot.Snapshot) bool { return s.Claims.Value != nil && s.Pods.Value != nil }},
-		"provisioner": {Provisioner, "get namespaces", func(s *snapshot.Snapshot) bool { return s.Provisioner.Value != nil }},
-		"events":      {Events, "list events", func(s *snapshot.Snapshot) bool { return s.Events.Value != nil }},
-		"logs":        {Provisioner | Logs, "get namespaces get pods/log", func(s *snapshot.Snapshot) bool { return s.Provisioner.Value.Log != nil }},
-		"jobs":        {Provisioner | CleaningJobs, "get namespaces list jobs", func(s *snapshot.Snapshot) bool { return s.Provisioner.Value.Jobs.Value != nil }},
+		"nothing": {has: func(*snapshot.Snapshot) bool { return true }},
+		"server":  {parts: Server, asks: "get version", has: func(s *snapshot.Snapshot) bool { return s.Kubernetes != "" }},
+		"users":   {parts: Users, has: func(s *snapshot.Snapshot) bool { return s.Users.Value != nil }},
+		"workload": {
+			parts: Workload,
+			asks:  "list persistentvolumeclaims",
+			has:   func(s *snapshot.Snapshot) bool { return s.Claims.Value != nil && s.Pods.Value != nil },
+		},
+		"provisioner": {parts: Provisioner, asks: "get namespaces", has: func(s *snapshot.Snapshot) bool { return s.Provisioner.Value != nil }},
+		"events":      {parts: Events, asks: "list events", has: func(s *snapshot.Snapshot) bool { return s.Events.Value != nil }},
+		"logs": {
+			parts: Provisioner | Logs,
+			asks:  "get namespaces get pods/log",
+			has:   func(s *snapshot.Snapshot) bool { return s.Provisioner.Value.Log != nil },
+		},
+		"jobs": {
+			parts: Provisioner | CleaningJobs,
+			asks:  "get namespaces list jobs",
+			has:   func(s *snapshot.Snapshot) bool { return s.Provisioner.Value.Jobs.Value != nil },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, got := asked(Request{Parts: tt.parts})
@@ -58,7 +70,14 @@ func TestOnlyThePartsThatAreAskedForAreRead(t *testing.T) {
 			if !tt.has(s) {
 				t.Error("the part is not there")
 			}
-			none := snapshot.Snapshot{Kubernetes: s.Kubernetes, Users: s.Users, Claims: s.Claims, Pods: s.Pods, Provisioner: s.Provisioner, Events: s.Events}
+			none := snapshot.Snapshot{
+				Kubernetes:  s.Kubernetes,
+				Users:       s.Users,
+				Claims:      s.Claims,
+				Pods:        s.Pods,
+				Provisioner: s.Provisioner,
+				Events:      s.Events,
+			}
 			for _, part := range []struct {
 				of    Parts
 				clear func()
@@ -73,7 +92,8 @@ func TestOnlyThePartsThatAreAskedForAreRead(t *testing.T) {
 					part.clear()
 				}
 			}
-			if none.Kubernetes != "" || none.Users.Value != nil || none.Claims.Value != nil || none.Pods.Value != nil || none.Provisioner.Value != nil || none.Events.Value != nil || s.Unread != nil {
+			if none.Kubernetes != "" || none.Users.Value != nil || none.Claims.Value != nil || none.Pods.Value != nil ||
+				none.Provisioner.Value != nil || none.Events.Value != nil || s.Unread != nil {
 				t.Errorf("parts that were not asked for: %+v, unread %v", none, s.Unread)
 			}
 		})
@@ -82,7 +102,8 @@ func TestOnlyThePartsThatAreAskedForAreRead(t *testing.T) {
 
 // What cannot be read ends a run that is strict, and is said in the snapshot of any other.
 func TestStrictRequestsEndWithWhatCannotBeRead(t *testing.T) {
-	for _, ask := range []string{"list daemonsets", "list nodes", "list persistentvolumes", "list storageclasses", "get configmaps", "list pods in local-storage"} {
+	for _, ask := range []string{"list daemonsets", "list nodes", "list persistentvolumes", "list storageclasses", "get configmaps",
+		"list pods in local-storage"} {
 		t.Run(ask, func(t *testing.T) {
 			for _, strict := range []bool{true, false} {
 				s := cluster(2)

@@ -30,7 +30,10 @@ func secretive(s *apiServer) {
 			c.Env = []corev1.EnvVar{{Name: "PASSWORD", Value: canary}, {Name: canary, Value: "x"}}
 			c.EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: canary}}}}
 		}
-		p.Volumes = append(p.Volumes, corev1.Volume{Name: canary, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: canary}}})
+		p.Volumes = append(p.Volumes, corev1.Volume{
+			Name:         canary,
+			VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: canary}},
+		})
 		p.ServiceAccountName, p.ImagePullSecrets = canary, []corev1.LocalObjectReference{{Name: canary}}
 	}
 	for _, o := range s.objects {
@@ -41,7 +44,12 @@ func secretive(s *apiServer) {
 		}
 		labels["password"], labels[canary] = canary, "x"
 		o.SetLabels(labels)
-		o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: canary, Operation: "Apply", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:` + canary + `":{}}`)}})
+		o.SetManagedFields([]metav1.ManagedFieldsEntry{{
+			Manager:    canary,
+			Operation:  "Apply",
+			FieldsType: "FieldsV1",
+			FieldsV1:   metav1.NewFieldsV1(`{"f:` + canary + `":{}}`),
+		}})
 		switch o := o.(type) {
 		case *corev1.Pod:
 			spec(&o.Spec)
@@ -72,9 +80,12 @@ func secretive(s *apiServer) {
 type leaky struct{ fakeTalos }
 
 func (leaky) Configs(context.Context) (machineconfig.Current, error) {
-	config := "version: v1alpha1\nmachine:\n  token: " + canary + "\n  ca: {crt: " + canary + ", key: " + canary + "}\n  kubelet:\n    extraArgs: {x: " + canary +
-		"}\n    extraMounts:\n      - {destination: /var/lib/disks, source: /var/lib/disks, type: bind, options: [rbind, rw]}\n  env: {PASSWORD: " + canary + "}\n" +
-		"---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data\nprovisioning: {diskSelector: {match: '!system_disk'}}\nencryption: {keys: [{static: {passphrase: " + canary + "}}]}\n"
+	config := "version: v1alpha1\nmachine:\n  token: " + canary + "\n  ca: {crt: " + canary + ", key: " + canary +
+		"}\n  kubelet:\n    extraArgs: {x: " + canary +
+		"}\n    extraMounts:\n      - {destination: /var/lib/disks, source: /var/lib/disks, type: bind, options: [rbind, rw]}\n  env: {PASSWORD: " +
+		canary + "}\n" +
+		"---\napiVersion: v1alpha1\nkind: UserVolumeConfig\nname: data\nprovisioning: {diskSelector: {match: '!system_disk'}}\nencryption: {keys: [{static: {passphrase: " +
+		canary + "}}]}\n"
 	return machineconfig.Current{Active: []byte(config), Version: "1"}, nil
 }
 
@@ -88,7 +99,8 @@ func TestNoSecretGetsIntoAFile(t *testing.T) {
 				c.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "fast"}}
 			}))
 			secretive(s)
-			got := diagnoseBy(t, &Observer{Client: s.client(t), Kubelet: func(snapshot.Machine) TalosNode { return leaky{} }}, Request{Targets: targets})
+			got := diagnoseBy(t, &Observer{Client: s.client(t), Kubelet: func(snapshot.Machine) TalosNode { return leaky{} }},
+				Request{Targets: targets})
 			var file bytes.Buffer
 			if err := snapshot.Save(&file, got); err != nil {
 				t.Fatal(err)

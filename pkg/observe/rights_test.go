@@ -42,13 +42,19 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 		// and those for what this cluster does not have: a released volume, which a Job may clean.
 		besides []string
 	}{
-		"disks":       {observe(Request{Parts: Users}), []string{"create pods/exec"}},
-		"link":        {observe(Request{Trust: true}), []string{"create pods/exec", "watch persistentvolumes", "patch persistentvolumes", "create configmaps", "patch configmaps"}},
-		"unlink":      {observe(Request{Parts: Users, Trust: true}), []string{"create pods/exec", "get persistentvolumes", "delete persistentvolumes", "patch configmaps"}},
-		"mounts":      {observe(Request{Parts: Users, Trust: true}), []string{"get nodes"}},
-		"mounts-list": {observe(Request{}), nil},
-		"status":      {func(t *testing.T, s *apiServer) { diagnose(t, s, Request{}) }, []string{"create pods/exec", "list jobs"}},
-		"doctor": {func(t *testing.T, s *apiServer) {
+		"disks": {run: observe(Request{Parts: Users}), besides: []string{"create pods/exec"}},
+		"link": {
+			run:     observe(Request{Trust: true}),
+			besides: []string{"create pods/exec", "watch persistentvolumes", "patch persistentvolumes", "create configmaps", "patch configmaps"},
+		},
+		"unlink": {
+			run:     observe(Request{Parts: Users, Trust: true}),
+			besides: []string{"create pods/exec", "get persistentvolumes", "delete persistentvolumes", "patch configmaps"},
+		},
+		"mounts":      {run: observe(Request{Parts: Users, Trust: true}), besides: []string{"get nodes"}},
+		"mounts-list": {run: observe(Request{})},
+		"status":      {run: func(t *testing.T, s *apiServer) { diagnose(t, s, Request{}) }, besides: []string{"create pods/exec", "list jobs"}},
+		"doctor": {run: func(t *testing.T, s *apiServer) {
 			diagnose(t, s, Request{})
 			diagnose(t, s, Request{Targets: pods[:1]})
 			diagnose(t, s, Request{Targets: pods})
@@ -56,9 +62,9 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 			diagnose(t, s, Request{Targets: []snapshot.Ref{{Kind: kindVolume, Name: "pv-w-1"}}})
 			diagnose(t, s, Request{Targets: []snapshot.Ref{{Kind: kindNode, Name: "w-1"}}})
 			diagnose(t, s, Request{PodSelector: labels.SelectorFromSet(labels.Set{"app": "db"}), AllNamespaces: true})
-		}, []string{"create pods/exec", "list jobs"}},
+		}, besides: []string{"create pods/exec", "list jobs"}},
 		// Beside doctor, and in kube-system.
-		"doctor-probe": {func(t *testing.T, s *apiServer) {
+		"doctor-probe": {run: func(t *testing.T, s *apiServer) {
 			probes := &kube.KubeletProbes{Client: s.client(t)}
 			for _, s.probes = range []bool{true, false} {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -67,7 +73,7 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 					t.Error("an answer that has nothing in it is taken for one")
 				}
 			}
-		}, nil},
+		}},
 	} {
 		t.Run(role, func(t *testing.T) {
 			s := cluster(12)

@@ -33,17 +33,29 @@ func (c choosing) Select(ctx context.Context, selectors []machineconfig.VolumeSe
 
 func TestSelectorsAreRead(t *testing.T) {
 	const raw = "machine: {}\n---\napiVersion: v1alpha1\nkind: RawVolumeConfig\nname: data\nprovisioning: {diskSelector: {match: 'true'}}\n"
-	selected := snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "RawVolumeConfig", Name: "data", Type: "partition", Match: "true"}, Disks: []string{"vdb"}}
+	selected := snapshot.Selection{
+		VolumeSelector: machineconfig.VolumeSelector{Kind: "RawVolumeConfig", Name: "data", Type: "partition", Match: "true"},
+		Disks:          []string{"vdb"},
+	}
 	for name, c := range map[string]struct {
 		node *choosing // nil: Talos is not asked
 		want snapshot.Section[[]snapshot.Selection]
 	}{
-		"one":           {&choosing{raw: raw}, snapshot.Read([]snapshot.Selection{selected})},
-		"none":          {&choosing{raw: "machine: {}\n"}, snapshot.Read([]snapshot.Selection{})},
-		"os:reader":     {&choosing{fakeTalos: fakeTalos{config: errors.New("not for you")}}, snapshot.Unread[[]snapshot.Selection](problem.FromText("not for you"))},
-		"another node":  {&choosing{fakeTalos: fakeTalos{verify: errors.New("another node")}}, snapshot.Unread[[]snapshot.Selection](problem.FromText("another node"))},
-		"disks are not": {&choosing{raw: raw, err: errors.New("no answer")}, snapshot.Unread[[]snapshot.Selection](problem.FromText("no answer"))},
-		"not asked":     {nil, snapshot.Section[[]snapshot.Selection]{}},
+		"one":  {node: &choosing{raw: raw}, want: snapshot.Read([]snapshot.Selection{selected})},
+		"none": {node: &choosing{raw: "machine: {}\n"}, want: snapshot.Read([]snapshot.Selection{})},
+		"os:reader": {
+			node: &choosing{fakeTalos: fakeTalos{config: errors.New("not for you")}},
+			want: snapshot.Unread[[]snapshot.Selection](problem.FromText("not for you")),
+		},
+		"another node": {
+			node: &choosing{fakeTalos: fakeTalos{verify: errors.New("another node")}},
+			want: snapshot.Unread[[]snapshot.Selection](problem.FromText("another node")),
+		},
+		"disks are not": {
+			node: &choosing{raw: raw, err: errors.New("no answer")},
+			want: snapshot.Unread[[]snapshot.Selection](problem.FromText("no answer")),
+		},
+		"not asked": {want: snapshot.Section[[]snapshot.Selection]{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			observer := &Observer{Client: cluster(2).client(t)}

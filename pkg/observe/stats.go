@@ -16,7 +16,8 @@ import (
 // readStats asks a node's kubelet, through the API server, for the file systems of its
 // pods' claims. It needs get on nodes/proxy.
 func (d *observation) readStats(ctx context.Context, node string) ([]snapshot.VolumeStat, error) {
-	body, err := kube.Raw(d.Client.CoreV1().RESTClient().Get().Resource("nodes").Name(node).SubResource("proxy").Suffix("stats/summary").Do(ctx))
+	request := d.Client.CoreV1().RESTClient().Get().Resource("nodes").Name(node).SubResource("proxy").Suffix("stats/summary")
+	body, err := kube.Raw(request.Do(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,10 @@ func TestRefusalOfText(t *testing.T) {
 	s := cluster(2)
 	s.forbidden = []string{"get pods/log", "get nodes/proxy"}
 	got := diagnose(t, s, Request{Targets: []snapshot.Ref{{Kind: kindPod, Namespace: "db", Name: "db-w-1"}}})
-	for what, problem := range map[string]string{"figures": got.Nodes[0].Stats.Problem.Message, "log": got.Provisioner.Value.LogProblem["w-1"].Message} {
+	for what, problem := range map[string]string{
+		"figures": got.Nodes[0].Stats.Problem.Message,
+		"log":     got.Provisioner.Value.LogProblem["w-1"].Message,
+	} {
 		if !strings.Contains(problem, "forbidden: not for you") {
 			t.Errorf("%s: %q", what, problem)
 		}

@@ -63,12 +63,32 @@ func TestTalosIsAskedOfEveryNode(t *testing.T) {
 		// want is why each node's section is unread, or its value.
 		want []string
 	}{
-		"every node": {Observer{Talos: &nodesTalos{}}, Request{Strict: true, Parts: OnNodes, WithoutPod: true}, []string{"w-1 10.0.0.1", "w-2 10.0.0.1"},
-			[]string{"disk-of-w-1", "no answer", "no InternalIP"}},
-		"nodes with a pod only": {Observer{Talos: &nodesTalos{}}, Request{Strict: true, Parts: OnNodes}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
-		"no node":               {Observer{Talos: &nodesTalos{}}, Request{Strict: true, WithoutPod: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
-		"without a talosconfig": {Observer{NoTalos: problem.FromText("no talosconfig")}, Request{Strict: true, Parts: OnNodes, WithoutPod: true}, nil, []string{"no talosconfig", "no talosconfig", "no talosconfig"}},
-		"where it is not asked": {Observer{}, Request{Strict: true, Parts: OnNodes, WithoutPod: true}, nil, []string{"it was not looked at", "it was not looked at", "it was not looked at"}},
+		"every node": {
+			observer: Observer{Talos: &nodesTalos{}},
+			request:  Request{Strict: true, Parts: OnNodes, WithoutPod: true},
+			asked:    []string{"w-1 10.0.0.1", "w-2 10.0.0.1"},
+			want:     []string{"disk-of-w-1", "no answer", "no InternalIP"},
+		},
+		"nodes with a pod only": {
+			observer: Observer{Talos: &nodesTalos{}},
+			request:  Request{Strict: true, Parts: OnNodes},
+			want:     []string{"it was not looked at", "it was not looked at", "it was not looked at"},
+		},
+		"no node": {
+			observer: Observer{Talos: &nodesTalos{}},
+			request:  Request{Strict: true, WithoutPod: true},
+			want:     []string{"it was not looked at", "it was not looked at", "it was not looked at"},
+		},
+		"without a talosconfig": {
+			observer: Observer{NoTalos: problem.FromText("no talosconfig")},
+			request:  Request{Strict: true, Parts: OnNodes, WithoutPod: true},
+			want:     []string{"no talosconfig", "no talosconfig", "no talosconfig"},
+		},
+		"where it is not asked": {
+			observer: Observer{},
+			request:  Request{Strict: true, Parts: OnNodes, WithoutPod: true},
+			want:     []string{"it was not looked at", "it was not looked at", "it was not looked at"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.observer.Client, c.observer.Pods = client, &kube.Pods{}

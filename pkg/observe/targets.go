@@ -175,7 +175,8 @@ func (d *observation) readNamed(ctx context.Context, targets map[string][]snapsh
 	case selectErr != nil:
 		o.podsProblem = problem.From(selectErr)
 	case len(selected) == 0 && len(d.s.Targets) == 0:
-		where, hint := fmt.Sprintf("namespace %q", d.request.PodNamespace), shell.Command("kubectl", "-n", d.request.PodNamespace, "get", "pods", "--show-labels")
+		where, hint := fmt.Sprintf("namespace %q", d.request.PodNamespace),
+			shell.Command("kubectl", "-n", d.request.PodNamespace, "get", "pods", "--show-labels")
 		if d.request.AllNamespaces {
 			where, hint = "any namespace", "kubectl get pods -A --show-labels"
 		}
@@ -439,7 +440,8 @@ func (d *observation) selectPods(ctx context.Context) ([]snapshot.UserPod, error
 		namespace = metav1.NamespaceAll
 	}
 	var pods []snapshot.UserPod
-	err := d.listPods(ctx, namespace, metav1.ListOptions{LabelSelector: d.request.PodSelector.String()}, func(p snapshot.UserPod) { pods = append(pods, p) })
+	err := d.listPods(ctx, namespace, metav1.ListOptions{LabelSelector: d.request.PodSelector.String()},
+		func(p snapshot.UserPod) { pods = append(pods, p) })
 	return pods, err
 }
 

@@ -61,24 +61,84 @@ func TestWhatIsForbiddenIsSaid(t *testing.T) {
 		unread    string
 		parts     string
 	}{
-		"nothing":                {nil, false, "[]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"the pod":                {[]string{"get pods"}, false, "[pods]", "[] [] [] []"},
-		"claims":                 {[]string{"get persistentvolumeclaims"}, false, "[claims]", "[db-w-1+data-w-1] [] [] [w-1]"},
-		"volumes":                {[]string{"get persistentvolumes"}, false, "[volumes]", "[db-w-1+data-w-1] [data-w-1] [] [w-1]"},
-		"nodes":                  {[]string{"get nodes"}, false, "[nodes]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"classes":                {[]string{"list storageclasses"}, false, "[storageClasses]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"the provisioner":        {[]string{"list daemonsets"}, false, "[install pod of w-1 provisioner]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"its ConfigMap":          {[]string{"get configmaps"}, false, "[install records]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"its namespace":          {[]string{"get namespaces"}, false, "[podSecurity]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"its pods":               {[]string{"list pods"}, false, "[own pods pod of w-1]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"its logs":               {[]string{"get pods/log"}, false, "[log of w-1]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"stats":                  {[]string{"get nodes/proxy"}, false, "[stats of w-1]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"events":                 {[]string{"list events"}, false, "[events]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"events about the node":  {[]string{"list events in default"}, false, "[events]", "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
-		"everything of one kind": {[]string{"list persistentvolumes"}, true, "[volumes]", "[db-w-0+data-w-0 db-w-1+data-w-1] [data-w-0 data-w-1] [] [w-0 w-1]"},
-		"all pods":               {[]string{"list pods"}, true, "[own pods pod of w-0 pod of w-1 pods]", "[] [data-w-0 data-w-1] [pv-w-0@w-0 pv-w-1@w-1] [w-0 w-1]"},
-		"all claims":             {[]string{"list persistentvolumeclaims"}, true, "[claims]", "[] [] [pv-w-0@w-0 pv-w-1@w-1] [w-0 w-1]"},
-		"all nodes":              {[]string{"list nodes"}, true, "[nodes]", "[db-w-0+data-w-0 db-w-1+data-w-1] [data-w-0 data-w-1] [pv-w-0@w-0 pv-w-1@w-1] [w-0 w-1]"},
+		"nothing": {unread: "[]", parts: "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
+		"the pod": {forbidden: []string{"get pods"}, unread: "[pods]", parts: "[] [] [] []"},
+		"claims":  {forbidden: []string{"get persistentvolumeclaims"}, unread: "[claims]", parts: "[db-w-1+data-w-1] [] [] [w-1]"},
+		"volumes": {
+			forbidden: []string{"get persistentvolumes"},
+			unread:    "[volumes]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [] [w-1]",
+		},
+		"nodes": {forbidden: []string{"get nodes"}, unread: "[nodes]", parts: "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]"},
+		"classes": {
+			forbidden: []string{"list storageclasses"},
+			unread:    "[storageClasses]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]",
+		},
+		"the provisioner": {
+			forbidden: []string{"list daemonsets"},
+			unread:    "[install pod of w-1 provisioner]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]",
+		},
+		"its ConfigMap": {
+			forbidden: []string{"get configmaps"},
+			unread:    "[install records]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]",
+		},
+		"its namespace": {
+			forbidden: []string{"get namespaces"},
+			unread:    "[podSecurity]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]",
+		},
+		"its pods": {
+			forbidden: []string{"list pods"},
+			unread:    "[own pods pod of w-1]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]",
+		},
+		"its logs": {
+			forbidden: []string{"get pods/log"},
+			unread:    "[log of w-1]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]",
+		},
+		"stats": {
+			forbidden: []string{"get nodes/proxy"},
+			unread:    "[stats of w-1]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]",
+		},
+		"events": {
+			forbidden: []string{"list events"},
+			unread:    "[events]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]",
+		},
+		"events about the node": {
+			forbidden: []string{"list events in default"},
+			unread:    "[events]",
+			parts:     "[db-w-1+data-w-1] [data-w-1] [pv-w-1@w-1] [w-1]",
+		},
+		"everything of one kind": {
+			forbidden: []string{"list persistentvolumes"},
+			whole:     true,
+			unread:    "[volumes]",
+			parts:     "[db-w-0+data-w-0 db-w-1+data-w-1] [data-w-0 data-w-1] [] [w-0 w-1]",
+		},
+		"all pods": {
+			forbidden: []string{"list pods"},
+			whole:     true,
+			unread:    "[own pods pod of w-0 pod of w-1 pods]",
+			parts:     "[] [data-w-0 data-w-1] [pv-w-0@w-0 pv-w-1@w-1] [w-0 w-1]",
+		},
+		"all claims": {
+			forbidden: []string{"list persistentvolumeclaims"},
+			whole:     true,
+			unread:    "[claims]",
+			parts:     "[] [] [pv-w-0@w-0 pv-w-1@w-1] [w-0 w-1]",
+		},
+		"all nodes": {
+			forbidden: []string{"list nodes"},
+			whole:     true,
+			unread:    "[nodes]",
+			parts:     "[db-w-0+data-w-0 db-w-1+data-w-1] [data-w-0 data-w-1] [pv-w-0@w-0 pv-w-1@w-1] [w-0 w-1]",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(2)
@@ -103,10 +163,12 @@ func TestEventsThatMayBeReadAreThere(t *testing.T) {
 	s := cluster(2)
 	s.forbidden = []string{"list events in default"}
 	got := diagnose(t, s, Request{Targets: dbPod})
-	if got.Events.Value == nil || !slices.ContainsFunc(*got.Events.Value, func(e snapshot.Event) bool { return e.Reason == "FailedMapVolume" }) {
+	if got.Events.Value == nil || !slices.ContainsFunc(*got.Events.Value,
+		func(e snapshot.Event) bool { return e.Reason == "FailedMapVolume" }) {
 		t.Errorf("%+v", got.Events)
 	}
-	if !strings.Contains(got.Events.Problem.Message, `events about "node/w-1": events is forbidden`) && !strings.Contains(got.Events.Problem.Message, `events about "node/w-1": `) {
+	if !strings.Contains(got.Events.Problem.Message, `events about "node/w-1": events is forbidden`) &&
+		!strings.Contains(got.Events.Problem.Message, `events about "node/w-1": `) {
 		t.Errorf("problem: %q", got.Events.Problem)
 	}
 }
@@ -117,7 +179,10 @@ func TestWhichProvisioner(t *testing.T) {
 			ds.UID = "uid-second"
 			ds.Spec.Template.Spec.Volumes[0].ConfigMap.Name = "config-2"
 		})
-		return []metav1.Object{ds, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "config-2"}, Data: map[string]string{"storageClassMap": classes}}}
+		return []metav1.Object{ds, &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "config-2"},
+			Data:       map[string]string{"storageClassMap": classes},
+		}}
 	}
 	for name, c := range map[string]struct {
 		change  func(*apiServer)
@@ -159,7 +224,8 @@ func TestWhichProvisioner(t *testing.T) {
 					cm.Data["storageClassMap"] = "block: {}"
 				}
 			}
-		}, Request{Targets: dbPod}, "provisioner", `ConfigMap "local-storage/config" of the provisioner: class "block" in storageClassMap: hostDir is missing`},
+		}, Request{Targets: dbPod}, "provisioner",
+			`ConfigMap "local-storage/config" of the provisioner: class "block" in storageClassMap: hostDir is missing`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(2)
@@ -168,11 +234,13 @@ func TestWhichProvisioner(t *testing.T) {
 			install := got.Install.Name
 			for _, as := range got.Installations()[1:] {
 				install += " " + as.Install.Name
-				if as.Provisioner.Value == nil || (as.Unread[snapshot.PartInstall].Message != "") != (name == "two, of which one makes no sense") || len(got.Others[0].Nodes) != len(got.Nodes) {
+				if as.Provisioner.Value == nil || (as.Unread[snapshot.PartInstall].Message != "") != (name == "two, of which one makes no sense") ||
+					len(got.Others[0].Nodes) != len(got.Nodes) {
 					t.Errorf("%+v, %v", as.Provisioner, as.Unread)
 				}
 			}
-			if install != c.install || !strings.HasPrefix(got.Unread[snapshot.PartInstall].Message, c.unread) || (c.unread == "") != (got.Unread[snapshot.PartInstall].Message == "") {
+			if install != c.install || !strings.HasPrefix(got.Unread[snapshot.PartInstall].Message, c.unread) ||
+				(c.unread == "") != (got.Unread[snapshot.PartInstall].Message == "") {
 				t.Errorf("install %q, unread %q", install, got.Unread[snapshot.PartInstall])
 			}
 			if (got.Provisioner.Value != nil) != (c.install != "") {

@@ -41,7 +41,8 @@ func TestTrust(t *testing.T) {
 		switch {
 		case c.refused == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
-		case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused) || !strings.Contains(failure.Hint(err), "--provisioner-namespace "+c.in)):
+		case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused) ||
+			!strings.Contains(failure.Hint(err), "--provisioner-namespace "+c.in)):
 			t.Errorf("%s: %v", name, err)
 		}
 	}

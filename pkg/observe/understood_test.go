@@ -29,10 +29,17 @@ func judged(s *snapshot.Snapshot, codes ...doctor.Code) map[doctor.Code]doctor.R
 // The doctor goes by the words in which it is told here why a node has no provisioner pod that
 // runs: whatever they are, it has to understand them.
 func TestWhyNoPodRunsIsUnderstood(t *testing.T) {
-	install := provisioner.Install{Namespace: namespace, Name: "prov", Container: "provisioner", NodeSelector: map[string]string{"disks": "yes"}}
+	install := provisioner.Install{
+		Namespace:    namespace,
+		Name:         "prov",
+		Container:    "provisioner",
+		NodeSelector: map[string]string{"disks": "yes"},
+	}
 	labels := map[string]string{"disks": "yes"}
 	ready := corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}
-	down := corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady"}}}
+	down := corev1.NodeStatus{
+		Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady"}},
+	}
 	in := func(state corev1.ContainerState) []corev1.Pod {
 		return []corev1.Pod{{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "prov-x"},
@@ -52,18 +59,45 @@ func TestWhyNoPodRunsIsUnderstood(t *testing.T) {
 		want [3]doctor.Outcome
 		says string
 	}{
-		"it runs":                    {corev1.Node{Status: ready}, in(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), [3]doctor.Outcome{ok, ok, ok}, ""},
-		"there is none":              {corev1.Node{Status: ready}, nil, [3]doctor.Outcome{found, ok, ok}, "has not made it"},
-		"there is none, node down":   {corev1.Node{Status: down}, nil, [3]doctor.Outcome{ok, ok, ok}, ""},
-		"it is not scheduled there":  {corev1.Node{Status: ready}, []corev1.Pod{{Status: corev1.PodStatus{Phase: corev1.PodPending}}}, [3]doctor.Outcome{ok, found, ok}, "is Pending"},
-		"it has ended":               {corev1.Node{Status: ready}, in(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}), [3]doctor.Outcome{ok, found, ok}, "ended with code 1"},
-		"it is being deleted":        {corev1.Node{Status: ready}, going, [3]doctor.Outcome{ok, ok, ok}, ""},
-		"its image cannot be pulled": {corev1.Node{Status: ready}, waits("ImagePullBackOff", "Back-off"), [3]doctor.Outcome{ok, found, ok}, "cannot be pulled"},
-		"its directory cannot be made": {corev1.Node{Status: ready}, waits("CreateContainerError",
-			`failed to generate container "x" spec: failed to generate spec: failed to mkdir "/disks": mkdir /disks: read-only file system`), [3]doctor.Outcome{ok, found, found}, `"/disks"`},
-		"the node lacks the label": {corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"disks": "no"}}, Status: ready}, nil, [3]doctor.Outcome{found, ok, ok}, "nodeSelector"},
-		"the node has a taint": {corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: "own", Effect: corev1.TaintEffectNoSchedule}}}, Status: ready}, nil,
-			[3]doctor.Outcome{found, ok, ok}, "tolerations:\n- key: own"},
+		"it runs": {
+			node: corev1.Node{Status: ready},
+			pods: in(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}),
+			want: [3]doctor.Outcome{ok, ok, ok},
+		},
+		"there is none":            {node: corev1.Node{Status: ready}, want: [3]doctor.Outcome{found, ok, ok}, says: "has not made it"},
+		"there is none, node down": {node: corev1.Node{Status: down}, want: [3]doctor.Outcome{ok, ok, ok}},
+		"it is not scheduled there": {
+			node: corev1.Node{Status: ready},
+			pods: []corev1.Pod{{Status: corev1.PodStatus{Phase: corev1.PodPending}}},
+			want: [3]doctor.Outcome{ok, found, ok},
+			says: "is Pending",
+		},
+		"it has ended": {
+			node: corev1.Node{Status: ready},
+			pods: in(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}),
+			want: [3]doctor.Outcome{ok, found, ok},
+			says: "ended with code 1",
+		},
+		"it is being deleted": {node: corev1.Node{Status: ready}, pods: going, want: [3]doctor.Outcome{ok, ok, ok}},
+		"its image cannot be pulled": {
+			node: corev1.Node{Status: ready},
+			pods: waits("ImagePullBackOff", "Back-off"),
+			want: [3]doctor.Outcome{ok, found, ok},
+			says: "cannot be pulled",
+		},
+		"its directory cannot be made": {node: corev1.Node{Status: ready}, pods: waits("CreateContainerError",
+			`failed to generate container "x" spec: failed to generate spec: failed to mkdir "/disks": mkdir /disks: read-only file system`),
+			want: [3]doctor.Outcome{ok, found, found}, says: `"/disks"`},
+		"the node lacks the label": {
+			node: corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"disks": "no"}}, Status: ready},
+			want: [3]doctor.Outcome{found, ok, ok},
+			says: "nodeSelector",
+		},
+		"the node has a taint": {
+			node: corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: "own", Effect: corev1.TaintEffectNoSchedule}}}, Status: ready},
+			want: [3]doctor.Outcome{found, ok, ok},
+			says: "tolerations:\n- key: own",
+		},
 	} {
 		c.node.Name = "w-1"
 		if c.node.Labels == nil {
@@ -120,13 +154,22 @@ func TestWhyNoProvisionerIsUnderstood(t *testing.T) {
 		err  error
 		says string
 	}{
-		"none":                     {chosen(nil, Request{}), "no local volume static provisioner is found"},
-		"none in a namespace":      {chosen(nil, Request{Namespace: "a"}), "no local volume static provisioner is found"},
-		"none of that name":        {chosen([]provisioner.Install{one}, Request{DaemonSet: "x"}), "no local volume static provisioner is found"},
-		"several":                  {chosen([]provisioner.Install{one, other}, Request{}), "there are several provisioners, and none was chosen"},
-		"no ConfigMap":             {classes(nil), "the provisioner's configuration makes no sense to it"},
-		"a ConfigMap without one":  {classes(map[string]string{"x": "y"}), "the provisioner's configuration makes no sense to it"},
-		"a ConfigMap of something": {classes(map[string]string{provisioner.ConfigKey: "- x"}), "the provisioner's configuration makes no sense to it"},
+		"none":                {err: chosen(nil, Request{}), says: "no local volume static provisioner is found"},
+		"none in a namespace": {err: chosen(nil, Request{Namespace: "a"}), says: "no local volume static provisioner is found"},
+		"none of that name": {
+			err:  chosen([]provisioner.Install{one}, Request{DaemonSet: "x"}),
+			says: "no local volume static provisioner is found",
+		},
+		"several": {
+			err:  chosen([]provisioner.Install{one, other}, Request{}),
+			says: "there are several provisioners, and none was chosen",
+		},
+		"no ConfigMap":            {err: classes(nil), says: "the provisioner's configuration makes no sense to it"},
+		"a ConfigMap without one": {err: classes(map[string]string{"x": "y"}), says: "the provisioner's configuration makes no sense to it"},
+		"a ConfigMap of something": {
+			err:  classes(map[string]string{provisioner.ConfigKey: "- x"}),
+			says: "the provisioner's configuration makes no sense to it",
+		},
 	} {
 		if c.err == nil {
 			t.Errorf("%s: there is no error", name)

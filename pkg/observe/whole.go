@@ -36,7 +36,8 @@ func (d *observation) readAll(ctx context.Context) error {
 	}
 	if r.wants(Workload) {
 		g.Go(func() error {
-			err := d.listClaims(ctx, metav1.NamespaceAll, func(pvc *corev1.PersistentVolumeClaim) { o.claims[key(pvc.Namespace, pvc.Name)] = claimOf(pvc) })
+			err := d.listClaims(ctx, metav1.NamespaceAll,
+				func(pvc *corev1.PersistentVolumeClaim) { o.claims[key(pvc.Namespace, pvc.Name)] = claimOf(pvc) })
 			if err != nil {
 				o.claimsProblem = problem.From(err)
 			}
@@ -201,7 +202,8 @@ func (d *observation) listNodes(ctx context.Context, options metav1.ListOptions)
 }
 
 // items hands over every item of a list, read in pages.
-func items[T any](ctx context.Context, options metav1.ListOptions, list func(metav1.ListOptions) (runtime.Object, error), f func(*T)) error {
+func items[T any](ctx context.Context, options metav1.ListOptions, list func(metav1.ListOptions) (runtime.Object, error),
+	f func(*T)) error {
 	return each(ctx, pager.SimplePageFunc(list), options, func(o runtime.Object) error {
 		if item, ok := any(o).(*T); ok {
 			f(item)

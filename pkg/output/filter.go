@@ -14,8 +14,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// Filter returns streams of which Out and ErrOut show every character that could move a cursor, colour, reorder or hide text as an escape. So
-// what a node, an object's name or an error of a server says cannot disturb a terminal, no matter who prints it. A Style of such a stream colours
+// Filter returns streams of which Out and ErrOut show every character that could move a cursor, colour, reorder or hide text as an escape.
+// So
+// what a node, an object's name or an error of a server says cannot disturb a terminal, no matter who prints it. A Style of such a stream
+// colours
 // through it, and so does a Progress.
 func Filter(streams genericiooptions.IOStreams) genericiooptions.IOStreams {
 	key := "\x00" + rand.Text() + "\x00"
@@ -58,7 +60,8 @@ func behind(w io.Writer) io.Writer {
 	return w
 }
 
-// Escape is text as a filtered stream shows it. The escapes are those of JSON strings (and \xff for a byte that is no UTF-8), so in JSON they
+// Escape is text as a filtered stream shows it. The escapes are those of JSON strings (and \xff for a byte that is no UTF-8), so in JSON
+// they
 // change nothing. Line feeds and tabs stay.
 func Escape(text string) string {
 	var out strings.Builder
@@ -89,7 +92,8 @@ var blank = &unicode.RangeTable{
 	R16: []unicode.Range16{{0x034f, 0x034f, 1}, {0x115f, 0x1160, 1}, {0x17b4, 0x17b5, 1}, {0x3164, 0x3164, 1}, {0xffa0, 0xffa0, 1}},
 }
 
-// disturbs reports whether a character does something to a terminal other than showing itself: controls but line feed and tab, what reorders
+// disturbs reports whether a character does something to a terminal other than showing itself: controls but line feed and tab, what
+// reorders
 // text or has no width, and the separators of lines and paragraphs.
 func disturbs(r rune) bool {
 	if r < 0x7f {

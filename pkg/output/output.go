@@ -44,8 +44,10 @@ func NewFlags() *Flags { return &Flags{AllowMissingTemplateKeys: true} }
 func (f *Flags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.Format, "output", "o", f.Format, fmt.Sprintf("Output format. One of: (%s).", strings.Join(Formats(), ", ")))
 	fs.BoolVar(&f.NoHeaders, "no-headers", f.NoHeaders, "Print tables and custom columns without headers.")
-	fs.StringVar(&f.Template, "template", f.Template, "Template, or path to a template file, for -o go-template, go-template-file, jsonpath and jsonpath-file.")
-	fs.BoolVar(&f.AllowMissingTemplateKeys, "allow-missing-template-keys", f.AllowMissingTemplateKeys, "Ignore fields that a template names and the output lacks. Only applies to golang and jsonpath output formats.")
+	fs.StringVar(&f.Template, "template", f.Template,
+		"Template, or path to a template file, for -o go-template, go-template-file, jsonpath and jsonpath-file.")
+	fs.BoolVar(&f.AllowMissingTemplateKeys, "allow-missing-template-keys", f.AllowMissingTemplateKeys,
+		"Ignore fields that a template names and the output lacks. Only applies to golang and jsonpath output formats.")
 }
 
 // Formats are the values that --output takes, sorted; those that need an argument take it after "=".

@@ -80,23 +80,32 @@ func TestPrint(t *testing.T) {
 		args []string
 		want string
 	}{
-		"table":               {nil, "NAME    SIZE\napple   60Gi\npear    0\n"},
-		"no headers":          {[]string{"--no-headers"}, "apple   60Gi\npear    0\n"},
-		"wide":                {[]string{"-o", "wide"}, "NAME    SIZE   TAGS\napple   60Gi   red\npear    0      a^[[31m...\n"},
-		"name":                {[]string{"-o", "name"}, "fruit.talosdisk.dev/apple\nfruit.talosdisk.dev/pear\n"},
-		"jsonpath":            {[]string{"-o", "jsonpath={.items[*].bytes}"}, "64424509441 0"},
-		"jsonpath file":       {[]string{"-o", "jsonpath-file=" + template}, "apple"},
-		"jsonpath --template": {[]string{"-o", "jsonpath", "--template", "{.kind}"}, "FruitList"},
-		"go template":         {[]string{"-o", "go-template={{range .items}}{{.metadata.name}} {{end}}"}, "apple pear "},
-		"template alone":      {[]string{"--template", "{{.kind}}"}, "FruitList"},
-		"missing key":         {[]string{"-o", "jsonpath={.items[0].nothing}"}, ""},
-		"custom columns":      {[]string{"-o", "custom-columns=N:.metadata.name,B:.bytes"}, "N       B\napple   64424509441\npear    0\n"},
-		"bare paths":          {[]string{"-o", "custom-columns=N:metadata.name,B:{.bytes},K:{kind}"}, "N       B             K\napple   64424509441   Fruit\npear    0             Fruit\n"},
-		"nothing there":       {[]string{"-o", "custom-columns=N:.metadata.name,X:.x[0].y", "--no-headers"}, "apple   <none>\npear    <none>\n"},
-		"a list":              {[]string{"-o", "custom-columns=T:.tags"}, "T\n[red]\n<none>\n"},
-		"columns by template": {[]string{"-o", "custom-columns", "--template", "N:.metadata.name"}, "N\napple\npear\n"},
-		"columns of a file":   {[]string{"-o", "custom-columns-file=" + columns}, "Name    Bytes\napple   64424509441\npear    0\n"},
-		"json": {[]string{"-o", "json"}, `{
+		"table":               {want: "NAME    SIZE\napple   60Gi\npear    0\n"},
+		"no headers":          {args: []string{"--no-headers"}, want: "apple   60Gi\npear    0\n"},
+		"wide":                {args: []string{"-o", "wide"}, want: "NAME    SIZE   TAGS\napple   60Gi   red\npear    0      a^[[31m...\n"},
+		"name":                {args: []string{"-o", "name"}, want: "fruit.talosdisk.dev/apple\nfruit.talosdisk.dev/pear\n"},
+		"jsonpath":            {args: []string{"-o", "jsonpath={.items[*].bytes}"}, want: "64424509441 0"},
+		"jsonpath file":       {args: []string{"-o", "jsonpath-file=" + template}, want: "apple"},
+		"jsonpath --template": {args: []string{"-o", "jsonpath", "--template", "{.kind}"}, want: "FruitList"},
+		"go template":         {args: []string{"-o", "go-template={{range .items}}{{.metadata.name}} {{end}}"}, want: "apple pear "},
+		"template alone":      {args: []string{"--template", "{{.kind}}"}, want: "FruitList"},
+		"missing key":         {args: []string{"-o", "jsonpath={.items[0].nothing}"}},
+		"custom columns": {
+			args: []string{"-o", "custom-columns=N:.metadata.name,B:.bytes"},
+			want: "N       B\napple   64424509441\npear    0\n",
+		},
+		"bare paths": {
+			args: []string{"-o", "custom-columns=N:metadata.name,B:{.bytes},K:{kind}"},
+			want: "N       B             K\napple   64424509441   Fruit\npear    0             Fruit\n",
+		},
+		"nothing there": {
+			args: []string{"-o", "custom-columns=N:.metadata.name,X:.x[0].y", "--no-headers"},
+			want: "apple   <none>\npear    <none>\n",
+		},
+		"a list":              {args: []string{"-o", "custom-columns=T:.tags"}, want: "T\n[red]\n<none>\n"},
+		"columns by template": {args: []string{"-o", "custom-columns", "--template", "N:.metadata.name"}, want: "N\napple\npear\n"},
+		"columns of a file":   {args: []string{"-o", "custom-columns-file=" + columns}, want: "Name    Bytes\napple   64424509441\npear    0\n"},
+		"json": {args: []string{"-o", "json"}, want: `{
     "apiVersion": "talosdisk.dev/v1alpha1",
     "items": [
         {
@@ -122,7 +131,7 @@ func TestPrint(t *testing.T) {
     "kind": "FruitList"
 }
 `},
-		"yaml": {[]string{"-o", "yaml"}, `apiVersion: talosdisk.dev/v1alpha1
+		"yaml": {args: []string{"-o", "yaml"}, want: `apiVersion: talosdisk.dev/v1alpha1
 items:
 - apiVersion: talosdisk.dev/v1alpha1
   bytes: 64424509441
@@ -186,7 +195,8 @@ func TestUnknownFormat(t *testing.T) {
 	if err := os.WriteFile(odd, []byte("A B\n.a\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, format := range []string{"custom-columns", "custom-columns=", "custom-columns=A", "custom-columns=A:", "custom-columns=A:{.a", "custom-columns=A:.a[", "custom-columns-file=/nonexistent", "custom-columns-file=" + odd, "custom-columns-file=/dev/null"} {
+	for _, format := range []string{"custom-columns", "custom-columns=", "custom-columns=A", "custom-columns=A:", "custom-columns=A:{.a",
+		"custom-columns=A:.a[", "custom-columns-file=/nonexistent", "custom-columns-file=" + odd, "custom-columns-file=/dev/null"} {
 		if _, err := (&Flags{Format: format}).ToPrinter(); err == nil {
 			t.Errorf("%q is accepted", format)
 		}
@@ -199,7 +209,8 @@ func TestUnknownFormat(t *testing.T) {
 // What a disk says of itself must not reach a terminal as it is.
 func TestColumnsEscape(t *testing.T) {
 	one := fruit{TypeMeta: metav1.TypeMeta{APIVersion: APIVersion, Kind: "Fruit"}, Tags: []string{"a\x1b[31m\nb\tc"}}
-	if got, want := print(t, one, nil, "-o", "custom-columns=T:.tags[0],K:.kind"), "T               K\na^[[31m\\nb\\tc   Fruit\n"; got != want {
+	if got, want := print(t, one, nil, "-o", "custom-columns=T:.tags[0],K:.kind"),
+		"T               K\na^[[31m\\nb\\tc   Fruit\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -57,7 +57,15 @@ func readUntil(t *testing.T, screen *bufio.Reader, end string) string {
 }
 
 func TestPromptOnTerminal(t *testing.T) {
-	for typed, want := range map[string]bool{"y\n": true, "YES\n": true, " y \n": true, "n\n": false, "\n": false, "yep\n": false, "\x04": false} {
+	for typed, want := range map[string]bool{
+		"y\n":   true,
+		"YES\n": true,
+		" y \n": true,
+		"n\n":   false,
+		"\n":    false,
+		"yep\n": false,
+		"\x04":  false,
+	} {
 		t.Run(fmt.Sprintf("%q", typed), func(t *testing.T) {
 			person, program := terminal(t)
 			done := make(chan struct{})

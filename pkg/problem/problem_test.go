@@ -30,10 +30,26 @@ func TestFrom(t *testing.T) {
 	}{
 		{name: "none"},
 		{name: "any", err: errors.New("EOF"), want: Problem{Message: "EOF"}},
-		{name: "a right", err: failure.Wrap(errors.New(refusal), "pods", "a hint"), want: Problem{Kind: Forbidden, Message: "pods: " + refusal, Forbidden: forbidden}},
-		{name: "late", err: fmt.Errorf("asking: %w", context.DeadlineExceeded), want: Problem{Kind: NoAnswer, Message: "asking: context deadline exceeded"}},
-		{name: "of a kind", err: failure.Wrap(WithKind(BadClasses, errors.New("no such key")), "x", ""), want: Problem{Kind: BadClasses, Message: "x: no such key"}},
-		{name: "of a kind, for a right", err: WithKind(NoProvisioner, errors.New(refusal)), want: Problem{Kind: NoProvisioner, Message: refusal, Forbidden: forbidden}},
+		{
+			name: "a right",
+			err:  failure.Wrap(errors.New(refusal), "pods", "a hint"),
+			want: Problem{Kind: Forbidden, Message: "pods: " + refusal, Forbidden: forbidden},
+		},
+		{
+			name: "late",
+			err:  fmt.Errorf("asking: %w", context.DeadlineExceeded),
+			want: Problem{Kind: NoAnswer, Message: "asking: context deadline exceeded"},
+		},
+		{
+			name: "of a kind",
+			err:  failure.Wrap(WithKind(BadClasses, errors.New("no such key")), "x", ""),
+			want: Problem{Kind: BadClasses, Message: "x: no such key"},
+		},
+		{
+			name: "of a kind, for a right",
+			err:  WithKind(NoProvisioner, errors.New(refusal)),
+			want: Problem{Kind: NoProvisioner, Message: refusal, Forbidden: forbidden},
+		},
 	} {
 		if got := From(tt.err); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
@@ -46,7 +62,8 @@ func TestFrom(t *testing.T) {
 
 func TestBecauseKeepsTheKind(t *testing.T) {
 	got := Because("the log of %q: %s; %s", "w-1", Text("it is gone"), Starting("w-1"))
-	if got.Kind != KubeletStarting || got.Object != "w-1" || !strings.HasPrefix(got.Message, `the log of "w-1": it is gone; the kubelet on w-1 does not know`) {
+	if got.Kind != KubeletStarting || got.Object != "w-1" ||
+		!strings.HasPrefix(got.Message, `the log of "w-1": it is gone; the kubelet on w-1 does not know`) {
 		t.Errorf("%+v", got)
 	}
 	if got := Because("%d disks", 3); got != Text("3 disks") {

@@ -12,7 +12,8 @@ import (
 // NodeTerms are the terms of a pod's required node affinity, any of which a node has to
 // meet: label selectors in kubectl's syntax, with the node's name as metadata.name.
 func NodeTerms(spec corev1.PodSpec) []string {
-	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil ||
+		spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return nil
 	}
 	var terms []string

@@ -42,7 +42,13 @@ func ParseClasses(config string) ([]Class, error) {
 		if err := cmp.Or(checkDir("hostDir", r.HostDir), checkDir("mountDir", r.MountDir)); err != nil {
 			return nil, fmt.Errorf("class %q in %s: %w", name, ConfigKey, err)
 		}
-		if err := (Class{Name: name, HostDir: r.HostDir, MountDir: r.MountDir, FSType: r.FSType, NamePattern: r.NamePattern}).Check(); err != nil {
+		if err := (Class{
+			Name:        name,
+			HostDir:     r.HostDir,
+			MountDir:    r.MountDir,
+			FSType:      r.FSType,
+			NamePattern: r.NamePattern,
+		}).Check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", ConfigKey, err)
 		}
 		mode := Filesystem // the provisioner's default (pkg/common, setDefaults)
@@ -75,13 +81,15 @@ func checkDir(key, dir string) error {
 	return nil
 }
 
-// Check holds the names of a class to their grammar: its own to that of StorageClasses, the rest to what can be printed. Whether something is
+// Check holds the names of a class to their grammar: its own to that of StorageClasses, the rest to what can be printed. Whether something
+// is
 // missing it does not judge.
 func (c Class) Check() error {
 	if c.Name != "" && len(validation.IsDNS1123Subdomain(c.Name)) > 0 {
 		return fmt.Errorf("no StorageClass can be called %q", c.Name)
 	}
-	for _, f := range []struct{ key, value string }{{"hostDir", c.HostDir}, {"mountDir", c.MountDir}, {"fsType", c.FSType}, {"namePattern", c.NamePattern}} {
+	for _, f := range []struct{ key, value string }{{key: "hostDir", value: c.HostDir}, {key: "mountDir", value: c.MountDir},
+		{key: "fsType", value: c.FSType}, {key: "namePattern", value: c.NamePattern}} {
 		if !utf8.ValidString(f.value) || strings.ContainsFunc(f.value, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			return fmt.Errorf("%s %q of class %q has a control character, or another that cannot be printed", f.key, f.value, c.Name)
 		}

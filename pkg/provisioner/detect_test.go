@@ -25,7 +25,12 @@ func daemonSet(namespace, name, image, configMap string, labels map[string]strin
 			},
 		}},
 		Volumes: []corev1.Volume{
-			{Name: "provisioner-config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: configMap}}}},
+			{
+				Name: "provisioner-config",
+				VolumeSource: corev1.VolumeSource{
+					ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: configMap}},
+				},
+			},
 			{Name: "provisioner-dev", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/dev"}}},
 			{Name: "block", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/lib/disks/block"}}},
 		},
@@ -45,45 +50,56 @@ func TestDetect(t *testing.T) {
 		ds   appsv1.DaemonSet
 		want string // the ConfigMap, empty: not an installation
 	}{
-		"plain manifest": {daemonSet("default", "local-volume-provisioner", "registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0",
-			"local-provisioner-config", labels{"app": "local-volume-provisioner"}, nil), "local-provisioner-config"},
-		"chart 2.3": {daemonSet("default", "local-volume-provisioner", "quay.io/external_storage/local-volume-provisioner:v2.3.4",
-			"local-provisioner-config", labels{"app": "local-volume-provisioner"}, nil), "local-provisioner-config"},
-		"chart 2.4 provisioner": {daemonSet("storage", "r-provisioner", "k8s.gcr.io/sig-storage/local-volume-provisioner:v2.4.0",
-			"r-provisioner-config", labels{"app.kubernetes.io/name": "provisioner", "app.kubernetes.io/instance": "r"}, nil), "r-provisioner-config"},
-		"chart 2.8": {daemonSet("storage", "r-local-static-provisioner", "registry.k8s.io/sig-storage/local-volume-provisioner:v2.8.0",
-			"r-local-static-provisioner-config", labels{"app.kubernetes.io/name": "local-static-provisioner", "app.kubernetes.io/instance": "r"}, nil), "r-local-static-provisioner-config"},
-		"nameOverride": {daemonSet("x", "disks", "registry.k8s.io/sig-storage/local-volume-provisioner",
-			"disks-config", labels{"app.kubernetes.io/name": "disks"}, nil), "disks-config"},
-		"a registry with a port":                  {daemonSet("x", "y", "reg.example:5000/mirror/local-volume-provisioner:v2.9.0", "c", nil, nil), "c"},
-		"a port and no tag":                       {daemonSet("x", "y", "reg.example:5000/local-volume-provisioner", "c", nil, nil), "c"},
-		"a digest":                                {daemonSet("x", "y", "reg.example/local-volume-provisioner:v2@sha256:00", "c", nil, nil), "c"},
-		"another image, the configuration's path": {daemonSet("x", "y", "reg.example/own/lvp:1", "c", nil, nil), "c"},
-		"the image, the configuration elsewhere": {daemonSet("x", "y", "local-volume-provisioner", "c", nil, func(s *corev1.PodSpec) {
+		"plain manifest": {ds: daemonSet("default", "local-volume-provisioner", "registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0",
+			"local-provisioner-config", labels{"app": "local-volume-provisioner"}, nil), want: "local-provisioner-config"},
+		"chart 2.3": {ds: daemonSet("default", "local-volume-provisioner", "quay.io/external_storage/local-volume-provisioner:v2.3.4",
+			"local-provisioner-config", labels{"app": "local-volume-provisioner"}, nil), want: "local-provisioner-config"},
+		"chart 2.4 provisioner": {ds: daemonSet("storage", "r-provisioner", "k8s.gcr.io/sig-storage/local-volume-provisioner:v2.4.0",
+			"r-provisioner-config", labels{"app.kubernetes.io/name": "provisioner", "app.kubernetes.io/instance": "r"}, nil),
+			want: "r-provisioner-config"},
+		"chart 2.8": {ds: daemonSet("storage", "r-local-static-provisioner", "registry.k8s.io/sig-storage/local-volume-provisioner:v2.8.0",
+			"r-local-static-provisioner-config", labels{"app.kubernetes.io/name": "local-static-provisioner", "app.kubernetes.io/instance": "r"},
+			nil), want: "r-local-static-provisioner-config"},
+		"nameOverride": {ds: daemonSet("x", "disks", "registry.k8s.io/sig-storage/local-volume-provisioner",
+			"disks-config", labels{"app.kubernetes.io/name": "disks"}, nil), want: "disks-config"},
+		"a registry with a port": {
+			ds:   daemonSet("x", "y", "reg.example:5000/mirror/local-volume-provisioner:v2.9.0", "c", nil, nil),
+			want: "c",
+		},
+		"a port and no tag": {ds: daemonSet("x", "y", "reg.example:5000/local-volume-provisioner", "c", nil, nil), want: "c"},
+		"a digest":          {ds: daemonSet("x", "y", "reg.example/local-volume-provisioner:v2@sha256:00", "c", nil, nil), want: "c"},
+		"another image, the configuration's path": {ds: daemonSet("x", "y", "reg.example/own/lvp:1", "c", nil, nil), want: "c"},
+		"the image, the configuration elsewhere": {ds: daemonSet("x", "y", "local-volume-provisioner", "c", nil, func(s *corev1.PodSpec) {
 			s.Containers[0].VolumeMounts[0].MountPath = "/config"
-		}), "c"},
-		"a path with a slash at its end": {daemonSet("x", "y", "own", "c", nil, func(s *corev1.PodSpec) {
+		}), want: "c"},
+		"a path with a slash at its end": {ds: daemonSet("x", "y", "own", "c", nil, func(s *corev1.PodSpec) {
 			s.Containers[0].VolumeMounts[0].MountPath = "/etc/provisioner/config/"
-		}), "c"},
-		"two ConfigMaps, one at the path": {daemonSet("x", "y", "own", "c", nil, func(s *corev1.PodSpec) {
-			s.Volumes = append(s.Volumes, corev1.Volume{Name: "scripts", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}})
+		}), want: "c"},
+		"two ConfigMaps, one at the path": {ds: daemonSet("x", "y", "own", "c", nil, func(s *corev1.PodSpec) {
+			s.Volumes = append(s.Volumes, corev1.Volume{
+				Name:         "scripts",
+				VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}},
+			})
 			s.Containers[0].VolumeMounts = append([]corev1.VolumeMount{{Name: "scripts", MountPath: "/scripts"}}, s.Containers[0].VolumeMounts...)
-		}), "c"},
-		"another container beside it": {daemonSet("x", "y", "local-volume-provisioner", "c", nil, func(s *corev1.PodSpec) {
+		}), want: "c"},
+		"another container beside it": {ds: daemonSet("x", "y", "local-volume-provisioner", "c", nil, func(s *corev1.PodSpec) {
 			s.Containers = append([]corev1.Container{{Name: "sidecar", Image: "metrics"}}, s.Containers...)
-		}), "c"},
-		"another program": {daemonSet("x", "y", "reg.example/local-volume-node-cleanup:v2", "c", nil, func(s *corev1.PodSpec) {
+		}), want: "c"},
+		"another program": {ds: daemonSet("x", "y", "reg.example/local-volume-node-cleanup:v2", "c", nil, func(s *corev1.PodSpec) {
 			s.Containers[0].VolumeMounts[0].MountPath = "/config"
-		}), ""},
-		"an image that ends alike": {daemonSet("x", "y", "reg.example/not-local-volume-provisioner:v2", "c", nil, func(s *corev1.PodSpec) {
+		})},
+		"an image that ends alike": {ds: daemonSet("x", "y", "reg.example/not-local-volume-provisioner:v2", "c", nil, func(s *corev1.PodSpec) {
 			s.Containers[0].VolumeMounts[0].MountPath = "/config"
-		}), ""},
-		"no ConfigMap": {daemonSet("x", "y", "local-volume-provisioner", "c", nil, func(s *corev1.PodSpec) { s.Volumes = s.Volumes[1:] }), ""},
-		"two ConfigMaps, none at the path": {daemonSet("x", "y", "local-volume-provisioner", "c", nil, func(s *corev1.PodSpec) {
-			s.Volumes = append(s.Volumes, corev1.Volume{Name: "scripts", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}})
+		})},
+		"no ConfigMap": {ds: daemonSet("x", "y", "local-volume-provisioner", "c", nil, func(s *corev1.PodSpec) { s.Volumes = s.Volumes[1:] })},
+		"two ConfigMaps, none at the path": {ds: daemonSet("x", "y", "local-volume-provisioner", "c", nil, func(s *corev1.PodSpec) {
+			s.Volumes = append(s.Volumes, corev1.Volume{
+				Name:         "scripts",
+				VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}},
+			})
 			s.Containers[0].VolumeMounts[0].MountPath = "/config"
 			s.Containers[0].VolumeMounts = append(s.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "scripts", MountPath: "/scripts"})
-		}), ""},
+		})},
 	} {
 		got := Detect([]appsv1.DaemonSet{{}, c.ds})
 		if c.want == "" {
@@ -97,23 +113,41 @@ func TestDetect(t *testing.T) {
 			continue
 		}
 		i := got[0]
-		if i.ConfigMap != c.want || i.Container != "provisioner" || i.Namespace != c.ds.Namespace || i.Name != c.ds.Name || i.Selector != c.ds.Spec.Selector ||
+		if i.ConfigMap != c.want || i.Container != "provisioner" || i.Namespace != c.ds.Namespace || i.Name != c.ds.Name ||
+			i.Selector != c.ds.Spec.Selector ||
 			i.NodeSelector["disks"] != "yes" || len(i.Tolerations) != 1 || i.Classes != nil {
 			t.Errorf("%s: %+v", name, i)
 		}
-		if len(i.Mounts) != 2 || i.Mounts[1] != (Mount{HostPath: "/var/lib/disks/block", MountPath: "/mnt/block", Propagation: corev1.MountPropagationHostToContainer}) {
+		if len(i.Mounts) != 2 || i.Mounts[1] != (Mount{
+			HostPath:    "/var/lib/disks/block",
+			MountPath:   "/mnt/block",
+			Propagation: corev1.MountPropagationHostToContainer,
+		}) {
 			t.Errorf("%s: mounts %+v", name, i.Mounts)
 		}
 	}
-	both := Detect([]appsv1.DaemonSet{daemonSet("a", "x", "local-volume-provisioner", "c", nil, nil), daemonSet("b", "y", "local-volume-provisioner", "c", nil, nil)})
+	both := Detect([]appsv1.DaemonSet{daemonSet("a", "x", "local-volume-provisioner", "c", nil, nil),
+		daemonSet("b", "y", "local-volume-provisioner", "c", nil, nil)})
 	if len(both) != 2 || both[0].Namespace != "a" || both[1].Namespace != "b" {
 		t.Errorf("of two: %+v", both)
 	}
 }
 
 func TestMountOf(t *testing.T) {
-	i := Install{Mounts: []Mount{{HostPath: "/h", MountPath: "/mnt"}, {HostPath: "/h2", MountPath: "/mnt/a"}, {HostPath: "/h3", MountPath: "/mnt"}}}
-	for p, want := range map[string]string{"/mnt": "/h", "/mnt/x": "/h", "/mnt/a": "/h2", "/mnt/a/b": "/h2", "/mnt/ab": "/h", "/mnt/a/": "/h2", "/mntx": "", "/": "", "/dev": ""} {
+	i := Install{
+		Mounts: []Mount{{HostPath: "/h", MountPath: "/mnt"}, {HostPath: "/h2", MountPath: "/mnt/a"}, {HostPath: "/h3", MountPath: "/mnt"}},
+	}
+	for p, want := range map[string]string{
+		"/mnt":     "/h",
+		"/mnt/x":   "/h",
+		"/mnt/a":   "/h2",
+		"/mnt/a/b": "/h2",
+		"/mnt/ab":  "/h",
+		"/mnt/a/":  "/h2",
+		"/mntx":    "",
+		"/":        "",
+		"/dev":     "",
+	} {
 		m, ok := i.MountOf(p)
 		if m.HostPath != want || ok != (want != "") {
 			t.Errorf("MountOf(%q) = %+v, %v", p, m, ok)

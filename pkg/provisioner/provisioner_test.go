@@ -176,7 +176,8 @@ func FuzzParseClasses(f *testing.F) {
 				t.Errorf("names of classes: %+v", classes)
 			case c.Mode != Block && c.Mode != Filesystem:
 				t.Errorf("mode %q", c.Mode)
-			case c.HostDir == "" || c.HostDir[0] != '/' || c.MountDir == "" || c.MountDir[0] != '/' || strings.ContainsAny(c.HostDir+c.MountDir, "\n\x1e\x1f\x00"):
+			case c.HostDir == "" || c.HostDir[0] != '/' || c.MountDir == "" || c.MountDir[0] != '/' ||
+				strings.ContainsAny(c.HostDir+c.MountDir, "\n\x1e\x1f\x00"):
 				t.Errorf("directories %q, %q", c.HostDir, c.MountDir)
 			}
 			c.Publishes("vdf")

@@ -15,7 +15,10 @@ import (
 // TestDetectOfTheCharts: chart 2.5.0 makes a DaemonSet for Windows beside the one for Linux whatever its values say,
 // and 2.9.0 does with enableWindows. Both have one image, one ConfigMap and one selector.
 func TestDetectOfTheCharts(t *testing.T) {
-	for file, want := range map[string]string{"chart-2.5.0.yaml": "local-static-provisioner", "chart-2.9.0-windows.yaml": "local-static-provisioner"} {
+	for file, want := range map[string]string{
+		"chart-2.5.0.yaml":         "local-static-provisioner",
+		"chart-2.9.0-windows.yaml": "local-static-provisioner",
+	} {
 		text, err := os.ReadFile(filepath.Join("testdata", file))
 		if err != nil {
 			t.Fatal(err)
@@ -35,11 +38,15 @@ func TestDetectOfTheCharts(t *testing.T) {
 func TestDetectLeavesOutWindows(t *testing.T) {
 	affinity := func(terms ...corev1.NodeSelectorTerm) func(*corev1.PodSpec) {
 		return func(s *corev1.PodSpec) {
-			s.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms}}}
+			s.Affinity = &corev1.Affinity{
+				NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms}},
+			}
 		}
 	}
 	os := func(operator corev1.NodeSelectorOperator, values ...string) corev1.NodeSelectorTerm {
-		return corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "kubernetes.io/os", Operator: operator, Values: values}}}
+		return corev1.NodeSelectorTerm{
+			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "kubernetes.io/os", Operator: operator, Values: values}},
+		}
 	}
 	zone := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "zone", Operator: corev1.NodeSelectorOpExists}}}
 	for name, c := range map[string]struct {
@@ -62,7 +69,8 @@ func TestDetectLeavesOutWindows(t *testing.T) {
 		"an affinity against Windows":  {affinity(os(corev1.NodeSelectorOpNotIn, "windows")), true},
 		"another label":                {func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"os": "windows"} }, true},
 	} {
-		found := Detect([]appsv1.DaemonSet{daemonSet("x", "y", "registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0", "c", nil, c.change)})
+		found := Detect([]appsv1.DaemonSet{daemonSet("x", "y", "registry.k8s.io/sig-storage/local-volume-provisioner:v2.9.0", "c", nil,
+			c.change)})
 		if got := len(found) == 1; got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}

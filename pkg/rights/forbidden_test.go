@@ -22,9 +22,13 @@ func TestParseForbidden(t *testing.T) {
 			want: Forbidden{User: "jane", Missing: []Right{{Verb: "list", Group: "apps", Resource: "daemonsets"}}},
 		},
 		{
-			name: "several", text: `x: User "jane" cannot list resource "events" in API group "" in the namespace "a"; y: User "jane" cannot list resource "events" in API group "" in the namespace "b"; ` +
+			name: "several",
+			text: `x: User "jane" cannot list resource "events" in API group "" in the namespace "a"; y: User "jane" cannot list resource "events" in API group "" in the namespace "b"; ` +
 				`z: User "jane" cannot list resource "events" in API group "" in the namespace "a"`,
-			want: Forbidden{User: "jane", Missing: []Right{{Verb: "list", Resource: "events", Namespace: "a"}, {Verb: "list", Resource: "events", Namespace: "b"}}},
+			want: Forbidden{
+				User:    "jane",
+				Missing: []Right{{Verb: "list", Resource: "events", Namespace: "a"}, {Verb: "list", Resource: "events", Namespace: "b"}},
+			},
 		},
 	} {
 		got, ok := ParseForbidden(tt.text)

@@ -86,7 +86,9 @@ func (r Refusal) Hint() string {
 		lines = append(lines, r.grant(g)...)
 	}
 	if r.Command != "" && len(r.Missing) > 1 {
-		lines = append(lines, fmt.Sprintf("or with the role of %q, which has all that it needs: https://github.com/talosdisk/kubectl-talosdisk/blob/main/docs/rbac.md", r.Command))
+		lines = append(lines,
+			fmt.Sprintf("or with the role of %q, which has all that it needs: https://github.com/talosdisk/kubectl-talosdisk/blob/main/docs/rbac.md",
+				r.Command))
 	}
 	return strings.Join(lines, "\n")
 }

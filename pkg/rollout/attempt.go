@@ -132,7 +132,11 @@ func (a attempt) keep(ctx context.Context, deadline time.Time) Outcome {
 		case err != nil && last == nil:
 			return a.awaitRollback(ctx, deadline, fmt.Sprintf("its configuration could not be read before it was to be kept: %s", err))
 		case err != nil:
-			return Outcome{Result: change.Unknown, Detail: fmt.Sprintf("the configuration was in force; whether it is kept is unknown: %s", last), Hint: a.show()}
+			return Outcome{
+				Result: change.Unknown,
+				Detail: fmt.Sprintf("the configuration was in force; whether it is kept is unknown: %s", last),
+				Hint:   a.show(),
+			}
 		case kept(configs):
 			return Outcome{Result: change.Patched}
 		case bytes.Equal(configs.Active, a.step.Before.Active):
@@ -144,11 +148,23 @@ func (a attempt) keep(ctx context.Context, deadline time.Time) Outcome {
 		case !bytes.Equal(configs.Active, a.step.After):
 			return a.changed()
 		case configs.Persistent != nil && !bytes.Equal(configs.Persistent, a.step.Before.Active):
-			return Outcome{Result: change.Unknown, Detail: "somebody else staged another configuration during the trial: the tried one stays in force until the node reboots, and is not kept", Hint: a.show()}
+			return Outcome{
+				Result: change.Unknown,
+				Detail: "somebody else staged another configuration during the trial: the tried one stays in force until the node reboots, and is not kept",
+				Hint:   a.show(),
+			}
 		case n == keepAttempts && configs.Persistent == nil:
-			return Outcome{Result: change.Unknown, Detail: fmt.Sprintf("the configuration is in force; whether it is kept over a reboot is unknown: %s", last), Hint: a.keepHint()}
+			return Outcome{
+				Result: change.Unknown,
+				Detail: fmt.Sprintf("the configuration is in force; whether it is kept over a reboot is unknown: %s", last),
+				Hint:   a.keepHint(),
+			}
 		case n == keepAttempts:
-			return Outcome{Result: change.Unknown, Detail: fmt.Sprintf("the configuration is in force, and not kept over a reboot: %s", last), Hint: a.keepHint()}
+			return Outcome{
+				Result: change.Unknown,
+				Detail: fmt.Sprintf("the configuration is in force, and not kept over a reboot: %s", last),
+				Hint:   a.keepHint(),
+			}
 		}
 		if n > 0 {
 			pause(ctx)
@@ -200,7 +216,8 @@ func (a attempt) put(ctx context.Context, mode machineconfig.Mode) *Outcome {
 		return &Outcome{Result: change.Failed, Detail: fmt.Sprintf("the configuration was not taken: %s", err)}
 	}
 	// The request may still be on its way, or under way on the node.
-	unanswered := fmt.Sprintf("no answer, and the configuration was not in force %s later: %s; it may yet be ", time.Since(began).Round(time.Second), err)
+	unanswered := fmt.Sprintf("no answer, and the configuration was not in force %s later: %s; it may yet be ",
+		time.Since(began).Round(time.Second), err)
 	if mode == machineconfig.Try {
 		return &Outcome{Result: change.Unknown, Detail: unanswered + "tried" + back, Hint: a.show()}
 	}
@@ -220,7 +237,11 @@ func (a attempt) apply(ctx context.Context, before State) Outcome {
 	case missing == "":
 		return a.kept(ctx)
 	case ctx.Err() != nil:
-		return Outcome{Result: change.Unknown, Detail: fmt.Sprintf("the configuration is in force; the run ended before %s was seen to be back: %s", a.Words.Back, missing), Hint: a.show()}
+		return Outcome{
+			Result: change.Unknown,
+			Detail: fmt.Sprintf("the configuration is in force; the run ended before %s was seen to be back: %s", a.Words.Back, missing),
+			Hint:   a.show(),
+		}
 	}
 	a.say("taking it back")
 	return a.takeBack(ctx, missing, func(c machineconfig.Current) bool { return !c.Pending() })
@@ -250,11 +271,19 @@ func (a attempt) kept(ctx context.Context) Outcome {
 	configs, err := a.lookAfter(ctx, nil, nil)
 	switch {
 	case err != nil:
-		return Outcome{Result: change.Unknown, Detail: fmt.Sprintf("Talos took the configuration; whether it is kept was not seen: %s", err), Hint: a.show()}
+		return Outcome{
+			Result: change.Unknown,
+			Detail: fmt.Sprintf("Talos took the configuration; whether it is kept was not seen: %s", err),
+			Hint:   a.show(),
+		}
 	case !bytes.Equal(configs.Active, a.step.After):
 		return a.changed()
 	case configs.Pending():
-		return Outcome{Result: change.Unknown, Detail: "Talos took the configuration, but somebody else staged another one meanwhile", Hint: a.show()}
+		return Outcome{
+			Result: change.Unknown,
+			Detail: "Talos took the configuration, but somebody else staged another one meanwhile",
+			Hint:   a.show(),
+		}
 	}
 	return Outcome{Result: change.Patched}
 }

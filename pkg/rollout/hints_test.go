@@ -22,8 +22,16 @@ func TestRollOutHints(t *testing.T) {
 		change func(*talos)
 		want   string
 	}{
-		"the kubelet is ill before":   {mode: machineconfig.Try, change: func(n *talos) { n.up = time.Now().Add(time.Hour) }, want: "talosctl -n ADDRESS service kubelet"},
-		"the node is NotReady before": {mode: machineconfig.Try, change: func(n *talos) { n.notReady = "no network" }, want: "kubectl describe node NAME"},
+		"the kubelet is ill before": {
+			mode:   machineconfig.Try,
+			change: func(n *talos) { n.up = time.Now().Add(time.Hour) },
+			want:   "talosctl -n ADDRESS service kubelet",
+		},
+		"the node is NotReady before": {
+			mode:   machineconfig.Try,
+			change: func(n *talos) { n.notReady = "no network" },
+			want:   "kubectl describe node NAME",
+		},
 		"somebody changes it": {mode: machineconfig.Try, change: func(n *talos) {
 			n.onApply = func(mode machineconfig.Mode) (error, error) {
 				n.active = []byte("theirs")

@@ -13,7 +13,8 @@ import (
 // lookAfter reads the configurations after a request. If that ended in an error which
 // leaves open what comes of it, it looks until the configurations are as was meant,
 // or for as long as a request may take.
-func (a attempt) lookAfter(ctx context.Context, err error, there func(machineconfig.Current) bool) (configs machineconfig.Current, lookErr error) {
+func (a attempt) lookAfter(ctx context.Context, err error,
+	there func(machineconfig.Current) bool) (configs machineconfig.Current, lookErr error) {
 	// The run may have ended; what is true of the node still has to be reported.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Call)
 	defer cancel()

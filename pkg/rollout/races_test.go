@@ -62,13 +62,16 @@ func TestRollOutRaces(t *testing.T) {
 	}{
 		"somebody keeps another configuration during the trial": {mode: machineconfig.Try, change: func(n *talos, _ context.CancelFunc) {
 			after(n, 3*time.Second, other(n, machineconfig.NoReboot, "theirs"))
-		}, step: nothingAppears, want: change.Unknown, detail: "somebody else changed the configuration", active: "theirs", persistent: "theirs", applied: []string{"try new"}},
+		}, step: nothingAppears, want: change.Unknown, detail: "somebody else changed the configuration", active: "theirs", persistent: "theirs",
+			applied: []string{"try new"}},
 		"somebody stages another configuration during the trial": {mode: machineconfig.Try, change: func(n *talos, _ context.CancelFunc) {
 			after(n, 3*time.Second, other(n, machineconfig.Staged, "theirs"))
-		}, want: change.Unknown, detail: "somebody else staged another configuration", active: "new", persistent: "theirs", applied: []string{"try new"}},
+		}, want: change.Unknown, detail: "somebody else staged another configuration", active: "new", persistent: "theirs",
+			applied: []string{"try new"}},
 		"the node reboots during the trial": {mode: machineconfig.Try, change: func(n *talos, _ context.CancelFunc) {
 			time.AfterFunc(3*time.Second, n.reboot)
-		}, step: nothingAppears, want: change.RolledBack, detail: "the trial ended", active: "old", persistent: "-", applied: []string{"try new"}},
+		}, step: nothingAppears, want: change.RolledBack, detail: "the trial ended", active: "old", persistent: "-",
+			applied: []string{"try new"}},
 		"the trial begins late": {mode: machineconfig.Try, change: func(n *talos, _ context.CancelFunc) {
 			n.late = 4 * time.Second
 			once(n, machineconfig.Try, lost)
@@ -84,7 +87,8 @@ func TestRollOutRaces(t *testing.T) {
 		"staged later than anybody waits for": {mode: machineconfig.Staged, change: func(n *talos, _ context.CancelFunc) {
 			n.late = time.Minute
 			once(n, machineconfig.Staged, lost)
-		}, want: change.Unknown, detail: "whether the configuration was staged is unknown", active: "old", persistent: "new", applied: []string{"staged new"}},
+		}, want: change.Unknown, detail: "whether the configuration was staged is unknown", active: "old", persistent: "new",
+			applied: []string{"staged new"}},
 		"another is being applied when it is kept": {mode: machineconfig.Try, change: func(n *talos, _ context.CancelFunc) {
 			once(n, machineconfig.NoReboot, errors.Join(machineconfig.ErrNotTaken, errors.New("busy")))
 		}, want: change.Patched, active: "new", persistent: "new", applied: []string{"try new", "no-reboot new", "no-reboot new"}},
@@ -102,7 +106,8 @@ func TestRollOutRaces(t *testing.T) {
 			n.broken = []byte("new")
 			time.AfterFunc(3*time.Minute, func() { n.trial.Stop() })
 			time.AfterFunc(5*time.Minute, end)
-		}, want: change.Unknown, detail: "whether Talos took the configuration back was seen: the tried configuration is still in force", active: "new", persistent: "old", applied: []string{"try new"}},
+		}, want: change.Unknown, detail: "whether Talos took the configuration back was seen: the tried configuration is still in force",
+			active: "new", persistent: "old", applied: []string{"try new"}},
 		"the address is another node's by now": {mode: machineconfig.Try, change: func(n *talos, _ context.CancelFunc) {
 			n.verified = errors.New("it calls itself w-2")
 		}, want: change.Refused, detail: "calls itself w-2", active: "old", persistent: "-"},
@@ -113,7 +118,8 @@ func TestRollOutRaces(t *testing.T) {
 			n.broken = []byte("new")
 			after(n, time.Minute, other(n, machineconfig.NoReboot, "theirs"))
 			after(n, time.Minute+time.Second, func() { n.up = time.Now().Add(time.Hour) })
-		}, want: change.Unknown, detail: "somebody else changed the configuration", active: "theirs", persistent: "theirs", applied: []string{"no-reboot new"}},
+		}, want: change.Unknown, detail: "somebody else changed the configuration", active: "theirs", persistent: "theirs",
+			applied: []string{"no-reboot new"}},
 		"somebody stages when it is to be taken back": {mode: machineconfig.NoReboot, change: func(n *talos, _ context.CancelFunc) {
 			n.broken = []byte("new")
 			after(n, time.Minute, other(n, machineconfig.Staged, "theirs"))
@@ -126,7 +132,8 @@ func TestRollOutRaces(t *testing.T) {
 				}
 				return nil, nil
 			}
-		}, want: change.RolledBack, detail: "the configuration was taken back, and the kubelet is healthy", active: "old", persistent: "old", applied: []string{"no-reboot new", "no-reboot old"}},
+		}, want: change.RolledBack, detail: "the configuration was taken back, and the kubelet is healthy", active: "old", persistent: "old",
+			applied: []string{"no-reboot new", "no-reboot old"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -217,7 +224,8 @@ func TestRollOutTwoFail(t *testing.T) {
 		nodes["w-1"].broken, nodes["w-2"].broken = []byte("new"), []byte("new")
 		r := rollOut(machineconfig.Try)
 		r.MaxUnavailable = 3
-		got := r.Run(t.Context(), []Step{step("w-1", nodes["w-1"]), step("w-2", nodes["w-2"]), step("w-3", nodes["w-3"]), step("w-4", nodes["w-4"])}, func(s Step) Node { return nodes[s.Node] })
+		got := r.Run(t.Context(), []Step{step("w-1", nodes["w-1"]), step("w-2", nodes["w-2"]), step("w-3", nodes["w-3"]),
+			step("w-4", nodes["w-4"])}, func(s Step) Node { return nodes[s.Node] })
 		want := []change.Result{change.RolledBack, change.RolledBack, change.Patched, change.Patched}
 		for i, o := range got {
 			if o.Result != want[i] {

@@ -15,9 +15,17 @@ import (
 // left is what a run leaves behind that ends during a trial.
 func (a attempt) left(deadline time.Time, last string) Outcome {
 	if time.Now().After(deadline) {
-		return Outcome{Result: change.Unknown, Detail: "the run ended before whether Talos took the configuration back was seen: " + last, Hint: a.show()}
+		return Outcome{
+			Result: change.Unknown,
+			Detail: "the run ended before whether Talos took the configuration back was seen: " + last,
+			Hint:   a.show(),
+		}
 	}
-	return Outcome{Result: change.Tried, Detail: fmt.Sprintf("the run ended during the trial: Talos takes the configuration back by itself within %s", time.Until(deadline).Round(time.Second))}
+	return Outcome{
+		Result: change.Tried,
+		Detail: fmt.Sprintf("the run ended during the trial: Talos takes the configuration back by itself within %s",
+			time.Until(deadline).Round(time.Second)),
+	}
 }
 
 const stillInForce = "the tried configuration is still in force"
@@ -65,9 +73,17 @@ func (a attempt) awaitRollback(ctx context.Context, deadline time.Time, missing 
 		outcome.Detail = detail(outcome.Detail)
 		return outcome
 	case last == "":
-		return Outcome{Result: change.RolledBack, Detail: detail("Talos took the configuration back, and " + a.Words.Back + " is healthy"), Hint: a.show()}
+		return Outcome{
+			Result: change.RolledBack,
+			Detail: detail("Talos took the configuration back, and " + a.Words.Back + " is healthy"),
+			Hint:   a.show(),
+		}
 	case restored:
-		return Outcome{Result: change.RolledBack, Detail: detail("Talos took the configuration back, but " + a.Words.Back + " is not as before: " + last), Hint: a.show()}
+		return Outcome{
+			Result: change.RolledBack,
+			Detail: detail("Talos took the configuration back, but " + a.Words.Back + " is not as before: " + last),
+			Hint:   a.show(),
+		}
 	case ctx.Err() != nil:
 		return a.left(deadline, last)
 	case last == stillInForce: // Somebody's request ended the trial, and Talos takes nothing back.
@@ -88,9 +104,17 @@ func (a attempt) takeBack(ctx context.Context, missing string, ours func(machine
 	restored := func(c machineconfig.Current) bool { return bytes.Equal(c.Active, a.step.Before.Active) }
 	switch configs, err := a.lookAfter(ctx, nil, nil); {
 	case err != nil:
-		return Outcome{Result: change.Failed, Detail: detail(fmt.Sprintf("the configuration is left in force, as it could not be read again: %s", err)), Hint: hint}
+		return Outcome{
+			Result: change.Failed,
+			Detail: detail(fmt.Sprintf("the configuration is left in force, as it could not be read again: %s", err)),
+			Hint:   hint,
+		}
 	case !bytes.Equal(configs.Active, a.step.After) || !ours(configs):
-		return Outcome{Result: change.Unknown, Detail: detail("somebody else changed the configuration meanwhile, so it is not taken back"), Hint: a.show()}
+		return Outcome{
+			Result: change.Unknown,
+			Detail: detail("somebody else changed the configuration meanwhile, so it is not taken back"),
+			Hint:   a.show(),
+		}
 	}
 	if err := a.applyOnce(ctx, a.step.Before.Active, machineconfig.NoReboot); err != nil {
 		if configs, lookErr := a.lookAfter(ctx, err, restored); lookErr != nil || !restored(configs) {

@@ -209,18 +209,23 @@ type viewer interface {
 
 // step is a change after which the kubelet has to see a directory.
 func step(node string, n viewer) Step {
-	return Step{Node: node, Before: machineconfig.Current{Active: []byte("old")}, After: []byte("new"), Works: func(ctx context.Context, now State) (string, error) {
-		dirs := []string{"/var/lib/disks"}
-		view, err := n.View(ctx, dirs)
-		if err != nil {
-			return "", err
-		}
-		health, ok := now.(mounts.KubeletHealth)
-		if !ok {
-			return "", fmt.Errorf("looked at %T", now)
-		}
-		return health.Unseen(view, dirs), nil
-	}}
+	return Step{
+		Node:   node,
+		Before: machineconfig.Current{Active: []byte("old")},
+		After:  []byte("new"),
+		Works: func(ctx context.Context, now State) (string, error) {
+			dirs := []string{"/var/lib/disks"}
+			view, err := n.View(ctx, dirs)
+			if err != nil {
+				return "", err
+			}
+			health, ok := now.(mounts.KubeletHealth)
+			if !ok {
+				return "", fmt.Errorf("looked at %T", now)
+			}
+			return health.Unseen(view, dirs), nil
+		},
+	}
 }
 
 func rollOut(mode machineconfig.Mode) Runner {
@@ -258,75 +263,230 @@ func TestRollOut(t *testing.T) {
 		// What is in force, and on disk, long afterwards.
 		active, persistent string
 	}{
-		"tried, seen, kept": {machineconfig.Try, nil, 0, change.Patched, "", []string{"try new", "no-reboot new"}, "new", "new"},
-		"its configuration changed": {machineconfig.Try, func(n *talos) { n.active = []byte("other") }, 0,
-			change.Refused, "changed since the plan", nil, "other", ""},
-		"a staged one waits": {machineconfig.Try, func(n *talos) { n.persistent = []byte("staged") }, 0,
-			change.Refused, "another configuration is staged, or being tried", nil, "old", "staged"},
-		"the kubelet is ill before": {machineconfig.Try, func(n *talos) { n.up = time.Now().Add(time.Hour) }, 0,
-			change.Refused, "not healthy before anything is done", nil, "old", ""},
-		"the kubelet is ill before, for long": {machineconfig.Try, func(n *talos) { n.up, n.admit = time.Now().Add(time.Hour), 30*time.Second }, 0,
-			change.Refused, "not healthy before anything is done: process 100, Running, unhealthy (it was given 30s)", nil, "old", ""},
-		"one slow health check before": {machineconfig.Try, func(n *talos) { n.up, n.admit = time.Now().Add(7*time.Second), 30*time.Second }, 0, change.Patched, "", []string{"try new", "no-reboot new"}, "new", "new"},
-		"NotReady for a moment before": {machineconfig.Try, func(n *talos) {
+		"tried, seen, kept": {
+			mode:       machineconfig.Try,
+			want:       change.Patched,
+			applied:    []string{"try new", "no-reboot new"},
+			active:     "new",
+			persistent: "new",
+		},
+		"its configuration changed": {
+			mode:   machineconfig.Try,
+			change: func(n *talos) { n.active = []byte("other") },
+			want:   change.Refused,
+			detail: "changed since the plan",
+			active: "other",
+		},
+		"a staged one waits": {
+			mode:       machineconfig.Try,
+			change:     func(n *talos) { n.persistent = []byte("staged") },
+			want:       change.Refused,
+			detail:     "another configuration is staged, or being tried",
+			active:     "old",
+			persistent: "staged",
+		},
+		"the kubelet is ill before": {
+			mode:   machineconfig.Try,
+			change: func(n *talos) { n.up = time.Now().Add(time.Hour) },
+			want:   change.Refused,
+			detail: "not healthy before anything is done",
+			active: "old",
+		},
+		"the kubelet is ill before, for long": {
+			mode:   machineconfig.Try,
+			change: func(n *talos) { n.up, n.admit = time.Now().Add(time.Hour), 30*time.Second },
+			want:   change.Refused,
+			detail: "not healthy before anything is done: process 100, Running, unhealthy (it was given 30s)",
+			active: "old",
+		},
+		"one slow health check before": {
+			mode:       machineconfig.Try,
+			change:     func(n *talos) { n.up, n.admit = time.Now().Add(7*time.Second), 30*time.Second },
+			want:       change.Patched,
+			applied:    []string{"try new", "no-reboot new"},
+			active:     "new",
+			persistent: "new",
+		},
+		"NotReady for a moment before": {mode: machineconfig.Try, change: func(n *talos) {
 			n.admit, n.notReady = 30*time.Second, "it restarts"
 			time.AfterFunc(7*time.Second, func() { n.mu.Lock(); defer n.mu.Unlock(); n.notReady = "" })
-		}, 0, change.Patched, "", []string{"try new", "no-reboot new"}, "new", "new"},
-		"one slow answer before": {machineconfig.Try, func(n *talos) {
+		}, want: change.Patched, applied: []string{"try new", "no-reboot new"}, active: "new", persistent: "new"},
+		"one slow answer before": {mode: machineconfig.Try, change: func(n *talos) {
 			n.admit, n.onLook = 30*time.Second, func() error { n.onLook = nil; return context.DeadlineExceeded }
-		}, 0, change.Patched, "", []string{"try new", "no-reboot new"}, "new", "new"},
-		"slow answers before, and no end": {machineconfig.Try, func(n *talos) { n.admit, n.onLook = 30*time.Second, func() error { return context.DeadlineExceeded } }, 0,
-			change.Refused, "deadline exceeded", nil, "old", ""},
-		"changed while it was waited for": {machineconfig.Try, func(n *talos) {
+		}, want: change.Patched, applied: []string{"try new", "no-reboot new"}, active: "new", persistent: "new"},
+		"slow answers before, and no end": {
+			mode:   machineconfig.Try,
+			change: func(n *talos) { n.admit, n.onLook = 30*time.Second, func() error { return context.DeadlineExceeded } },
+			want:   change.Refused,
+			detail: "deadline exceeded",
+			active: "old",
+		},
+		"changed while it was waited for": {mode: machineconfig.Try, change: func(n *talos) {
 			n.up, n.admit = time.Now().Add(7*time.Second), 30*time.Second
 			time.AfterFunc(3*time.Second, func() { n.mu.Lock(); defer n.mu.Unlock(); n.active = []byte("other") })
-		}, 0, change.Refused, "changed since the plan", nil, "other", ""},
-		"interrupted while it was waited for": {machineconfig.Try, func(n *talos) { n.up, n.admit = time.Now().Add(time.Hour), 30*time.Second }, 5 * time.Second, change.NotDone, endedBefore, nil, "old", ""},
-		"ill, and to be staged":               {machineconfig.Staged, func(n *talos) { n.up, n.admit = time.Now().Add(time.Hour), 30*time.Second }, 0, change.Staged, "", []string{"staged new"}, "old", "new"},
-		"the node is NotReady before": {machineconfig.Try, func(n *talos) { n.notReady = "no network" }, 0,
-			change.Refused, "NotReady before anything is done: no network", nil, "old", ""},
-		"the kubelet does not come back": {machineconfig.Try, func(n *talos) { n.broken = []byte("new") }, 0,
-			change.RolledBack, "the kubelet is not healthy: process 101, Running, unhealthy, 2m0s later; Talos took the configuration back, and the kubelet is healthy", []string{"try new"}, "old", "old"},
-		"the kubelet does not see it": {machineconfig.Try, func(n *talos) { n.blind = []byte("new") }, 0,
-			change.RolledBack, `the kubelet does not see "/var/lib/disks", 2m0s later`, []string{"try new"}, "old", "old"},
-		"Talos refuses the trial": {machineconfig.Try, func(n *talos) { n.onApply = only(machineconfig.Try, refused, nil) }, 0,
-			change.Failed, "the configuration was not taken: refused", []string{"try new"}, "old", ""},
-		"no answer to the trial": {machineconfig.Try, func(n *talos) { n.onApply = only(machineconfig.Try, nil, lost) }, 0,
-			change.Patched, "", []string{"try new", "no-reboot new"}, "new", "new"},
-		"no answer to the trial, and none since": {machineconfig.Try, func(n *talos) {
+		}, want: change.Refused, detail: "changed since the plan", active: "other"},
+		"interrupted while it was waited for": {
+			mode:        machineconfig.Try,
+			change:      func(n *talos) { n.up, n.admit = time.Now().Add(time.Hour), 30*time.Second },
+			interrupted: 5 * time.Second,
+			want:        change.NotDone,
+			detail:      endedBefore,
+			active:      "old",
+		},
+		"ill, and to be staged": {
+			mode:       machineconfig.Staged,
+			change:     func(n *talos) { n.up, n.admit = time.Now().Add(time.Hour), 30*time.Second },
+			want:       change.Staged,
+			applied:    []string{"staged new"},
+			active:     "old",
+			persistent: "new",
+		},
+		"the node is NotReady before": {
+			mode:   machineconfig.Try,
+			change: func(n *talos) { n.notReady = "no network" },
+			want:   change.Refused,
+			detail: "NotReady before anything is done: no network",
+			active: "old",
+		},
+		"the kubelet does not come back": {
+			mode:       machineconfig.Try,
+			change:     func(n *talos) { n.broken = []byte("new") },
+			want:       change.RolledBack,
+			detail:     "the kubelet is not healthy: process 101, Running, unhealthy, 2m0s later; Talos took the configuration back, and the kubelet is healthy",
+			applied:    []string{"try new"},
+			active:     "old",
+			persistent: "old",
+		},
+		"the kubelet does not see it": {
+			mode:       machineconfig.Try,
+			change:     func(n *talos) { n.blind = []byte("new") },
+			want:       change.RolledBack,
+			detail:     `the kubelet does not see "/var/lib/disks", 2m0s later`,
+			applied:    []string{"try new"},
+			active:     "old",
+			persistent: "old",
+		},
+		"Talos refuses the trial": {
+			mode:    machineconfig.Try,
+			change:  func(n *talos) { n.onApply = only(machineconfig.Try, refused, nil) },
+			want:    change.Failed,
+			detail:  "the configuration was not taken: refused",
+			applied: []string{"try new"},
+			active:  "old",
+		},
+		"no answer to the trial": {
+			mode:       machineconfig.Try,
+			change:     func(n *talos) { n.onApply = only(machineconfig.Try, nil, lost) },
+			want:       change.Patched,
+			applied:    []string{"try new", "no-reboot new"},
+			active:     "new",
+			persistent: "new",
+		},
+		"no answer to the trial, and none since": {mode: machineconfig.Try, change: func(n *talos) {
 			n.onApply = func(machineconfig.Mode) (error, error) {
 				n.onConfigs = func() error { return lost }
 				return nil, lost
 			}
-		}, 0, change.Unknown, "whether the configuration is being tried is unknown: the connection broke; if it is, Talos takes it back within 4m0s", []string{"try new"}, "old", "old"},
-		"to keep it is refused": {machineconfig.Try, func(n *talos) { n.onApply = only(machineconfig.NoReboot, refused, nil) }, 0,
-			change.Unknown, "in force, and not kept over a reboot: refused", []string{"try new", "no-reboot new", "no-reboot new", "no-reboot new"}, "new", "old"},
-		"no answer when it is kept": {machineconfig.Try, func(n *talos) { n.onApply = only(machineconfig.NoReboot, nil, lost) }, 0,
-			change.Patched, "", []string{"try new", "no-reboot new"}, "new", "new"},
-		"interrupted in the trial": {machineconfig.Try, nil, 5 * time.Second,
-			change.Tried, "the run ended during the trial: Talos takes the configuration back by itself within 3m55s", []string{"try new"}, "old", "old"},
-		"interrupted before": {machineconfig.Try, nil, time.Nanosecond, change.NotDone, "the run ended before it began", nil, "old", ""},
-		"interrupted while it rolls back": {machineconfig.Try, func(n *talos) { n.broken = []byte("new") }, 3 * time.Minute,
-			change.Tried, "by itself within 1m0s", []string{"try new"}, "old", "old"},
-		"the node is not seen again": {machineconfig.Try, func(n *talos) {
+		}, want: change.Unknown,
+			detail:  "whether the configuration is being tried is unknown: the connection broke; if it is, Talos takes it back within 4m0s",
+			applied: []string{"try new"}, active: "old", persistent: "old"},
+		"to keep it is refused": {
+			mode:       machineconfig.Try,
+			change:     func(n *talos) { n.onApply = only(machineconfig.NoReboot, refused, nil) },
+			want:       change.Unknown,
+			detail:     "in force, and not kept over a reboot: refused",
+			applied:    []string{"try new", "no-reboot new", "no-reboot new", "no-reboot new"},
+			active:     "new",
+			persistent: "old",
+		},
+		"no answer when it is kept": {
+			mode:       machineconfig.Try,
+			change:     func(n *talos) { n.onApply = only(machineconfig.NoReboot, nil, lost) },
+			want:       change.Patched,
+			applied:    []string{"try new", "no-reboot new"},
+			active:     "new",
+			persistent: "new",
+		},
+		"interrupted in the trial": {mode: machineconfig.Try, interrupted: 5 * time.Second,
+			want: change.Tried, detail: "the run ended during the trial: Talos takes the configuration back by itself within 3m55s",
+			applied: []string{"try new"}, active: "old", persistent: "old"},
+		"interrupted before": {
+			mode:        machineconfig.Try,
+			interrupted: time.Nanosecond,
+			want:        change.NotDone,
+			detail:      "the run ended before it began",
+			active:      "old",
+		},
+		"interrupted while it rolls back": {
+			mode:        machineconfig.Try,
+			change:      func(n *talos) { n.broken = []byte("new") },
+			interrupted: 3 * time.Minute,
+			want:        change.Tried,
+			detail:      "by itself within 1m0s",
+			applied:     []string{"try new"},
+			active:      "old",
+			persistent:  "old",
+		},
+		"the node is not seen again": {mode: machineconfig.Try, change: func(n *talos) {
 			n.onApply = func(machineconfig.Mode) (error, error) {
 				n.onLook = func() error { return lost }
 				return nil, nil
 			}
-		}, 0, change.RolledBack, "the kubelet was not seen: the connection broke, 2m0s later; Talos took the configuration back, but the kubelet is not as before: the kubelet was not seen: the connection broke", []string{"try new"}, "old", "old"},
-		"at once": {machineconfig.NoReboot, nil, 0, change.Patched, "", []string{"no-reboot new"}, "new", "new"},
-		"at once, and the kubelet does not come back": {machineconfig.NoReboot, func(n *talos) { n.broken = []byte("new") }, 0,
-			change.RolledBack, "the configuration was taken back, and the kubelet is healthy", []string{"no-reboot new", "no-reboot old"}, "old", "old"},
-		"at once, and interrupted": {machineconfig.NoReboot, nil, 5 * time.Second,
-			change.Unknown, "the run ended before the kubelet was seen to be back", []string{"no-reboot new"}, "new", "new"},
-		"at once, and refused": {machineconfig.NoReboot, func(n *talos) { n.onApply = only(machineconfig.NoReboot, refused, nil) }, 0,
-			change.Failed, "was not taken: refused", []string{"no-reboot new"}, "old", ""},
-		"staged":                   {machineconfig.Staged, nil, 0, change.Staged, "", []string{"staged new"}, "old", "new"},
-		"staged beside an ill one": {machineconfig.Staged, func(n *talos) { n.up = time.Now().Add(time.Hour) }, 0, change.Staged, "", []string{"staged new"}, "old", "new"},
-		"staging is refused": {machineconfig.Staged, func(n *talos) { n.onApply = only(machineconfig.Staged, refused, nil) }, 0,
-			change.Failed, "was not staged: refused", []string{"staged new"}, "old", ""},
-		"no answer to the staging": {machineconfig.Staged, func(n *talos) { n.onApply = only(machineconfig.Staged, nil, lost) }, 0,
-			change.Staged, "", []string{"staged new"}, "old", "new"},
+		}, want: change.RolledBack,
+			detail:  "the kubelet was not seen: the connection broke, 2m0s later; Talos took the configuration back, but the kubelet is not as before: the kubelet was not seen: the connection broke",
+			applied: []string{"try new"}, active: "old", persistent: "old"},
+		"at once": {mode: machineconfig.NoReboot, want: change.Patched, applied: []string{"no-reboot new"}, active: "new", persistent: "new"},
+		"at once, and the kubelet does not come back": {
+			mode:       machineconfig.NoReboot,
+			change:     func(n *talos) { n.broken = []byte("new") },
+			want:       change.RolledBack,
+			detail:     "the configuration was taken back, and the kubelet is healthy",
+			applied:    []string{"no-reboot new", "no-reboot old"},
+			active:     "old",
+			persistent: "old",
+		},
+		"at once, and interrupted": {mode: machineconfig.NoReboot, interrupted: 5 * time.Second,
+			want: change.Unknown, detail: "the run ended before the kubelet was seen to be back", applied: []string{"no-reboot new"}, active: "new",
+			persistent: "new"},
+		"at once, and refused": {
+			mode:    machineconfig.NoReboot,
+			change:  func(n *talos) { n.onApply = only(machineconfig.NoReboot, refused, nil) },
+			want:    change.Failed,
+			detail:  "was not taken: refused",
+			applied: []string{"no-reboot new"},
+			active:  "old",
+		},
+		"staged": {
+			mode:       machineconfig.Staged,
+			want:       change.Staged,
+			applied:    []string{"staged new"},
+			active:     "old",
+			persistent: "new",
+		},
+		"staged beside an ill one": {
+			mode:       machineconfig.Staged,
+			change:     func(n *talos) { n.up = time.Now().Add(time.Hour) },
+			want:       change.Staged,
+			applied:    []string{"staged new"},
+			active:     "old",
+			persistent: "new",
+		},
+		"staging is refused": {
+			mode:    machineconfig.Staged,
+			change:  func(n *talos) { n.onApply = only(machineconfig.Staged, refused, nil) },
+			want:    change.Failed,
+			detail:  "was not staged: refused",
+			applied: []string{"staged new"},
+			active:  "old",
+		},
+		"no answer to the staging": {
+			mode:       machineconfig.Staged,
+			change:     func(n *talos) { n.onApply = only(machineconfig.Staged, nil, lost) },
+			want:       change.Staged,
+			applied:    []string{"staged new"},
+			active:     "old",
+			persistent: "new",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -367,7 +527,9 @@ func TestRollOutStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := map[string]*talos{"w-1": newTalos(), "w-2": newTalos(), "w-3": newTalos(), "w-4": newTalos()}
 		nodes["w-2"].broken = []byte("new")
-		got := rollOut(machineconfig.Try).Run(t.Context(), []Step{step("w-1", nodes["w-1"]), step("w-2", nodes["w-2"]), step("w-3", nodes["w-3"]), step("w-4", nodes["w-4"])}, func(s Step) Node { return nodes[s.Node] })
+		got := rollOut(machineconfig.Try).Run(t.Context(),
+			[]Step{step("w-1", nodes["w-1"]), step("w-2", nodes["w-2"]), step("w-3", nodes["w-3"]), step("w-4", nodes["w-4"])},
+			func(s Step) Node { return nodes[s.Node] })
 		want := []change.Result{change.Patched, change.RolledBack, change.NotDone, change.NotDone}
 		for i, o := range got {
 			if o.Result != want[i] {

@@ -49,7 +49,8 @@ func Load(r io.Reader) (*Snapshot, error) {
 	case format.Version <= 0:
 		return nil, failure.New("this is no snapshot: it has no version", hint)
 	case format.Version > FormatVersion:
-		return nil, failure.New(fmt.Sprintf("the snapshot has version %d of the format, and this program knows versions up to %d", format.Version, FormatVersion),
+		return nil, failure.New(fmt.Sprintf("the snapshot has version %d of the format, and this program knows versions up to %d", format.Version,
+			FormatVersion),
 			"it was written by a newer program; this one is: kubectl talosdisk version --client")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(content))

@@ -116,16 +116,24 @@ func TestAnEmptySnapshotIsOne(t *testing.T) {
 
 func TestWhatIsNoSnapshotIsRefused(t *testing.T) {
 	for name, c := range map[string]struct{ file, want, hint string }{
-		"empty":            {"", "this is no snapshot: unexpected end of JSON input", "--save-snapshot"},
-		"YAML":             {"version: 1", "this is no snapshot: ", "--save-snapshot"},
-		"a list":           {"[]", "this is no snapshot: ", "--save-snapshot"},
-		"another object":   {`{"kind":"Pod"}`, "it has no version", "--save-snapshot"},
-		"newer":            {`{"version":3,"news":1}`, "the snapshot has version 3 of the format, and this program knows versions up to 2", "a newer program; this one is: kubectl talosdisk version --client"},
-		"an unknown field": {`{"version":1,"nodes":[{"name":"w-1","secret":"x"}]}`, `unknown field "secret"`, "--save-snapshot"},
-		"another type":     {`{"version":1,"nodes":"w-1"}`, "the snapshot is not understood", "--save-snapshot"},
-		"two":              {`{"version":1}{"version":1}`, "this is no snapshot: ", "--save-snapshot"},
-		"a claim":          {`{"version":1,"users":{"value":{"x":["p"]}}}`, `claim "x" is not NAMESPACE/NAME`, "--save-snapshot"},
-		"cut":              {`{"version":1,"nodes":[`, "this is no snapshot: unexpected end of JSON input", "--save-snapshot"},
+		"empty":          {want: "this is no snapshot: unexpected end of JSON input", hint: "--save-snapshot"},
+		"YAML":           {file: "version: 1", want: "this is no snapshot: ", hint: "--save-snapshot"},
+		"a list":         {file: "[]", want: "this is no snapshot: ", hint: "--save-snapshot"},
+		"another object": {file: `{"kind":"Pod"}`, want: "it has no version", hint: "--save-snapshot"},
+		"newer": {
+			file: `{"version":3,"news":1}`,
+			want: "the snapshot has version 3 of the format, and this program knows versions up to 2",
+			hint: "a newer program; this one is: kubectl talosdisk version --client",
+		},
+		"an unknown field": {
+			file: `{"version":1,"nodes":[{"name":"w-1","secret":"x"}]}`,
+			want: `unknown field "secret"`,
+			hint: "--save-snapshot",
+		},
+		"another type": {file: `{"version":1,"nodes":"w-1"}`, want: "the snapshot is not understood", hint: "--save-snapshot"},
+		"two":          {file: `{"version":1}{"version":1}`, want: "this is no snapshot: ", hint: "--save-snapshot"},
+		"a claim":      {file: `{"version":1,"users":{"value":{"x":["p"]}}}`, want: `claim "x" is not NAMESPACE/NAME`, hint: "--save-snapshot"},
+		"cut":          {file: `{"version":1,"nodes":[`, want: "this is no snapshot: unexpected end of JSON input", hint: "--save-snapshot"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Load(strings.NewReader(c.file))
@@ -216,7 +224,8 @@ func TestNothingInASnapshotCanHoldASecret(t *testing.T) {
 		switch {
 		case typ == reflect.TypeFor[machineconfig.Current]():
 			t.Errorf("%s is a machine configuration", path)
-		case reflect.PointerTo(typ).Implements(reflect.TypeFor[runtime.Object]()), reflect.PointerTo(typ).Implements(reflect.TypeFor[metav1.Object]()):
+		case reflect.PointerTo(typ).Implements(reflect.TypeFor[runtime.Object]()),
+			reflect.PointerTo(typ).Implements(reflect.TypeFor[metav1.Object]()):
 			t.Errorf("%s is an object of Kubernetes: %s", path, typ)
 		case strings.HasPrefix(typ.PkgPath(), "k8s.io/") && !plain[typ]:
 			t.Errorf("%s is a %s, which nobody has looked at", path, typ)

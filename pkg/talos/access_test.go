@@ -40,7 +40,8 @@ func TestRoles(t *testing.T) {
 			if view.Dirs["/var/mnt"].Kubelet.Exists != disk.Yes {
 				t.Errorf("got %+v", view)
 			}
-			if view.Kubelet != nil || view.Host != nil || !strings.Contains(view.MountsProblem.Message, "os:admin") || !strings.Contains(view.MountsProblem.Message, string(weak)) {
+			if view.Kubelet != nil || view.Host != nil || !strings.Contains(view.MountsProblem.Message, "os:admin") ||
+				!strings.Contains(view.MountsProblem.Message, string(weak)) {
 				t.Errorf("mounts: %q", view.MountsProblem)
 			}
 			_, configs := node.Configs(ctx)
@@ -90,7 +91,8 @@ func TestUnreachable(t *testing.T) {
 	if err := ask(at(dead.Addr().String(), plane.Endpoint()), "10.0.0.12"); err != nil {
 		t.Errorf("one of two endpoints is up: %v", err)
 	}
-	is(t, ask(at(dead.Addr().String()), "10.0.0.12"), ErrUnreachable, nil, "no answer from the Talos API at", dead.Addr().String(), "connection refused")
+	is(t, ask(at(dead.Addr().String()), "10.0.0.12"), ErrUnreachable, nil, "no answer from the Talos API at", dead.Addr().String(),
+		"connection refused")
 	is(t, ask(at(plane.Endpoint()), "10.0.0.99"), ErrUnreachable, nil, `does not reach the node at "10.0.0.99"`)
 	is(t, ask(at(worker.Endpoint()), "10.0.0.11"), ErrForwarding, nil, "--talos-endpoints")
 	if err := ask(at(worker.Endpoint()), "10.0.0.12"); err != nil {
@@ -150,7 +152,9 @@ func TestTrust(t *testing.T) {
 func TestEnd(t *testing.T) {
 	n := start(t, talostest.Options{})
 	node := asAdmin(t, n)
-	n.SetHooks(talostest.Hooks{Before: talostest.Hang("Version", "cosi.Get", "Read", "ServiceList", "Processes", "ApplyConfiguration", "List")})
+	n.SetHooks(talostest.Hooks{
+		Before: talostest.Hang("Version", "cosi.Get", "Read", "ServiceList", "Processes", "ApplyConfiguration", "List"),
+	})
 	for name, call := range map[string]func(context.Context) error{
 		"version": func(ctx context.Context) error { _, err := node.Version(ctx); return err },
 		"configs": func(ctx context.Context) error { _, err := node.Configs(ctx); return err },

@@ -57,7 +57,8 @@ func TestApply(t *testing.T) {
 					}
 					return before
 				}
-				if !bytes.Equal(n.Config(), want(c.active)) || !bytes.Equal(n.DiskConfig(), want(c.disk)) || n.RollbackPending() != c.pending || n.Reboots() != 0 {
+				if !bytes.Equal(n.Config(), want(c.active)) || !bytes.Equal(n.DiskConfig(), want(c.disk)) || n.RollbackPending() != c.pending ||
+					n.Reboots() != 0 {
 					t.Errorf("active changed: %t, on disk: %t, rollback pending: %t, reboots: %d",
 						!bytes.Equal(n.Config(), before), !bytes.Equal(n.DiskConfig(), before), n.RollbackPending(), n.Reboots())
 				}
@@ -112,7 +113,8 @@ func TestRefused(t *testing.T) {
 			"can't be applied in immediate mode",
 		},
 		"two kubelets": {
-			talostest.Options{Profile: talostest.V114, Native: true}, func(s string) string { return strings.Replace(s, "machine:\n", "machine:\n    kubelet: {}\n", 1) },
+			talostest.Options{Profile: talostest.V114, Native: true},
+			func(s string) string { return strings.Replace(s, "machine:\n", "machine:\n    kubelet: {}\n", 1) },
 			"kubelet config is already set in v1alpha1 config (.machine.kubelet)",
 		},
 	} {

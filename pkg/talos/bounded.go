@@ -19,7 +19,8 @@ const (
 )
 
 // bound ends a list that is longer than any that a node gives, so that one node's answer does not take the memory and the time of all.
-func bound(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func bound(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer,
+	opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if !strings.HasSuffix(method, "/List") {
 		return open(ctx, desc, cc, method, opts...)
 	}

@@ -33,10 +33,11 @@ func TestAnEndlessListEnds(t *testing.T) {
 	}{"many items": {"x", maxItems + 1}, "large items": {strings.Repeat("x", 1<<20), maxListBytes>>20 + 1}} {
 		node := &endless{name: tt.name}
 		var ended context.Context
-		stream, err := bound(t.Context(), nil, nil, "/machine.MachineService/List", func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
-			ended = ctx
-			return node, nil
-		})
+		stream, err := bound(t.Context(), nil, nil, "/machine.MachineService/List",
+			func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+				ended = ctx
+				return node, nil
+			})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,10 @@ func New(ctx context.Context, config *Config) (*Client, error) {
 			grpc.WithChainStreamInterceptor(bound, markStream),
 		))
 	if err != nil {
-		return nil, &Error{Kind: ErrConfig, err: failure.Wrap(err, "the Talos API cannot be used", "see what the talosconfig has with: talosctl config info")}
+		return nil, &Error{
+			Kind: ErrConfig,
+			err:  failure.Wrap(err, "the Talos API cannot be used", "see what the talosconfig has with: talosctl config info"),
+		}
 	}
 	return &Client{talos: c, config: config}, nil
 }
@@ -72,7 +75,8 @@ type unsent struct{ error }
 func (u unsent) Unwrap() error              { return u.error }
 func (u unsent) GRPCStatus() *status.Status { return client.Status(u.error) }
 
-func markUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func markUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,
+	opts ...grpc.CallOption) error {
 	var p peer.Peer
 	err := invoke(ctx, method, req, reply, cc, append(opts, grpc.Peer(&p))...)
 	if err != nil && p.Addr == nil {
@@ -81,7 +85,8 @@ func markUnary(ctx context.Context, method string, req, reply any, cc *grpc.Clie
 	return err
 }
 
-func markStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func markStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer,
+	opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	stream, err := open(ctx, desc, cc, method, opts...)
 	if err != nil {
 		return nil, unsent{err}

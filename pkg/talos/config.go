@@ -64,7 +64,8 @@ func Load(o Options, env func(string) string) (*Config, error) {
 		if !asked { // talosctl makes such a file when it finds none.
 			return nil, notConfigured()
 		}
-		return nil, unusable(path, "it has no contexts", shell.Command("talosctl", "--talosconfig", path, "config", "merge", "ANOTHER-TALOSCONFIG"))
+		return nil, unusable(path, "it has no contexts",
+			shell.Command("talosctl", "--talosconfig", path, "config", "merge", "ANOTHER-TALOSCONFIG"))
 	}
 	name := cmp.Or(o.Context, file.Context)
 	contexts := "it has " + quoted(slices.Sorted(maps.Keys(file.Contexts)))
@@ -81,7 +82,8 @@ func Load(o Options, env func(string) string) (*Config, error) {
 	context.Endpoints = slices.DeleteFunc(slices.Clone(context.Endpoints), func(e string) bool { return strings.TrimSpace(e) == "" })
 	if len(context.Endpoints) == 0 {
 		return nil, unusable(path, fmt.Sprintf("context %q has no endpoints", name),
-			"name control-plane nodes with --talos-endpoints, or for good with: "+shell.Command("talosctl", "--context", name, "config", "endpoint")+" ADDRESS…")
+			"name control-plane nodes with --talos-endpoints, or for good with: "+shell.Command("talosctl", "--context", name, "config", "endpoint")+
+				" ADDRESS…")
 	}
 	identity, err := identify(name, context)
 	if err != nil {

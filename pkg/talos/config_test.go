@@ -149,15 +149,35 @@ func TestLoad(t *testing.T) {
 			files: map[string]any{".talos/config": named("home")}, env: map[string]string{"TALOSCONFIG": "~/env"},
 			kind: ErrConfig, says: []string{"/env\"", "no such file", "TALOSCONFIG"},
 		},
-		"the flag's is empty":     {files: map[string]any{"flag": ""}, o: Options{Path: "~/flag"}, kind: ErrConfig, says: []string{"no contexts"}},
-		"a directory":             {files: map[string]any{"flag/x": ""}, o: Options{Path: "~/flag"}, kind: ErrConfig, says: []string{"is a directory"}},
-		"not YAML":                {files: map[string]any{".talos/config": "context: a\ncontexts: [CANARY\n"}, kind: ErrConfig, says: []string{"see line"}},
-		"YAML of something else":  {files: map[string]any{".talos/config": "contexts: CANARY\n"}, kind: ErrConfig, says: []string{"see line 1"}},
-		"a context without body":  {files: map[string]any{".talos/config": "context: a\ncontexts: {a: null}\n"}, kind: ErrNotConfigured},
-		"the context of the flag": {files: map[string]any{".talos/config": config("a", map[string]*clientconfig.Context{"a": context("1"), "b": context("2")})}, o: Options{Context: "b"}, want: "b", endpoints: []string{"2"}},
+		"the flag's is empty": {
+			files: map[string]any{"flag": ""},
+			o:     Options{Path: "~/flag"},
+			kind:  ErrConfig,
+			says:  []string{"no contexts"},
+		},
+		"a directory": {
+			files: map[string]any{"flag/x": ""},
+			o:     Options{Path: "~/flag"},
+			kind:  ErrConfig,
+			says:  []string{"is a directory"},
+		},
+		"not YAML": {
+			files: map[string]any{".talos/config": "context: a\ncontexts: [CANARY\n"},
+			kind:  ErrConfig,
+			says:  []string{"see line"},
+		},
+		"YAML of something else": {files: map[string]any{".talos/config": "contexts: CANARY\n"}, kind: ErrConfig, says: []string{"see line 1"}},
+		"a context without body": {files: map[string]any{".talos/config": "context: a\ncontexts: {a: null}\n"}, kind: ErrNotConfigured},
+		"the context of the flag": {
+			files:     map[string]any{".talos/config": config("a", map[string]*clientconfig.Context{"a": context("1"), "b": context("2")})},
+			o:         Options{Context: "b"},
+			want:      "b",
+			endpoints: []string{"2"},
+		},
 		"an unknown context": {
-			files: map[string]any{".talos/config": config("a", map[string]*clientconfig.Context{"b": context("1"), "a": context("2")})}, o: Options{Context: "c"},
-			kind: ErrConfig, says: []string{`no context "c"`, `"a", "b"`, "--talos-context"},
+			files: map[string]any{".talos/config": config("a", map[string]*clientconfig.Context{"b": context("1"), "a": context("2")})},
+			o:     Options{Context: "c"},
+			kind:  ErrConfig, says: []string{`no context "c"`, `"a", "b"`, "--talos-context"},
 		},
 		"no current context": {
 			files: map[string]any{".talos/config": config("", map[string]*clientconfig.Context{"a": context("1")})},
@@ -269,17 +289,44 @@ func TestIdentity(t *testing.T) {
 		end     time.Time
 		says    string
 	}{
-		"a certificate":       {change(func(*clientconfig.Context) {}), []string{"os:admin", "os:of-the-future", "os:reader"}, end, ""},
-		"no CA":               {change(func(c *clientconfig.Context) { c.CA = "" }), []string{"os:admin", "os:of-the-future", "os:reader"}, end, ""},
-		"signed requests":     {change(func(c *clientconfig.Context) { c.Crt, c.Key, c.Auth.SideroV1 = "", "", &clientconfig.SideroV1{} }), nil, time.Time{}, ""},
-		"nothing":             {change(func(c *clientconfig.Context) { c.Crt, c.Key = "", "" }), nil, end, `context "me" has no client certificate`},
-		"a CA not base64":     {change(func(c *clientconfig.Context) { c.CA = "CANARY!" }), nil, end, `CA certificate of context "me" cannot be read`},
-		"a CA not PEM":        {change(func(c *clientconfig.Context) { c.CA = canary }), nil, end, "CA certificate"},
-		"no base64":           {change(func(c *clientconfig.Context) { c.Crt = "CANARY!" }), nil, end, "client certificate of"},
-		"a key not base64":    {change(func(c *clientconfig.Context) { c.Key = "CANARY!" }), nil, end, "client key"},
-		"not PEM":             {change(func(c *clientconfig.Context) { c.Crt = canary }), nil, end, "client certificate"},
-		"a key of another":    {change(func(c *clientconfig.Context) { c.Key = other.Key }), nil, end, "client certificate or its key"},
-		"the key's and crt's": {change(func(c *clientconfig.Context) { c.Key, c.Crt = c.Crt, c.Key }), nil, end, "client certificate or its key"},
+		"a certificate": {
+			context: change(func(*clientconfig.Context) {}),
+			roles:   []string{"os:admin", "os:of-the-future", "os:reader"},
+			end:     end,
+		},
+		"no CA": {
+			context: change(func(c *clientconfig.Context) { c.CA = "" }),
+			roles:   []string{"os:admin", "os:of-the-future", "os:reader"},
+			end:     end,
+		},
+		"signed requests": {
+			context: change(func(c *clientconfig.Context) { c.Crt, c.Key, c.Auth.SideroV1 = "", "", &clientconfig.SideroV1{} }),
+			end:     time.Time{},
+		},
+		"nothing": {
+			context: change(func(c *clientconfig.Context) { c.Crt, c.Key = "", "" }),
+			end:     end,
+			says:    `context "me" has no client certificate`,
+		},
+		"a CA not base64": {
+			context: change(func(c *clientconfig.Context) { c.CA = "CANARY!" }),
+			end:     end,
+			says:    `CA certificate of context "me" cannot be read`,
+		},
+		"a CA not PEM":     {context: change(func(c *clientconfig.Context) { c.CA = canary }), end: end, says: "CA certificate"},
+		"no base64":        {context: change(func(c *clientconfig.Context) { c.Crt = "CANARY!" }), end: end, says: "client certificate of"},
+		"a key not base64": {context: change(func(c *clientconfig.Context) { c.Key = "CANARY!" }), end: end, says: "client key"},
+		"not PEM":          {context: change(func(c *clientconfig.Context) { c.Crt = canary }), end: end, says: "client certificate"},
+		"a key of another": {
+			context: change(func(c *clientconfig.Context) { c.Key = other.Key }),
+			end:     end,
+			says:    "client certificate or its key",
+		},
+		"the key's and crt's": {
+			context: change(func(c *clientconfig.Context) { c.Key, c.Crt = c.Crt, c.Key }),
+			end:     end,
+			says:    "client certificate or its key",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := identify("me", c.context)
@@ -294,7 +341,8 @@ func TestIdentity(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(got.Roles, c.roles) || !got.NotAfter.Equal(c.end) || got.Context != "me" || !slices.Equal(got.Endpoints, []string{"10.0.0.1"}) {
+			if !slices.Equal(got.Roles, c.roles) || !got.NotAfter.Equal(c.end) || got.Context != "me" ||
+				!slices.Equal(got.Endpoints, []string{"10.0.0.1"}) {
 				t.Errorf("got %+v", got)
 			}
 			if !c.end.IsZero() && (got.Expired(c.end.Add(-time.Second)) || !got.Expired(c.end.Add(time.Second))) {

@@ -103,8 +103,10 @@ func fail(kind Kind, message, cause, hint string) error {
 
 // expired is the error of a client certificate that has ended.
 func expired(i Identity) error {
-	return fail(ErrExpired, fmt.Sprintf("the client certificate of Talos context %q ended at %s", i.Context, i.NotAfter.UTC().Format(time.RFC3339)), "",
-		"somebody whose certificate is good can make a new one with: "+shell.Command("talosctl", "config", "new", "NEW-TALOSCONFIG", "--roles", cmp.Or(strings.Join(i.Roles, ","), "os:admin")))
+	return fail(ErrExpired, fmt.Sprintf("the client certificate of Talos context %q ended at %s", i.Context,
+		i.NotAfter.UTC().Format(time.RFC3339)), "",
+		"somebody whose certificate is good can make a new one with: "+
+			shell.Command("talosctl", "config", "new", "NEW-TALOSCONFIG", "--roles", cmp.Or(strings.Join(i.Roles, ","), "os:admin")))
 }
 
 // call is a request to a node, as far as its errors need it.
@@ -149,9 +151,11 @@ func (c call) explain(ctx context.Context, err error) error {
 			return c.unreachable(transport(text))
 		}
 		if !strings.Contains(text, "connection error: ") { // It was there, and was lost: who knows where.
-			return fail(ErrUnreachable, fmt.Sprintf("the connection to the node at %q, through the Talos API at %s, broke", c.address, alternatives(c.identity.Endpoints)), transport(text), "try again")
+			return fail(ErrUnreachable, fmt.Sprintf("the connection to the node at %q, through the Talos API at %s, broke", c.address,
+				alternatives(c.identity.Endpoints)), transport(text), "try again")
 		}
-		return fail(ErrUnreachable, fmt.Sprintf("the Talos API endpoint %s does not reach the node at %q", alternatives(c.identity.Endpoints), c.address), transport(text),
+		return fail(ErrUnreachable, fmt.Sprintf("the Talos API endpoint %s does not reach the node at %q", alternatives(c.identity.Endpoints),
+			c.address), transport(text),
 			"look whether the node answers by itself: "+shell.Command("talosctl", "-e", c.address, "-n", c.address, "version"))
 	case codes.PermissionDenied:
 		return c.denied(text)
@@ -166,7 +170,8 @@ func (c call) explain(ctx context.Context, err error) error {
 		return fail(ErrNotFound, c.what+" is not there", brief(text), "")
 	case codes.FailedPrecondition:
 		if strings.Contains(text, "another apply configuration is already in progress") {
-			return fail(ErrBusy, "another machine configuration is being applied to the node at this moment", "", "see who changes it, then try again")
+			return fail(ErrBusy, "another machine configuration is being applied to the node at this moment", "",
+				"see who changes it, then try again")
 		}
 	case codes.InvalidArgument:
 		return fail(ErrRefused, "Talos refuses "+c.what, brief(text), "")
@@ -198,19 +203,23 @@ func (c call) denied(text string) error {
 	case strings.HasPrefix(text, "resource type ") && strings.HasSuffix(text, " is not supported"):
 		return c.unsupported()
 	case strings.Contains(text, "no request forwarding"):
-		return fail(ErrForwarding, fmt.Sprintf("the Talos API endpoint %s is a worker, which forwards no requests to other nodes", alternatives(c.identity.Endpoints)), "",
-			"name control-plane nodes with --talos-endpoints, or for good with: "+shell.Command("talosctl", "--context", c.identity.Context, "config", "endpoint")+" ADDRESS…")
+		return fail(ErrForwarding, fmt.Sprintf("the Talos API endpoint %s is a worker, which forwards no requests to other nodes",
+			alternatives(c.identity.Endpoints)), "",
+			"name control-plane nodes with --talos-endpoints, or for good with: "+
+				shell.Command("talosctl", "--context", c.identity.Context, "config", "endpoint")+" ADDRESS…")
 	}
 	has := "no known role"
 	if len(c.identity.Roles) > 0 {
 		has = strings.Join(c.identity.Roles, ", ")
 	}
 	return fail(ErrDenied, fmt.Sprintf("%s needs the Talos role %s; context %q has %s", c.what, c.role, c.identity.Context, has), "",
-		"an administrator can make a talosconfig that may with: "+shell.Command("talosctl", "config", "new", "NEW-TALOSCONFIG", "--roles", c.role))
+		"an administrator can make a talosconfig that may with: "+
+			shell.Command("talosctl", "config", "new", "NEW-TALOSCONFIG", "--roles", c.role))
 }
 
 func (c call) unsupported() error {
-	return fail(ErrUnsupported, "this release of Talos does not have "+c.what, "", "see which it is with: "+shell.Command("talosctl", "-n", c.address, "version"))
+	return fail(ErrUnsupported, "this release of Talos does not have "+c.what, "",
+		"see which it is with: "+shell.Command("talosctl", "-n", c.address, "version"))
 }
 
 // unreachable is a request that no endpoint received. text is what the transport
@@ -233,16 +242,19 @@ func (c call) unreachable(text string) error {
 		return fail(ErrTLS, "the Talos API's certificate is not for the endpoint "+endpoints, text,
 			"use an endpoint that the certificate names, or add this one to machine.certSANs")
 	case says("remote error: tls: expired certificate", "remote error: tls: certificate expired"):
-		return fail(ErrExpired, fmt.Sprintf("the Talos API at %s takes the client certificate of %s, which is good until %s, for expired", endpoints, origin, c.identity.NotAfter.UTC().Format(time.RFC3339)), "",
+		return fail(ErrExpired, fmt.Sprintf("the Talos API at %s takes the client certificate of %s, which is good until %s, for expired",
+			endpoints, origin, c.identity.NotAfter.UTC().Format(time.RFC3339)), "",
 			"compare the clocks of this machine and of the nodes: talosctl time")
 	case says("remote error: tls:"):
 		return fail(ErrTLS, fmt.Sprintf("the Talos API at %s does not accept the client certificate of %s", endpoints, origin), text,
 			"the talosconfig is of another cluster or an old one; choose with --talosconfig and --talos-context")
 	case says("failed to verify certificate"):
-		return fail(ErrTLS, "the Talos API's certificate at "+endpoints+" is not trusted", text, "compare the clocks of this machine and of the nodes")
+		return fail(ErrTLS, "the Talos API's certificate at "+endpoints+" is not trusted", text,
+			"compare the clocks of this machine and of the nodes")
 	}
 	return fail(ErrUnreachable, "no answer from the Talos API at "+endpoints, text,
-		fmt.Sprintf("check that it is up and that this is the cluster you mean (%s); other endpoints can be named with --talos-endpoints", origin))
+		fmt.Sprintf("check that it is up and that this is the cluster you mean (%s); other endpoints can be named with --talos-endpoints",
+			origin))
 }
 
 // alternatives are the endpoints, of which a request takes one.

@@ -19,11 +19,17 @@ import (
 
 func TestExplain(t *testing.T) {
 	c := call{
-		identity: Identity{Context: "prod", Roles: []string{"os:reader"}, NotAfter: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Endpoints: []string{"10.0.0.2", "10.0.0.3"}},
-		address:  "10.0.0.7", what: "the machine configuration", role: "os:admin",
+		identity: Identity{
+			Context:   "prod",
+			Roles:     []string{"os:reader"},
+			NotAfter:  time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+			Endpoints: []string{"10.0.0.2", "10.0.0.3"},
+		},
+		address: "10.0.0.7", what: "the machine configuration", role: "os:admin",
 	}
 	handshake := func(text string) error {
-		return unsent{status.Error(codes.Unavailable, fmt.Sprintf("connection error: desc = %q", "transport: authentication handshake failed: "+text))}
+		return unsent{status.Error(codes.Unavailable,
+			fmt.Sprintf("connection error: desc = %q", "transport: authentication handshake failed: "+text))}
 	}
 	for name, test := range map[string]struct {
 		err  error
@@ -31,63 +37,93 @@ func TestExplain(t *testing.T) {
 		says []string
 	}{
 		"no endpoint": {
-			unsent{status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.2:50000: connect: connection refused"`)},
-			ErrUnreachable, []string{`no answer from the Talos API at "10.0.0.2" or "10.0.0.3"`, "dial tcp 10.0.0.2:50000: connect: connection refused", `context "prod"`, "--talos-endpoints"},
+			err: unsent{status.Error(codes.Unavailable,
+				`connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.2:50000: connect: connection refused"`)},
+			is: ErrUnreachable, says: []string{`no answer from the Talos API at "10.0.0.2" or "10.0.0.3"`,
+				"dial tcp 10.0.0.2:50000: connect: connection refused", `context "prod"`, "--talos-endpoints"},
 		},
 		"no node": {
-			status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.7:50000: i/o timeout"`),
-			ErrUnreachable, []string{`does not reach the node at "10.0.0.7"`, "i/o timeout", "talosctl -e 10.0.0.7 -n 10.0.0.7 version"},
+			err: status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.7:50000: i/o timeout"`),
+			is:  ErrUnreachable, says: []string{`does not reach the node at "10.0.0.7"`, "i/o timeout", "talosctl -e 10.0.0.7 -n 10.0.0.7 version"},
 		},
 		"lost": {
-			status.Error(codes.Unavailable, "error reading from server: EOF"),
-			ErrUnreachable, []string{`the connection to the node at "10.0.0.7", through the Talos API at "10.0.0.2" or "10.0.0.3", broke: error reading from server: EOF`},
+			err:  status.Error(codes.Unavailable, "error reading from server: EOF"),
+			is:   ErrUnreachable,
+			says: []string{`the connection to the node at "10.0.0.7", through the Talos API at "10.0.0.2" or "10.0.0.3", broke: error reading from server: EOF`},
 		},
 		"another CA": {
-			handshake("tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of \"x509: Ed25519 verification failure\" while trying to verify candidate authority certificate \"talos\")"),
-			ErrTLS, []string{`certificate of another CA than context "prod"`, "--talos-context"},
+			err: handshake("tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of \"x509: Ed25519 verification failure\" while trying to verify candidate authority certificate \"talos\")"),
+			is:  ErrTLS, says: []string{`certificate of another CA than context "prod"`, "--talos-context"},
 		},
 		"another name": {
-			handshake("tls: failed to verify certificate: x509: certificate is valid for 10.0.0.9, not 10.0.0.2"),
-			ErrTLS, []string{"not for the endpoint", "valid for 10.0.0.9", "machine.certSANs"},
+			err: handshake("tls: failed to verify certificate: x509: certificate is valid for 10.0.0.9, not 10.0.0.2"),
+			is:  ErrTLS, says: []string{"not for the endpoint", "valid for 10.0.0.9", "machine.certSANs"},
 		},
 		"the server's has ended": {
-			handshake("tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026"),
-			ErrTLS, []string{"not trusted", "expired or is not yet valid", "clocks"},
+			err: handshake("tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026"),
+			is:  ErrTLS, says: []string{"not trusted", "expired or is not yet valid", "clocks"},
 		},
 		"ours is of another CA": {
-			unsent{status.Error(codes.Unavailable, `connection error: desc = "error reading server preface: remote error: tls: unknown certificate authority"`)},
-			ErrTLS, []string{`does not accept the client certificate of context "prod"`, "unknown certificate authority"},
+			err: unsent{status.Error(codes.Unavailable,
+				`connection error: desc = "error reading server preface: remote error: tls: unknown certificate authority"`)},
+			is: ErrTLS, says: []string{`does not accept the client certificate of context "prod"`, "unknown certificate authority"},
 		},
 		"ours has ended, says the server": {
-			unsent{status.Error(codes.Unavailable, `connection error: desc = "error reading server preface: remote error: tls: expired certificate"`)},
-			ErrExpired, []string{"2030-01-02T03:04:05Z", "clocks"},
+			err: unsent{status.Error(codes.Unavailable,
+				`connection error: desc = "error reading server preface: remote error: tls: expired certificate"`)},
+			is: ErrExpired, says: []string{"2030-01-02T03:04:05Z", "clocks"},
 		},
 		"a weak role": {
-			status.Error(codes.PermissionDenied, "not authorized"),
-			ErrDenied, []string{`the machine configuration needs the Talos role os:admin; context "prod" has os:reader`, "talosctl config new NEW-TALOSCONFIG --roles os:admin"},
+			err: status.Error(codes.PermissionDenied, "not authorized"),
+			is:  ErrDenied, says: []string{`the machine configuration needs the Talos role os:admin; context "prod" has os:reader`,
+				"talosctl config new NEW-TALOSCONFIG --roles os:admin"},
 		},
 		"an unknown type": {
-			status.Error(codes.PermissionDenied, `resource type "Disks.block.talos.dev" is not supported`),
-			ErrUnsupported, []string{"does not have the machine configuration"},
+			err: status.Error(codes.PermissionDenied, `resource type "Disks.block.talos.dev" is not supported`),
+			is:  ErrUnsupported, says: []string{"does not have the machine configuration"},
 		},
-		"an unregistered type": {status.Error(codes.NotFound, `resource "disks" is not registered`), ErrUnsupported, nil},
-		"an unknown method":    {status.Error(codes.Unimplemented, "unknown method Foo for service machine.MachineService"), ErrUnsupported, nil},
-		"a worker":             {status.Error(codes.PermissionDenied, "no request forwarding"), ErrForwarding, []string{"is a worker", "--talos-endpoints", "talosctl --context prod config endpoint"}},
-		"no such resource":     {status.Error(codes.NotFound, "resource MachineConfigs.config.talos.dev(config/persistent@undefined) doesn't exist"), ErrNotFound, nil},
-		"no such directory":    {status.Error(codes.Unknown, "lstat /nonexistent: no such file or directory"), ErrNotFound, nil},
-		"no directory":         {status.Error(codes.Unknown, "lstat /etc/hosts/.: not a directory"), ErrNotFound, nil},
-		"no such file":         {status.Error(codes.NotFound, "stat /nonexistent: no such file or directory"), ErrNotFound, nil},
-		"two at once":          {status.Error(codes.FailedPrecondition, "another apply configuration is already in progress"), ErrBusy, nil},
+		"an unregistered type": {err: status.Error(codes.NotFound, `resource "disks" is not registered`), is: ErrUnsupported},
+		"an unknown method": {
+			err: status.Error(codes.Unimplemented, "unknown method Foo for service machine.MachineService"),
+			is:  ErrUnsupported,
+		},
+		"a worker": {
+			err:  status.Error(codes.PermissionDenied, "no request forwarding"),
+			is:   ErrForwarding,
+			says: []string{"is a worker", "--talos-endpoints", "talosctl --context prod config endpoint"},
+		},
+		"no such resource": {
+			err: status.Error(codes.NotFound, "resource MachineConfigs.config.talos.dev(config/persistent@undefined) doesn't exist"),
+			is:  ErrNotFound,
+		},
+		"no such directory": {err: status.Error(codes.Unknown, "lstat /nonexistent: no such file or directory"), is: ErrNotFound},
+		"no directory":      {err: status.Error(codes.Unknown, "lstat /etc/hosts/.: not a directory"), is: ErrNotFound},
+		"no such file":      {err: status.Error(codes.NotFound, "stat /nonexistent: no such file or directory"), is: ErrNotFound},
+		"two at once":       {err: status.Error(codes.FailedPrecondition, "another apply configuration is already in progress"), is: ErrBusy},
 		"refused": {
-			status.Error(codes.InvalidArgument, "1 error occurred:\n\t* kubelet config is already set in v1alpha1 config (.machine.kubelet)\n\n"),
-			ErrRefused, []string{"Talos refuses the machine configuration: kubelet config is already set in v1alpha1 config (.machine.kubelet)"},
+			err: status.Error(codes.InvalidArgument,
+				"1 error occurred:\n\t* kubelet config is already set in v1alpha1 config (.machine.kubelet)\n\n"),
+			is:   ErrRefused,
+			says: []string{"Talos refuses the machine configuration: kubelet config is already set in v1alpha1 config (.machine.kubelet)"},
 		},
-		"unknown keys": {status.Error(codes.InvalidArgument, "unknown keys found during decoding:\nCANARY: 1"), ErrRefused, []string{"unknown keys"}},
-		"unknown":      {status.Error(codes.Unauthenticated, "who is that"), ErrDenied, []string{`who context "prod" is`}},
-		"another":      {status.Error(codes.Internal, "oops"), ErrAnswer, []string{"Talos did not give the machine configuration: oops"}},
-		"not gRPC's":   {errors.New("oops"), ErrAnswer, []string{"oops"}},
-		"late":         {status.Error(codes.DeadlineExceeded, "context deadline exceeded"), context.DeadlineExceeded, []string{"asking the Talos API at"}},
-		"interrupted":  {status.Error(codes.Canceled, "context canceled"), context.Canceled, nil},
+		"unknown keys": {
+			err:  status.Error(codes.InvalidArgument, "unknown keys found during decoding:\nCANARY: 1"),
+			is:   ErrRefused,
+			says: []string{"unknown keys"},
+		},
+		"unknown": {err: status.Error(codes.Unauthenticated, "who is that"), is: ErrDenied, says: []string{`who context "prod" is`}},
+		"another": {
+			err:  status.Error(codes.Internal, "oops"),
+			is:   ErrAnswer,
+			says: []string{"Talos did not give the machine configuration: oops"},
+		},
+		"not gRPC's": {err: errors.New("oops"), is: ErrAnswer, says: []string{"oops"}},
+		"late": {
+			err:  status.Error(codes.DeadlineExceeded, "context deadline exceeded"),
+			is:   context.DeadlineExceeded,
+			says: []string{"asking the Talos API at"},
+		},
+		"interrupted": {err: status.Error(codes.Canceled, "context canceled"), is: context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.explain(t.Context(), test.err)
@@ -126,7 +162,8 @@ func TestExplainSaysWhoIsLate(t *testing.T) {
 	// The server counts the same deadline, and is first.
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, &failure.TimeoutError{After: 30 * time.Second})
 	defer cancel()
-	if err := (call{}).explain(ctx, status.Error(codes.DeadlineExceeded, "context deadline exceeded")); !strings.Contains(err.Error(), "--node-timeout") {
+	if err := (call{}).explain(ctx, status.Error(codes.DeadlineExceeded, "context deadline exceeded")); !strings.Contains(err.Error(),
+		"--node-timeout") {
 		t.Error(err)
 	}
 }

@@ -164,8 +164,9 @@ func (n *Node) legacyDisks(ctx context.Context) (snapshot.Section[[]snapshot.Tal
 		for _, d := range m.GetDisks() {
 			name := path.Base(d.GetDeviceName())
 			disks = append(disks, snapshot.TalosDisk{
-				Name: name, Size: d.GetSize(), ReadOnly: d.GetReadonly(), CDROM: d.GetType() == storage.Disk_CD, Rotational: d.GetType() == storage.Disk_HDD,
-				Model: d.GetModel(), Serial: strings.TrimSpace(d.GetSerial()), WWID: words(d.GetWwid()),
+				Name: name, Size: d.GetSize(), ReadOnly: d.GetReadonly(), CDROM: d.GetType() == storage.Disk_CD,
+				Rotational: d.GetType() == storage.Disk_HDD,
+				Model:      d.GetModel(), Serial: strings.TrimSpace(d.GetSerial()), WWID: words(d.GetWwid()),
 			})
 			if d.GetSystemDisk() {
 				system = snapshot.Read(name)

@@ -27,18 +27,39 @@ import (
 func userVolume(t *testing.T, n *talostest.Node) {
 	t.Helper()
 	found := block.NewDiscoveredVolume(block.NamespaceName, "vdb1")
-	*found.TypedSpec() = block.DiscoveredVolumeSpec{DevPath: "/dev/vdb1", Type: "partition", Parent: "vdb", Size: 1 << 30, Name: "luks", PartitionLabel: "u-data"}
+	*found.TypedSpec() = block.DiscoveredVolumeSpec{
+		DevPath:        "/dev/vdb1",
+		Type:           "partition",
+		Parent:         "vdb",
+		Size:           1 << 30,
+		Name:           "luks",
+		PartitionLabel: "u-data",
+	}
 	volume := block.NewVolumeStatus(block.NamespaceName, "u-data")
 	*volume.TypedSpec() = block.VolumeStatusSpec{
-		Phase: block.VolumePhaseProvisioned, Type: block.VolumeTypePartition, Location: "/dev/vdb1", MountLocation: "/dev/dm-0", ParentLocation: "/dev/vdb",
-		Size: 1 << 30, Filesystem: block.FilesystemTypeEXT4, ErrorMessage: "not yet", ConfiguredEncryptionKeys: []string{"CANARY-key"},
+		Phase: block.VolumePhaseProvisioned, Type: block.VolumeTypePartition, Location: "/dev/vdb1", MountLocation: "/dev/dm-0",
+		ParentLocation: "/dev/vdb",
+		Size:           1 << 30, Filesystem: block.FilesystemTypeEXT4, ErrorMessage: "not yet", ConfiguredEncryptionKeys: []string{"CANARY-key"},
 	}
 	directory := block.NewMountStatus(block.NamespaceName, "u-dir")
 	*directory.TypedSpec() = block.MountStatusSpec{Target: "/var/mnt/dir"}
 	mount := block.NewMountStatus(block.NamespaceName, "u-data")
-	*mount.TypedSpec() = block.MountStatusSpec{Source: "/dev/dm-0", Target: "/var/mnt/data", ReadOnly: true, Spec: block.MountRequestSpec{VolumeID: "u-data"}}
+	*mount.TypedSpec() = block.MountStatusSpec{
+		Source:   "/dev/dm-0",
+		Target:   "/var/mnt/data",
+		ReadOnly: true,
+		Spec:     block.MountRequestSpec{VolumeID: "u-data"},
+	}
 	disk := block.NewDisk(block.NamespaceName, "nvme0n1")
-	*disk.TypedSpec() = block.DiskSpec{DevPath: "/dev/nvme0n1", Size: 4 << 30, Model: "Fast", Serial: " S1 ", WWID: "eui.1  2", Transport: "nvme", SecondaryDisks: []string{"vdc"}}
+	*disk.TypedSpec() = block.DiskSpec{
+		DevPath:        "/dev/nvme0n1",
+		Size:           4 << 30,
+		Model:          "Fast",
+		Serial:         " S1 ",
+		WWID:           "eui.1  2",
+		Transport:      "nvme",
+		SecondaryDisks: []string{"vdc"},
+	}
 	links := block.NewSymlink(block.NamespaceName, "nvme0n1")
 	links.TypedSpec().Paths = []string{"/dev/disk/by-id/nvme-eui.1"}
 	for _, r := range []resource.Resource{found, volume, directory, mount, disk, links} {
@@ -56,8 +77,13 @@ func TestInventoryDiagnostics(t *testing.T) {
 	if err := n.State().Create(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	reported, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}}).Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
-	want := []snapshot.TalosDiagnostic{{ID: "address-overlap", Message: "host and Kubernetes addresses overlap", Details: []string{"10.0.0.0/8"}}}
+	reported, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{role.Reader}}).Inventory(deadline(t),
+		machineOf(n.Name(), "127.0.0.1"))
+	want := []snapshot.TalosDiagnostic{{
+		ID:      "address-overlap",
+		Message: "host and Kubernetes addresses overlap",
+		Details: []string{"10.0.0.0/8"},
+	}}
 	if err != nil || reported.Diagnostics.Value == nil || !reflect.DeepEqual(*reported.Diagnostics.Value, want) {
 		t.Errorf("%+v, %v", reported.Diagnostics, err)
 	}
@@ -71,7 +97,8 @@ func TestInventory(t *testing.T) {
 			userVolume(t, n)
 			var last string
 			for _, r := range []role.Role{role.Reader, role.Admin} {
-				reported, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{r}}).Inventory(deadline(t), machineOf(n.Name(), "127.0.0.1"))
+				reported, err := connect(t, n.Cluster(), talostest.Access{Roles: []role.Role{r}}).Inventory(deadline(t),
+					machineOf(n.Name(), "127.0.0.1"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -105,7 +132,8 @@ func checkInventory(t *testing.T, profile talostest.Profile, reported snapshot.T
 	for _, d := range *reported.Disks.Value {
 		names = append(names, d.Name)
 	}
-	if want := []string{"loop0", "nvme0n1", "vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg"}; !slices.Equal(names, want) || *reported.System.Value != "vda" {
+	if want := []string{"loop0", "nvme0n1", "vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg"}; !slices.Equal(names, want) ||
+		*reported.System.Value != "vda" {
 		t.Fatalf("disks %q, system disk %q", names, *reported.System.Value)
 	}
 	d := (*reported.Disks.Value)[1]
@@ -113,7 +141,8 @@ func checkInventory(t *testing.T, profile talostest.Profile, reported snapshot.T
 	if legacy {
 		wwid, transport, secondaries = "", "", nil
 	}
-	if d.Size != 4<<30 || d.Model != "Fast" || d.Serial != "S1" || d.WWID != wwid || d.Transport != transport || !slices.Equal(d.Secondaries, secondaries) {
+	if d.Size != 4<<30 || d.Model != "Fast" || d.Serial != "S1" || d.WWID != wwid || d.Transport != transport ||
+		!slices.Equal(d.Secondaries, secondaries) {
 		t.Errorf("%+v", d)
 	}
 	if want := []string{"/dev/disk/by-id/nvme-eui.1"}; !early && !slices.Equal(d.Symlinks, want) {
@@ -139,7 +168,13 @@ func checkInventory(t *testing.T, profile talostest.Profile, reported snapshot.T
 	if !slices.Contains(*reported.Volumes.Value, want) || len(*reported.Volumes.Value) != 4 {
 		t.Errorf("volumes %+v", *reported.Volumes.Value)
 	}
-	if want := (snapshot.TalosDevice{Name: "vdb1", Parent: "vdb", Content: "luks", PartitionLabel: "u-data", Size: 1 << 30}); !slices.Contains(*reported.Devices.Value, want) {
+	if want := (snapshot.TalosDevice{
+		Name:           "vdb1",
+		Parent:         "vdb",
+		Content:        "luks",
+		PartitionLabel: "u-data",
+		Size:           1 << 30,
+	}); !slices.Contains(*reported.Devices.Value, want) {
 		t.Errorf("devices %+v", *reported.Devices.Value)
 	}
 }

@@ -125,5 +125,6 @@ func kubeletProcess(processes []*machineapi.ProcessInfo) (int, error) {
 	case 1:
 		return int(found[0].GetPid()), nil
 	}
-	return 0, fail(ErrAnswer, fmt.Sprintf("%d processes look like the node's kubelet, %d and %d among them", len(found), found[0].GetPid(), found[1].GetPid()), "", "")
+	return 0, fail(ErrAnswer, fmt.Sprintf("%d processes look like the node's kubelet, %d and %d among them", len(found), found[0].GetPid(),
+		found[1].GetPid()), "", "")
 }

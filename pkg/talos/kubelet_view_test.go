@@ -25,7 +25,8 @@ func TestView(t *testing.T) {
 	if err := s.WriteFile("/var/lib/only-host/file", ""); err != nil {
 		t.Fatal(err)
 	}
-	view, err := node.View(ctx, []string{"/var/mnt/disks", "/var/mnt/in", "/var/mnt/out", "/var/lib/only-host", "/var/lib/only-host/file", "/var/none", "/"})
+	view, err := node.View(ctx, []string{"/var/mnt/disks", "/var/mnt/in", "/var/mnt/out", "/var/lib/only-host", "/var/lib/only-host/file",
+		"/var/none", "/"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,13 +54,15 @@ func TestView(t *testing.T) {
 		}
 	}
 	// The two roots differ: the node has /system, the kubelet's container does not.
-	if root := view.Dirs["/"]; !slices.Contains(root.Host.Entries, "system") || slices.Contains(root.Kubelet.Entries, "system") || !slices.Contains(root.Kubelet.Entries, "var") {
+	if root := view.Dirs["/"]; !slices.Contains(root.Host.Entries, "system") || slices.Contains(root.Kubelet.Entries, "system") ||
+		!slices.Contains(root.Kubelet.Entries, "var") {
 		t.Errorf("/: got %+v", root)
 	}
 	at := func(point string) func(mounts.Mount) bool {
 		return func(m mounts.Mount) bool { return m.Point == point }
 	}
-	if view.MountsProblem.Message != "" || !slices.ContainsFunc(view.Kubelet, at("/var/mnt")) || !slices.ContainsFunc(view.Host, at("/system")) || slices.ContainsFunc(view.Kubelet, at("/system")) {
+	if view.MountsProblem.Message != "" || !slices.ContainsFunc(view.Kubelet, at("/var/mnt")) ||
+		!slices.ContainsFunc(view.Host, at("/system")) || slices.ContainsFunc(view.Kubelet, at("/system")) {
 		t.Errorf("mounts: %q, kubelet %v, host %v", view.MountsProblem, view.Kubelet, view.Host)
 	}
 }
@@ -100,7 +103,8 @@ func TestViewRestart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := processes[len(processes)-1].PID; view.PID != want || view.Dirs["/var/mnt"].Kubelet.Exists != disk.Yes || len(view.Kubelet) == 0 {
+			if want := processes[len(processes)-1].PID; view.PID != want || view.Dirs["/var/mnt"].Kubelet.Exists != disk.Yes ||
+				len(view.Kubelet) == 0 {
 				t.Errorf("the kubelet's PID is %d; got %+v", want, view)
 			}
 		})

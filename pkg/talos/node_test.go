@@ -30,7 +30,8 @@ func TestNode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := n.Kubelet(); kubelet.PID != want.PID || kubelet.PID == 0 || kubelet.State != "Running" || kubelet.Healthy != disk.Yes || kubelet.Message != want.Message {
+			if want := n.Kubelet(); kubelet.PID != want.PID || kubelet.PID == 0 || kubelet.State != "Running" || kubelet.Healthy != disk.Yes ||
+				kubelet.Message != want.Message {
 				t.Errorf("got %+v, want %+v", kubelet, want)
 			}
 			content, err := node.Read(ctx, "/etc/os-release")
@@ -59,7 +60,8 @@ func TestNoKubelet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sight := view.Dirs["/var/mnt"]; view.PID != 0 || sight.Host.Exists != disk.Yes || sight.Kubelet.Exists != disk.Unknown || sight.Kubelet.Problem == "" || view.MountsProblem.Message == "" {
+	if sight := view.Dirs["/var/mnt"]; view.PID != 0 || sight.Host.Exists != disk.Yes || sight.Kubelet.Exists != disk.Unknown ||
+		sight.Kubelet.Problem == "" || view.MountsProblem.Message == "" {
 		t.Errorf("got %+v", view)
 	}
 }

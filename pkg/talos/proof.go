@@ -30,7 +30,8 @@ func (n *Node) Verify(ctx context.Context) error {
 		return err
 	}
 	if spec.GetNodename() != n.machine.Node {
-		return fail(ErrOtherNode, fmt.Sprintf("the node at %q calls itself %q in Kubernetes, not %q", n.machine.Address, spec.GetNodename(), n.machine.Node), "", compareNodes)
+		return fail(ErrOtherNode, fmt.Sprintf("the node at %q calls itself %q in Kubernetes, not %q", n.machine.Address, spec.GetNodename(),
+			n.machine.Node), "", compareNodes)
 	}
 	id, idErr := n.machineID(ctx)
 	if idErr != nil && ctx.Err() != nil {
@@ -57,8 +58,9 @@ func prove(want snapshot.Machine, id, uuid string, idErr, uuidErr error) error {
 		if same(id, want.MachineID) {
 			return nil
 		}
-		return fail(ErrOtherNode, fmt.Sprintf("the node at %q is another machine than node %q of Kubernetes: its machine ID is %s, and the kubelet reports %s",
-			want.Address, want.Node, id, want.MachineID), "", compareNodes)
+		return fail(ErrOtherNode,
+			fmt.Sprintf("the node at %q is another machine than node %q of Kubernetes: its machine ID is %s, and the kubelet reports %s",
+				want.Address, want.Node, id, want.MachineID), "", compareNodes)
 	}
 	if uuidErr == nil && sane(uuid) && sane(want.SystemUUID) && same(uuid, want.SystemUUID) {
 		return nil
@@ -67,7 +69,8 @@ func prove(want snapshot.Machine, id, uuid string, idErr, uuidErr error) error {
 		notCompared("machine ID", want.MachineID, id, idErr),
 		notCompared("system UUID", want.SystemUUID, uuid, uuidErr),
 	}
-	return fail(ErrUnproven, fmt.Sprintf("it is not proved that the node at %q is node %q of Kubernetes", want.Address, want.Node), strings.Join(reasons, "; "), compareNodes)
+	return fail(ErrUnproven, fmt.Sprintf("it is not proved that the node at %q is node %q of Kubernetes", want.Address, want.Node),
+		strings.Join(reasons, "; "), compareNodes)
 }
 
 // notCompared is why a value proves nothing.
@@ -88,13 +91,15 @@ func notCompared(what, reported, configured string, err error) string {
 // placeholders are system UUIDs of boards whose maker set none (systemd,
 // src/libsystemd/sd-id128, id128-util.c; AMI's and others' defaults).
 func placeholders() []string {
-	return []string{"03000200040005000006000700080009", "fefefefefefefefefefefefefefefefe", "0123456789abcdef0123456789abcdef", "12345678123456789012345678901234"}
+	return []string{"03000200040005000006000700080009", "fefefefefefefefefefefefefefefefe", "0123456789abcdef0123456789abcdef",
+		"12345678123456789012345678901234"}
 }
 
 // sane reports whether an ID can be one machine's alone.
 func sane(id string) bool {
 	bare := bareID(id)
-	return len(bare) == 32 && strings.Trim(bare, "0123456789abcdef") == "" && strings.Trim(bare, bare[:1]) != "" && !slices.Contains(placeholders(), bare)
+	return len(bare) == 32 && strings.Trim(bare, "0123456789abcdef") == "" && strings.Trim(bare, bare[:1]) != "" &&
+		!slices.Contains(placeholders(), bare)
 }
 
 func same(a, b string) bool { return bareID(a) == bareID(b) }

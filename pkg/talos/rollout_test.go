@@ -51,7 +51,12 @@ func (r rolled) sees(dirs ...string) func(context.Context, rollout.State) (strin
 	}
 }
 
-var mountsWords = rollout.Words{Back: "the kubelet", Effect: "what the kubelet sees", Undo: "take the entry out", Show: func(node string) string { return "show " + node }}
+var mountsWords = rollout.Words{
+	Back:   "the kubelet",
+	Effect: "what the kubelet sees",
+	Undo:   "take the entry out",
+	Show:   func(node string) string { return "show " + node },
+}
 
 // A roll-out through the Talos API, by release, with what may go wrong on the way.
 func TestRollOut(t *testing.T) {
@@ -118,7 +123,8 @@ func TestRollOut(t *testing.T) {
 		}, want: change.Unknown, detail: "somebody else changed the configuration", kept: true, theirs: true},
 		"another one is staged during the trial": {mode: machineconfig.Try, hooks: func(n *talostest.Node) talostest.Hooks {
 			return talostest.Hooks{Before: inTrial(n, func() error { return n.Stage(context.WithoutCancel(t.Context()), theirs(n)) })}
-		}, want: change.Unknown, detail: "somebody else staged another configuration", kept: true, theirs: true, only: []talostest.Profile{talostest.V114}},
+		}, want: change.Unknown, detail: "somebody else staged another configuration", kept: true, theirs: true,
+			only: []talostest.Profile{talostest.V114}},
 		"at once": {mode: machineconfig.NoReboot, want: change.Patched, kept: true},
 		"staged":  {mode: machineconfig.Staged, want: change.Staged, kept: true},
 		"staged, no answer": {mode: machineconfig.Staged, hooks: func(*talostest.Node) talostest.Hooks {
@@ -144,7 +150,12 @@ func TestRollOut(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				entry := mounts.ExtraMount{Destination: "/var/lib/disks", Type: "bind", Source: "/var/lib/disks", Options: []string{"rbind", "rslave", "rw"}}
+				entry := mounts.ExtraMount{
+					Destination: "/var/lib/disks",
+					Type:        "bind",
+					Source:      "/var/lib/disks",
+					Options:     []string{"rbind", "rslave", "rw"},
+				}
 				after, err := mounts.Edit(before.Active, mounts.Change{Add: []mounts.ExtraMount{entry}})
 				if err != nil {
 					t.Fatal(err)
@@ -152,15 +163,24 @@ func TestRollOut(t *testing.T) {
 				if c.hooks != nil {
 					n.SetHooks(c.hooks(n))
 				}
-				r := rollout.Runner{Words: mountsWords, Mode: c.mode, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
+				r := rollout.Runner{
+					Words:          mountsWords,
+					Mode:           c.mode,
+					MaxUnavailable: 1,
+					Rollback:       time.Minute,
+					Settle:         20 * time.Second,
+					Call:           2 * time.Second,
+				}
 				if profile == talostest.V19 { // Where it cannot be seen, it is looked for to the end.
 					r.Call = 1500 * time.Millisecond
 				}
-				got := r.Run(ctx, []rollout.Step{{Node: "w-1", Before: before, After: after, Works: rolled{node, n}.sees("/var/lib/disks")}}, func(rollout.Step) rollout.Node { return rolled{node, n} })[0]
+				got := r.Run(ctx, []rollout.Step{{Node: "w-1", Before: before, After: after, Works: rolled{node, n}.sees("/var/lib/disks")}},
+					func(rollout.Step) rollout.Node { return rolled{node, n} })[0]
 				if got.Result != c.want || !strings.Contains(got.Detail, c.detail) || (got.Detail == "") != (c.detail == "") {
 					t.Errorf("%s: %q", got.Result, got.Detail)
 				}
-				if disk := n.DiskConfig(); bytes.Contains(disk, []byte("/var/lib/disks")) != c.kept || bytes.Contains(disk, []byte("# theirs")) != c.theirs {
+				if disk := n.DiskConfig(); bytes.Contains(disk, []byte("/var/lib/disks")) != c.kept ||
+					bytes.Contains(disk, []byte("# theirs")) != c.theirs {
 					t.Error("another configuration is on its disk")
 				}
 				for _, secret := range secrets(before.Active) {
@@ -261,13 +281,22 @@ func TestRollOutRebinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rollout.Runner{Words: mountsWords, Mode: machineconfig.Try, MaxUnavailable: 1, Rollback: time.Minute, Settle: 20 * time.Second, Call: 2 * time.Second}
-	got := r.Run(ctx, []rollout.Step{{Node: "w-1", Before: configs, After: after, Works: rolled{node, n}.sees(plan.Appear()...)}}, func(rollout.Step) rollout.Node { return rolled{node, n} })[0]
+	r := rollout.Runner{
+		Words:          mountsWords,
+		Mode:           machineconfig.Try,
+		MaxUnavailable: 1,
+		Rollback:       time.Minute,
+		Settle:         20 * time.Second,
+		Call:           2 * time.Second,
+	}
+	got := r.Run(ctx, []rollout.Step{{Node: "w-1", Before: configs, After: after, Works: rolled{node, n}.sees(plan.Appear()...)}},
+		func(rollout.Step) rollout.Node { return rolled{node, n} })[0]
 	if got.Result != change.Patched || !bytes.Equal(n.DiskConfig(), after) || len(after) != len(config)+1 {
 		t.Errorf("%+v", got)
 	}
 	now, _ := state()
-	if plan := mounts.Decide(now, mounts.Request{Required: []string{dir}}); plan.Action != change.Keep || plan.Directories[0].Visible != disk.Yes {
+	if plan := mounts.Decide(now, mounts.Request{Required: []string{dir}}); plan.Action != change.Keep ||
+		plan.Directories[0].Visible != disk.Yes {
 		t.Errorf("%+v", plan)
 	}
 }

@@ -33,10 +33,12 @@ func (n *Node) Select(ctx context.Context, selectors []machineconfig.VolumeSelec
 	case len(selectors) == 0:
 		return selections, nil
 	case len(selectors) > maxSelectors:
-		return nil, fail(ErrAnswer, fmt.Sprintf("%s has %d volumes with a selector, more than %d", configNoun, len(selectors), maxSelectors), "", "")
+		return nil, fail(ErrAnswer, fmt.Sprintf("%s has %d volumes with a selector, more than %d", configNoun, len(selectors), maxSelectors), "",
+			"")
 	}
 	var from candidates
-	err := list(ctx, n, blockKind(talosrelease.Disks), func(id string, s *block.DiskSpec) { from.disks = append(from.disks, named[block.DiskSpec]{id, s}) })
+	err := list(ctx, n, blockKind(talosrelease.Disks),
+		func(id string, s *block.DiskSpec) { from.disks = append(from.disks, named[block.DiskSpec]{id, s}) })
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +148,8 @@ func (c candidates) ofDisk(s machineconfig.VolumeSelector) []candidate {
 	return all
 }
 
-// ofVolume are the volumes that can be an existing one: whole disks and partitions, each with the disk that it is on, if Talos has a Disk of
+// ofVolume are the volumes that can be an existing one: whole disks and partitions, each with the disk that it is on, if Talos has a Disk
+// of
 // it (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, Talos v1.11 to v1.14).
 func (c candidates) ofVolume() []candidate {
 	disks := make(map[string]*block.DiskSpec, len(c.disks))

@@ -25,20 +25,34 @@ func TestSelect(t *testing.T) {
 		names             bool
 		problem           string
 	}{
-		"by serial":                          {match: `disk.serial == "talos-disk-c"`, disks: []string{"vdc"}},
-		"by a name":                          {match: `"/dev/disk/by-id/virtio-talos-disk-d" in disk.symlinks`, disks: []string{"vdd"}},
-		"by size":                            {match: `disk.size == 5u * GiB`, disks: []string{"vdd", "vde"}},
-		"all except the system's":               {match: `!system_disk`, names: true, disks: []string{"vdb", "vdc", "vdd", "vde", "vdf", "vdg"}},
-		"the system's among them":            {match: `disk.transport == "virtio"`, disks: []string{"vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg"}},
-		"by a pattern":                       {match: `glob("/dev/vd[bc]*", disk.dev_path) || glob("/dev/vdg*", disk.dev_path)`, disks: []string{"vdg"}},
-		"none":                               {match: `disk.serial == "other"`},
-		"a whole disk":                       {match: `disk.serial == "talos-disk-c"`, volumeType: "disk", disks: []string{"vdc"}},
-		"a whole disk and the system's":      {match: `disk.serial == "talos-disk-c" && !system_disk`, volumeType: "disk", names: true, problem: "it fails on vdc: no such attribute(s): system_disk"},
-		"a whole disk that is not there":     {match: `disk.serial == "other" && !system_disk`, volumeType: "disk", names: true},
-		"read-only disks are passed by":      {match: `disk.dev_path == "/dev/loop0"`},
-		"a field that a disk does not have":  {match: `disk.name == "vdb"`, problem: "undefined field 'name'"},
-		"no answer of yes or no":             {match: `disk.size`, problem: "of type uint"},
-		"a variable of a loop of that name":  {match: `disk.symlinks.exists(d, d == "/dev/disk/by-id/virtio-talos-disk-e")`, disks: []string{"vde"}},
+		"by serial":               {match: `disk.serial == "talos-disk-c"`, disks: []string{"vdc"}},
+		"by a name":               {match: `"/dev/disk/by-id/virtio-talos-disk-d" in disk.symlinks`, disks: []string{"vdd"}},
+		"by size":                 {match: `disk.size == 5u * GiB`, disks: []string{"vdd", "vde"}},
+		"all except the system's": {match: `!system_disk`, names: true, disks: []string{"vdb", "vdc", "vdd", "vde", "vdf", "vdg"}},
+		"the system's among them": {
+			match: `disk.transport == "virtio"`,
+			disks: []string{"vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg"},
+		},
+		"by a pattern": {
+			match: `glob("/dev/vd[bc]*", disk.dev_path) || glob("/dev/vdg*", disk.dev_path)`,
+			disks: []string{"vdg"},
+		},
+		"none":         {match: `disk.serial == "other"`},
+		"a whole disk": {match: `disk.serial == "talos-disk-c"`, volumeType: "disk", disks: []string{"vdc"}},
+		"a whole disk and the system's": {
+			match:      `disk.serial == "talos-disk-c" && !system_disk`,
+			volumeType: "disk",
+			names:      true,
+			problem:    "it fails on vdc: no such attribute(s): system_disk",
+		},
+		"a whole disk that is not there":    {match: `disk.serial == "other" && !system_disk`, volumeType: "disk", names: true},
+		"read-only disks are passed by":     {match: `disk.dev_path == "/dev/loop0"`},
+		"a field that a disk does not have": {match: `disk.name == "vdb"`, problem: "undefined field 'name'"},
+		"no answer of yes or no":            {match: `disk.size`, problem: "of type uint"},
+		"a variable of a loop of that name": {
+			match: `disk.symlinks.exists(d, d == "/dev/disk/by-id/virtio-talos-disk-e")`,
+			disks: []string{"vde"},
+		},
 		"too long":                           {match: "true" + strings.Repeat(" || true", 2000), problem: "longer than"},
 		"a loop in a loop that does not end": {match: loops(12), problem: "too long"},
 	} {
@@ -47,7 +61,12 @@ func TestSelect(t *testing.T) {
 			if volumeType == "" {
 				volumeType = "partition"
 			}
-			got, err := node.Select(deadline(t), []machineconfig.VolumeSelector{{Kind: "UserVolumeConfig", Name: "data", Type: volumeType, Match: c.match}})
+			got, err := node.Select(deadline(t), []machineconfig.VolumeSelector{{
+				Kind:  "UserVolumeConfig",
+				Name:  "data",
+				Type:  volumeType,
+				Match: c.match,
+			}})
 			if err != nil || len(got) != 1 {
 				t.Fatalf("%+v, %v", got, err)
 			}
@@ -113,7 +132,10 @@ func TestSelectVolumes(t *testing.T) {
 		disks, volumes []string
 		problem        string
 	}{
-		"a partition, as in the article":      {match: `volume.partition_index == 1u && disk.serial == "talos-disk-b"`, volumes: []string{"vdb1"}},
+		"a partition, as in the article": {
+			match:   `volume.partition_index == 1u && disk.serial == "talos-disk-b"`,
+			volumes: []string{"vdb1"},
+		},
 		"by a label that two have":            {match: `volume.partition_label == "MY-DATA"`, volumes: []string{"vdb1", "vdc1"}},
 		"a whole disk":                        {match: `disk.serial == "talos-disk-g"`, volumes: []string{"vdg"}},
 		"a disk and what is on it":            {match: `disk.serial == "talos-disk-b"`, volumes: []string{"vdb", "vdb1"}},
@@ -123,8 +145,12 @@ func TestSelectVolumes(t *testing.T) {
 		"none, with one that has no disk":     {match: `disk.serial == "other"`, problem: "it fails on zram0: no such attribute(s): disk"},
 		"a system disk, which nobody told of": {match: `volume.name == "xfs" && !system_disk`, problem: "undeclared reference to 'system_disk'"},
 		"a field that a volume does not have": {match: `volume.serial == "x"`, problem: "undefined field 'serial'"},
-		"swap":                                {kind: "SwapVolumeConfig", match: `disk.size == 10u * GiB && !system_disk`, disks: []string{"vdb", "vdc"}},
-		"swap of a volume":                    {kind: "SwapVolumeConfig", match: `volume.label == "odd"`, problem: "undeclared reference to 'volume'"},
+		"swap": {
+			kind:  "SwapVolumeConfig",
+			match: `disk.size == 10u * GiB && !system_disk`,
+			disks: []string{"vdb", "vdc"},
+		},
+		"swap of a volume": {kind: "SwapVolumeConfig", match: `volume.label == "odd"`, problem: "undeclared reference to 'volume'"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := machineconfig.VolumeSelector{Kind: cmp.Or(c.kind, "ExistingVolumeConfig"), Name: "data", Type: "partition", Match: c.match}

@@ -65,7 +65,8 @@ func transport(text string) string {
 		}
 		text = inner
 	}
-	for _, prefix := range []string{"transport: ", "Error while dialing: ", "authentication handshake failed: ", "error reading server preface: "} {
+	for _, prefix := range []string{"transport: ", "Error while dialing: ", "authentication handshake failed: ",
+		"error reading server preface: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	switch {

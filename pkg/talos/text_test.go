@@ -12,22 +12,25 @@ import (
 
 func TestBrief(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"a sentence": {"kubelet config is already set in v1alpha1 config (.machine.kubelet)", "kubelet config is already set in v1alpha1 config (.machine.kubelet)"},
-		"several":    {"2 errors occurred:\n\t* first\n\t* second\n\n", "first; second"},
+		"a sentence": {
+			text: "kubelet config is already set in v1alpha1 config (.machine.kubelet)",
+			want: "kubelet config is already set in v1alpha1 config (.machine.kubelet)",
+		},
+		"several": {text: "2 errors occurred:\n\t* first\n\t* second\n\n", want: "first; second"},
 		"unknown keys": {
-			"error decoding document v1alpha1/ (line 2): unknown keys found during decoding:\nmachine:\n  tokn: CANARY\n",
-			"error decoding document v1alpha1/ (line 2): unknown keys found during decoding (the rest is not shown, as it may hold secrets)",
+			text: "error decoding document v1alpha1/ (line 2): unknown keys found during decoding:\nmachine:\n  tokn: CANARY\n",
+			want: "error decoding document v1alpha1/ (line 2): unknown keys found during decoding (the rest is not shown, as it may hold secrets)",
 		},
 		"a diff": {
-			"this config change can't be applied in immediate mode\ndiff:  &v1alpha1.Config{ MachineToken: \"CANARY\"",
-			"this config change can't be applied in immediate mode; diff (the rest is not shown, as it may hold secrets)",
+			text: "this config change can't be applied in immediate mode\ndiff:  &v1alpha1.Config{ MachineToken: \"CANARY\"",
+			want: "this config change can't be applied in immediate mode; diff (the rest is not shown, as it may hold secrets)",
 		},
 		"a wrong type": {
-			"yaml: unmarshal errors:\n  line 3: cannot unmarshal !!str `CANARY` into bool",
-			"yaml: unmarshal errors: line 3: cannot unmarshal !!str (the rest is not shown, as it may hold secrets)",
+			text: "yaml: unmarshal errors:\n  line 3: cannot unmarshal !!str `CANARY` into bool",
+			want: "yaml: unmarshal errors: line 3: cannot unmarshal !!str (the rest is not shown, as it may hold secrets)",
 		},
-		"long": {strings.Repeat("ä", 300), strings.Repeat("ä", 200) + "…"},
-		"none": {"", ""},
+		"long": {text: strings.Repeat("ä", 300), want: strings.Repeat("ä", 200) + "…"},
+		"none": {text: "", want: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := brief(c.text); got != c.want {
@@ -39,12 +42,27 @@ func TestBrief(t *testing.T) {
 
 func TestTransport(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{`connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`, "dial tcp 127.0.0.1:1: connect: connection refused"},
-		{`last connection error: connection error: desc = "transport: authentication handshake failed: tls: first record does not look like a TLS handshake"`, "tls: first record does not look like a TLS handshake"},
-		{`connection error: desc = "error reading server preface: remote error: tls: expired certificate"`, "remote error: tls: expired certificate"},
-		{`connection error: desc = "transport: Error while dialing: invalid proxy \"http://me:CANARY@proxy:3128\""`, `invalid proxy "http://proxy:3128"`},
-		{"name resolver error: produced zero addresses", "the name has no address"},
-		{`connection error: desc = "transport: authentication handshake failed: context deadline exceeded"`, "no connection within 5s"},
+		{
+			text: `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`,
+			want: "dial tcp 127.0.0.1:1: connect: connection refused",
+		},
+		{
+			text: `last connection error: connection error: desc = "transport: authentication handshake failed: tls: first record does not look like a TLS handshake"`,
+			want: "tls: first record does not look like a TLS handshake",
+		},
+		{
+			text: `connection error: desc = "error reading server preface: remote error: tls: expired certificate"`,
+			want: "remote error: tls: expired certificate",
+		},
+		{
+			text: `connection error: desc = "transport: Error while dialing: invalid proxy \"http://me:CANARY@proxy:3128\""`,
+			want: `invalid proxy "http://proxy:3128"`,
+		},
+		{text: "name resolver error: produced zero addresses", want: "the name has no address"},
+		{
+			text: `connection error: desc = "transport: authentication handshake failed: context deadline exceeded"`,
+			want: "no connection within 5s",
+		},
 	} {
 		if got := transport(c.text); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

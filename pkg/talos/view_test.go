@@ -17,8 +17,9 @@ func TestTree(t *testing.T) {
 	dir := func(name string) File { return File{Name: name, Dir: true} }
 	link := func(name, to string) File { return File{Name: name, Symlink: true, Link: to} }
 	files := map[string][]File{
-		"":               {dir("var"), dir("dev"), link("run", "var/run"), link("loop", "/loop")},
-		"/var":           {dir("lib"), dir("run"), link("out", "/dev/disk"), link("up", "../dev/./disk"), link("gone", "/nowhere"), {Name: "file"}, {Name: "odd", Problem: "input/output error"}},
+		"": {dir("var"), dir("dev"), link("run", "var/run"), link("loop", "/loop")},
+		"/var": {dir("lib"), dir("run"), link("out", "/dev/disk"), link("up", "../dev/./disk"), link("gone", "/nowhere"),
+			{Name: "file"}, {Name: "odd", Problem: "input/output error"}},
 		"/var/lib":       {dir("disks"), dir("locked")},
 		"/var/lib/disks": {link("vdf", "/dev/vdf"), link("vdb", "/dev/vdb")},
 		"/var/run":       {},

@@ -71,7 +71,8 @@ var documents = map[uint][]string{
 	9:  {"KubespanEndpointsConfig", "PCIDriverRebindConfig"},
 	10: {"UserVolumeConfig", "EthernetConfig"},
 	11: {"RawVolumeConfig", "ExistingVolumeConfig", "SwapVolumeConfig", "ZswapConfig"},
-	12: {"HostnameConfig", "ResolverConfig", "TimeSyncConfig", "RegistryMirrorConfig", "RegistryAuthConfig", "RegistryTLSConfig", "LinkConfig", "OOMConfig"},
+	12: {"HostnameConfig", "ResolverConfig", "TimeSyncConfig", "RegistryMirrorConfig", "RegistryAuthConfig", "RegistryTLSConfig", "LinkConfig",
+		"OOMConfig"},
 	13: {"ExternalVolumeConfig", "EnvironmentConfig"},
 	14: {
 		"KubeletConfig", "DiscoveryIdentityConfig", "DiscoveryServiceConfig", "UnattendedInstallConfig", "FilesystemTrimConfig",

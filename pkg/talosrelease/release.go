@@ -85,7 +85,8 @@ func (r Release) Newer() string {
 	if !r.since(newestMinor+1, 0) {
 		return ""
 	}
-	return fmt.Sprintf("Talos %s is newer than v1.%d, the newest release that this program knows: it is taken to behave like that one", r, newestMinor)
+	return fmt.Sprintf("Talos %s is newer than v1.%d, the newest release that this program knows: it is taken to behave like that one", r,
+		newestMinor)
 }
 
 // Has reports whether a fact holds on the release. Nothing is known to hold on one that is not known.

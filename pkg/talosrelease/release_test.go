@@ -10,8 +10,9 @@ import (
 
 func TestParse(t *testing.T) {
 	for in, want := range map[string]string{
-		"v1.13.2": "v1.13.2", "1.6.0": "v1.6.0", "v1.14.0-rc.1": "v1.14.0-rc.1", "Talos (v1.14.0)": "v1.14.0", "Talos (v1.15.0-alpha.0-12-gabcdef)": "v1.15.0-alpha.0-12-gabcdef",
-		"": "", "v1.14": "", "Talos": "", "Ubuntu 24.04 LTS": "", "Talos ()": "",
+		"v1.13.2": "v1.13.2", "1.6.0": "v1.6.0", "v1.14.0-rc.1": "v1.14.0-rc.1", "Talos (v1.14.0)": "v1.14.0",
+		"Talos (v1.15.0-alpha.0-12-gabcdef)": "v1.15.0-alpha.0-12-gabcdef",
+		"":                                   "", "v1.14": "", "Talos": "", "Ubuntu 24.04 LTS": "", "Talos ()": "",
 	} {
 		r, err := Parse(in)
 		if r.String() != want || (err != nil) != (want == "") || r.Known() != (want != "") {
@@ -91,20 +92,28 @@ func TestFacts(t *testing.T) {
 func TestDefaultMounts(t *testing.T) {
 	all := []string{"v1.6.0", "v1.9.0", "v1.10.0", "v1.12.9", "v1.13.0", "v1.13.2", "v1.13.3", "v1.14.0-rc.1"}
 	for destination, want := range map[string][]string{
-		"/dev":                    {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw", "bind,rw", "bind,rw"},
-		"/sys/kernel/security":    {"", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro"},
-		"/lib/modules":            {"bind,ro", "bind,ro", "", "", "", "", "", ""},
-		"/usr/lib/modules":        {"", "", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro"},
-		"/etc/kubernetes":         {"bind,rshared,rw", "bind,rshared,rw", "bind,rshared,rw", "bind,rshared,rw", "bind,rw", "bind,rw", "bind,rw", "bind,rw"},
-		"/etc/cni":                {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,ro", "bind,ro", "bind,ro", "bind,ro"},
-		"/usr/libexec/kubernetes": {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw", "bind,rw", ""},
-		"/var/run":                {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw", "rbind,rslave,rw", "rbind,rslave,rw"},
-		"/var/lib/containerd":     {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rw", "rbind,rw", "rbind,rslave,rw", "rbind,rslave,rw"},
-		"/var/lib/kubelet":        {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw", "rbind,rshared,rw", "rbind,rshared,rw"},
-		"/var/log/pods":           {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw", "bind,rw", "bind,rw"},
-		"/var/mnt":                {"", "", "rbind,rshared,ro", "rbind,rshared,ro", "rbind,ro", "rbind,ro", "rbind,rslave,ro", "rbind,rslave,ro"},
-		"/var/lib/disks":          {"", "", "", "", "", "", "", ""},
-		"/var":                    {"", "", "", "", "", "", "", ""},
+		"/dev": {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw",
+			"bind,rw", "bind,rw"},
+		"/sys/kernel/security": {"", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro"},
+		"/lib/modules":         {"bind,ro", "bind,ro", "", "", "", "", "", ""},
+		"/usr/lib/modules":     {"", "", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro", "bind,ro"},
+		"/etc/kubernetes": {"bind,rshared,rw", "bind,rshared,rw", "bind,rshared,rw", "bind,rshared,rw", "bind,rw", "bind,rw", "bind,rw",
+			"bind,rw"},
+		"/etc/cni": {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,ro", "bind,ro",
+			"bind,ro", "bind,ro"},
+		"/usr/libexec/kubernetes": {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw",
+			"bind,rw", ""},
+		"/var/run": {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw",
+			"rbind,rslave,rw", "rbind,rslave,rw"},
+		"/var/lib/containerd": {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rw", "rbind,rw",
+			"rbind,rslave,rw", "rbind,rslave,rw"},
+		"/var/lib/kubelet": {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw",
+			"rbind,rshared,rw", "rbind,rshared,rw"},
+		"/var/log/pods": {"rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "rbind,rshared,rw", "bind,rw", "bind,rw", "bind,rw",
+			"bind,rw"},
+		"/var/mnt":       {"", "", "rbind,rshared,ro", "rbind,rshared,ro", "rbind,ro", "rbind,ro", "rbind,rslave,ro", "rbind,rslave,ro"},
+		"/var/lib/disks": {"", "", "", "", "", "", "", ""},
+		"/var":           {"", "", "", "", "", "", "", ""},
 	} {
 		for i, s := range all {
 			got := ""

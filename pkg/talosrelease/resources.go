@@ -21,7 +21,8 @@ const (
 	Diagnostics        = "Diagnostics.runtime.talos.dev"
 )
 
-// resources are the first v1 minor of each type, 0 for all that are supported, and the releases on which only os:admin may read it: on the others,
+// resources are the first v1 minor of each type, 0 for all that are supported, and the releases on which only os:admin may read it: on the
+// others,
 // os:reader may (internal/app/resources/access.go).
 var resources = map[string]struct {
 	minor uint

@@ -15,9 +15,17 @@ func TestSwappedLinks(t *testing.T) {
 		o    SwapOptions
 		want []string // the links of the disk that is called vdb afterwards
 	}{
-		{"all follow", SwapOptions{}, []string{"by-id/wwn-2", "by-id/virtio-two", "by-path/pci-c"}},
-		{"slots", SwapOptions{ByPathStays: true}, []string{"by-id/wwn-2", "by-path/virtio-b", "by-id/virtio-two", "by-path/pci-b"}},
-		{"all stay", SwapOptions{ByIDStays: true, ByPathStays: true}, []string{"by-id/wwn-1", "by-path/virtio-b", "by-id/virtio-one", "by-path/pci-b"}},
+		{name: "all follow", o: SwapOptions{}, want: []string{"by-id/wwn-2", "by-id/virtio-two", "by-path/pci-c"}},
+		{
+			name: "slots",
+			o:    SwapOptions{ByPathStays: true},
+			want: []string{"by-id/wwn-2", "by-path/virtio-b", "by-id/virtio-two", "by-path/pci-b"},
+		},
+		{
+			name: "all stay",
+			o:    SwapOptions{ByIDStays: true, ByPathStays: true},
+			want: []string{"by-id/wwn-1", "by-path/virtio-b", "by-id/virtio-one", "by-path/pci-b"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := swapped(b, c, test.o)

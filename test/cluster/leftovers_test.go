@@ -64,7 +64,8 @@ func TestLeavesNothing(t *testing.T) {
 			test.run(t)
 			// The supervisor lets go of its lock, and then ends.
 			after := look(t)
-			for deadline := time.Now().Add(10 * time.Second); len(after["processes"]) > len(before["processes"]) && time.Now().Before(deadline); after = look(t) {
+			for deadline := time.Now().Add(10 * time.Second); len(after["processes"]) > len(before["processes"]) &&
+				time.Now().Before(deadline); after = look(t) {
 				time.Sleep(50 * time.Millisecond)
 			}
 			before.expectSame(t, after)
@@ -118,7 +119,8 @@ func endBySupervisor(t *testing.T) {
 // endByEtcd is a cluster that breaks: it goes down by itself.
 func endByEtcd(t *testing.T) {
 	c := upWithVolume(t)
-	if out, err := c.Command(t.Context(), "sh", "-c", "ss -Hltnp 'sport = :2379' | grep -o 'pid=[0-9]*' | cut -c5- | xargs kill -9").CombinedOutput(); err != nil {
+	if out, err := c.Command(t.Context(), "sh", "-c",
+		"ss -Hltnp 'sport = :2379' | grep -o 'pid=[0-9]*' | cut -c5- | xargs kill -9").CombinedOutput(); err != nil {
 		t.Fatalf("kill etcd: %v: %s", err, out)
 	}
 	waitFree(t)

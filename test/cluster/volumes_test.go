@@ -118,7 +118,8 @@ func testForbidden(t *testing.T, c *cluster.Cluster) {
 		t.Fatal(err)
 	}
 	_, err = kubernetes.NewForConfigOrDie(config).CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `User "system:serviceaccount:default:reader" cannot list resource "nodes"`) {
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(),
+		`User "system:serviceaccount:default:reader" cannot list resource "nodes"`) {
 		t.Errorf("want forbidden, got %v", err)
 	}
 }
@@ -170,7 +171,12 @@ func testKubeletMounts(t *testing.T, c *cluster.Cluster) {
 // testKubeletRelease looks for what releases mount differently.
 func testKubeletRelease(t *testing.T, c *cluster.Cluster) {
 	node := c.Nodes()[0]
-	for release, want := range map[string]string{"v1.9.5": "", "v1.10.4": "shared", "v1.13.3": "private,slave", "v1.14.0-rc.1": "private,slave"} {
+	for release, want := range map[string]string{
+		"v1.9.5":       "",
+		"v1.10.4":      "shared",
+		"v1.13.3":      "private,slave",
+		"v1.14.0-rc.1": "private,slave",
+	} {
 		if err := node.LaunchKubelet(t.Context(), cluster.Container{Talos: release}); err != nil {
 			t.Fatal(err)
 		}
@@ -252,10 +258,11 @@ func createPod(t *testing.T, c *cluster.Cluster, node *cluster.Node, mode corev1
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = core.PersistentVolumeClaims("default").Create(ctx, &corev1.PersistentVolumeClaim{ObjectMeta: meta, Spec: corev1.PersistentVolumeClaimSpec{
-		AccessModes: access, VolumeMode: &mode, StorageClassName: &class, VolumeName: "test",
-		Resources: corev1.VolumeResourceRequirements{Requests: size},
-	}}, metav1.CreateOptions{})
+	_, err = core.PersistentVolumeClaims("default").Create(ctx,
+		&corev1.PersistentVolumeClaim{ObjectMeta: meta, Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: access, VolumeMode: &mode, StorageClassName: &class, VolumeName: "test",
+			Resources: corev1.VolumeResourceRequirements{Requests: size},
+		}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,8 @@ func fullDirectory(t *testing.T) {
 func hangingNode(t *testing.T) {
 	name, disks := everywhere(t)
 	stopKubelet(t, node(t, "worker-1"))
-	r := link(t, name, "--node-timeout", "3s", "--wait=false").wantError(t, "error: 1 of 3 links unknown", "worker-1/"+name+": ", "no answer within 3s")
+	r := link(t, name, "--node-timeout", "3s", "--wait=false").wantError(t, "error: 1 of 3 links unknown", "worker-1/"+name+": ",
+		"no answer within 3s")
 	wantResults(t, r, disks, map[string]string{"worker-1": "unknown", "worker-2": "created", "worker-3": "created"})
 	if isLinked(t, "worker-1", disks["worker-1"]) {
 		t.Error("it is linked on the node that hangs")
@@ -230,7 +231,8 @@ func notReady(t *testing.T) {
 	})
 	// As the node controller does after its grace period, which is long.
 	setReady(t, n, corev1.ConditionUnknown, "NodeStatusUnknown")
-	r := link(t, name, "--wait=false").wantError(t, "error: 1 of 3 links unknown", "worker-2/"+name+": the node is NotReady (NodeStatusUnknown)")
+	r := link(t, name, "--wait=false").wantError(t, "error: 1 of 3 links unknown",
+		"worker-2/"+name+": the node is NotReady (NodeStatusUnknown)")
 	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "unknown", "worker-3": "created"})
 	run(t, "disks", name).wantError(t, "1 of 3 nodes could not be looked at", "node worker-2: the node is NotReady")
 }
@@ -249,7 +251,8 @@ func tainted(t *testing.T) {
 	n := node(t, "worker-1")
 	taint := func(taints string) {
 		patch := `{"spec":{"taints":` + taints + `}}`
-		if _, err := kube().CoreV1().Nodes().Patch(withoutEnd(t), n.Name(), types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		if _, err := kube().CoreV1().Nodes().Patch(withoutEnd(t), n.Name(), types.MergePatchType, []byte(patch),
+			metav1.PatchOptions{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -277,8 +280,10 @@ func notRunning(t *testing.T) {
 	n := node(t, "worker-3")
 	p := manifests.Default()
 	image := func(tag string) {
-		patch := fmt.Sprintf(`{"spec":{"updateStrategy":{"$retainKeys":["type"],"type":"OnDelete"},"template":{"spec":{"containers":[{"name":%q,"image":%q}]}}}}`, manifests.Container, tag)
-		if _, err := kube().AppsV1().DaemonSets(p.Namespace).Patch(withoutEnd(t), p.FullName(), types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		patch := fmt.Sprintf(`{"spec":{"updateStrategy":{"$retainKeys":["type"],"type":"OnDelete"},"template":{"spec":{"containers":[{"name":%q,"image":%q}]}}}}`,
+			manifests.Container, tag)
+		if _, err := kube().AppsV1().DaemonSets(p.Namespace).Patch(withoutEnd(t), p.FullName(), types.StrategicMergePatchType, []byte(patch),
+			metav1.PatchOptions{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -303,7 +308,8 @@ func notRunning(t *testing.T) {
 		}
 		return ""
 	})
-	r := link(t, name, "--wait=false").wantError(t, "error: 1 of 3 links unknown", "worker-3/"+name+": container \"provisioner\" of pod \"local-storage/", "does not run: ", "Pull")
+	r := link(t, name, "--wait=false").wantError(t, "error: 1 of 3 links unknown",
+		"worker-3/"+name+": container \"provisioner\" of pod \"local-storage/", "does not run: ", "Pull")
 	wantResults(t, r, disks, map[string]string{"worker-1": "created", "worker-2": "created", "worker-3": "unknown"})
 }
 

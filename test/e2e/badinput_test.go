@@ -51,49 +51,97 @@ func TestBadInput(t *testing.T) {
 		args []string
 		says []string
 	}{
-		{"no disk", nil, []string{"no disk is named"}},
-		{"empty name", []string{""}, []string{"disk name is empty"}},
-		{"slash", []string{"a/b"}, []string{`disk "a/b" is neither a name in /dev, nor a path below /dev/disk`}},
-		{"dots", []string{".."}, []string{`disk ".." has a character`}},
-		{"path out of dev", []string{"/dev/disk/by-id/../../../etc/passwd"}, []string{"is not a path like /dev/disk/by-id/NAME"}},
-		{"command", []string{"$(touch /tmp/talosdisk-e2e)"}, []string{`disk "$(touch /tmp/talosdisk-e2e)" is neither`}},
-		{"backquotes", []string{"`id`"}, []string{"has a character that no disk name has"}},
-		{"semicolon", []string{"vdf;id"}, []string{`disk "vdf;id" has a character that no disk name has`}},
-		{"quote", []string{"vd'f"}, []string{`disk "vd'f" has a character that no disk name has`}},
-		{"newline", []string{"vdf\nvdg"}, []string{`disk "vdf\nvdg" has a character that no disk name has`}},
-		{"space", []string{"vdf vdg"}, []string{`disk "vdf vdg" has a character that no disk name has`}},
-		{"flag for a tool", []string{"--", "-rf"}, []string{`disk "-rf" has a character`}},
-		{"one bad name of two", []string{name, "vd;f"}, []string{`disk "vd;f"`}},
-		{"glob in a glob's clothes", []string{"vd[$(id)]"}, []string{"has a character that no disk name has"}},
-		{"malformed glob", []string{"vd["}, []string{`disk pattern "vd[" is malformed`}},
-		{"glob without a match", []string{"nvme*"}, []string{`pattern "nvme*" matches no disk on any of 3 nodes`}},
-		{"by-diskseq", []string{"/dev/disk/by-diskseq/7"}, []string{"count up at every boot"}},
-		{"unknown class", []string{name, "--class", "fast"}, []string{`class "fast" is not in the provisioner's configuration (classes: block-storage, fs-storage)`}},
-		{"Filesystem class", []string{name, "--class", "fs-storage"}, []string{`class "fs-storage" has volumeMode Filesystem`, "choose a class with volumeMode Block: block-storage"}},
-		{"name with two disks", []string{name, "vdz", "--name", "data"}, []string{"--name names the link of one disk"}},
-		{"name with a glob", []string{"sd*", "--name", "data"}, []string{"--name names the link of one disk"}},
-		{"name with a path", []string{name, "--name", "../data"}, []string{`link name "../data" is not a plain file name`}},
-		{"name with a dotfile", []string{name, "--name", ".data"}, []string{`link name ".data" is not a plain file name`}},
-		{"unknown reason", []string{name, "--accept", "everything"}, []string{`reason "everything" does not exist`, "signature"}},
-		{"reason that cannot be accepted", []string{name, "--accept", "in-use"}, []string{`reason "in-use" cannot be accepted`}},
-		{"scoped reason that cannot be accepted", []string{name, "--accept", "system-disk=worker-1/vda"}, []string{`reason "system-disk" cannot be accepted`}},
-		{"reason without a disk", []string{name, "--accept", "signature=worker-1"}, []string{"does not name a disk as NODE/DISK"}},
-		{"unknown target", []string{name, "--target", "by-label"}, []string{"--target", "by-label"}},
-		{"unknown node", []string{name, "--nodes", "worker-9"}, []string{`no node is called "worker-9"`}},
-		{"no node has the labels", []string{name, "-l", "disk=ssd"}, []string{"no node has the labels disk=ssd"}},
-		{"malformed selector", []string{name, "-l", "a=b=c"}, []string{"is not a label selector"}},
-		{"unknown output", []string{name, "-o", "xml"}, []string{`unknown output format "xml"`}},
-		{"unknown flag", []string{name, "--force"}, []string{"unknown flag: --force"}},
-		{"unknown context", []string{name, "--context", "prod"}, []string{`context "prod" does not exist`}},
-		{"plan and disks", []string{name, "-f", plan}, []string{"-f performs a plan as it is"}},
-		{"plan that is not there", []string{"-f", filepath.Join(t.TempDir(), "gone.yaml")}, []string{"gone.yaml", "no such file"}},
-		{"plan with an unknown field", []string{"-f", edited("action:", "actoin:")}, []string{"is not a plan"}},
-		{"plan of another version", []string{"-f", edited("provisioner: ", "provisioner: other-")}, []string{"the plan was made for provisioner"}},
-		{"plan with a bad disk", []string{"-f", edited("disk: "+name, "disk: ../"+name)}, []string{"link 1 of the plan"}},
-		{"plan with a bad link name", []string{"-f", edited("entry: "+name, "entry: ../../"+name)}, []string{"link 1 of the plan"}},
-		{"plan without a fingerprint", []string{"-f", edited("fingerprint: ", "detail: ")}, []string{"has no node, class or fingerprint"}},
-		{"no plan at all", []string{"-f", writeFile(t, "apiVersion: v1\nkind: ConfigMap\n")}, []string{"the file holds a", "not a LinkPlan"}},
-		{"empty plan", []string{"-f", writeFile(t, "")}, []string{"not a LinkPlan"}},
+		{name: "no disk", says: []string{"no disk is named"}},
+		{name: "empty name", args: []string{""}, says: []string{"disk name is empty"}},
+		{name: "slash", args: []string{"a/b"}, says: []string{`disk "a/b" is neither a name in /dev, nor a path below /dev/disk`}},
+		{name: "dots", args: []string{".."}, says: []string{`disk ".." has a character`}},
+		{
+			name: "path out of dev",
+			args: []string{"/dev/disk/by-id/../../../etc/passwd"},
+			says: []string{"is not a path like /dev/disk/by-id/NAME"},
+		},
+		{name: "command", args: []string{"$(touch /tmp/talosdisk-e2e)"}, says: []string{`disk "$(touch /tmp/talosdisk-e2e)" is neither`}},
+		{name: "backquotes", args: []string{"`id`"}, says: []string{"has a character that no disk name has"}},
+		{name: "semicolon", args: []string{"vdf;id"}, says: []string{`disk "vdf;id" has a character that no disk name has`}},
+		{name: "quote", args: []string{"vd'f"}, says: []string{`disk "vd'f" has a character that no disk name has`}},
+		{name: "newline", args: []string{"vdf\nvdg"}, says: []string{`disk "vdf\nvdg" has a character that no disk name has`}},
+		{name: "space", args: []string{"vdf vdg"}, says: []string{`disk "vdf vdg" has a character that no disk name has`}},
+		{name: "flag for a tool", args: []string{"--", "-rf"}, says: []string{`disk "-rf" has a character`}},
+		{name: "one bad name of two", args: []string{name, "vd;f"}, says: []string{`disk "vd;f"`}},
+		{name: "glob in a glob's clothes", args: []string{"vd[$(id)]"}, says: []string{"has a character that no disk name has"}},
+		{name: "malformed glob", args: []string{"vd["}, says: []string{`disk pattern "vd[" is malformed`}},
+		{name: "glob without a match", args: []string{"nvme*"}, says: []string{`pattern "nvme*" matches no disk on any of 3 nodes`}},
+		{name: "by-diskseq", args: []string{"/dev/disk/by-diskseq/7"}, says: []string{"count up at every boot"}},
+		{
+			name: "unknown class",
+			args: []string{name, "--class", "fast"},
+			says: []string{`class "fast" is not in the provisioner's configuration (classes: block-storage, fs-storage)`},
+		},
+		{
+			name: "Filesystem class",
+			args: []string{name, "--class", "fs-storage"},
+			says: []string{`class "fs-storage" has volumeMode Filesystem`, "choose a class with volumeMode Block: block-storage"},
+		},
+		{name: "name with two disks", args: []string{name, "vdz", "--name", "data"}, says: []string{"--name names the link of one disk"}},
+		{name: "name with a glob", args: []string{"sd*", "--name", "data"}, says: []string{"--name names the link of one disk"}},
+		{name: "name with a path", args: []string{name, "--name", "../data"}, says: []string{`link name "../data" is not a plain file name`}},
+		{name: "name with a dotfile", args: []string{name, "--name", ".data"}, says: []string{`link name ".data" is not a plain file name`}},
+		{
+			name: "unknown reason",
+			args: []string{name, "--accept", "everything"},
+			says: []string{`reason "everything" does not exist`, "signature"},
+		},
+		{
+			name: "reason that cannot be accepted",
+			args: []string{name, "--accept", "in-use"},
+			says: []string{`reason "in-use" cannot be accepted`},
+		},
+		{
+			name: "scoped reason that cannot be accepted",
+			args: []string{name, "--accept", "system-disk=worker-1/vda"},
+			says: []string{`reason "system-disk" cannot be accepted`},
+		},
+		{
+			name: "reason without a disk",
+			args: []string{name, "--accept", "signature=worker-1"},
+			says: []string{"does not name a disk as NODE/DISK"},
+		},
+		{name: "unknown target", args: []string{name, "--target", "by-label"}, says: []string{"--target", "by-label"}},
+		{name: "unknown node", args: []string{name, "--nodes", "worker-9"}, says: []string{`no node is called "worker-9"`}},
+		{name: "no node has the labels", args: []string{name, "-l", "disk=ssd"}, says: []string{"no node has the labels disk=ssd"}},
+		{name: "malformed selector", args: []string{name, "-l", "a=b=c"}, says: []string{"is not a label selector"}},
+		{name: "unknown output", args: []string{name, "-o", "xml"}, says: []string{`unknown output format "xml"`}},
+		{name: "unknown flag", args: []string{name, "--force"}, says: []string{"unknown flag: --force"}},
+		{name: "unknown context", args: []string{name, "--context", "prod"}, says: []string{`context "prod" does not exist`}},
+		{name: "plan and disks", args: []string{name, "-f", plan}, says: []string{"-f performs a plan as it is"}},
+		{
+			name: "plan that is not there",
+			args: []string{"-f", filepath.Join(t.TempDir(), "gone.yaml")},
+			says: []string{"gone.yaml", "no such file"},
+		},
+		{name: "plan with an unknown field", args: []string{"-f", edited("action:", "actoin:")}, says: []string{"is not a plan"}},
+		{
+			name: "plan of another version",
+			args: []string{"-f", edited("provisioner: ", "provisioner: other-")},
+			says: []string{"the plan was made for provisioner"},
+		},
+		{name: "plan with a bad disk", args: []string{"-f", edited("disk: "+name, "disk: ../"+name)}, says: []string{"link 1 of the plan"}},
+		{
+			name: "plan with a bad link name",
+			args: []string{"-f", edited("entry: "+name, "entry: ../../"+name)},
+			says: []string{"link 1 of the plan"},
+		},
+		{
+			name: "plan without a fingerprint",
+			args: []string{"-f", edited("fingerprint: ", "detail: ")},
+			says: []string{"has no node, class or fingerprint"},
+		},
+		{
+			name: "no plan at all",
+			args: []string{"-f", writeFile(t, "apiVersion: v1\nkind: ConfigMap\n")},
+			says: []string{"the file holds a", "not a LinkPlan"},
+		},
+		{name: "empty plan", args: []string{"-f", writeFile(t, "")}, says: []string{"not a LinkPlan"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := state(t)
@@ -120,7 +168,8 @@ func TestBadInput(t *testing.T) {
 			classes: []manifests.Class{{Name: "fs-storage", HostDir: "/var/lib/disks/hdd", VolumeMode: corev1.PersistentVolumeFilesystem}},
 		},
 		{
-			name: "several Block classes", says: []string{"has several classes with volumeMode Block: block-second, block-storage", "--class block-second"},
+			name: "several Block classes", says: []string{"has several classes with volumeMode Block: block-second, block-storage",
+				"--class block-second"},
 			classes: withSecondClass().Classes,
 		},
 	} {
@@ -137,10 +186,12 @@ func TestBadInput(t *testing.T) {
 	t.Run("several provisioners", func(t *testing.T) { severalProvisioners(t, name) })
 	t.Run("kubeconfig", func(t *testing.T) { badKubeconfigs(t, name) })
 	t.Run("no provisioner", func(t *testing.T) {
-		run(t, "link", name, "--provisioner-namespace", "default").wantError(t, `no DaemonSet that runs the local volume static provisioner in namespace "default"`)
+		run(t, "link", name, "--provisioner-namespace", "default").wantError(t,
+			`no DaemonSet that runs the local volume static provisioner in namespace "default"`)
 		run(t, "link", name, "--provisioner", "other").wantError(t, `no DaemonSet "other" that runs`)
 		begin(t)
-		wantNoOutput(t, run(t, "link", name).wantError(t, "no DaemonSet that runs the local volume static provisioner in any namespace", "install it"))
+		wantNoOutput(t, run(t, "link", name).wantError(t, "no DaemonSet that runs the local volume static provisioner in any namespace",
+			"install it"))
 		wantNoOutput(t, run(t, "disks").wantError(t, "no DaemonSet that runs"))
 		wantNoOutput(t, run(t, "unlink", name).wantError(t, "no DaemonSet that runs"))
 		wantNothing(t)
@@ -175,7 +226,8 @@ func withClasses(t *testing.T, classes []manifests.Class) {
 			t.Fatal(err)
 		}
 		config := p.ConfigMap()
-		if _, err := kube().CoreV1().ConfigMaps(config.Namespace).Patch(withoutEnd(t), config.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		if _, err := kube().CoreV1().ConfigMaps(config.Namespace).Patch(withoutEnd(t), config.Name, types.MergePatchType, patch,
+			metav1.PatchOptions{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -203,8 +255,10 @@ func severalProvisioners(t *testing.T, name string) {
 	})
 	apply(t, config, set)
 	wantNoOutput(t, run(t, "link", name, "--accept", "loop", "--yes").wantError(t,
-		`several provisioners: "kube-system/lvp", "local-storage/local-static-provisioner"`, "--provisioner-namespace kube-system --provisioner lvp"))
-	run(t, "link", name, "--provisioner-namespace", "kube-system").wantError(t, "no provisioner pod on any of the chosen nodes", "nodeSelector asks for no=such-node")
+		`several provisioners: "kube-system/lvp", "local-storage/local-static-provisioner"`,
+		"--provisioner-namespace kube-system --provisioner lvp"))
+	run(t, "link", name, "--provisioner-namespace", "kube-system").wantError(t, "no provisioner pod on any of the chosen nodes",
+		"nodeSelector asks for no=such-node")
 	run(t, "link", name, "-n", "local-storage", "--accept", "loop", "--yes", "--dry-run=server").wantCode(t, 0)
 	run(t, "disks", name, "--provisioner", "local-static-provisioner").wantCode(t, 0)
 }

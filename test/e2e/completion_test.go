@@ -39,16 +39,24 @@ func TestCompletion(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"commands", []string{"unl"}, []string{"unlink"}},
-		{"disks of all nodes", []string{"link", "sd"}, []string{first.Name, second.Name}},
-		{"disks that are not named yet", []string{"link", first.Name, "sd"}, []string{second.Name}},
-		{"system disk", []string{"disks", "vd"}, []string{"vda"}},
-		{"nodes", []string{"link", "vdf", "--nodes", ""}, []string{"worker-1", "worker-2", "worker-3"}},
-		{"further nodes", []string{"link", "vdf", "--nodes", "worker-1,w"}, []string{"worker-1,worker-1", "worker-1,worker-2", "worker-1,worker-3"}},
-		{"classes", []string{"link", "vdf", "--class", ""}, []string{"block-storage", "fs-storage"}},
+		{name: "commands", args: []string{"unl"}, want: []string{"unlink"}},
+		{name: "disks of all nodes", args: []string{"link", "sd"}, want: []string{first.Name, second.Name}},
+		{name: "disks that are not named yet", args: []string{"link", first.Name, "sd"}, want: []string{second.Name}},
+		{name: "system disk", args: []string{"disks", "vd"}, want: []string{"vda"}},
+		{name: "nodes", args: []string{"link", "vdf", "--nodes", ""}, want: []string{"worker-1", "worker-2", "worker-3"}},
+		{
+			name: "further nodes",
+			args: []string{"link", "vdf", "--nodes", "worker-1,w"},
+			want: []string{"worker-1,worker-1", "worker-1,worker-2", "worker-1,worker-3"},
+		},
+		{name: "classes", args: []string{"link", "vdf", "--class", ""}, want: []string{"block-storage", "fs-storage"}},
 		// The shell takes of these what fits.
-		{"reasons", []string{"link", "vdf", "--accept", "p"}, []string{"signature", "partitions", "data", "removable", "too-small", "loop", "remote", "virtual"}},
-		{"targets", []string{"link", "vdf", "--target", "by-"}, []string{"auto", "by-id", "by-path", "name"}},
+		{
+			name: "reasons",
+			args: []string{"link", "vdf", "--accept", "p"},
+			want: []string{"signature", "partitions", "data", "removable", "too-small", "loop", "remote", "virtual"},
+		},
+		{name: "targets", args: []string{"link", "vdf", "--target", "by-"}, want: []string{"auto", "by-id", "by-path", "name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := complete(t, theCluster.Kubeconfig(), test.args...); !slices.Equal(got, test.want) {

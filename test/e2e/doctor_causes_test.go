@@ -143,7 +143,8 @@ func unseenByKubelet(t *testing.T, p *causeTest) {
 	p.diagnose(t, "pod/writer")
 	f := p.diagnose(t, "pod/reader")
 	r := p.command("doctor", "pod/writer").run(t).wantCode(t, 2)
-	for _, text := range []string{"error[TD0401]: ", "evidence: ", "fix: ", "kubectl talosdisk mounts --nodes worker-2", "kubectl talosdisk explain TD0401"} {
+	for _, text := range []string{"error[TD0401]: ", "evidence: ", "fix: ", "kubectl talosdisk mounts --nodes worker-2",
+		"kubectl talosdisk explain TD0401"} {
 		if !strings.Contains(r.stdout, text) {
 			t.Errorf("the text lacks %q\n%s", text, r)
 		}
@@ -347,7 +348,8 @@ func cordoned(t *testing.T, p *causeTest) {
 	pod := blockPod(t)
 	waitReady(t, "reader")
 	t.Cleanup(func() {
-		if _, err := kube().CoreV1().Nodes().Patch(context.Background(), n.Name(), types.MergePatchType, []byte(`{"spec":{"unschedulable":null}}`), metav1.PatchOptions{}); err != nil {
+		if _, err := kube().CoreV1().Nodes().Patch(context.Background(), n.Name(), types.MergePatchType,
+			[]byte(`{"spec":{"unschedulable":null}}`), metav1.PatchOptions{}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -429,7 +431,8 @@ func kubeletHangs(t *testing.T, p *causeTest) {
 func podSecurity(t *testing.T, p *causeTest) {
 	of := manifests.Default()
 	t.Cleanup(func() {
-		_, err := kube().CoreV1().Namespaces().Patch(context.Background(), of.Namespace, types.MergePatchType, []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`), metav1.PatchOptions{})
+		_, err := kube().CoreV1().Namespaces().Patch(context.Background(), of.Namespace, types.MergePatchType,
+			[]byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`), metav1.PatchOptions{})
 		if err != nil {
 			t.Error(err)
 		}
@@ -453,7 +456,8 @@ func taintedNode(t *testing.T, p *causeTest) {
 	volume(t, pv)
 	taint := func(taints string) {
 		patch := `{"spec":{"taints":` + taints + `}}`
-		if _, err := kube().CoreV1().Nodes().Patch(context.Background(), n.Name(), types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		if _, err := kube().CoreV1().Nodes().Patch(context.Background(), n.Name(), types.MergePatchType, []byte(patch),
+			metav1.PatchOptions{}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -37,7 +37,8 @@ func cleanerFails(t *testing.T, p *causeTest) {
 	of := cleanedBy("echo no luck >&2; exit 1")
 	n, pv := letGo(t, of)
 	events := func(reason string) (count int) {
-		list, err := kube().CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "reason=" + reason + ",involvedObject.name=" + pv})
+		list, err := kube().CoreV1().Events("default").List(t.Context(),
+			metav1.ListOptions{FieldSelector: "reason=" + reason + ",involvedObject.name=" + pv})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,8 @@ func (p *causeTest) entries(t *testing.T, options ...string) {
 	}
 	text := "kubelet:\n        extraMounts:\n"
 	for _, o := range options {
-		text += fmt.Sprintf("            - destination: %s\n              type: bind\n              source: %s\n              options: [%s]\n", disksDir, disksDir, o)
+		text += fmt.Sprintf("            - destination: %s\n              type: bind\n              source: %s\n              options: [%s]\n",
+			disksDir, disksDir, o)
 	}
 	before := n.Config()
 	t.Cleanup(func() { set(before) })

@@ -129,7 +129,12 @@ func nodeGone(t *testing.T, p *causeTest) {
 	_, _, pv := linked(t)
 	ghost := volume(t, pv).DeepCopy()
 	ghost.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolume"}
-	ghost.ObjectMeta = metav1.ObjectMeta{Name: "local-pv-ghost", Annotations: map[string]string{"pv.kubernetes.io/provisioned-by": "local-volume-provisioner-worker-9-0b0f5a3e-1111-2222-3333-444455556666"}}
+	ghost.ObjectMeta = metav1.ObjectMeta{
+		Name: "local-pv-ghost",
+		Annotations: map[string]string{
+			"pv.kubernetes.io/provisioned-by": "local-volume-provisioner-worker-9-0b0f5a3e-1111-2222-3333-444455556666",
+		},
+	}
 	ghost.Status, ghost.Spec.ClaimRef = corev1.PersistentVolumeStatus{}, nil
 	ghost.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0].Values = []string{"worker-9"}
 	apply(t, ghost)
@@ -205,7 +210,8 @@ func startupTaint(t *testing.T, p *causeTest) {
 	n := node(t, "worker-2")
 	const taint = "sig-storage-local-static-provisioner/agent-not-ready"
 	t.Cleanup(func() {
-		if _, err := kube().CoreV1().Nodes().Patch(withoutEnd(t), n.Name(), types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{}); err != nil {
+		if _, err := kube().CoreV1().Nodes().Patch(withoutEnd(t), n.Name(), types.MergePatchType, []byte(`{"spec":{"taints":null}}`),
+			metav1.PatchOptions{}); err != nil {
 			t.Error(err)
 		}
 	})

@@ -54,7 +54,8 @@ func wantNoProbes(t *testing.T) {
 // the kubelet was seen to see.
 func probed(t *testing.T, code string, target string) finding {
 	t.Helper()
-	if without := run(t, "doctor", target, "-o", "json").diagnosis(t); probeJobs(t) > 0 || len(without.Findings) > 0 && without.Findings[0].Code == code && code != "TD0401" {
+	if without := run(t, "doctor", target, "-o", "json").diagnosis(t); probeJobs(t) > 0 ||
+		len(without.Findings) > 0 && without.Findings[0].Code == code && code != "TD0401" {
 		t.Errorf("without --probe: %d Jobs, %+v", probeJobs(t), without.Findings)
 	}
 	r := run(t, "doctor", target, "--probe", "-o", "json")
@@ -204,7 +205,8 @@ func probeTainted(t *testing.T) {
 	n, _, pv := linked(t)
 	volume(t, pv)
 	spec := func(text string) {
-		if _, err := kube().CoreV1().Nodes().Patch(withoutEnd(t), n.Name(), types.MergePatchType, []byte(`{"spec":`+text+`}`), metav1.PatchOptions{}); err != nil {
+		if _, err := kube().CoreV1().Nodes().Patch(withoutEnd(t), n.Name(), types.MergePatchType, []byte(`{"spec":`+text+`}`),
+			metav1.PatchOptions{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -291,7 +293,8 @@ func probeGranted(t *testing.T) {
 	kubeconfig := granted(t, "only-probe", "doctor", "sizes", "doctor-probe")
 	r := command{kubeconfig: kubeconfig, args: []string{"doctor", "pv/" + pv, "--probe", "-o", "json"}}.run(t).wantCode(t, 2)
 	wantNoProbes(t)
-	if d := r.diagnosis(t); !slices.Equal(d.errors(), []string{"TD0401"}) || strings.Contains(r.stdout+r.stderr, "forbidden") || r.stderr != "" {
+	if d := r.diagnosis(t); !slices.Equal(d.errors(), []string{"TD0401"}) || strings.Contains(r.stdout+r.stderr, "forbidden") ||
+		r.stderr != "" {
 		t.Errorf("with docs/rbac/doctor-probe.yaml\n%s\n%s", r.stderr, brief(r, d))
 	}
 }

@@ -80,7 +80,11 @@ func TestDoctorForeign(t *testing.T) {
 	pull, crash := always("pull"), always("crash")
 	pull.Spec.Containers[0].Image = "registry.invalid/none:none"
 	crash.Spec.Containers[0].Command = []string{"false"}
-	csi := &storagev1.StorageClass{TypeMeta: metav1.TypeMeta{APIVersion: "storage.k8s.io/v1", Kind: "StorageClass"}, ObjectMeta: metav1.ObjectMeta{Name: "remote"}, Provisioner: "remote.csi.example.com"}
+	csi := &storagev1.StorageClass{
+		TypeMeta:    metav1.TypeMeta{APIVersion: "storage.k8s.io/v1", Kind: "StorageClass"},
+		ObjectMeta:  metav1.ObjectMeta{Name: "remote"},
+		Provisioner: "remote.csi.example.com",
+	}
 	t.Cleanup(func() {
 		if err := kube().StorageV1().StorageClasses().Delete(withoutEnd(t), csi.Name, deleteNow); err != nil {
 			t.Error(err)

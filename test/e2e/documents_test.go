@@ -111,7 +111,8 @@ func (d *documents) provisioner(t *testing.T, heading string) manifests.Provisio
 	p.Release, p.Classes = "local", nil
 	for _, c := range values.Classes {
 		p.Classes = append(p.Classes, manifests.Class{
-			Name: c.Name, HostDir: c.HostDir, MountDir: c.MountDir, NamePattern: c.NamePattern, VolumeMode: c.VolumeMode, NoStorageClass: !c.StorageClass,
+			Name: c.Name, HostDir: c.HostDir, MountDir: c.MountDir, NamePattern: c.NamePattern, VolumeMode: c.VolumeMode,
+			NoStorageClass: !c.StorageClass,
 		})
 	}
 	return p
@@ -228,7 +229,8 @@ func seesPodFail(t *testing.T, reason string) {
 	t.Helper()
 	pod := getPod(t, "reader")
 	eventually(t, 60*time.Second, func() string {
-		events, err := kube().CoreV1().Events(pod.Namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=" + reason + ",involvedObject.uid=" + string(pod.UID)})
+		events, err := kube().CoreV1().Events(pod.Namespace).List(t.Context(),
+			metav1.ListOptions{FieldSelector: "reason=" + reason + ",involvedObject.uid=" + string(pod.UID)})
 		if err != nil || len(events.Items) == 0 || events.Items[0].Count < 3 {
 			return fmt.Sprintf("no three events %s (%v)", reason, err)
 		}
@@ -309,7 +311,12 @@ func (d *documents) linksInDirectoryVolume(t *testing.T) {
 func (d *documents) rawVolumes(t *testing.T) {
 	const heading = "Raw volumes"
 	for _, n := range theCluster.Nodes() {
-		addDisk(t, n, cluster.Disk{Name: "vdf1", Size: 60 * gib, Serial: n.Name() + "-raw", Links: []string{"by-partlabel/r-block-1"}}) // The partition that Talos makes.
+		addDisk(t, n, cluster.Disk{
+			Name:   "vdf1",
+			Size:   60 * gib,
+			Serial: n.Name() + "-raw",
+			Links:  []string{"by-partlabel/r-block-1"},
+		}) // The partition that Talos makes.
 		addDisk(t, n, cluster.Disk{Name: "vdg1", Size: gib, Serial: n.Name() + "-meta", Links: []string{"by-partlabel/META"}})
 		addDisk(t, n, cluster.Disk{Name: "vdh1", Size: gib, Serial: n.Name() + "-other", Links: []string{"by-partlabel/r-others"}})
 	}
@@ -326,7 +333,8 @@ func (d *documents) rawVolumes(t *testing.T) {
 // podOfFiles makes of the guide's pod the one that the guide's words say for file systems.
 var podOfFiles = []string{
 	"storageClassName: block-storage", "storageClassName: fs-storage", "volumeMode: Block", "volumeMode: Filesystem",
-	"dd if=/dev/claim of=/dev/null bs=4096 count=1", "touch /data/x", "volumeDevices:", "volumeMounts:", "devicePath: /dev/claim", "mountPath: /data",
+	"dd if=/dev/claim of=/dev/null bs=4096 count=1", "touch /data/x", "volumeDevices:", "volumeMounts:", "devicePath: /dev/claim",
+	"mountPath: /data",
 }
 
 // mounted mounts a disk or partition of each node at a directory, as Talos does with a user volume or machine.disks.

@@ -42,7 +42,8 @@ func TestDrift(t *testing.T) {
 			swap(t, a, b, test.swap)
 			before := state(t)
 			r := link(t, a.Name, b.Name, "--nodes", n.Name()).wantError(t, "error: 2 of 2 links refused",
-				"is another disk than the one that volume "+pvName(a.Name, n.Name(), "block-storage")+" was made for: now virtio-"+b.Serial+", then virtio-"+a.Serial)
+				"is another disk than the one that volume "+pvName(a.Name, n.Name(), "block-storage")+" was made for: now virtio-"+b.Serial+
+					", then virtio-"+a.Serial)
 			for _, d := range []cluster.Disk{a, b} {
 				if l := r.plan(t).of(t, n.Name(), d.Name); l.Result != "refused" || !slices.Equal(l.reasons(), []string{"identity-changed"}) {
 					t.Errorf("%s: result %q, reasons %q\n%s", d.Name, l.Result, l.reasons(), r)

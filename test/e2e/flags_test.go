@@ -54,7 +54,8 @@ func TestFlags(t *testing.T) {
 	}
 	link(t, linked.Name, "--nodes", "worker-1").wantCode(t, 0)
 	volume(t, pvName(linked.Name, "worker-1", "block-storage"))
-	apply(t, manifests.Claim("default", "device", "block-storage", corev1.PersistentVolumeBlock, resource.MustParse("1Gi")), manifests.BlockPod("default", "reader", "device"))
+	apply(t, manifests.Claim("default", "device", "block-storage", corev1.PersistentVolumeBlock, resource.MustParse("1Gi")),
+		manifests.BlockPod("default", "reader", "device"))
 	waitReady(t, "reader")
 	for _, n := range talos.Nodes() {
 		if err := n.SyncDisks(t.Context()); err != nil {
@@ -134,7 +135,8 @@ func helpFlags(t *testing.T, command ...string) []string {
 	if slices.Equal(command, []string{"options"}) {
 		args = command
 	}
-	for _, m := range regexp.MustCompile(`(?m)^ +(?:-[a-zA-Z], )?--([a-z-]+)=`).FindAllStringSubmatch(run(t, args...).wantCode(t, 0).stdout, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^ +(?:-[a-zA-Z], )?--([a-z-]+)=`).FindAllStringSubmatch(run(t, args...).wantCode(t, 0).stdout,
+		-1) {
 		names = append(names, m[1])
 	}
 	return names
@@ -205,7 +207,8 @@ func flagEffects() map[string]effect {
 			}
 		},
 		"template": func(t *testing.T, r flagRun) {
-			if got := r.with("-o", "go-template", "--template", "<{{.kind}}>").wantCode(t, r.end); !strings.HasPrefix(got.stdout, "<") || !strings.HasSuffix(strings.TrimSpace(got.stdout), ">") {
+			if got := r.with("-o", "go-template", "--template", "<{{.kind}}>").wantCode(t, r.end); !strings.HasPrefix(got.stdout, "<") ||
+				!strings.HasSuffix(strings.TrimSpace(got.stdout), ">") {
 				t.Errorf("want a kind\n%s", got)
 			}
 		},

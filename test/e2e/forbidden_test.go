@@ -145,7 +145,8 @@ func TestForbidden(t *testing.T) {
 				resource += "." + test.group
 			}
 			r := command{kubeconfig: kubeconfig, args: linkOf(d)}.run(t)
-			r.wantError(t, fmt.Sprintf("user %q may not %s %s%s", user, test.verb, resource, test.where), "hint: an administrator can allow it with:", test.rule, "--user="+user)
+			r.wantError(t, fmt.Sprintf("user %q may not %s %s%s", user, test.verb, resource, test.where),
+				"hint: an administrator can allow it with:", test.rule, "--user="+user)
 			if linked(t, d) {
 				t.Error("it is linked")
 			}
@@ -156,7 +157,8 @@ func TestForbidden(t *testing.T) {
 		d := addDisk(t, n, cluster.Disk{})
 		user, kubeconfig := userWithout(t, right{"patch", "", "persistentvolumes"})
 		r := command{kubeconfig: kubeconfig, args: linkOf(d)}.run(t).wantCode(t, 0)
-		r.wantStderr(t, "warning: worker-1/"+d.Name+": the identity of the disk could not be recorded in volume "+pvName(d.Name, n.Name(), "block-storage"), user, "--verb=patch --resource=persistentvolumes")
+		r.wantStderr(t, "warning: worker-1/"+d.Name+": the identity of the disk could not be recorded in volume "+
+			pvName(d.Name, n.Name(), "block-storage"), user, "--verb=patch --resource=persistentvolumes")
 		if got := r.plan(t).of(t, n.Name(), d.Name); got.Result != "created" || !linked(t, d) {
 			t.Errorf("result %q, linked %t", got.Result, linked(t, d))
 		}

@@ -87,7 +87,8 @@ const other = "    sysctls:\n        net.core.somaxconn: \"1024\""
 func nodeUnreachable(t *testing.T, c *withTalos) {
 	c.node("worker-3").Cut()
 	before := kubelets(t)["worker-3"]
-	r := c.run("mounts", "--yes", "-o", "json").wantError(t, "error: 1 of 3 nodes not done: 1 unknown", "worker-3: ", `does not reach the node at "10.99.0.13"`)
+	r := c.run("mounts", "--yes", "-o", "json").wantError(t, "error: 1 of 3 nodes not done: 1 unknown", "worker-3: ",
+		`does not reach the node at "10.99.0.13"`)
 	if got, want := r.mounts(t).results(), []string{"worker-1=patched", "worker-2=patched", "worker-3=unknown"}; !slices.Equal(got, want) {
 		t.Errorf("results %q, want %q", got, want)
 	}
@@ -121,21 +122,24 @@ func (c *withTalos) runAs(talosconfig string, args ...string) result {
 
 func certificateExpired(t *testing.T, c *withTalos) {
 	c.untouched(func() result {
-		return c.runAs(c.access(talostest.Access{Expired: true}), "mounts", "--yes").wantError(t, `the client certificate of Talos context "test" ended at `, "talosctl config new")
+		return c.runAs(c.access(talostest.Access{Expired: true}), "mounts", "--yes").wantError(t,
+			`the client certificate of Talos context "test" ended at `, "talosctl config new")
 	})
 }
 
 // The talosconfig of another cluster.
 func stranger(t *testing.T, c *withTalos) {
 	c.untouched(func() result {
-		return c.runAs(c.access(talostest.Access{Stranger: true}), "mounts", "--yes").wantError(t, "has a certificate of another CA than context \"test\"")
+		return c.runAs(c.access(talostest.Access{Stranger: true}), "mounts", "--yes").wantError(t,
+			"has a certificate of another CA than context \"test\"")
 	})
 }
 
 func reader(t *testing.T, c *withTalos) {
 	talosconfig := c.as(role.Reader)
 	c.untouched(func() result {
-		return c.runAs(talosconfig, "mounts", "--yes", "-o", "json").wantError(t, "needs the Talos role os:admin; context \"test\" has os:reader", "talosctl config new NEW-TALOSCONFIG --roles os:admin")
+		return c.runAs(talosconfig, "mounts", "--yes", "-o", "json").wantError(t, "needs the Talos role os:admin; context \"test\" has os:reader",
+			"talosctl config new NEW-TALOSCONFIG --roles os:admin")
 	})
 	// What the kubelets see he may know.
 	r := c.runAs(talosconfig, "mounts", "list").wantError(t, "needs the Talos role os:admin")
@@ -223,8 +227,10 @@ func kubeletFails(t *testing.T, c *withTalos) {
 		return extra
 	})
 	r := c.run("mounts", "--yes", "--try-timeout", shortTrial, "-o", "json").wantError(t, "1 rolled back, 2 not done", "worker-1: ",
-		"the kubelet has not restarted: no process, Waiting", "no such device", "Talos took the configuration back, and the kubelet is healthy", "the roll-out stopped at node \"worker-1\"")
-	if got, want := r.mounts(t).results(), []string{"worker-1=rolled back", "worker-2=not done", "worker-3=not done"}; !slices.Equal(got, want) {
+		"the kubelet has not restarted: no process, Waiting", "no such device", "Talos took the configuration back, and the kubelet is healthy",
+		"the roll-out stopped at node \"worker-1\"")
+	if got, want := r.mounts(t).results(), []string{"worker-1=rolled back", "worker-2=not done", "worker-3=not done"}; !slices.Equal(got,
+		want) {
 		t.Errorf("results %q, want %q", got, want)
 	}
 	if !bytes.Equal(n.Config(), before) || !bytes.Equal(n.DiskConfig(), before) || !n.Kubelet().Healthy {
@@ -311,7 +317,8 @@ func hazard(t *testing.T, c *withTalos) {
 // What Talos 1.14 generates has no place for extraMounts.
 func kubeletDocument(t *testing.T, c *withTalos) {
 	c.untouched(func() result {
-		return c.run("mounts", "--yes", "--nodes", "worker-3").wantError(t, "1 refused", "KubeletConfig document", "volumeType: directory", "hostDir: /dev/disk/by-partlabel", "--convert-kubelet-config")
+		return c.run("mounts", "--yes", "--nodes", "worker-3").wantError(t, "1 refused", "KubeletConfig document", "volumeType: directory",
+			"hostDir: /dev/disk/by-partlabel", "--convert-kubelet-config")
 	})
 	r := c.run("mounts", "--yes", "--nodes", "worker-3", "--convert-kubelet-config", "-o", "json").wantCode(t, 0)
 	if got := r.mounts(t).of(t, "worker-3"); got.Result != "patched" || !sees(t, node(t, "worker-3"), disksDir) {

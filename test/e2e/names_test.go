@@ -36,7 +36,8 @@ func TestNames(t *testing.T) {
 			continue
 		}
 		// A subtest has its name in a table, or in a call of Run.
-		if !strings.Contains(tests, `name: "`+n[2]+`"`) && !strings.Contains(tests, `t.Run("`+n[2]+`"`) && !strings.Contains(tests, `{"`+n[2]+`", `) {
+		if !strings.Contains(tests, `name: "`+n[2]+`"`) && !strings.Contains(tests, `t.Run("`+n[2]+`"`) &&
+			!strings.Contains(tests, `{"`+n[2]+`", `) {
 			t.Errorf("%s names %s, and there is no such subtest", table, n[0])
 		}
 	}

@@ -91,7 +91,8 @@ func waitRunning(t *testing.T, p manifests.Provisioner) {
 			if why != "" {
 				return why
 			}
-			known, err := kube().CoreV1().RESTClient().Get().Resource("nodes").Name(n.Name()).SubResource("proxy").Suffix("pods").DoRaw(withoutEnd(t))
+			kubelet := kube().CoreV1().RESTClient().Get().Resource("nodes").Name(n.Name()).SubResource("proxy")
+			known, err := kubelet.Suffix("pods").DoRaw(withoutEnd(t))
 			if err != nil {
 				return err.Error()
 			}

@@ -64,9 +64,11 @@ func bound(t *testing.T, user string, roles []rbacv1.Role) string {
 		ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: r.Kind, Name: r.Name}
 		var err error
 		if r.Namespace == "" {
-			_, err = api.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: ref}, metav1.CreateOptions{})
+			_, err = api.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: ref},
+				metav1.CreateOptions{})
 		} else {
-			_, err = api.RoleBindings(r.Namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: ref}, metav1.CreateOptions{})
+			_, err = api.RoleBindings(r.Namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: ref},
+				metav1.CreateOptions{})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -74,9 +76,11 @@ func bound(t *testing.T, user string, roles []rbacv1.Role) string {
 		t.Cleanup(func() {
 			var errs []error
 			if r.Namespace == "" {
-				errs = append(errs, api.ClusterRoleBindings().Delete(withoutEnd(t), meta.Name, deleteNow), api.ClusterRoles().Delete(withoutEnd(t), r.Name, deleteNow))
+				errs = append(errs, api.ClusterRoleBindings().Delete(withoutEnd(t), meta.Name, deleteNow),
+					api.ClusterRoles().Delete(withoutEnd(t), r.Name, deleteNow))
 			} else {
-				errs = append(errs, api.RoleBindings(r.Namespace).Delete(withoutEnd(t), meta.Name, deleteNow), api.Roles(r.Namespace).Delete(withoutEnd(t), r.Name, deleteNow))
+				errs = append(errs, api.RoleBindings(r.Namespace).Delete(withoutEnd(t), meta.Name, deleteNow),
+					api.Roles(r.Namespace).Delete(withoutEnd(t), r.Name, deleteNow))
 			}
 			for _, err := range errs {
 				if err != nil {
@@ -173,7 +177,8 @@ func grantedChanged(t *testing.T, user, file string, change func(*rbacv1.Role)) 
 		change(r)
 		var err error
 		if r.Namespace == "" {
-			_, err = kube().RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: r.ObjectMeta, Rules: r.Rules}, metav1.CreateOptions{})
+			_, err = kube().RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: r.ObjectMeta, Rules: r.Rules},
+				metav1.CreateOptions{})
 		} else {
 			_, err = kube().RbacV1().Roles(r.Namespace).Create(t.Context(), r, metav1.CreateOptions{})
 		}
@@ -218,7 +223,8 @@ func TestRoles(t *testing.T) {
 		}},
 		{"disks", func(t *testing.T, k string) {
 			r := as(t, k, "disks", d.Name, "--nodes", n.Name()).wantCode(t, 0)
-			if row := table(r.stdout)[1]; !slices.Equal(row[6:], []string{classDirs[blockClass] + "/" + d.Name, pv, "Bound", "default/device", "reader"}) {
+			if row := table(r.stdout)[1]; !slices.Equal(row[6:],
+				[]string{classDirs[blockClass] + "/" + d.Name, pv, "Bound", "default/device", "reader"}) {
 				t.Errorf("row %q", row)
 			}
 		}},

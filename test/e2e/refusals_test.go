@@ -46,7 +46,13 @@ func TestRefusals(t *testing.T) {
 		},
 		{name: "signature-lvm", reason: "signature", says: "has an LVM physical volume", acceptable: true, prepare: withChunks(lvm())},
 		{name: "signature-luks", reason: "signature", says: "has a LUKS container", acceptable: true, prepare: withChunks(luks())},
-		{name: "signature-md", reason: "signature", says: `has a Linux RAID member labelled "host:0"`, acceptable: true, prepare: withChunks(md("host:0"))},
+		{
+			name:       "signature-md",
+			reason:     "signature",
+			says:       `has a Linux RAID member labelled "host:0"`,
+			acceptable: true,
+			prepare:    withChunks(md("host:0")),
+		},
 		{name: "signature-bluestore", reason: "signature", says: "has a Ceph BlueStore OSD", acceptable: true, prepare: withChunks(bluestore())},
 		{
 			name: "signature-swap", reason: "signature", says: "has a swap area", acceptable: true,
@@ -264,7 +270,8 @@ func refusedLoop(t *testing.T) {
 	n := node(t, "worker-2")
 	bad, good := addDisk(t, n, cluster.Disk{}).Name, addDisk(t, n, cluster.Disk{}).Name
 	r := run(t, "link", bad, good, "--nodes", n.Name(), "--yes", "-o", "json", "--wait=false", "--accept", "loop="+n.Name()+"/"+good)
-	r.wantError(t, "error: 1 of 2 links refused", n.Name()+"/"+bad+": is a loop device over "+backingFile(t, n, bad), "--accept loop="+n.Name()+"/"+bad)
+	r.wantError(t, "error: 1 of 2 links refused", n.Name()+"/"+bad+": is a loop device over "+backingFile(t, n, bad),
+		"--accept loop="+n.Name()+"/"+bad)
 	if l := r.plan(t).of(t, n.Name(), bad); !slices.Equal(l.reasons(), []string{"loop"}) {
 		t.Errorf("reasons %q", l.reasons())
 	}
@@ -306,7 +313,8 @@ func refusedNotFound(t *testing.T) {
 func refusedSystemDisk(t *testing.T) {
 	r := link(t, "vda", "--nodes", "worker-1", "--accept", "signature", "--accept", "too-small")
 	r.wantError(t, "is a disk that the node itself lives on")
-	if got := r.plan(t).of(t, "worker-1", "vda"); got.Result != "refused" || !slices.Contains(got.reasons(), "system-disk") || !slices.Contains(got.reasons(), "in-use") {
+	if got := r.plan(t).of(t, "worker-1", "vda"); got.Result != "refused" || !slices.Contains(got.reasons(), "system-disk") ||
+		!slices.Contains(got.reasons(), "in-use") {
 		t.Errorf("result %q, reasons %q", got.Result, got.reasons())
 	}
 	wantNeverAccepted(t, "system-disk")
@@ -323,7 +331,8 @@ func overClassDirectory(t *testing.T, n *cluster.Node, script string) {
 }
 
 func refusedClassDirectory(t *testing.T) {
-	refusedOnNode(t, `mount --bind $1 $1 && mount -o remount,bind,ro $1`, "class-directory", "cannot be linked: /mnt/block cannot be written to")
+	refusedOnNode(t, `mount --bind $1 $1 && mount -o remount,bind,ro $1`, "class-directory",
+		"cannot be linked: /mnt/block cannot be written to")
 }
 
 // Links in it would be gone at the next reboot.

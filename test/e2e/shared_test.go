@@ -64,7 +64,8 @@ func TestSharedLUN(t *testing.T) {
 		d := lun(t, "d6")
 		cleanupSh(t, a, `umount /var/shared; rmdir /var/shared`)
 		sh(t, a, `mkfs.ext4 -q /dev/$1 && mkdir /var/shared && mount /dev/$1 /var/shared`, d.Name)
-		r := link(t, d.Name, "--nodes", b.Name(), "--wait=false", "--accept", "signature", "--accept", "data").wantError(t, "of node worker-1", "in use")
+		r := link(t, d.Name, "--nodes", b.Name(), "--wait=false", "--accept", "signature", "--accept", "data").wantError(t, "of node worker-1",
+			"in use")
 		if got := linksOf(t, d); len(got) > 0 {
 			t.Errorf("links %q\n%s", got, r)
 		}

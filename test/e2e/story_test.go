@@ -205,10 +205,12 @@ func (s *story) unchanged(t *testing.T) {
 func (s *story) disks(t *testing.T) {
 	r := run(t, "disks", "vdf", "vda").wantCode(t, 0)
 	rows := table(r.stdout)
-	if want := []string{"NODE", "DISK", "SIZE", "TYPE", "USE", "LINKABLE", "LINK", "PV", "STATUS", "CLAIM", "POD"}; !slices.Equal(rows[0], want) {
+	if want := []string{"NODE", "DISK", "SIZE", "TYPE", "USE", "LINKABLE", "LINK", "PV", "STATUS", "CLAIM", "POD"}; !slices.Equal(rows[0],
+		want) {
 		t.Errorf("head %q, want %q", rows[0], want)
 	}
-	want := []string{"worker-1", "vdf", "12Gi", "loop", "-", "linked", "/var/lib/disks/block/vdf", pvName("vdf", "worker-1", "block-storage"), "Available", "-", "-"}
+	want := []string{"worker-1", "vdf", "12Gi", "loop", "-", "linked", "/var/lib/disks/block/vdf", pvName("vdf", "worker-1", "block-storage"),
+		"Available", "-", "-"}
 	if !slices.ContainsFunc(rows, func(row []string) bool { return slices.Equal(row, want) }) {
 		t.Errorf("no row %q\n%s", want, r)
 	}

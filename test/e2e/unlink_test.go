@@ -71,7 +71,8 @@ func TestUnlink(t *testing.T) {
 				link(t, d.Name, "--nodes", n.Name()).wantCode(t, 0)
 				pv := pvName(d.Name, n.Name(), "block-storage")
 				patch := `{"spec":{"claimRef":{"kind":"PersistentVolumeClaim","apiVersion":"v1","namespace":"default","name":"to-come"}}}`
-				if _, err := kube().CoreV1().PersistentVolumes().Patch(t.Context(), pv, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+				if _, err := kube().CoreV1().PersistentVolumes().Patch(t.Context(), pv, types.MergePatchType, []byte(patch),
+					metav1.PatchOptions{}); err != nil {
 					t.Fatal(err)
 				}
 				return d.Name
@@ -84,7 +85,8 @@ func TestUnlink(t *testing.T) {
 				link(t, d.Name, "--nodes", n.Name()).wantCode(t, 0)
 				pv := pvName(d.Name, n.Name(), "block-storage")
 				patch := `{"spec":{"persistentVolumeReclaimPolicy":"Retain","claimRef":{"kind":"PersistentVolumeClaim","apiVersion":"v1","namespace":"default","name":"tenant"}}}`
-				if _, err := kube().CoreV1().PersistentVolumes().Patch(t.Context(), pv, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+				if _, err := kube().CoreV1().PersistentVolumes().Patch(t.Context(), pv, types.MergePatchType, []byte(patch),
+					metav1.PatchOptions{}); err != nil {
 					t.Fatal(err)
 				}
 				claim := manifests.Claim("default", "tenant", "block-storage", corev1.PersistentVolumeBlock, resource.MustParse("1Gi"))
@@ -110,7 +112,8 @@ func TestUnlink(t *testing.T) {
 			}
 			if test.reason == "" {
 				r.wantCode(t, 0)
-				if got.Result != "unlinked" || slices.ContainsFunc(links(t, n), func(l string) bool { return strings.HasPrefix(l, "block/"+entry+" ") }) {
+				if got.Result != "unlinked" || slices.ContainsFunc(links(t, n),
+					func(l string) bool { return strings.HasPrefix(l, "block/"+entry+" ") }) {
 					t.Errorf("result %q, links %q", got.Result, links(t, n))
 				}
 				eventually(t, volumeTimeout, func() string {

@@ -114,7 +114,8 @@ func (l *Lab) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, program, argv[1:]...)
 	// What the machine's owner has at home is another cluster's.
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig(), "PATH="+l.Bin+":"+os.Getenv("PATH"), "HOME="+l.Bin, "TALOS_HOME=", "TALOSCONFIG=")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig(), "PATH="+l.Bin+":"+os.Getenv("PATH"), "HOME="+l.Bin, "TALOS_HOME=",
+		"TALOSCONFIG=")
 	if l.Talos != nil {
 		cmd.Env = append(cmd.Env, "TALOSCONFIG="+l.talosconfig())
 	}

@@ -309,7 +309,8 @@ func (p Provisioner) WindowsDaemonSet() *appsv1.DaemonSet {
 	pod.NodeSelector = map[string]string{corev1.LabelOSStable: "windows"}
 	pod.Tolerations = append([]corev1.Toleration{{Operator: corev1.TolerationOpExists}}, p.Tolerations...)
 	pod.Containers[0].SecurityContext = nil
-	for _, name := range []string{"csi-proxy-volume-v1", "csi-proxy-filesystem-v1", "csi-proxy-volume-v1beta2", "csi-proxy-filesystem-v1beta2"} {
+	for _, name := range []string{"csi-proxy-volume-v1", "csi-proxy-filesystem-v1", "csi-proxy-volume-v1beta2",
+		"csi-proxy-filesystem-v1beta2"} {
 		path := `\\.\pipe\` + name
 		pod.Volumes = append(pod.Volumes, hostPath(name, path))
 		pod.Containers[0].VolumeMounts = append(pod.Containers[0].VolumeMounts, corev1.VolumeMount{Name: name, MountPath: path})

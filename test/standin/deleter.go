@@ -126,7 +126,8 @@ func (p *Provisioner) takeCleaning(ctx context.Context, pvName string, byJob boo
 	return p.processes.take(pvName), nil
 }
 
-func (p *Provisioner) clean(ctx context.Context, pv *corev1.PersistentVolume, class Class, mode corev1.PersistentVolumeMode, path string) error {
+func (p *Provisioner) clean(ctx context.Context, pv *corev1.PersistentVolume, class Class, mode corev1.PersistentVolumeMode,
+	path string) error {
 	if !strings.HasPrefix(path, class.MountDir) {
 		return fmt.Errorf("Unexpected error pv %q mountPath %s but mount dir is %s", pv.Name, path, class.MountDir)
 	}

@@ -95,7 +95,8 @@ func TestJobWithoutImage(t *testing.T) {
 	b.config.UseJobForCleaning, b.JobImage = true, ""
 	name := b.released("vdb")
 	b.pass()
-	want := `Warning VolumeFailedDelete Error cleaning PV "` + name + `": cannot run cleanup job without specifying job image name in the environment variable`
+	want := `Warning VolumeFailedDelete Error cleaning PV "` + name +
+		`": cannot run cleanup job without specifying job image name in the environment variable`
 	if events := b.takeEvents(); len(events) != 1 || events[0] != want {
 		t.Errorf("events %q, want %q", events, want)
 	}

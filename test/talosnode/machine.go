@@ -52,7 +52,8 @@ func (m *machine) StartKubelet(ctx context.Context, extra []mounts.ExtraMount) (
 	err := m.node.LaunchKubelet(ctx, container)
 	if refused, ok := errors.AsType[cluster.RuntimeError](err); ok {
 		// As Talos tells it, which asks containerd.
-		return 0, fmt.Errorf("failed to create task: \"kubelet\": failed to create shim task: OCI runtime create failed: runc create failed: %w", refused)
+		return 0, fmt.Errorf("failed to create task: \"kubelet\": failed to create shim task: OCI runtime create failed: runc create failed: %w",
+			refused)
 	}
 	if err != nil {
 		return 0, err

@@ -45,7 +45,8 @@ func (k krew) validate(t *testing.T, m manifest, flags ...string) {
 	if err := os.WriteFile(file, m.text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "", []string{"PATH=" + k.dir + ":" + os.Getenv("PATH")}, filepath.Join(k.dir, "validate-krew-manifest"), append(flags, "-manifest", file)...)
+	run(t, "", []string{"PATH=" + k.dir + ":" + os.Getenv("PATH")}, filepath.Join(k.dir, "validate-krew-manifest"),
+		append(flags, "-manifest", file)...)
 }
 
 // served is the manifest as it will be when the archives are released, but that they are got from this machine.

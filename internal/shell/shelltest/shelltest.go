@@ -12,12 +12,14 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Seen is a word as Words returns it. A shell takes carriage returns and bytes that are no UTF-8 as they are; the parser used here does not.
+// Seen is a word as Words returns it. A shell takes carriage returns and bytes that are no UTF-8 as they are; the parser used here does
+// not.
 func Seen(word string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(word, "\ufffd"), "\r", "\ufffd")
 }
 
-// Words are the words of the commands in text, which has to be one pipeline of plain commands: nothing is assigned, redirected, substituted,
+// Words are the words of the commands in text, which has to be one pipeline of plain commands: nothing is assigned, redirected,
+// substituted,
 // put in the background or run after it.
 func Words(text string) ([][]string, error) {
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX), syntax.KeepComments(true)).Parse(strings.NewReader(Seen(text)), "")

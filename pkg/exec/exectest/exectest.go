@@ -146,7 +146,8 @@ func serveWebSocket(w http.ResponseWriter, req *http.Request, session *Session, 
 	defer conn.Close() //nolint:errcheck // The client may have gone.
 	session.Protocol = "websocket"
 	session.Done = req.Context().Done()
-	session.Stdin, session.Stdout, session.Stderr = streams[remotecommand.StreamStdIn], streams[remotecommand.StreamStdOut], streams[remotecommand.StreamStdErr]
+	session.Stdin, session.Stdout, session.Stderr = streams[remotecommand.StreamStdIn], streams[remotecommand.StreamStdOut],
+		streams[remotecommand.StreamStdErr]
 	finish(h(session), streams[remotecommand.StreamErr])
 }
 
@@ -207,7 +208,12 @@ func finish(err error, stream io.Writer) {
 			Message: "command terminated with non-zero exit code",
 		}
 	default:
-		status = metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonInternalError, Message: "Internal error occurred: " + err.Error()}
+		status = metav1.Status{
+			Status:  metav1.StatusFailure,
+			Code:    http.StatusInternalServerError,
+			Reason:  metav1.StatusReasonInternalError,
+			Message: "Internal error occurred: " + err.Error(),
+		}
 	}
 	body, err := json.Marshal(status)
 	if err == nil {

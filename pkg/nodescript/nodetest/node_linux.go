@@ -174,10 +174,10 @@ func (n *Node) Output(shell string, argv []string, in Input) (string, error) {
 
 // heard keeps what is written to it, and tells when there is a mark in it.
 type heard struct {
-	all   bytes.Buffer // not embedded: it would be filled past Write
-	mark  string
-	hears chan struct{}
-	reported  bool
+	all      bytes.Buffer // not embedded: it would be filled past Write
+	mark     string
+	hears    chan struct{}
+	reported bool
 }
 
 func (h *heard) Write(b []byte) (int, error) {

@@ -28,7 +28,8 @@ const (
 // ApplyConfiguration applies one as v1alpha1_server.go does: any mode but TRY
 // cancels a pending rollback before anything else, a dry run and a request that is
 // then refused too.
-func (machineAPI) ApplyConfiguration(ctx context.Context, req *machine.ApplyConfigurationRequest) (*machine.ApplyConfigurationResponse, error) {
+func (machineAPI) ApplyConfiguration(ctx context.Context,
+	req *machine.ApplyConfigurationRequest) (*machine.ApplyConfigurationResponse, error) {
 	n := callOf(ctx).node
 	if n.options.Profile.has(talosrelease.RefusesConcurrentApply) {
 		if !n.configs.applying.TryLock() {
@@ -84,7 +85,8 @@ func (c *configs) apply(ctx context.Context, req *machine.ApplyConfigurationRequ
 }
 
 // effective is what AUTO comes to, and what the answer says of it.
-func (c *configs) effective(mode machine.ApplyConfigurationRequest_Mode, data []byte) (machine.ApplyConfigurationRequest_Mode, string, error) {
+func (c *configs) effective(mode machine.ApplyConfigurationRequest_Mode,
+	data []byte) (machine.ApplyConfigurationRequest_Mode, string, error) {
 	why := ""
 	if !c.node.options.Profile.has(talosrelease.NeverReboots) {
 		var err error
@@ -112,7 +114,8 @@ func (c *configs) effective(mode machine.ApplyConfigurationRequest_Mode, data []
 }
 
 // perform does it; the lock is held.
-func (c *configs) perform(ctx context.Context, mode machine.ApplyConfigurationRequest_Mode, req *machine.ApplyConfigurationRequest, answer *machine.ApplyConfiguration) error {
+func (c *configs) perform(ctx context.Context, mode machine.ApplyConfigurationRequest_Mode, req *machine.ApplyConfigurationRequest,
+	answer *machine.ApplyConfiguration) error {
 	data := req.GetData()
 	if mode == machine.ApplyConfigurationRequest_TRY {
 		timeout := req.GetTryModeTimeout().AsDuration()

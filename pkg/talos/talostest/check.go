@@ -30,7 +30,8 @@ func grown(kind string) bool {
 
 // kubeletConfigKeys are the fields of v1.14's KubeletConfig document: extraMounts is none.
 func kubeletConfigKeys() []string {
-	return []string{"apiVersion", "kind", "image", "clusterDNS", "extraArgs", "config", "credentialProviderConfig", "defaultRuntimeSeccompProfileEnabled", "registerWithFQDN", "skipNodeRegistration"}
+	return []string{"apiVersion", "kind", "image", "clusterDNS", "extraArgs", "config", "credentialProviderConfig",
+		"defaultRuntimeSeccompProfileEnabled", "registerWithFQDN", "skipNodeRegistration"}
 }
 
 // check decodes and validates a submitted configuration as the release would.
@@ -65,12 +66,14 @@ func check(profile Profile, data []byte) error {
 	main := find(all, "")
 	if main == nil {
 		if profile.has(talosrelease.RefusesFragments) {
-			return status.Error(codes.InvalidArgument, "the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?")
+			return status.Error(codes.InvalidArgument,
+				"the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?")
 		}
 		return status.Error(codes.InvalidArgument, "new config is not v1alpha1")
 	}
 	if find(all, "KubeletConfig") != nil && field(main.node, "machine", "kubelet") != nil {
-		return status.Error(codes.InvalidArgument, "1 error occurred:\n\t* kubelet config is already set in v1alpha1 config (.machine.kubelet)\n\n")
+		return status.Error(codes.InvalidArgument,
+			"1 error occurred:\n\t* kubelet config is already set in v1alpha1 config (.machine.kubelet)\n\n")
 	}
 	if find(all, "KubeClusterConfig") != nil {
 		// Half of what machinery wants is in documents that it does not know.

@@ -26,12 +26,48 @@ func TestGeneratedConfigurations(t *testing.T) {
 		text    []string
 		none    []string
 	}{
-		"old control plane":   {talostest.V16, false, false, 8, []string{"type: controlplane", "    kubelet:\n"}, []string{"\nkind:"}},
-		"old worker":          {talostest.V16, true, false, 3, []string{"type: worker", "    kubelet:\n"}, []string{"\nkind:"}},
-		"v1.13 worker":        {talostest.V113, true, false, 3, []string{"    kubelet:\n", "kind: HostnameConfig"}, []string{"KubeletConfig"}},
-		"upgraded to v1.14":   {talostest.V114, true, false, 3, []string{"    kubelet:\n"}, []string{"KubeletConfig"}},
-		"v1.14 worker":        {talostest.V114, true, true, 3, []string{"kind: KubeletConfig\nimage: ghcr.io/siderolabs/kubelet:v", "kind: DiscoveryIdentityConfig"}, []string{"    kubelet:\n"}},
-		"v1.14 control plane": {talostest.V114, false, true, 8, []string{"kind: KubeletConfig"}, []string{"    kubelet:\n"}},
+		"old control plane": {
+			profile: talostest.V16,
+			secrets: 8,
+			text:    []string{"type: controlplane", "    kubelet:\n"},
+			none:    []string{"\nkind:"},
+		},
+		"old worker": {
+			profile: talostest.V16,
+			worker:  true,
+			secrets: 3,
+			text:    []string{"type: worker", "    kubelet:\n"},
+			none:    []string{"\nkind:"},
+		},
+		"v1.13 worker": {
+			profile: talostest.V113,
+			worker:  true,
+			secrets: 3,
+			text:    []string{"    kubelet:\n", "kind: HostnameConfig"},
+			none:    []string{"KubeletConfig"},
+		},
+		"upgraded to v1.14": {
+			profile: talostest.V114,
+			worker:  true,
+			secrets: 3,
+			text:    []string{"    kubelet:\n"},
+			none:    []string{"KubeletConfig"},
+		},
+		"v1.14 worker": {
+			profile: talostest.V114,
+			worker:  true,
+			native:  true,
+			secrets: 3,
+			text:    []string{"kind: KubeletConfig\nimage: ghcr.io/siderolabs/kubelet:v", "kind: DiscoveryIdentityConfig"},
+			none:    []string{"    kubelet:\n"},
+		},
+		"v1.14 control plane": {
+			profile: talostest.V114,
+			native:  true,
+			secrets: 8,
+			text:    []string{"kind: KubeletConfig"},
+			none:    []string{"    kubelet:\n"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data, err := c.Config(test.profile, test.worker, test.native)

@@ -116,7 +116,8 @@ func TestWorkloadIsolationCountsTwice(t *testing.T) {
 		found := false
 		for _, p := range answer.GetMessages()[0].GetProcesses() {
 			if p.GetCommand() != "kubelet" || p.GetExecutable() != "/usr/local/bin/kubelet" ||
-				!strings.HasPrefix(p.GetArgs(), "/usr/local/bin/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubeconfig --cert-dir=/var/lib/kubelet/pki --config=/etc/kubernetes/kubelet.yaml --hostname-override=w-1 ") {
+				!strings.HasPrefix(p.GetArgs(),
+					"/usr/local/bin/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubeconfig --cert-dir=/var/lib/kubelet/pki --config=/etc/kubernetes/kubelet.yaml --hostname-override=w-1 ") {
 				continue
 			}
 			found = true
@@ -165,11 +166,15 @@ func TestDisksOfEveryRelease(t *testing.T) {
 func TestResourcesHaveTheirNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		talosrelease.Disks: block.DiskType, talosrelease.SystemDisks: block.SystemDiskType, talosrelease.DiscoveredVolumes: block.DiscoveredVolumeType,
-		talosrelease.VolumeStatuses: block.VolumeStatusType, talosrelease.VolumeConfigs: block.VolumeConfigType, talosrelease.MountStatuses: block.MountStatusType,
-		talosrelease.BlockSymlinks: block.SymlinkType, talosrelease.MachineConfigs: config.MachineConfigType, talosrelease.KubeletSpecs: k8s.KubeletSpecType,
-		talosrelease.Nodenames: k8s.NodenameType, talosrelease.Identities: cluster.IdentityType, talosrelease.SystemInformations: hardware.SystemInformationType,
-		talosrelease.Diagnostics: runtime.DiagnosticType,
+		talosrelease.Disks: block.DiskType, talosrelease.SystemDisks: block.SystemDiskType,
+		talosrelease.DiscoveredVolumes: block.DiscoveredVolumeType,
+		talosrelease.VolumeStatuses:    block.VolumeStatusType, talosrelease.VolumeConfigs: block.VolumeConfigType,
+		talosrelease.MountStatuses: block.MountStatusType,
+		talosrelease.BlockSymlinks: block.SymlinkType, talosrelease.MachineConfigs: config.MachineConfigType,
+		talosrelease.KubeletSpecs: k8s.KubeletSpecType,
+		talosrelease.Nodenames:    k8s.NodenameType, talosrelease.Identities: cluster.IdentityType,
+		talosrelease.SystemInformations: hardware.SystemInformationType,
+		talosrelease.Diagnostics:        runtime.DiagnosticType,
 	} {
 		if name != want {
 			t.Errorf("%s is called %s in Talos", name, want)

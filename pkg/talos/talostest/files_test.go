@@ -62,7 +62,8 @@ func TestListFollowsALastLink(t *testing.T) {
 			}
 		})
 	}
-	if _, err := list(t, c, "/var/links/relative/none"); status.Convert(err).Message() != "lstat /var/links/relative/none: no such file or directory" {
+	if _, err := list(t, c,
+		"/var/links/relative/none"); status.Convert(err).Message() != "lstat /var/links/relative/none: no such file or directory" {
 		t.Errorf("answered %v", err)
 	}
 }
@@ -82,11 +83,14 @@ func TestListTellsTypesLinksAndDepth(t *testing.T) {
 		req  *machine.ListRequest
 		want string
 	}{
-		"children":   {&machine.ListRequest{Root: "/var/lib/disks"}, ". a vdf>/dev/vdf"},
-		"two levels": {&machine.ListRequest{Root: "/var/lib/disks", Recurse: true, RecursionDepth: 2}, ". a a/b vdf>/dev/vdf"},
-		"everything": {&machine.ListRequest{Root: "/var/lib/disks", Recurse: true}, ". a a/b a/b/c:5 vdf>/dev/vdf"},
-		"links":      {&machine.ListRequest{Root: "/var/lib/disks", Recurse: true, Types: []machine.ListRequest_Type{machine.ListRequest_SYMLINK}}, "vdf>/dev/vdf"},
-		"one file":   {&machine.ListRequest{Root: "/var/lib/disks/a/b/c"}, "c:5"},
+		"children":   {req: &machine.ListRequest{Root: "/var/lib/disks"}, want: ". a vdf>/dev/vdf"},
+		"two levels": {req: &machine.ListRequest{Root: "/var/lib/disks", Recurse: true, RecursionDepth: 2}, want: ". a a/b vdf>/dev/vdf"},
+		"everything": {req: &machine.ListRequest{Root: "/var/lib/disks", Recurse: true}, want: ". a a/b a/b/c:5 vdf>/dev/vdf"},
+		"links": {
+			req:  &machine.ListRequest{Root: "/var/lib/disks", Recurse: true, Types: []machine.ListRequest_Type{machine.ListRequest_SYMLINK}},
+			want: "vdf>/dev/vdf",
+		},
+		"one file": {req: &machine.ListRequest{Root: "/var/lib/disks/a/b/c"}, want: "c:5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stream, err := c.LS(t.Context(), test.req)

@@ -190,7 +190,8 @@ func TestExtraMountIsSeenThroughTheKubelet(t *testing.T) {
 				}
 			}
 			mount("/var/lib/disks/before", "254:17")
-			if _, err := apply(t, dial(t, n), with(t, n.Config(), strings.ReplaceAll(disks, "rbind, rslave, rw", options)), noReboot, false); err != nil {
+			if _, err := apply(t, dial(t, n), with(t, n.Config(), strings.ReplaceAll(disks, "rbind, rslave, rw", options)), noReboot,
+				false); err != nil {
 				t.Fatal(err)
 			}
 			settle(t, n)
@@ -215,7 +216,8 @@ func TestExtraMountIsSeenThroughTheKubelet(t *testing.T) {
 					line = l
 				}
 			}
-			if line == "" || !strings.Contains(line, want.peer) || want.peer == "" && (strings.Contains(line, "shared:") || strings.Contains(line, "master:")) {
+			if line == "" || !strings.Contains(line, want.peer) ||
+				want.peer == "" && (strings.Contains(line, "shared:") || strings.Contains(line, "master:")) {
 				t.Errorf("mountinfo has %q", line)
 			}
 		})
@@ -260,7 +262,8 @@ func TestHostMountsCanBeTold(t *testing.T) {
 	if err := n.Machine().(*talostest.Sim).SetHostMounts(reported); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := read(t, dial(t, n), "/proc/1/mountinfo"); err != nil || got != "1 0 0:0 / /var/lib/a\\040b rw shared:7 - xfs /dev/vdb1 rw\n" {
+	if got, err := read(t, dial(t, n), "/proc/1/mountinfo"); err != nil ||
+		got != "1 0 0:0 / /var/lib/a\\040b rw shared:7 - xfs /dev/vdb1 rw\n" {
 		t.Errorf("reads %q, %v", got, err)
 	}
 }

@@ -156,9 +156,11 @@ func TestAutoRebootsBeforeV114Only(t *testing.T) {
 			t.Parallel()
 			n := node(t, talostest.Options{Profile: profile})
 			c := dial(t, n)
-			changed := bytes.Replace(n.Config(), []byte("machine:\n"), []byte("machine:\n    disks:\n        - device: /dev/vdb\n          partitions:\n            - mountpoint: /var/lib/data\n"), 1)
+			changed := bytes.Replace(n.Config(), []byte("machine:\n"),
+				[]byte("machine:\n    disks:\n        - device: /dev/vdb\n          partitions:\n            - mountpoint: /var/lib/data\n"), 1)
 			_, err := apply(t, c, changed, noReboot, true)
-			if reboots > 0 && (status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "this config change can't be applied in immediate mode\ndiff:\n")) {
+			if reboots > 0 && (status.Code(err) != codes.InvalidArgument ||
+				!strings.Contains(err.Error(), "this config change can't be applied in immediate mode\ndiff:\n")) {
 				t.Errorf("no reboot answered %v", err)
 			}
 			if reboots == 0 && err != nil {
@@ -176,7 +178,10 @@ func TestAutoRebootsBeforeV114Only(t *testing.T) {
 
 func TestFragmentsAreRefused(t *testing.T) {
 	t.Parallel()
-	for profile, want := range map[talostest.Profile]string{talostest.V19: "new config is not v1alpha1", talostest.V111: "doesn't contain v1alpha1 config"} {
+	for profile, want := range map[talostest.Profile]string{
+		talostest.V19:  "new config is not v1alpha1",
+		talostest.V111: "doesn't contain v1alpha1 config",
+	} {
 		n := node(t, talostest.Options{Profile: profile})
 		_, err := apply(t, dial(t, n), []byte("apiVersion: v1alpha1\nkind: KmsgLogConfig\nname: x\nurl: udp://10.0.0.1:1\n"), noReboot, false)
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {

@@ -125,7 +125,8 @@ type mode = machine.ApplyConfigurationRequest_Mode
 
 func apply(t *testing.T, c *client.Client, data []byte, m mode, dry bool) (*machine.ApplyConfiguration, error) {
 	t.Helper()
-	answer, err := c.ApplyConfiguration(t.Context(), &machine.ApplyConfigurationRequest{Data: data, Mode: m, DryRun: dry, TryModeTimeout: durationpb.New(25 * time.Second)})
+	answer, err := c.ApplyConfiguration(t.Context(),
+		&machine.ApplyConfigurationRequest{Data: data, Mode: m, DryRun: dry, TryModeTimeout: durationpb.New(25 * time.Second)})
 	if err != nil {
 		return nil, err
 	}

@@ -113,7 +113,8 @@ func perform(t *testing.T, c *client.Client, n *talostest.Node, call string) err
 
 // localDisks is the entry that was recorded, once or several times.
 func localDisks(times int) string {
-	return strings.Repeat("- destination: /var/local-disks\n  type: bind\n  source: /var/local-disks\n  options:\n    - bind\n    - rshared\n    - rw\n", times)
+	return strings.Repeat("- destination: /var/local-disks\n  type: bind\n  source: /var/local-disks\n  options:\n    - bind\n    - rshared\n    - rw\n",
+		times)
 }
 
 // TestPatchesAreAnsweredAsRecorded replays the modes, in the order of the recording.
@@ -175,12 +176,15 @@ func TestNativeConfigurationRefusesAsRecorded(t *testing.T) {
 		node *talostest.Node
 		data []byte
 	}{
-		"machine.kubelet with an entry": {native, machineHead("\n        extraMounts:\n            - destination: /var/local-disks\n              source: /var/local-disks\n              type: bind")},
-		"machine.kubelet, empty":        {native, machineHead(" {}")},
-		"KubeletConfig with extraMounts": {native, []byte(strings.Replace(string(native.Config()), "kind: KubeletConfig\n",
+		"machine.kubelet with an entry": {
+			node: native,
+			data: machineHead("\n        extraMounts:\n            - destination: /var/local-disks\n              source: /var/local-disks\n              type: bind"),
+		},
+		"machine.kubelet, empty": {node: native, data: machineHead(" {}")},
+		"KubeletConfig with extraMounts": {node: native, data: []byte(strings.Replace(string(native.Config()), "kind: KubeletConfig\n",
 			"kind: KubeletConfig\nextraMounts:\n    - destination: /var/local-disks\n", 1))},
-		"an entry with a key that is none":  {upgraded, with(t, upgraded.Config(), "- destination: /var/x\n  option: [bind, rw]\n")},
-		"an entry with options in one word": {upgraded, with(t, upgraded.Config(), "- destination: /var/x\n  options: bind,rw\n")},
+		"an entry with a key that is none":  {node: upgraded, data: with(t, upgraded.Config(), "- destination: /var/x\n  option: [bind, rw]\n")},
+		"an entry with options in one word": {node: upgraded, data: with(t, upgraded.Config(), "- destination: /var/x\n  options: bind,rw\n")},
 	}
 	for _, fact := range recorded[struct{ Patch, Message, Contains string }](t, "refusals.yaml") {
 		t.Run(fact.Patch, func(t *testing.T) {

@@ -81,7 +81,8 @@ func access(profile Profile) state.FilteringRule {
 // routed is the state of whichever node a call is for.
 type routed struct{}
 
-func (routed) Get(ctx context.Context, p resource.Pointer, opts ...state.GetOption) (resource.Resource, error) { //nolint:ireturn // as state.CoreState
+func (routed) Get(ctx context.Context, p resource.Pointer,
+	opts ...state.GetOption) (resource.Resource, error) { //nolint:ireturn // as state.CoreState
 	return callOf(ctx).node.guarded.Get(ctx, p, opts...)
 }
 

@@ -88,7 +88,8 @@ func TestControlPlaneForwardsAndWorkerDoesNot(t *testing.T) {
 			}
 		})
 	}
-	if _, err := nodename(client.WithNodes(t.Context(), "10.0.0.11", "10.0.0.12"), dial(t, plane)); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "one-2-many proxying is not supported") {
+	if _, err := nodename(client.WithNodes(t.Context(), "10.0.0.11", "10.0.0.12"),
+		dial(t, plane)); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "one-2-many proxying is not supported") {
 		t.Errorf("several nodes: %v", err)
 	}
 	// The node that answers asks for the role, and knows what its own release has.
@@ -96,7 +97,8 @@ func TestControlPlaneForwardsAndWorkerDoesNot(t *testing.T) {
 	if _, err := reader.ServiceRestart(client.WithNode(t.Context(), "10.0.0.11"), "kubelet"); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("a reader's restart: %v", err)
 	}
-	if _, err := safe.StateListAll[*block.MountStatus](client.WithNode(t.Context(), "10.0.0.12"), reader.COSI); status.Code(err) != codes.PermissionDenied {
+	if _, err := safe.StateListAll[*block.MountStatus](client.WithNode(t.Context(), "10.0.0.12"),
+		reader.COSI); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("a type that %s lacks: %v", two.Name(), err)
 	}
 }
@@ -186,13 +188,15 @@ func TestHangEndsWithItsCaller(t *testing.T) {
 func TestResourceTypesByRelease(t *testing.T) {
 	t.Parallel()
 	for profile, unsupported := range map[talostest.Profile][]resource.Type{
-		talostest.V16:  {block.DiskType, block.SystemDiskType, block.DiscoveredVolumeType, block.VolumeStatusType, block.MountStatusType, block.SymlinkType},
+		talostest.V16: {block.DiskType, block.SystemDiskType, block.DiscoveredVolumeType, block.VolumeStatusType, block.MountStatusType,
+			block.SymlinkType},
 		talostest.V19:  {block.MountStatusType, block.SymlinkType},
 		talostest.V111: nil,
 	} {
 		n := node(t, talostest.Options{Profile: profile})
 		c := dial(t, n)
-		for _, kind := range []resource.Type{block.DiskType, block.SystemDiskType, block.DiscoveredVolumeType, block.VolumeStatusType, block.MountStatusType, block.SymlinkType} {
+		for _, kind := range []resource.Type{block.DiskType, block.SystemDiskType, block.DiscoveredVolumeType, block.VolumeStatusType,
+			block.MountStatusType, block.SymlinkType} {
 			list, err := c.COSI.List(t.Context(), resource.NewMetadata(block.NamespaceName, kind, "", resource.VersionUndefined))
 			want := ""
 			for _, u := range unsupported {

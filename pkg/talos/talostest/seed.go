@@ -32,7 +32,14 @@ func seedBlock(ctx context.Context, st state.State) error {
 			SubSystem: "/sys/class/block", Transport: "virtio", Rotational: true, Symlinks: links,
 		}
 		v := block.NewDiscoveredVolume(block.NamespaceName, id)
-		*v.TypedSpec() = block.DiscoveredVolumeSpec{DevPath: "/dev/" + id, Type: "disk", Size: size, PrettySize: pretty(size), SectorSize: 512, IOSize: 512}
+		*v.TypedSpec() = block.DiscoveredVolumeSpec{
+			DevPath:    "/dev/" + id,
+			Type:       "disk",
+			Size:       size,
+			PrettySize: pretty(size),
+			SectorSize: 512,
+			IOSize:     512,
+		}
 		if id == "vda" {
 			v.TypedSpec().Name = "gpt"
 		}

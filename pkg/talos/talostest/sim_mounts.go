@@ -87,7 +87,16 @@ func (s *Sim) mount(point, device, fstype, source string) error {
 		}
 	}
 	parent := top(s.host, point)
-	m := simMount{point: point, layer: layer, root: "/", device: number, fstype: fstype, source: source, shared: s.layers, readOnly: fstype == "squashfs"}
+	m := simMount{
+		point:    point,
+		layer:    layer,
+		root:     "/",
+		device:   number,
+		fstype:   fstype,
+		source:   source,
+		shared:   s.layers,
+		readOnly: fstype == "squashfs",
+	}
 	s.host = append(s.host, m)
 	s.propagate(parent, m)
 	return nil
@@ -233,7 +242,8 @@ func mountinfo(table []mounts.Mount) []byte {
 	escape := strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`)
 	var out bytes.Buffer
 	for _, m := range table {
-		fmt.Fprintf(&out, "%d %d %s %s %s %s", m.ID, m.Parent, m.Device, escape.Replace(m.Root), escape.Replace(m.Point), strings.Join(m.Options, ","))
+		fmt.Fprintf(&out, "%d %d %s %s %s %s", m.ID, m.Parent, m.Device, escape.Replace(m.Root), escape.Replace(m.Point),
+			strings.Join(m.Options, ","))
 		if m.Shared > 0 {
 			fmt.Fprintf(&out, " shared:%d", m.Shared)
 		}

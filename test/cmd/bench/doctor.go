@@ -83,6 +83,7 @@ func (b *bench) fallIll(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	pod, err := b.Output(ctx, "kubectl", "-n", b.namespace, "get", "pods", "-l", b.selector, "--field-selector", "spec.nodeName="+node, "-o", "name")
+	pod, err := b.Output(ctx, "kubectl", "-n", b.namespace, "get", "pods", "-l", b.selector, "--field-selector", "spec.nodeName="+node, "-o",
+		"name")
 	return []string{"kubectl", "-n", b.namespace, "exec", strings.TrimSpace(pod), "--", "ls", "-l", b.class.MountDir}, err
 }

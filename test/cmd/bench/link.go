@@ -55,7 +55,8 @@ func (b *bench) link(ctx context.Context, disks []string) error {
 	// The first round warmed caches up.
 	ours, loop, floor := median(took["link"][1:]), median(took["loop"][1:]), median(took["floor"][1:])
 	size := fmt.Sprintf("%dx%d", len(b.Nodes()), len(disks))
-	fmt.Fprintf(os.Stderr, "%s: link %s, loop %s, floor %s\n", size, ours.Round(time.Millisecond), loop.Round(time.Millisecond), floor.Round(time.Millisecond))
+	fmt.Fprintf(os.Stderr, "%s: link %s, loop %s, floor %s\n", size, ours.Round(time.Millisecond), loop.Round(time.Millisecond),
+		floor.Round(time.Millisecond))
 	fmt.Printf("bench link-vs-loop-%s %.2f\n", size, loop.Seconds()/ours.Seconds())
 	if len(disks) == 2 {
 		fmt.Printf("bench link-vs-floor %.2f\n", ours.Seconds()/floor.Seconds())

@@ -31,7 +31,11 @@ func main() {
 }
 
 func run(ctx context.Context, names []string) (err error) {
-	benchmarks := map[string]func(*bench, context.Context) error{"startup": (*bench).startup, "link": (*bench).links, "doctor": (*bench).doctor}
+	benchmarks := map[string]func(*bench, context.Context) error{
+		"startup": (*bench).startup,
+		"link":    (*bench).links,
+		"doctor":  (*bench).doctor,
+	}
 	if len(names) == 0 {
 		names = []string{"startup", "link", "doctor"}
 	}

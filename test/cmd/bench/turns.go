@@ -31,7 +31,8 @@ func race(ctx context.Context, name string, rounds int, ours, theirs contestant)
 	}
 	// The first round warmed caches up.
 	our, their := median(took[0][1:]), median(took[1][1:])
-	fmt.Fprintf(os.Stderr, "%s: %s %s, %s %s\n", name, ours.name, our.Round(100*time.Microsecond), theirs.name, their.Round(100*time.Microsecond))
+	fmt.Fprintf(os.Stderr, "%s: %s %s, %s %s\n", name, ours.name, our.Round(100*time.Microsecond), theirs.name,
+		their.Round(100*time.Microsecond))
 	fmt.Printf("bench %s %.2f\n", name, our.Seconds()/their.Seconds())
 	return nil
 }

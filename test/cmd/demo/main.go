@@ -155,7 +155,8 @@ func (d demo) pod() error {
 	if err := d.Apply(d.ctx, claim, manifests.BlockPod("default", "reader", "raw-claim")); err != nil {
 		return err
 	}
-	failed := []string{"kubectl", "get", "events", "--field-selector", "reason=FailedMapVolume", "-o", "custom-columns=REASON:.reason,MESSAGE:.message"}
+	failed := []string{"kubectl", "get", "events", "--field-selector", "reason=FailedMapVolume", "-o",
+		"custom-columns=REASON:.reason,MESSAGE:.message"}
 	err := lab.Eventually(d.ctx, func() error {
 		out, err := d.Output(d.ctx, failed...)
 		if err == nil && !strings.Contains(out, "/var/lib/disks") {
@@ -205,7 +206,8 @@ func (d demo) read() error {
 		return err
 	}
 	say("Which disk is it?")
-	return d.show(0, "kubectl", "talosdisk", "disks", "-o", `custom-columns=NAME:.metadata.name,LINK:.links[0],PV:.volumes[0].name,CLAIM:.volumes[0].claim,PODS:.volumes[0].pods`)
+	return d.show(0, "kubectl", "talosdisk", "disks", "-o",
+		`custom-columns=NAME:.metadata.name,LINK:.links[0],PV:.volumes[0].name,CLAIM:.volumes[0].claim,PODS:.volumes[0].pods`)
 }
 
 func (d demo) unlink() error {

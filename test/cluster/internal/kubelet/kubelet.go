@@ -178,7 +178,8 @@ func mounts(talos Release) []specs.Mount {
 			list = append(list, bind(filepath.Join("/usr", dir), "bind", "ro"))
 		}
 	}
-	for _, name := range []string{"alternatives", "group", "hostname", "hosts", "ld.so.cache", "mke2fs.conf", "nsswitch.conf", "passwd", "ssl"} {
+	for _, name := range []string{"alternatives", "group", "hostname", "hosts", "ld.so.cache", "mke2fs.conf", "nsswitch.conf", "passwd",
+		"ssl"} {
 		path := filepath.Join("/etc", name)
 		if _, err := os.Stat(path); err == nil {
 			list = append(list, bind(path, "bind", "ro"))

@@ -62,7 +62,8 @@ func makeDev(dev string) error {
 	if err := os.Symlink("../../"+SystemDisk, filepath.Join(dev, "disk/by-id/virtio-"+SystemDiskSerial)); err != nil {
 		return err
 	}
-	if err := mount("devpts", filepath.Join(dev, "pts"), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620"); err != nil {
+	if err := mount("devpts", filepath.Join(dev, "pts"), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC,
+		"newinstance,ptmxmode=0666,mode=620"); err != nil {
 		return err
 	}
 	return mount("tmpfs", filepath.Join(dev, "shm"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")

@@ -83,7 +83,8 @@ func mountSystem(root string, spec Spec) error {
 		return err
 	}
 	etc := filepath.Join(root, "etc")
-	for _, name := range []string{"alternatives", "ld.so.cache", "mke2fs.conf", "nsswitch.conf", "passwd", "group", "protocols", "services", "ssl"} {
+	for _, name := range []string{"alternatives", "ld.so.cache", "mke2fs.conf", "nsswitch.conf", "passwd", "group", "protocols", "services",
+		"ssl"} {
 		source := filepath.Join("/etc", name)
 		if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) {
 			continue
