@@ -82,7 +82,7 @@ func access(profile Profile) state.FilteringRule {
 type routed struct{}
 
 func (routed) Get(ctx context.Context, p resource.Pointer,
-	opts ...state.GetOption) (resource.Resource, error) { //nolint:ireturn // as state.CoreState
+	opts ...state.GetOption) (resource.Resource, error) {
 	return callOf(ctx).node.guarded.Get(ctx, p, opts...)
 }
 
@@ -137,7 +137,7 @@ func (r *machineConfig) Metadata() *resource.Metadata { return &r.md }
 
 func (r *machineConfig) Spec() any { return r.spec }
 
-func (r *machineConfig) DeepCopy() resource.Resource { //nolint:ireturn // as resource.Resource
+func (r *machineConfig) DeepCopy() resource.Resource {
 	return &machineConfig{md: r.md.Copy(), spec: configSpec{data: bytes.Clone(r.spec.data), text: r.spec.text}}
 }
 
