@@ -18,8 +18,7 @@ import (
 var begun = regexp.MustCompile(`(^|[\s(:;|"])(kubectl|talosctl|helm) `)
 
 // TestCommandsAreMadeOfWords holds that a command with anything in it that is not written in the source is made by internal/shell, which
-// quotes
-// its words: no text that begins a command is joined to or formatted with a value.
+// quotes its words: no text that begins a command is joined to or formatted with a value.
 func TestCommandsAreMadeOfWords(t *testing.T) {
 	seen := 0
 	for _, room := range []string{"pkg", "internal", "cmd"} {

@@ -20,8 +20,7 @@ func Command(words ...string) string { return shellescape.QuoteCommand(words) }
 func Pipe(commands ...string) string { return strings.Join(commands, " | ") }
 
 // Feed is a command that reads text. Each line of text is a word of printf, so the whole stays in one line, and nothing in text can end it
-// as
-// a line can end a here-document.
+// as a line can end a here-document.
 func Feed(text string, words ...string) string {
 	printf := []string{"printf", `%s\n`}
 	printf = append(printf, strings.Split(strings.TrimSuffix(text, "\n"), "\n")...)

@@ -206,8 +206,7 @@ func properlyNamed(root *cobra.Command) {
 }
 
 // addLogFlag adds -v; klog's other flags are not offered. With -v the libraries log to stderr, through its filter. Without it they log
-// nothing:
-// what they log is returned as errors, too.
+// nothing: what they log is returned as errors, too.
 func (s *shared) addLogFlag(root *cobra.Command) {
 	all := goflag.NewFlagSet("", goflag.ContinueOnError)
 	klog.InitFlags(all)

@@ -69,8 +69,7 @@ func (s *Subject) editSelector(text string) []Step {
 // selectsBySystemDisk: for a whole disk Talos evaluates the selector as the locator of the volume, and
 // gives that the disk alone (Talos v1.12 to v1.14; siderolabs/talos#13301). Neither swap nor an existing volume can make this mistake:
 // swap is a partition always, made by a selector that knows system_disk, and in the environment of an existing volume's selector there is
-// no
-// such variable, so that the document does not pass the validation (pkg/machinery/config/types/block and cel/celenv, v1.13).
+// no such variable, so that the document does not pass the validation (pkg/machinery/config/types/block and cel/celenv, v1.13).
 func selectsBySystemDisk(s *Subject) Verdict {
 	var verdict Verdict
 	for _, selection := range value(s.Node.Selections) {
@@ -164,10 +163,8 @@ func selectsSeveral(s *Subject) Verdict {
 }
 
 // severalVolumes: an existing volume has no label of Talos's. Its selector finds it at each boot, and of several that match the first by
-// the
-// kernel's name is taken, without a word (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, v1.11 to v1.14, goes
-// through
-// the DiscoveredVolumes, which cosi-project/runtime lists by their IDs).
+// the kernel's name is taken, without a word (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, v1.11 to v1.14, goes
+// through the DiscoveredVolumes, which cosi-project/runtime lists by their IDs).
 func (s *Subject) severalVolumes(selection snapshot.Selection) (Finding, bool) {
 	if len(s.apart(selection.Volumes)) < 2 {
 		return Finding{}, false
@@ -199,8 +196,7 @@ func (s *Subject) severalVolumes(selection snapshot.Selection) (Finding, bool) {
 }
 
 // apart are the devices that are volumes of their own: what is seen by several paths to one LUN counts once, and what is part of an array
-// or
-// of a multipath device not at all.
+// or of a multipath device not at all.
 func (s *Subject) apart(names []string) []string {
 	reported := value(s.Node.Talos)
 	parent := make(map[string]string)

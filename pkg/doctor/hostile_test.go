@@ -68,8 +68,7 @@ func commands(t *testing.T, s *snapshot.Snapshot) [][]string {
 }
 
 // FuzzNamesToCommands lets a shell's parser read every command of every case in a cluster whose names are hostile: it is the command that
-// it
-// is in a cluster of ordinary names, with the names in whole words.
+// it is in a cluster of ordinary names, with the names in whole words.
 func FuzzNamesToCommands(f *testing.F) {
 	for i, evil := range shelltest.Hostile() {
 		for at := i % 10; at < len(everyCase()); at += 10 { // Each case has some of the names.

@@ -30,8 +30,7 @@ var kinds = map[string]string{
 const starting = "Starting"
 
 // eventOf projects an event; false if it has none of the reasons and does not tell when a kubelet started, or is about something
-// that no snapshot has.
-// An event of events.k8s.io looks here as if its old fields were not set.
+// that no snapshot has. An event of events.k8s.io looks here as if its old fields were not set.
 func eventOf(e *corev1.Event, reasons []string) (snapshot.Event, bool) {
 	kind, ok := kinds[e.InvolvedObject.Kind]
 	if !ok || e.Reason != starting && !slices.Contains(reasons, e.Reason) {

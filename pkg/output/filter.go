@@ -15,10 +15,8 @@ import (
 )
 
 // Filter returns streams of which Out and ErrOut show every character that could move a cursor, colour, reorder or hide text as an escape.
-// So
-// what a node, an object's name or an error of a server says cannot disturb a terminal, no matter who prints it. A Style of such a stream
-// colours
-// through it, and so does a Progress.
+// So what a node, an object's name or an error of a server says cannot disturb a terminal, no matter who prints it. A Style of such a
+// stream colours through it, and so does a Progress.
 func Filter(streams genericiooptions.IOStreams) genericiooptions.IOStreams {
 	key := "\x00" + rand.Text() + "\x00"
 	for _, w := range []*io.Writer{&streams.Out, &streams.ErrOut} {
@@ -61,8 +59,7 @@ func behind(w io.Writer) io.Writer {
 }
 
 // Escape is text as a filtered stream shows it. The escapes are those of JSON strings (and \xff for a byte that is no UTF-8), so in JSON
-// they
-// change nothing. Line feeds and tabs stay.
+// they change nothing. Line feeds and tabs stay.
 func Escape(text string) string {
 	var out strings.Builder
 	escape(&out, text)
@@ -93,8 +90,7 @@ var blank = &unicode.RangeTable{
 }
 
 // disturbs reports whether a character does something to a terminal other than showing itself: controls but line feed and tab, what
-// reorders
-// text or has no width, and the separators of lines and paragraphs.
+// reorders text or has no width, and the separators of lines and paragraphs.
 func disturbs(r rune) bool {
 	if r < 0x7f {
 		return r < ' ' && r != '\n' && r != '\t'

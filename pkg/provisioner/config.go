@@ -82,8 +82,7 @@ func checkDir(key, dir string) error {
 }
 
 // Check holds the names of a class to their grammar: its own to that of StorageClasses, the rest to what can be printed. Whether something
-// is
-// missing it does not judge.
+// is missing it does not judge.
 func (c Class) Check() error {
 	if c.Name != "" && len(validation.IsDNS1123Subdomain(c.Name)) > 0 {
 		return fmt.Errorf("no StorageClass can be called %q", c.Name)

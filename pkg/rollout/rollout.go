@@ -38,8 +38,7 @@ type State interface {
 	// Unwell is what keeps the node from being changed now, such as "it is NotReady", with more about it and a hint. Empty: nothing.
 	Unwell() (what, detail, hint string)
 	// Missing is what is still missing until the node is back from a change; empty if nothing is. The node was as earlier before the change;
-	// nil: that
-	// was not seen.
+	// nil: that was not seen.
 	Missing(earlier any) string
 }
 

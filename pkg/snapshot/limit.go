@@ -18,8 +18,7 @@ import (
 )
 
 // What one node may say of itself: many times over what a node has, and little enough that every decision on it ends at once. What is
-// beyond
-// is a problem of that node, and no smaller answer: what is missing might be the disk that is in use.
+// beyond is a problem of that node, and no smaller answer: what is missing might be the disk that is in use.
 const (
 	MaxDisks   = 2048
 	MaxEntries = 8192

@@ -149,8 +149,7 @@ func (c candidates) ofDisk(s machineconfig.VolumeSelector) []candidate {
 }
 
 // ofVolume are the volumes that can be an existing one: whole disks and partitions, each with the disk that it is on, if Talos has a Disk
-// of
-// it (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, Talos v1.11 to v1.14).
+// of it (internal/app/machined/pkg/controllers/block/internal/volumes/locate.go, Talos v1.11 to v1.14).
 func (c candidates) ofVolume() []candidate {
 	disks := make(map[string]*block.DiskSpec, len(c.disks))
 	for _, d := range c.disks {

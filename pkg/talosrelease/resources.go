@@ -22,8 +22,7 @@ const (
 )
 
 // resources are the first v1 minor of each type, 0 for all that are supported, and the releases on which only os:admin may read it: on the
-// others,
-// os:reader may (internal/app/resources/access.go).
+// others, os:reader may (internal/app/resources/access.go).
 var resources = map[string]struct {
 	minor uint
 	admin []span

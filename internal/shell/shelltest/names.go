@@ -40,8 +40,7 @@ func Part(word, mark string) bool {
 }
 
 // Renamed is JSON with another name for each, wherever one stands: as a string, a key, or a part of a path. The values of the kept keys
-// stay
-// as they are: words that are no names, such as a kind.
+// stay as they are: words that are no names, such as a kind.
 func Renamed(content []byte, rename func(name string) string, kept ...string) ([]byte, error) {
 	var tree any
 	if err := json.Unmarshal(content, &tree); err != nil {
@@ -84,8 +83,7 @@ var begun = regexp.MustCompile(`(?:^|[\s(:;|&])((?:kubectl|talosctl|helm|printf|
 
 // NamesInCommands reads the commands in prose, such as a hint, as a shell does that gets the text from where a command begins. It counts
 // the marked names in them. It is an error if one is not whole and unchanged in one word, or stands beside the commands and breaks the
-// line,
-// so that what follows looks like a command too.
+// line, so that what follows looks like a command too.
 func NamesInCommands(text, mark string) (names int, err error) {
 	text = Seen(text)
 	places := marked(text)

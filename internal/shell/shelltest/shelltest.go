@@ -19,8 +19,7 @@ func Seen(word string) string {
 }
 
 // Words are the words of the commands in text, which has to be one pipeline of plain commands: nothing is assigned, redirected,
-// substituted,
-// put in the background or run after it.
+// substituted, put in the background or run after it.
 func Words(text string) ([][]string, error) {
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX), syntax.KeepComments(true)).Parse(strings.NewReader(Seen(text)), "")
 	if err != nil {
