@@ -15,6 +15,27 @@ const (
 	RawVolumes
 	// VolumeTypes: a user volume can be a directory or a whole disk, not only a partition.
 	VolumeTypes
+	// VolumeQuotas: a user volume's file system can have project quotas.
+	VolumeQuotas
+	// VolumeMountOptions: volume documents say how a volume is mounted, securely (nosuid, nodev) if they do not say, and a size can be what
+	// is to be left free.
+	VolumeMountOptions
+	// VolumeCare: volume documents have trim, scrub and the settings of XFS, and secure mounts are noexec too.
+	VolumeCare
+	// VolumesByID: volumes that are otherwise equal are made in the order of their IDs. Before, in no certain one.
+	VolumesByID
+	// CountsRejectedDisks: a volume that finds no disk tells how many its selector matched, and why they will not do.
+	CountsRejectedDisks
+	// RefusesAmbiguousDisk: a volume that is a whole disk fails if its selector matches several. Before, it takes the first.
+	RefusesAmbiguousDisk
+	// WipesDevices: the storage service wipes block devices.
+	WipesDevices
+	// DropsPartitions: it removes a wiped partition from the table if it is asked to.
+	DropsPartitions
+	// SkipsSecondaryCheck: it wipes what another device is made of if it is asked to.
+	SkipsSecondaryCheck
+	// WipeKnowsMounted: it says of a device that is mounted that it is. Before, only that it could not be opened.
+	WipeKnowsMounted
 	// StoredConfig: the configuration on a node's disk can be read beside the one in force, as the resource "persistent".
 	// Without it a staged configuration cannot be seen.
 	StoredConfig
@@ -50,6 +71,16 @@ var facts = map[Fact]struct {
 	UserVolumes:            {from(10), "commit 664fa3697; pkg/machinery/config/types/block"},
 	RawVolumes:             {from(11), "pkg/machinery/config/types/block"},
 	VolumeTypes:            {from(12), "pkg/machinery/config/types/block"},
+	VolumeQuotas:           {from(11), "pkg/machinery/config/types/block, FilesystemSpec"},
+	VolumeMountOptions:     {from(13), "pkg/machinery/config/types/block, UserMountSpec"},
+	VolumeCare:             {from(14), "pkg/machinery/config/types/block"},
+	VolumesByID:            {from(14), "commit b7c0497b0; block/internal/volumes/volumes.go, CompareVolumeConfigs"},
+	CountsRejectedDisks:    {from(11), "block/internal/volumes/locate.go"},
+	RefusesAmbiguousDisk:   {[]span{{from: number{12, 5}}}, "commits 8a0e79774, 70ae2f274; block/internal/volumes/locate.go"},
+	WipesDevices:           {from(9), "internal/app/storaged/server.go, BlockDeviceWipe"},
+	DropsPartitions:        {from(10), "internal/app/storaged/server.go, BlockDeviceWipe"},
+	SkipsSecondaryCheck:    {from(11), "internal/app/storaged/server.go, BlockDeviceWipe"},
+	WipeKnowsMounted:       {[]span{{from: number{12, 2}}}, "internal/app/storaged/server.go, wipeDevice"},
 	StoredConfig:           {from(10), `resource MachineConfig "persistent"`},
 	StaleTokens:            {[]span{{number{13, 0}, number{13, 3}}}, "siderolabs/talos#13352, fixed by commit 0edabd29c"},
 	KubernetesDocuments:    {from(14), "pkg/machinery/config/types/k8s"},
