@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siderolabs/talos/pkg/machinery/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/grpc/codes"
@@ -25,7 +26,7 @@ func loadable(kind string) bool {
 
 // grown reports whether v1.14 gave a document fields that machinery v1.13 refuses.
 func grown(kind string) bool {
-	return slices.Contains([]string{"ResolverConfig", "VolumeConfig", "UserVolumeConfig", "ExistingVolumeConfig", "HostnameConfig"}, kind)
+	return slices.Contains([]string{"ResolverConfig", "VolumeConfig", "HostnameConfig"}, kind)
 }
 
 // kubeletConfigKeys are the fields of v1.14's KubeletConfig document: extraMounts is none.
@@ -57,6 +58,12 @@ func check(profile Profile, data []byte) error {
 			continue
 		case profile.has(talosrelease.KubernetesDocuments) && grown(d.kind):
 			continue
+		case isVolume(d.kind):
+			text, err := volumeText(profile, d)
+			if err != nil {
+				return err
+			}
+			d.text = text
 		}
 		if err := loads(d); err != nil {
 			return err
@@ -75,11 +82,13 @@ func check(profile Profile, data []byte) error {
 		return status.Error(codes.InvalidArgument,
 			"1 error occurred:\n\t* kubelet config is already set in v1alpha1 config (.machine.kubelet)\n\n")
 	}
+	var config config.Provider
 	if find(all, "KubeClusterConfig") != nil {
 		// Half of what machinery wants is in documents that it does not know.
-		return nil
+		config, err = volumeDocuments(profile, all)
+	} else {
+		config, err = configloader.NewFromBytes(older.Bytes())
 	}
-	config, err := configloader.NewFromBytes(older.Bytes())
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}

@@ -78,6 +78,7 @@ func (c *configs) activate(ctx context.Context, data []byte) error {
 	if err := put(ctx, c.node.state, resource); err != nil {
 		return err
 	}
+	c.node.volumes.set(c.active, again)
 	c.node.kubelet.set(spec, again)
 	return nil
 }

@@ -45,6 +45,8 @@ type kubelet struct {
 	// want is what the configuration asks for, have what the kubelet was started with.
 	want, have kubeletSpec
 	begun      bool
+	// boot is set when the node has just booted: machine.disks are mounted first.
+	boot bool
 	// again is set to start it once more; waiting is who is told when it has stopped.
 	again   bool
 	waiting []chan error
@@ -74,7 +76,7 @@ func newKubelet(n *Node) *kubelet {
 func (k *kubelet) set(spec kubeletSpec, again bool) {
 	k.mu.Lock()
 	k.want = spec
-	k.again = k.again || again
+	k.again, k.boot = k.again || again, k.boot || again
 	k.notify()
 	k.mu.Unlock()
 	k.poke()
@@ -130,10 +132,14 @@ func (k *kubelet) due() bool {
 // cycle stops the kubelet and starts the one that is wanted.
 func (k *kubelet) cycle(ctx context.Context) {
 	k.mu.Lock()
-	spec, waiting, pid := k.want, k.waiting, k.pid
-	k.again, k.waiting, k.begun = false, nil, true
+	spec, waiting, pid, boot := k.want, k.waiting, k.pid, k.boot
+	k.again, k.waiting, k.begun, k.boot = false, nil, true, false
 	k.mu.Unlock()
 	err := k.stop(ctx, pid)
+	if boot {
+		// A volume that fails does not hold up the kubelet.
+		_ = k.node.volumes.settle(ctx)
+	}
 	for _, done := range waiting {
 		done <- err
 	}

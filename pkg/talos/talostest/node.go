@@ -37,8 +37,10 @@ type Options struct {
 	Machine Machine
 	// Clock is the node's time; nil is the real one.
 	Clock Clock
-	// Bare leaves the block resources out that a node has otherwise.
+	// Bare leaves the block resources out that a node has otherwise, and its disks.
 	Bare bool
+	// Storage has the disks; nil are those of the node that was recorded, in memory: see AddDisk.
+	Storage Storage
 }
 
 // Hooks interfere with a node's calls. Method is the last part of a gRPC method:
@@ -53,6 +55,9 @@ type Hooks struct {
 	Applying func(ctx context.Context)
 	// Healthy replaces what the machine says of the kubelet's health.
 	Healthy func(ctx context.Context) error
+	// Volume is called before a step of a volume, "u-ssd-1". An error makes it fail, ErrStall leaves it in its phase. Both are tried
+	// again a little later, and when something changes.
+	Volume func(ctx context.Context, id string, step VolumeStep) error
 }
 
 // Hang is a hook that answers no call of these methods.
@@ -85,6 +90,7 @@ type Node struct {
 	clock   Clock
 	kubelet *kubelet
 	configs *configs
+	volumes *volumes
 	// state is what the node knows; guarded is that behind the API's access rules.
 	state   state.State
 	guarded state.CoreState
@@ -176,6 +182,7 @@ func (n *Node) start(listener net.Listener, config []byte) error {
 		return err
 	}
 	n.done.Go(func() { n.kubelet.run(ctx) })
+	n.done.Go(func() { n.volumes.run(ctx) })
 	return n.serve(listener)
 }
 

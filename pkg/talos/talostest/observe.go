@@ -34,9 +34,13 @@ func (n *Node) Kubelet() Kubelet {
 	return seen
 }
 
-// Settle waits until the kubelet is what the configuration asks for, and its
-// first health check has ended; or until it is known not to start.
+// Settle waits until the volumes are as far as they go, and the kubelet is what the configuration asks for and its first
+// health check has ended; or until it is known not to start.
 func (n *Node) Settle(ctx context.Context) error {
+	// What fails is told by the volumes.
+	if err := n.volumes.settle(ctx); ctx.Err() != nil {
+		return fmt.Errorf("the volumes of %q are still under way: %w", n.options.Name, err)
+	}
 	k := n.kubelet
 	for {
 		k.mu.Lock()

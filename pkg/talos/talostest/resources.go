@@ -41,10 +41,16 @@ func (n *Node) initState(ctx context.Context) error {
 	if err := n.seedIdentity(ctx); err != nil {
 		return err
 	}
-	if n.options.Bare {
-		return nil
+	n.volumes = newVolumes(n, n.options.Storage)
+	if n.options.Bare || n.options.Storage != nil {
+		return n.volumes.pass(ctx)
 	}
-	return seedBlock(ctx, n.state)
+	sim, _ := n.machine.(*Sim)
+	n.volumes.storage = newMemory(sim, recordedDisks())
+	if err := n.volumes.pass(ctx); err != nil {
+		return err
+	}
+	return seedSystem(ctx, n.state, n.volumes.disks)
 }
 
 // Rename makes the node known to Kubernetes by another name.

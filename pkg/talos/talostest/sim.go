@@ -41,6 +41,8 @@ type Sim struct {
 	kubelet *simKubelet
 	// reported replaces what /proc/1/mountinfo says.
 	reported []mounts.Mount
+	// busy are mounted directories that cannot be unmounted.
+	busy []string
 }
 
 // simKubelet is a kubelet that runs.
