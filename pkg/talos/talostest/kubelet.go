@@ -45,8 +45,8 @@ type kubelet struct {
 	// want is what the configuration asks for, have what the kubelet was started with.
 	want, have kubeletSpec
 	begun      bool
-	// boot is set when the node has just booted: machine.disks are mounted first.
-	boot bool
+	// boot is set when the node has just booted: machine.disks are mounted first. Held tells that it waits for them.
+	boot, held bool
 	// again is set to start it once more; waiting is who is told when it has stopped.
 	again   bool
 	waiting []chan error
@@ -126,7 +126,26 @@ func (k *kubelet) run(ctx context.Context) {
 func (k *kubelet) due() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.begun || k.again || k.want.key != k.have.key
+	return !k.held && (!k.begun || k.again || k.want.key != k.have.key)
+}
+
+// hold leaves the start that a boot asked for to release.
+func (k *kubelet) hold() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.again, k.boot, k.held, k.state, k.pid = true, true, true, "Initialized", 0
+	k.notify()
+}
+
+// release starts a kubelet that was held.
+func (k *kubelet) release() {
+	k.mu.Lock()
+	held := k.held
+	k.held = false
+	k.mu.Unlock()
+	if held {
+		k.poke()
+	}
 }
 
 // cycle stops the kubelet and starts the one that is wanted.
@@ -136,9 +155,12 @@ func (k *kubelet) cycle(ctx context.Context) {
 	k.again, k.waiting, k.begun, k.boot = false, nil, true, false
 	k.mu.Unlock()
 	err := k.stop(ctx, pid)
-	if boot {
-		// A volume that fails does not hold up the kubelet.
-		_ = k.node.volumes.settle(ctx)
+	if boot && !k.node.volumes.ready(ctx) {
+		k.hold()
+		if k.node.volumes.ready(ctx) { // They came in between.
+			k.release()
+		}
+		return
 	}
 	for _, done := range waiting {
 		done <- err

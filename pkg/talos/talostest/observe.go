@@ -44,7 +44,7 @@ func (n *Node) Settle(ctx context.Context) error {
 	k := n.kubelet
 	for {
 		k.mu.Lock()
-		settled := k.begun && !k.again && k.want.key == k.have.key &&
+		settled := k.held || k.begun && !k.again && k.want.key == k.have.key &&
 			(k.state == "Failed" || k.state == "Waiting" && k.broken || k.state == "Running" && !k.health.GetUnknown())
 		changed, state := k.changed, k.state
 		k.mu.Unlock()

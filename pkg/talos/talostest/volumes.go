@@ -5,6 +5,7 @@ package talostest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
@@ -50,6 +51,8 @@ type volumes struct {
 	asked, done int
 	changed     chan struct{}
 	failure     error
+	// lacking tells that one of machine.disks is not mounted, for which a boot waits.
+	lacking bool
 }
 
 // volumeStatus is one that the node tells of.
@@ -175,6 +178,7 @@ func (v *volumes) bring(ctx context.Context, config []byte, booted bool) error {
 		return err
 	}
 	again = v.mountAll(ctx, want) || again
+	v.lack(err != nil || slices.ContainsFunc(want, func(w volume) bool { return w.label == block.UserDiskLabel && !v.statuses[w.id].mounted }))
 	if err := v.show(ctx); err != nil {
 		return err
 	}
@@ -182,6 +186,26 @@ func (v *volumes) bring(ctx context.Context, config []byte, booted bool) error {
 		v.node.clock.AfterFunc(retryEvery, v.poke)
 	}
 	return err
+}
+
+// lack tells whether machine.disks are lacking. The kubelet may wait for them.
+func (v *volumes) lack(lacking bool) {
+	v.mu.Lock()
+	v.lacking = lacking
+	v.mu.Unlock()
+	if !lacking {
+		v.node.kubelet.release()
+	}
+}
+
+// ready waits for the pass that a boot asked for, and reports whether machine.disks are mounted (v1alpha1_sequencer_tasks.go,
+// MountUserDisks).
+func (v *volumes) ready(ctx context.Context) bool {
+	// Another volume that fails does not hold up the boot.
+	_ = v.settle(ctx)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.lacking
 }
 
 // hooked asks the test before a step.
