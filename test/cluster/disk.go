@@ -176,7 +176,7 @@ func (n *Node) removeDisk(record diskRecord) error {
 			errs = append(errs, os.Remove(path))
 		}
 	}
-	errs = append(errs, removeIfThere(n.devPath(record.Name)))
+	errs = append(errs, n.removePartitionDevices(record.Name), removeIfThere(n.devPath(record.Name)))
 	if record.Loop >= 0 {
 		errs = append(errs, loop.Detach(record.Loop), loop.Remove(record.Loop))
 	}
@@ -203,6 +203,10 @@ func (n *Node) swapDisks(a, b string, o SwapOptions) error {
 		return err
 	}
 	first, second = swapped(first, second, o), swapped(second, first, o)
+	// SyncPartitions makes those of the disks that are there then.
+	if err := errors.Join(n.removePartitionDevices(a), n.removePartitionDevices(b)); err != nil {
+		return err
+	}
 	if err := n.exchangeImages(a, b); err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ func TestCluster(t *testing.T) {
 		{"filesystem volume", testFilesystemVolume},
 		{"block volume", testBlockVolume},
 		{"disks", testDisks},
+		{"partitions", testPartitions},
 		{"forbidden verbs", testForbidden},
 		{"exec", testExec},
 		{"kubelet mounts", testKubeletMounts},
@@ -106,6 +107,37 @@ func testDisks(t *testing.T, c *cluster.Cluster) {
 		t.Fatal(err)
 	}
 	expectOutput(t, other, "", "find", "/dev", "-name", "vd[b-z]")
+}
+
+// testPartitions makes partitions while one is mounted, and takes them along in a swap.
+func testPartitions(t *testing.T, c *cluster.Cluster) {
+	node := addDisk(t, c, cluster.Disk{Name: "vdb", Size: 64 << 20, Serial: "one"})
+	addDisk(t, c, cluster.Disk{Name: "vdc", Size: 48 << 20})
+	for _, p := range []cluster.Partition{
+		{Number: 1, Start: 1 << 20, Size: 16 << 20, Label: "u-one"}, {Number: 2, Start: 17 << 20, Size: 8 << 20, Label: "r-two"},
+	} {
+		if err := node.AddPartition(t.Context(), "vdb", p); err != nil {
+			t.Fatal(err)
+		}
+		run(t, node, "sh", "-c", "[ -e /var/mnt/one ] || { mkfs.ext4 -q /dev/vdb1 && mkdir /var/mnt/one && mount /dev/vdb1 /var/mnt/one; }")
+	}
+	expectOutput(t, node, "16777216", "blockdev", "--getsize64", "/dev/disk/by-partlabel/u-one")
+	expectOutput(t, node, "8388608", "blockdev", "--getsize64", "/dev/disk/by-id/virtio-one-part2")
+	if err := node.RemovePartition(t.Context(), "vdb", 1); err == nil {
+		t.Error("a partition that is mounted was removed")
+	}
+	run(t, node, "umount", "/var/mnt/one")
+	if err := node.RemovePartition(t.Context(), "vdb", 2); err != nil {
+		t.Fatal(err)
+	}
+	expectOutput(t, node, "", "find", "/dev", "-name", "r-two", "-o", "-name", "vdb2")
+	if err := node.SwapDisks("vdb", "vdc", cluster.SwapOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.SyncPartitions(t.Context(), "vdc"); err != nil {
+		t.Fatal(err)
+	}
+	expectOutput(t, node, "/dev/vdc", "readlink", "-f", "/dev/disk/by-id/virtio-one")
 }
 
 func testForbidden(t *testing.T, c *cluster.Cluster) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sync/errgroup"
 
@@ -39,6 +40,9 @@ type Node struct {
 	// Below is the node that the API is for.
 	Below   *cluster.Node
 	machine *machine
+	storage *storage
+	// others are resources that are not of the API's volumes.
+	others []resource.Resource
 }
 
 // Spoil changes the extra mounts with which the kubelet is started from now on. What
@@ -62,7 +66,7 @@ func Start(ctx context.Context, c *cluster.Cluster, o Options) (_ *Cluster, err 
 		}
 	}()
 	for i, below := range c.Nodes() {
-		m := &machine{node: below, talos: o.Profile}
+		m, disks := &machine{node: below, talos: o.Profile}, &storage{node: below}
 		id, err := below.MachineID()
 		if err != nil {
 			return nil, fmt.Errorf("node %q: machine ID: %w", below.Name(), err)
@@ -70,12 +74,12 @@ func Start(ctx context.Context, c *cluster.Cluster, o Options) (_ *Cluster, err 
 		node, err := api.Add(talostest.Options{
 			Profile: o.Profile, Native: o.Native, Worker: i > 0,
 			Name: below.Name(), Addresses: []string{below.IP()}, MachineID: id,
-			Machine: m, Bare: true,
+			Machine: m, Storage: disks,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("node %q: Talos API: %w", below.Name(), err)
 		}
-		n := &Node{Node: node, Below: below, machine: m}
+		n := &Node{Node: node, Below: below, machine: m, storage: disks}
 		t.nodes = append(t.nodes, n)
 	}
 	for _, n := range t.nodes {
@@ -110,9 +114,12 @@ func (c *Cluster) Leave() error {
 	return c.Cluster.Close()
 }
 
-// Close ends the API. The kubelets run on, or again, without extra mounts.
+// Close ends the API, and what its volumes mounted. The kubelets run on, or again, without extra mounts.
 func (c *Cluster) Close(ctx context.Context) error {
 	err := c.Leave()
+	for _, n := range c.nodes {
+		err = errors.Join(err, n.storage.Close(ctx))
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, n := range c.nodes {
 		group.Go(func() error {

@@ -4,7 +4,9 @@ package talosnode
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +18,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
 	"golang.org/x/sys/unix"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
 )
 
@@ -29,27 +32,36 @@ type disk struct {
 	// mount is where its file system is mounted, or empty.
 	mount string
 	// content is blkid's: TYPE, LABEL, UUID, PTTYPE.
+	content    map[string]string
+	partitions []partition
+}
+
+// partition is one of a GPT.
+type partition struct {
+	cluster.Partition
 	content map[string]string
 }
 
 // path is the device.
 func (d disk) path() string { return "/dev/" + d.name }
 
-// SyncDisks makes the block resources what the node's disks are now. Talos does so by
+// SyncDisks makes the block resources what the node's disks are now, and tries volumes again that have none. Talos does so by
 // itself.
 func (n *Node) SyncDisks(ctx context.Context) error {
+	if err := n.Rescan(ctx); err != nil {
+		return err
+	}
 	disks, err := findDisks(ctx, n.Below)
 	if err != nil {
 		return fmt.Errorf("node %q: look for its disks: %w", n.Below.Name(), err)
 	}
-	for _, kind := range []resource.Type{
-		block.DiskType, block.SymlinkType, block.DiscoveredVolumeType, block.MountStatusType, block.VolumeStatusType, block.SystemDiskType,
-	} {
-		if err := destroyAll(ctx, n.State(), kind); err != nil {
+	for _, r := range n.others {
+		if err := n.State().Destroy(ctx, r.Metadata()); err != nil && !state.IsNotFoundError(err) {
 			return err
 		}
 	}
-	for _, r := range resources(disks) {
+	n.others = n.otherResources(disks)
+	for _, r := range n.others {
 		if err := n.State().Create(ctx, r); err != nil {
 			return err
 		}
@@ -57,52 +69,40 @@ func (n *Node) SyncDisks(ctx context.Context) error {
 	return nil
 }
 
-// destroyAll destroys all resources of a kind.
-func destroyAll(ctx context.Context, st state.State, kind resource.Type) error {
-	list, err := st.List(ctx, resource.NewMetadata(block.NamespaceName, kind, "", resource.VersionUndefined))
-	if err != nil {
-		return err
-	}
-	for _, r := range list.Items {
-		if err := st.Destroy(ctx, r.Metadata()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// resources are what Talos says of disks. /var lies on the system disk as a whole,
-// which has no partitions here.
-func resources(disks []disk) []resource.Resource {
+// otherResources are what Talos says of what is mounted and is no volume of its configuration. /var lies on the system disk as
+// a whole, which has no partitions here.
+func (n *Node) otherResources(disks []disk) []resource.Resource {
 	system := block.NewSystemDisk(block.NamespaceName, block.SystemDiskID)
 	system.TypedSpec().DiskID, system.TypedSpec().DevPath = cluster.SystemDisk, "/dev/"+cluster.SystemDisk
 	all := []resource.Resource{system}
 	for _, d := range disks {
-		device := block.NewDisk(block.NamespaceName, d.name)
-		spec := device.TypedSpec()
-		spec.SetSize(d.size)
-		spec.DevPath, spec.Serial, spec.Symlinks = d.path(), d.serial, d.links
-		spec.SectorSize, spec.IOSize, spec.Readonly = d.sector, d.sector, d.readOnly
-		spec.Transport, spec.Rotational, spec.SubSystem = "virtio", true, "/sys/class/block"
-
-		links := block.NewSymlink(block.NamespaceName, d.name)
-		links.TypedSpec().Paths = d.links
-
-		content := block.NewDiscoveredVolume(block.NamespaceName, d.name)
-		found := content.TypedSpec()
-		found.SetSize(d.size)
-		found.Type, found.DevPath, found.DevicePath = "disk", d.path(), d.path()
-		found.SectorSize, found.IOSize = d.sector, d.sector
-		found.Name, found.Label, found.UUID = d.content["TYPE"], d.content["LABEL"], d.content["UUID"]
-		if table := d.content["PTTYPE"]; found.Name == "" {
-			found.Name = table
-		}
-		all = append(all, device, links, content)
-		if d.mount != "" {
+		if d.mount != "" && !n.storage.has(d.mount) {
 			all = append(all, mounted(d)...)
 		}
 	}
 	return all
+}
+
+// told is a disk as the Talos API tells of it.
+func (d disk) told() talostest.Disk {
+	all := talostest.Disk{
+		Name: d.name, Size: d.size, Sector: uint64(d.sector), Serial: d.serial, Transport: "virtio", Rotational: true, ReadOnly: d.readOnly,
+		Links: d.links, Content: contentOf(d.content),
+	}
+	for _, p := range d.partitions {
+		all.Partitions = append(all.Partitions, talostest.Partition{
+			Index: p.Number, Offset: uint64(p.Start), Size: uint64(p.Size), Name: p.Label, ID: p.UUID, Content: contentOf(p.content),
+		})
+	}
+	return all
+}
+
+// contentOf is what blkid found: a file system, or else a partition table.
+func contentOf(found map[string]string) talostest.Content {
+	if found["TYPE"] == "" {
+		return talostest.Content{Type: found["PTTYPE"], UUID: found["PTUUID"]}
+	}
+	return talostest.Content{Type: found["TYPE"], Label: found["LABEL"], UUID: found["UUID"]}
 }
 
 // mounted is the volume on a disk: EPHEMERAL, or as one of machine.disks.
@@ -181,7 +181,52 @@ func findDisks(ctx context.Context, n *cluster.Node) ([]disk, error) {
 			d.content[key] = value
 		}
 	}
+	for i := range disks {
+		if disks[i].content["PTTYPE"] != "gpt" {
+			continue
+		}
+		if disks[i].partitions, err = findPartitions(ctx, n, disks[i].name); err != nil {
+			return nil, err
+		}
+	}
 	return disks, nil
+}
+
+// lookAt tells what blkid finds on each device, and not what the partition table says of it.
+const lookAt = `for device; do
+	echo "device=$device"
+	blkid -p --no-part-details -o export "$device" || [ $? = 2 ]
+done`
+
+// findPartitions looks at those of a disk. Where they have no devices yet, such as after an exchange of names, they get them.
+func findPartitions(ctx context.Context, n *cluster.Node, disk string) ([]partition, error) {
+	table, err := n.Partitions(ctx, disk)
+	if err != nil || len(table) == 0 {
+		return nil, err
+	}
+	argv := []string{"sh", "-euc", lookAt, "sh"}
+	for _, p := range table {
+		argv = append(argv, "/dev/"+cluster.PartitionName(disk, p.Number))
+	}
+	if _, err := os.Lstat(filepath.Join(n.Root(), argv[len(argv)-1])); errors.Is(err, fs.ErrNotExist) {
+		if err := n.SyncPartitions(ctx, disk); err != nil {
+			return nil, err
+		}
+	}
+	text, err := n.Exec(ctx, argv...)
+	if err != nil {
+		return nil, err
+	}
+	var all []partition
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if key == "device" {
+			all = append(all, partition{Partition: table[len(all)], content: map[string]string{}})
+			continue
+		}
+		all[len(all)-1].content[key] = value
+	}
+	return all, nil
 }
 
 // findLinks are udev's names of each disk.

@@ -24,26 +24,33 @@ func (storageAPI) BlockDeviceWipe(ctx context.Context, req *storage.BlockDeviceW
 	if !n.options.Profile.has(talosrelease.WipesDevices) {
 		return nil, status.Error(codes.Unimplemented, "unknown method BlockDeviceWipe for service storage.StorageService")
 	}
+	// One that began goes on without its caller.
+	if err := n.Wipe(context.WithoutCancel(ctx), req.GetDevices()...); err != nil {
+		return nil, err
+	}
+	return &storage.BlockDeviceWipeResponse{Messages: []*storage.BlockDeviceWipe{{}}}, nil
+}
+
+// Wipe wipes devices as somebody else would, with the same refusals.
+func (n *Node) Wipe(ctx context.Context, devices ...*storage.BlockDeviceWipeDescriptor) error {
 	v := n.volumes
 	v.passing.Lock()
 	defer v.passing.Unlock()
-	for _, d := range req.GetDevices() {
+	for _, d := range devices {
 		if err := v.mayWipe(ctx, d); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	// One that began goes on without its caller.
-	ctx = context.WithoutCancel(ctx)
-	for _, d := range req.GetDevices() {
+	for _, d := range devices {
 		if err := v.wipe(ctx, d); err != nil {
-			return nil, err
+			return err
 		}
 		if err := v.look(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	v.poke()
-	return &storage.BlockDeviceWipeResponse{Messages: []*storage.BlockDeviceWipe{{}}}, nil
+	return nil
 }
 
 // mayWipe is what Talos asks before it wipes a device. A release that does not know a field of the request goes without it.

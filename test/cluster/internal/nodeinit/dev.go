@@ -53,7 +53,7 @@ func makeDev(dev string) error {
 			return err
 		}
 	}
-	for _, dir := range []string{"disk/by-id", "disk/by-path"} {
+	for _, dir := range []string{"disk/by-id", "disk/by-path", "disk/by-partlabel"} {
 		if err := os.MkdirAll(filepath.Join(dev, dir), 0o755); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ func needs() []need {
 		{"ctr", "containerd"},
 		{"runc", "runc"},
 		{filepath.Join(CNIDir, "bridge"), "containernetworking-plugins"},
+		{"sfdisk", "fdisk"},
 		{"mkfs.ext4", "e2fsprogs"},
 		{"mkfs.xfs", "xfsprogs"},
 		{"ip", "iproute2"},
