@@ -6,6 +6,7 @@
 // node and the source of v1.6 to v1.14; testdata holds the recorded facts.
 //
 // Below the API is a Machine: files, processes and a kubelet. The one built in, Sim,
-// is a directory; a test cluster puts a real kubelet there. Nothing here runs outside
-// of tests and demonstrations.
+// is a directory; a test cluster puts a real kubelet there. Beside it is a Storage: the
+// disks. Those built in are values; a test cluster has loop devices. Nothing here runs
+// outside of tests and demonstrations.
 package talostest

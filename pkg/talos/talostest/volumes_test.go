@@ -445,6 +445,23 @@ func TestVolumesInTime(t *testing.T) {
 	expect(t, "mounts", mountsOf(t, n), "")
 }
 
+// TestReadyVolumeStaysAsItIs is one whose document changes: only a boot, or a document that went and came back, has it located
+// again (block/volume_manager.go, processVolumeConfig, v1.12.0 to v1.14.0-rc.1).
+func TestReadyVolumeStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	n := node(t, talostest.Options{Profile: talostest.V114})
+	base := n.Config()
+	configure(t, n, base, user("d", `disk.serial == "talos-disk-d"`, wholeDisk))
+	configure(t, n, base, user("d", `disk.serial == "talos-disk-e"`, wholeDisk))
+	expect(t, "volumes", volumesOf(t, n), "u-d ready /dev/vdd 5120 xfs")
+	if err := n.Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, n)
+	expect(t, "volumes after a boot", volumesOf(t, n), "u-d ready /dev/vde 5120 xfs")
+	expect(t, "contents", contentsOf(t, n), "vdd xfs\nvde xfs")
+}
+
 func TestSwappedDisksKeepTheirVolumes(t *testing.T) {
 	t.Parallel()
 	n := node(t, talostest.Options{Profile: talostest.V113})

@@ -75,6 +75,11 @@ func TestWipeIsRefused(t *testing.T) {
 			code: codes.FailedPrecondition, message: `blockdevice "vdb1" is in use by volume "u-a"`,
 		},
 		{
+			name: "a partition of a disk that a volume wants as a whole", profile: talostest.V113,
+			devices: []*storage.BlockDeviceWipeDescriptor{{Device: "vdi1"}},
+			code:    codes.FailedPrecondition, message: `blockdevice "vdi" is in use by volume "u-whole"`,
+		},
+		{
 			name: "the system's disk", profile: talostest.V113, devices: []*storage.BlockDeviceWipeDescriptor{{Device: "vda"}},
 			code: codes.FailedPrecondition, message: `blockdevice "vda" is in use by volume "EPHEMERAL"`,
 		},
@@ -104,14 +109,20 @@ func TestWipeIsRefused(t *testing.T) {
 			for _, d := range []talostest.Disk{
 				{Name: "vdh", Size: 1 << 30, Content: talostest.Content{Type: "ext4"}}, {Name: "sr0", Size: 1 << 30, CDROM: true},
 				{Name: "dm-0", Size: 1 << 30, Secondaries: []string{"vdg"}},
+				{Name: "vdi", Serial: "old", Size: 1 << 30, Partitions: []talostest.Partition{{Name: "x"}}},
 			} {
 				if err := n.AddDisk(t.Context(), d); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if tt.profile != "v1.8.4" {
-				configure(t, n, n.Config(), user("a", `disk.serial == "talos-disk-b"`, atLeast1GiB))
+			documents := []string{user("a", `disk.serial == "talos-disk-b"`, atLeast1GiB), user("whole", `disk.serial == "old"`, wholeDisk)}
+			switch tt.profile {
+			case "v1.8.4":
+				documents = nil
+			case "v1.10.9":
+				documents = documents[:1]
 			}
+			configure(t, n, n.Config(), documents...)
 			before := contentsOf(t, n)
 			got := wipe(t.Context(), dial(t, n, tt.roles...), tt.devices...)
 			if got.Code() != tt.code || got.Message() != tt.message {
