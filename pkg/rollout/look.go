@@ -7,6 +7,8 @@ import (
 	"errors"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/talosdisk/kubectl-talosdisk/pkg/machineconfig"
 )
 
@@ -104,15 +106,8 @@ const early = 100 * time.Millisecond
 
 // poll calls done at once and then every interval, until it returns true or ctx ends.
 func poll(ctx context.Context, done func() bool) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	// Its error is the context's end, which the caller sees by itself.
+	_ = wait.PollUntilContextCancel(ctx, interval, true, func(context.Context) (bool, error) { return done(), nil })
 }
 
 // pause waits for an interval, or until ctx ends.

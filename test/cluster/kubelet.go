@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/kubelet"
+	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/poll"
 )
 
 // Mount is an extra mount of a kubelet, as in machine.kubelet.extraMounts.
@@ -61,7 +62,7 @@ func (n *Node) StopKubelet(ctx context.Context) error {
 	}
 	// One that has died already cannot be told to end.
 	_, killErr := n.runc(ctx, "kill", kubelet.ContainerID, "TERM")
-	err := poll(ctx, func(ctx context.Context) error {
+	err := poll.Until(ctx, func(ctx context.Context) error {
 		_, err := n.runc(ctx, "delete", kubelet.ContainerID)
 		return err
 	})
@@ -143,7 +144,7 @@ func (n *Node) runcError() string {
 func (n *Node) WaitKubelet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, kubeletTimeout)
 	defer cancel()
-	if err := poll(ctx, n.kubeletReady); err != nil {
+	if err := poll.Until(ctx, n.kubeletReady); err != nil {
 		return fmt.Errorf("node %q: wait for the kubelet: %w", n.Name(), err)
 	}
 	return nil
@@ -151,7 +152,7 @@ func (n *Node) WaitKubelet(ctx context.Context) error {
 
 func (n *Node) kubeletReady(ctx context.Context) error {
 	if running, err := n.KubeletRunning(ctx); err == nil && !running {
-		return permanent{errors.New("it ended")}
+		return poll.Permanent{Err: errors.New("it ended")}
 	}
 	core := n.cluster.kube.CoreV1()
 	err := core.RESTClient().Get().Resource("nodes").Name(n.Name()).SubResource("proxy").Suffix("healthz").Do(ctx).Error()

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/layout"
+	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/poll"
 )
 
 const resetTimeout = 90 * time.Second
@@ -77,7 +78,7 @@ func (c *Cluster) deleteObjects(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return poll(ctx, func(ctx context.Context) error {
+	return poll.Until(ctx, func(ctx context.Context) error {
 		objects, err := c.objects(ctx, client)
 		if err != nil {
 			return err
@@ -177,7 +178,7 @@ func madeByKubernetes(resource, namespace, name string) bool {
 
 // writeBaseline notes what a reset is to leave alone, when pods can be made.
 func (c *Cluster) writeBaseline(ctx context.Context) error {
-	err := poll(ctx, func(ctx context.Context) error {
+	err := poll.Until(ctx, func(ctx context.Context) error {
 		_, err := c.kube.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})

@@ -4,21 +4,16 @@
 package pki
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
-	"errors"
+	stdx509 "crypto/x509"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/siderolabs/crypto/x509"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // validity is longer than any cluster of this kind lives.
@@ -26,9 +21,8 @@ const validity = 365 * 24 * time.Hour
 
 // CA signs certificates, and keeps everything in one directory.
 type CA struct {
-	Dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	Dir       string
+	authority *x509.CertificateAuthority
 }
 
 // Cert says what a certificate is for.
@@ -52,162 +46,81 @@ func New(dir string) (*CA, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	authority, err := x509.NewSelfSignedCertificateAuthority(x509.ECDSA(true), x509.Organization("test cluster"),
+		x509.NotBefore(time.Now().Add(-time.Minute)), x509.NotAfter(time.Now().Add(validity)))
 	if err != nil {
 		return nil, err
 	}
-	template := newTemplate("test-cluster-ca", nil)
-	template.IsCA = true
-	template.BasicConstraintsValid = true
-	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	ca := &CA{Dir: dir, cert: cert, key: key}
-	return ca, ca.write("ca", der, key)
+	ca := &CA{Dir: dir, authority: authority}
+	return ca, ca.write("ca", authority.CrtPEM, authority.KeyPEM)
 }
 
 // Open reads the CA that New wrote.
 func Open(dir string) (*CA, error) {
 	ca := &CA{Dir: dir}
-	der, err := readPEM(ca.CertFile("ca"))
+	files, err := x509.NewCertificateAndKeyFromFiles(ca.CertFile("ca"), ca.KeyFile("ca"))
 	if err != nil {
 		return nil, err
 	}
-	if ca.cert, err = x509.ParseCertificate(der); err != nil {
-		return nil, err
-	}
-	if der, err = readPEM(ca.KeyFile("ca")); err != nil {
-		return nil, err
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, err
-	}
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("the CA's key is not an ECDSA key")
-	}
-	ca.key = key
-	return ca, nil
+	ca.authority, err = x509.NewCertificateAuthorityFromCertificateAndKey(files)
+	return ca, err
 }
 
 // Issue signs a certificate and writes NAME.crt and NAME.key.
 func (c *CA) Issue(name string, want Cert) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	template := newTemplate(want.User, want.Groups)
-	template.KeyUsage = x509.KeyUsageDigitalSignature
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	template.DNSNames = want.Names
+	uses := []stdx509.ExtKeyUsage{stdx509.ExtKeyUsageClientAuth}
+	var addresses []net.IP
 	for _, text := range want.IPs {
 		ip := net.ParseIP(text)
 		if ip == nil {
 			return fmt.Errorf("certificate %q: bad address %q", name, text)
 		}
-		template.IPAddresses = append(template.IPAddresses, ip)
+		addresses = append(addresses, ip)
 	}
 	if len(want.IPs)+len(want.Names) > 0 {
-		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+		uses = append(uses, stdx509.ExtKeyUsageServerAuth)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, c.cert, &key.PublicKey, c.key)
+	pair, err := x509.NewKeyPair(c.authority, x509.CommonName(want.User), x509.Organization(want.Groups...), x509.IPAddresses(addresses),
+		x509.DNSNames(want.Names), x509.KeyUsage(stdx509.KeyUsageDigitalSignature), x509.ExtKeyUsage(uses),
+		x509.NotBefore(time.Now().Add(-time.Minute)), x509.NotAfter(time.Now().Add(validity)))
 	if err != nil {
 		return fmt.Errorf("sign certificate %q: %w", name, err)
 	}
-	return c.write(name, der, key)
+	return c.write(name, pair.CrtPEM, pair.KeyPEM)
 }
 
 // KeyPair writes NAME.key and NAME.pub without a certificate, as service
 // account tokens are signed with.
 func (c *CA) KeyPair(name string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := x509.NewECDSAKey()
 	if err != nil {
 		return err
 	}
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(c.Dir, name+".pub"), key.PublicKeyPEM, 0o600); err != nil {
 		return err
 	}
-	if err := writePEM(filepath.Join(c.Dir, name+".pub"), "PUBLIC KEY", public); err != nil {
-		return err
-	}
-	return writeKey(c.KeyFile(name), key)
+	return os.WriteFile(c.KeyFile(name), key.KeyPEM, 0o600)
 }
 
 // Kubeconfig writes a kubeconfig, complete in itself, for a client certificate
 // of the given name.
 func (c *CA) Kubeconfig(path, server, name string) error {
-	files := make(map[string]string)
-	for field, file := range map[string]string{"ca": c.CertFile("ca"), "cert": c.CertFile(name), "key": c.KeyFile(name)} {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		files[field] = base64.StdEncoding.EncodeToString(data)
-	}
 	const cluster = "talosdisk-test"
-	// JSON is YAML, too.
-	data, err := json.MarshalIndent(map[string]any{
-		"apiVersion":      "v1",
-		"kind":            "Config",
-		"current-context": name + "@" + cluster,
-		"clusters": []any{map[string]any{"name": cluster, "cluster": map[string]any{
-			"server": server, "certificate-authority-data": files["ca"]}}},
-		"users": []any{map[string]any{"name": name, "user": map[string]any{
-			"client-certificate-data": files["cert"], "client-key-data": files["key"]}}},
-		"contexts": []any{map[string]any{"name": name + "@" + cluster, "context": map[string]any{
-			"cluster": cluster, "user": name}}},
-	}, "", "  ")
-	if err != nil {
+	config := clientcmdapi.Config{
+		CurrentContext: name + "@" + cluster,
+		Clusters:       map[string]*clientcmdapi.Cluster{cluster: {Server: server, CertificateAuthority: c.CertFile("ca")}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{name: {ClientCertificate: c.CertFile(name), ClientKey: c.KeyFile(name)}},
+		Contexts:       map[string]*clientcmdapi.Context{name + "@" + cluster: {Cluster: cluster, AuthInfo: name}},
+	}
+	if err := clientcmdapi.FlattenConfig(&config); err != nil {
 		return err
 	}
-	return os.WriteFile(path, append(data, '\n'), 0o600)
+	return clientcmd.WriteToFile(config, path)
 }
 
-func newTemplate(user string, groups []string) *x509.Certificate {
-	now := time.Now()
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: user, Organization: groups},
-		NotBefore:    now.Add(-time.Minute),
-		NotAfter:     now.Add(validity),
-	}
-}
-
-func (c *CA) write(name string, der []byte, key *ecdsa.PrivateKey) error {
-	if err := writePEM(c.CertFile(name), "CERTIFICATE", der); err != nil {
+func (c *CA) write(name string, cert, key []byte) error {
+	if err := os.WriteFile(c.CertFile(name), cert, 0o600); err != nil {
 		return err
 	}
-	return writeKey(c.KeyFile(name), key)
-}
-
-func writeKey(path string, key *ecdsa.PrivateKey) error {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	return writePEM(path, "PRIVATE KEY", der)
-}
-
-func writePEM(path, kind string, der []byte) error {
-	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
-}
-
-func readPEM(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, fmt.Errorf("read %q: not PEM", path)
-	}
-	return block.Bytes, nil
+	return os.WriteFile(c.KeyFile(name), key, 0o600)
 }

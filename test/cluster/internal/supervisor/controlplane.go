@@ -18,6 +18,7 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/layout"
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/pki"
+	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/poll"
 )
 
 // Certificates by file name.
@@ -82,7 +83,7 @@ func (s *supervisor) startControlPlane(ctx context.Context, server string) error
 	if err != nil {
 		return err
 	}
-	if err := poll(ctx, func(ctx context.Context) error { return ready(ctx, client, apiServerURL()+"/readyz") }); err != nil {
+	if err := poll.Until(ctx, func(ctx context.Context) error { return ready(ctx, client, apiServerURL()+"/readyz") }); err != nil {
 		return fmt.Errorf("wait for the API server: %w", err)
 	}
 	// Not before: these two end when they find no RBAC rules yet.
@@ -94,7 +95,7 @@ func (s *supervisor) startControlPlane(ctx context.Context, server string) error
 	}
 	for name, port := range map[string]string{"kube-controller-manager": "10257", "kube-scheduler": "10259"} {
 		url := "https://127.0.0.1:" + port + "/healthz"
-		if err := poll(ctx, func(ctx context.Context) error { return ready(ctx, client, url) }); err != nil {
+		if err := poll.Until(ctx, func(ctx context.Context) error { return ready(ctx, client, url) }); err != nil {
 			return fmt.Errorf("wait for %s: %w", name, err)
 		}
 	}

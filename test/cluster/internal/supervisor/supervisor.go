@@ -28,6 +28,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/layout"
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/nodeinit"
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/pki"
+	"github.com/talosdisk/kubectl-talosdisk/test/cluster/internal/poll"
 )
 
 // The files that the supervisor is started with, after its standard ones.
@@ -230,7 +231,7 @@ func (s *supervisor) startNode(ctx context.Context, index int) (layout.NodeInfo,
 	}
 	node.PID = pid
 	socket := filepath.Join(node.Root(), nodeinit.ContainerdSocket)
-	err = poll(ctx, func(ctx context.Context) error {
+	err = poll.Until(ctx, func(ctx context.Context) error {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 		if err == nil {
 			err = conn.Close()
@@ -241,24 +242,6 @@ func (s *supervisor) startNode(ctx context.Context, index int) (layout.NodeInfo,
 		return node, fmt.Errorf("wait for containerd on %q: %w", node.Name, err)
 	}
 	return node, nil
-}
-
-// poll calls a function until it succeeds or the context ends; its error is
-// then the function's last one.
-func poll(ctx context.Context, try func(context.Context) error) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := try(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(err, context.Cause(ctx))
-		case <-tick.C:
-		}
-	}
 }
 
 // end kills everything and removes what the kernel does not.
