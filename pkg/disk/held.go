@@ -3,6 +3,7 @@
 package disk
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -30,8 +31,8 @@ func (s *Set) HeldBy(d Disk) []Held {
 func (s *Set) over(d Disk) []Held {
 	names := slices.Concat(d.Holders, d.Under)
 	for _, o := range s.disks { // Talos tells which disks a device is made of, and not what lies on a disk.
-		if slices.Contains(o.Slaves, orElse(d.Kernel, d.Name)) {
-			names = append(names, orElse(o.Kernel, o.Name))
+		if slices.Contains(o.Slaves, cmp.Or(d.Kernel, d.Name)) {
+			names = append(names, cmp.Or(o.Kernel, o.Name))
 		}
 	}
 	var all []Held
@@ -72,7 +73,7 @@ func (h Held) what() string {
 			return maker.is
 		}
 	}
-	name := orElse(h.By.Kernel, h.By.Name)
+	name := cmp.Or(h.By.Kernel, h.By.Name)
 	for _, driver := range []struct{ prefix, is string }{
 		{prefix: "md", is: "the RAID array"}, {prefix: "loop", is: "the loop device"}, {prefix: "bcache", is: "the bcache device"},
 		{prefix: "drbd", is: "the DRBD device"}, {prefix: "dm-", is: "the mapping"},

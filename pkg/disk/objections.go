@@ -3,6 +3,7 @@
 package disk
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ func (d Disk) Objections() []Objection {
 	switch {
 	case !d.Whole():
 		add(Partition, "link the whole disk", "is a partition of %s",
-			orElse(d.Parent, orElse(strings.Join(d.Slaves, ", "), "a device that is not named")))
+			cmp.Or(d.Parent, cmp.Or(strings.Join(d.Slaves, ", "), "a device that is not named")))
 		return found
 	case d.Kind == KindCDROM:
 		add(CDROM, "", "is a CD-ROM drive")
@@ -49,11 +50,11 @@ func (d Disk) Objections() []Objection {
 	switch c.Busy {
 	case Yes:
 		if len(d.Holders) == 0 {
-			add(InUse, "", "is in use: %s", orElse(c.BusyDetail, "an exclusive open was refused"))
+			add(InUse, "", "is in use: %s", cmp.Or(c.BusyDetail, "an exclusive open was refused"))
 		}
 	case No:
 	default:
-		add(NotChecked, "", "may be in use, which could not be found out: %s", orElse(c.BusyDetail, "no reason given"))
+		add(NotChecked, "", "may be in use, which could not be found out: %s", cmp.Or(c.BusyDetail, "no reason given"))
 	}
 	switch c.Signed {
 	case Yes:
@@ -63,13 +64,13 @@ func (d Disk) Objections() []Objection {
 		}
 	case No:
 	default:
-		add(NotChecked, "", "may hold data, which could not be found out: %s", orElse(c.SignedError, "no reason given"))
+		add(NotChecked, "", "may hold data, which could not be found out: %s", cmp.Or(c.SignedError, "no reason given"))
 	}
 	switch {
 	case c.Unsigned == Yes && c.Format != "":
 		add(HasData, "", "has %s", c.Format)
 	case c.Unsigned == Yes:
-		add(HasData, "", "has data that no signature tells of, in %s", orElse(c.Where, "its first or last MiB"))
+		add(HasData, "", "has data that no signature tells of, in %s", cmp.Or(c.Where, "its first or last MiB"))
 	case c.Unsigned == Unknown:
 		add(NotChecked, "", "may hold data, which could not be found out: its first and last MiB were not read")
 	}
@@ -96,13 +97,6 @@ func (d Disk) Objections() []Objection {
 		add(TooSmall, "", "is smaller than 1Gi (%d bytes)", d.Size)
 	}
 	return found
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 func plural(n int) string {

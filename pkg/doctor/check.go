@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -144,12 +145,12 @@ func (n Need) missingOfNode(s *Subject) problem.Problem {
 		return node.Stats.Why()
 	case NeedSelections:
 		if node.Selections.Value == nil {
-			return orElse(s.Snapshot.NoTalos, node.Selections.Why())
+			return cmp.Or(s.Snapshot.NoTalos, node.Selections.Why())
 		}
 		return problem.Problem{}
 	case NeedKubelet, NeedKubeletView, NeedKubeletMounts, NeedKubeletConfig:
 		if node.Kubelet.Value == nil {
-			return andProbe(node, orElse(s.Snapshot.NoTalos, node.Kubelet.Why()))
+			return andProbe(node, cmp.Or(s.Snapshot.NoTalos, node.Kubelet.Why()))
 		}
 		state := node.Kubelet.Value
 		switch {
@@ -158,14 +159,14 @@ func (n Need) missingOfNode(s *Subject) problem.Problem {
 		case n == NeedKubelet:
 			return problem.Problem{}
 		case state.View == nil:
-			return andProbe(node, orElse(state.ViewProblem, problem.Text("not checked")))
+			return andProbe(node, cmp.Or(state.ViewProblem, problem.Text("not checked")))
 		case n == NeedKubeletMounts && !state.View.HasMounts():
-			return andProbe(node, orElse(state.View.MountsProblem, problem.Text("its mounts were not read")))
+			return andProbe(node, cmp.Or(state.View.MountsProblem, problem.Text("its mounts were not read")))
 		}
 		return problem.Problem{}
 	}
 	if node.Talos.Value == nil {
-		return orElse(s.Snapshot.NoTalos, node.Talos.Why())
+		return cmp.Or(s.Snapshot.NoTalos, node.Talos.Why())
 	}
 	switch reported := node.Talos.Value; n {
 	case NeedTalosDisks:

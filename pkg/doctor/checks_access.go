@@ -290,7 +290,7 @@ func talosOutOfReach(s *Subject) Verdict {
 		problem.TalosUnproven)
 	switch {
 	case !asked(s.Node) || hasNoTalosconfig(s.Node):
-		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
+		return unknown("%s", cmp.Or(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
 	case !ok:
 		return fine()
 	}
@@ -342,7 +342,7 @@ func talosExpired(s *Subject) Verdict {
 			},
 		})
 	case !asked(s.Node) || hasNoTalosconfig(s.Node):
-		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
+		return unknown("%s", cmp.Or(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
 	}
 	return fine()
 }
@@ -351,7 +351,7 @@ func talosDenied(s *Subject) Verdict {
 	t, ok := ofKind(s.Node, problem.TalosDenied)
 	switch {
 	case !ok && (!asked(s.Node) || hasNoTalosconfig(s.Node)):
-		return unknown("%s", orElse(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
+		return unknown("%s", cmp.Or(s.Snapshot.NoTalos, problem.Text("its Talos API was not asked")))
 	case !ok:
 		return fine()
 	}

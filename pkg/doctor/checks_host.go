@@ -195,7 +195,7 @@ func notMounted(s *Subject) Verdict {
 			}
 		case meant && path.Dir(clean(v.Path)) == varMnt && value(s.Node.Talos).Volumes.Value == nil:
 			verdict.Unknown = problem.Because("whether %s is a user volume that is a directory: %s", v.Path,
-				orElse(value(s.Node.Talos).Volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+				cmp.Or(value(s.Node.Talos).Volumes.Problem, cmp.Or(s.Snapshot.NoTalos, s.Node.Talos.Why())))
 		case meant && s.meantMount(v.Path) == "" && !s.unseenEntries().IsZero():
 			verdict.Unknown = problem.Because("whether %s is a directory or a device: %s", v.Path, s.unseenEntries())
 		case !meant && !value(s.Node.Kubelet).ConfigProblem.IsZero():
@@ -335,7 +335,7 @@ func talosVolumeFailed(s *Subject) Verdict {
 		}
 		f := Finding{
 			Summary:  fmt.Sprintf("Talos volume %q on %s is %s", v.ID, allNodes, v.Phase),
-			Because:  orElse(v.Problem, "Talos does not say why; a minSize that no disk has room for looks like this"),
+			Because:  cmp.Or(v.Problem, "Talos does not say why; a minSize that no disk has room for looks like this"),
 			Evidence: []string{fmt.Sprintf("%s: VolumeStatus %s: phase %s %s", s.Node.Name, v.ID, v.Phase, v.Problem)},
 			Path:     s.mountOf(v), Masks: []Code{codeNoLink, codeMountFailed, codeWrongFilesystem, codeOtherCapacity},
 			Fix: []Step{
@@ -506,7 +506,7 @@ func volumeByID(s *Subject) Verdict {
 	state := s.Node.Kubelet.Value
 	configured := state != nil && state.ConfigProblem.IsZero()
 	if volumes.Value == nil && !configured {
-		return unknown("which user volumes there are: %s", orElse(s.Snapshot.NoTalos, orElse(volumes.Problem, s.Node.Talos.Why())))
+		return unknown("which user volumes there are: %s", cmp.Or(s.Snapshot.NoTalos, cmp.Or(volumes.Problem, s.Node.Talos.Why())))
 	}
 	has := func(name string) bool {
 		if configured {

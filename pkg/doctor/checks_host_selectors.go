@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -119,7 +120,7 @@ func selectsSeveral(s *Subject) Verdict {
 		case selection.Existing() && len(selection.Volumes) < 2: // That there is none is TD0303.
 			continue
 		case selection.Existing() && (disks.Value == nil || devices.Value == nil):
-			why := orElse(disks.Problem, orElse(devices.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+			why := cmp.Or(disks.Problem, cmp.Or(devices.Problem, cmp.Or(s.Snapshot.NoTalos, s.Node.Talos.Why())))
 			verdict.Unknown = problem.Because("whether the %d volumes that the selector of Talos volume %q matches are on disks of their own: %s",
 				len(selection.Volumes), id, why)
 			continue
@@ -132,7 +133,7 @@ func selectsSeveral(s *Subject) Verdict {
 			continue
 		case !selection.Whole() && volumes.Value == nil:
 			verdict.Unknown = problem.Because("whether Talos volume %q has its disk, of the %d that its selector matches: %s", id,
-				len(selection.Disks), orElse(volumes.Problem, orElse(s.Snapshot.NoTalos, s.Node.Talos.Why())))
+				len(selection.Disks), cmp.Or(volumes.Problem, cmp.Or(s.Snapshot.NoTalos, s.Node.Talos.Why())))
 			continue
 		}
 		f := Finding{
@@ -152,7 +153,7 @@ func selectsSeveral(s *Subject) Verdict {
 			v := value(volumes)[at]
 			f.Severity = Info
 			f.Because = "it keeps the disk that it has, by its partition's label; made again, on this node or on another one with the document, it gets the first that has room"
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: it is %s now", s.Node.Name, orElse(v.Location, v.Phase)))
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: it is %s now", s.Node.Name, cmp.Or(v.Location, v.Phase)))
 		}
 		if f.Path != "" { // Pods know nothing of swap.
 			f.Objects = s.affected(f.Path)
@@ -185,7 +186,7 @@ func (s *Subject) severalVolumes(selection snapshot.Selection) (Finding, bool) {
 	volumes := value(s.Node.Talos).Volumes
 	if at := slices.IndexFunc(value(volumes), func(v snapshot.TalosVolume) bool { return v.ID == id }); at >= 0 {
 		v := value(volumes)[at]
-		f.Evidence = append(f.Evidence, strings.TrimSpace(fmt.Sprintf("%s: it is %s now %s", s.Node.Name, orElse(v.Location, v.Phase),
+		f.Evidence = append(f.Evidence, strings.TrimSpace(fmt.Sprintf("%s: it is %s now %s", s.Node.Name, cmp.Or(v.Location, v.Phase),
 			v.Problem)))
 		if unready(v) { // The first of them may be one that cannot be mounted, such as a disk with partitions.
 			f.Severity, f.Masks = Error, maskedByVolume()
@@ -211,7 +212,7 @@ func (s *Subject) apart(names []string) []string {
 		}
 	}
 	on := func(name string) (on, part string) {
-		on = orElse(parent[name], name)
+		on = cmp.Or(parent[name], name)
 		return on, strings.TrimPrefix(strings.TrimPrefix(name, on), "p")
 	}
 	var all []string
@@ -285,11 +286,11 @@ func labelTwice(s *Subject) Verdict {
 		}
 		for _, d := range devices {
 			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s of disk %s has it, with %s", s.Node.Name, d.Name, d.Parent,
-				orElse(d.Content, "no content that Talos knows")))
+				cmp.Or(d.Content, "no content that Talos knows")))
 		}
 		if known >= 0 {
 			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: the volume is %s now", s.Node.Name,
-				orElse(value(reported.Volumes)[known].Location, value(reported.Volumes)[known].Phase)))
+				cmp.Or(value(reported.Volumes)[known].Location, value(reported.Volumes)[known].Phase)))
 		}
 		if published {
 			f.Because += fmt.Sprintf("; of the link %s, by which class %q publishes it, the same is true", path.Join(partlabels, label), class.Name)

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -208,7 +209,7 @@ func (j *kubeletJudge) byEvents(dir string) {
 	case !why.IsZero():
 		j.report.unknown[codeUnseenDirectory] = why
 	case !seen:
-		why := orElse(j.s.Snapshot.NoTalos, j.node.Kubelet.Why())
+		why := cmp.Or(j.s.Snapshot.NoTalos, j.node.Kubelet.Why())
 		if j.reported {
 			why = problem.Text(j.state.Visibility(dir).Why)
 		}
@@ -242,7 +243,7 @@ func (j *kubeletJudge) views(dir string, kubelet disk.Answer) []string {
 			}
 		}
 	}
-	word := func(a disk.Answer) string { return orElse(string(a), string(disk.Unknown)) }
+	word := func(a disk.Answer) string { return cmp.Or(string(a), string(disk.Unknown)) }
 	lines := []string{fmt.Sprintf("%s: who sees %s: the node %s, the provisioner's pod %s, the kubelet %s", j.node.Name, dir, word(node),
 		word(pod), word(kubelet))}
 	for _, c := range j.s.chainsIn(dir) {
@@ -447,9 +448,9 @@ func leaveOne(n *snapshot.Node) []Step {
 // entries looks at the extraMounts themselves, no matter who needs them.
 func (j *kubeletJudge) entries() {
 	if j.state.View == nil || !j.state.View.HasMounts() {
-		why := orElse(j.state.ViewProblem, problem.Text("not checked"))
+		why := cmp.Or(j.state.ViewProblem, problem.Text("not checked"))
 		if j.state.View != nil {
-			why = orElse(j.state.View.MountsProblem, problem.Text("the mounts were not read"))
+			why = cmp.Or(j.state.View.MountsProblem, problem.Text("the mounts were not read"))
 		}
 		j.report.cannotTell(why, codeNotInForce, codePropagation, codeLeakedMounts)
 	}

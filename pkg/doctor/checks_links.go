@@ -308,7 +308,7 @@ func (s *Subject) leadsToo(e provisioner.Entry) string {
 	}
 	mine, known := s.entryDisk()
 	if d, ok := s.set().ByNumber(e.Device); ok && known && s.set().SameDisk(mine, d) {
-		return orElse(wwidOf(d), "another path to it")
+		return cmp.Or(wwidOf(d), "another path to it")
 	}
 	return ""
 }
@@ -543,7 +543,7 @@ func linkedInUse(s *Subject) Verdict {
 	if open && len(d.Holders) > 0 {
 		uses = append(uses, "it is held by "+s.holders(d))
 	} else if open && content != nil && content.Busy == disk.Yes {
-		uses = append(uses, "an exclusive open was refused: "+orElse(content.BusyDetail, "it is in use"))
+		uses = append(uses, "an exclusive open was refused: "+cmp.Or(content.BusyDetail, "it is in use"))
 	}
 	if len(uses) > 0 {
 		f := Finding{
@@ -567,7 +567,7 @@ func linkedInUse(s *Subject) Verdict {
 		return unknown("%s is not among the disks of the node", d.Name)
 	case free: // Nobody has it for themselves: neither a pod, which could, nor a mount, swap or a device upon it, which do.
 	case !open && runsTalos(s) && (value(s.Node.Talos).Disks.Value == nil || value(s.Node.Talos).Mounts.Value == nil):
-		return unknown("%s", orElse(s.Snapshot.NoTalos, orElse(s.Node.Talos.Why(), problem.Text("its disks or mounts were not read"))))
+		return unknown("%s", cmp.Or(s.Snapshot.NoTalos, cmp.Or(s.Node.Talos.Why(), problem.Text("its disks or mounts were not read"))))
 	}
 	return fine()
 }
@@ -597,7 +597,7 @@ func noVolume(s *Subject) Verdict {
 	}
 	name := provisioner.PVName(s.Entry.Name, s.NodeName, s.Class.Name)
 	if v := s.index.volumes[name]; v != nil {
-		f.Because = fmt.Sprintf("volume %q, which would be its, exists for %s on %s", name, v.Path, orElse(v.Node, "no node"))
+		f.Because = fmt.Sprintf("volume %q, which would be its, exists for %s on %s", name, v.Path, cmp.Or(v.Node, "no node"))
 	}
 	return found(f)
 }

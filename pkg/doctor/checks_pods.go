@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -264,7 +265,7 @@ func affinityConflict(s *Subject) Verdict {
 	}
 	v := s.Volume
 	f := Finding{
-		Summary:  fmt.Sprintf("pod %q cannot go to %s, where its volume %q is", s.podName(), orElse(v.Node, "the node"), v.Name),
+		Summary:  fmt.Sprintf("pod %q cannot go to %s, where its volume %q is", s.podName(), cmp.Or(v.Node, "the node"), v.Name),
 		Because:  "a local volume's pod runs on the node that has the disk",
 		Evidence: []string{evidence},
 		Masks:    []Code{codeMountFailed},
@@ -344,7 +345,7 @@ func (s *Subject) device(t Trouble) string {
 }
 
 func (s *Subject) on() string {
-	if node := orElse(s.Pod.Node, s.NodeName); node != "" {
+	if node := cmp.Or(s.Pod.Node, s.NodeName); node != "" {
 		return " on " + node
 	}
 	return ""
@@ -353,14 +354,14 @@ func (s *Subject) on() string {
 func (s *Subject) disksCommand() Step {
 	return Step{
 		Text:    "what is on the disks there:",
-		Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", orElse(s.Pod.Node, s.NodeName), "-o", "wide"),
+		Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", cmp.Or(s.Pod.Node, s.NodeName), "-o", "wide"),
 	}
 }
 
 func (s *Subject) lookStep() Step {
 	return Step{
 		Text:    "look through the eyes of node and kubelet:",
-		Command: shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", orElse(s.Pod.Node, s.NodeName)),
+		Command: shell.Command("kubectl", "talosdisk", "mounts", "list", "--nodes", cmp.Or(s.Pod.Node, s.NodeName)),
 	}
 }
 
@@ -401,7 +402,7 @@ func (s *Subject) talosAddress() string {
 	if s.Node != nil && s.Node.Address != "" {
 		return s.Node.Address
 	}
-	return orElse(s.NodeName, orElse(s.Pod.Node, "NODE"))
+	return cmp.Or(s.NodeName, cmp.Or(s.Pod.Node, "NODE"))
 }
 
 // noMkfs: since Kubernetes 1.31 the kubelet's image of Talos is slim where its tag does not
@@ -426,10 +427,10 @@ func noMkfs(s *Subject, _ Trouble) Finding {
 }
 
 func hostPathType(s *Subject, t Trouble) Finding {
-	p := orElse(t.Cause.Path, s.PodVolume.HostPath)
+	p := cmp.Or(t.Cause.Path, s.PodVolume.HostPath)
 	f := Finding{
 		Summary: fmt.Sprintf("the kubelet%s does not find %q as hostPath type %s asks", s.on(), p,
-			orElse(s.PodVolume.HostPathType, "of the pod")),
+			cmp.Or(s.PodVolume.HostPathType, "of the pod")),
 		Because: "the type is checked in the kubelet's own mount namespace, which on Talos lacks most directories of the node",
 		Masks:   []Code{codeMountFailed},
 		Path:    p,

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,7 +52,7 @@ func waitsFor(s *Subject) Verdict {
 		words, evidence := s.schedulerWords()
 		if words == "" {
 			return unknown("why pod %q is not scheduled: %s", s.podName(),
-				orElse(s.Snapshot.Events.Why(), problem.Text("the scheduler has said nothing of it yet")))
+				cmp.Or(s.Snapshot.Events.Why(), problem.Text("the scheduler has said nothing of it yet")))
 		}
 		return found(Finding{
 			Summary: fmt.Sprintf("pod %q is not scheduled", s.podName()),
@@ -92,10 +93,10 @@ func waitsFor(s *Subject) Verdict {
 	case p.Phase == "Running" && len(p.Waiting) > 0:
 		w := p.Waiting[0]
 		return unknown("why pod %q is not Ready: container %q has ended (%s), and the kubelet has not said yet what comes next", s.podName(),
-			w.Container, orElse(w.Reason, "no reason given"))
+			w.Container, cmp.Or(w.Reason, "no reason given"))
 	}
 	return unknown("why pod %q is %s: %s", s.podName(), p.Phase,
-		orElse(s.Snapshot.Events.Why(), problem.Text("the kubelet has said nothing of it yet")))
+		cmp.Or(s.Snapshot.Events.Why(), problem.Text("the kubelet has said nothing of it yet")))
 }
 
 // claimWaits is for a claim without a pod that does not wait for one.
@@ -103,7 +104,7 @@ func claimWaits(s *Subject) Verdict {
 	events := s.claimEvents("FailedBinding", "ProvisioningFailed")
 	if len(events) == 0 {
 		return unknown("why claim %q is Pending: %s", s.ClaimRef,
-			orElse(s.Snapshot.Events.Why(), problem.Text("nobody has said anything of it yet")))
+			cmp.Or(s.Snapshot.Events.Why(), problem.Text("nobody has said anything of it yet")))
 	}
 	return found(Finding{
 		Summary: fmt.Sprintf("claim %q is Pending", s.ClaimRef),
@@ -131,7 +132,7 @@ func waitingReasons(p snapshot.UserPod) []string {
 func (s *Subject) schedulerWords() (words string, evidence []string) {
 	words = s.Pod.Unscheduled
 	for _, e := range s.freshOf(s.events("pod", s.Pod.Namespace, s.Pod.Name), s.Pod.UID, []string{"FailedScheduling"}) {
-		words = orElse(words, e.Message)
+		words = cmp.Or(words, e.Message)
 		evidence = append(evidence, eventText(e, e.Message, s.Snapshot.Time))
 	}
 	if len(evidence) == 0 && words != "" {
@@ -168,5 +169,5 @@ func (s *Subject) nodeNotReady() string {
 	if node == nil || node.Ready {
 		return ""
 	}
-	return orElse(node.NotReady, "no reason is given")
+	return cmp.Or(node.NotReady, "no reason is given")
 }

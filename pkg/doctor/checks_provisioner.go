@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -225,7 +226,7 @@ func podSecurity(s *Subject) Verdict {
 	lacking := withoutPod > 0 || state != nil && state.Desired > state.Ready
 	level, unread := "", s.Snapshot.Provisioner.Why()
 	if state != nil {
-		level, unread = state.PodSecurity, orElse(state.PodSecurityProblem, state.PodsProblem)
+		level, unread = state.PodSecurity, cmp.Or(state.PodSecurityProblem, state.PodsProblem)
 	}
 	switch {
 	case level == "privileged", i.Namespace == "kube-system" && refused == "":

@@ -247,7 +247,7 @@ func logErrors(s *Subject) Verdict {
 		if s.Node.Pod.Value == nil {
 			return fine() // There is no log; another check says why no pod runs.
 		}
-		return unknown("%s", orElse(state.PodsProblem, problem.Text("the log of its provisioner pod was not read")))
+		return unknown("%s", cmp.Or(state.PodsProblem, problem.Text("the log of its provisioner pod was not read")))
 	}
 	const other = "something that is not known here"
 	type about struct{ meaning, path, class string }

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -80,7 +81,7 @@ func publishesOthers(s *Subject) Verdict {
 		if why := s.unseenNodes(); !why.IsZero() {
 			return unknown("what lies in the directories of the classes %s", why)
 		}
-		if why := orElse(s.Snapshot.Unread[snapshot.PartVolumes], s.Snapshot.Pods.Why()); !why.IsZero() {
+		if why := cmp.Or(s.Snapshot.Unread[snapshot.PartVolumes], s.Snapshot.Pods.Why()); !why.IsZero() {
 			return unknown("what others use in the directories of the classes: %s", why)
 		}
 	}

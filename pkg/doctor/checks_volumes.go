@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -317,7 +318,7 @@ func beingCleaned(s *Subject) Verdict {
 // releasedText is a released volume as evidence.
 func (s *Subject) releasedText() string {
 	v := s.Volume
-	text := fmt.Sprintf("%s on %s: %s, reclaim policy %s", v.Path, orElse(v.Node, "no node"), v.Phase, orElse(v.ReclaimPolicy, "not set"))
+	text := fmt.Sprintf("%s on %s: %s, reclaim policy %s", v.Path, cmp.Or(v.Node, "no node"), v.Phase, cmp.Or(v.ReclaimPolicy, "not set"))
 	if v.Claim != nil {
 		text += fmt.Sprintf("; it was claim %q's", v.Claim)
 	}

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
@@ -131,7 +132,7 @@ func volumeBeingDeleted(s *Subject) Verdict {
 	f := Finding{
 		Summary:  fmt.Sprintf("volume %q is being deleted, and goes without being cleaned", v.Name),
 		Because:  "the provisioner does not clean a volume that is being deleted; once it is gone, the disk is published again with the data that is on it",
-		Evidence: []string{fmt.Sprintf("volume %q: %s, with a deletionTimestamp", v.Name, orElse(v.Phase, "no phase"))},
+		Evidence: []string{fmt.Sprintf("volume %q: %s, with a deletionTimestamp", v.Name, cmp.Or(v.Phase, "no phase"))},
 		Masks:    []Code{codeBeingCleaned, codeReleasedStays},
 	}
 	see := Step{

@@ -28,13 +28,13 @@ func (s *Subject) stays() (why stuck, unseen problem.Problem) {
 	switch {
 	case v.ReclaimPolicy != "Delete":
 		return stuck{
-			text: fmt.Sprintf("its reclaim policy is %s: it keeps its data until a person decides", orElse(v.ReclaimPolicy, "not set")),
+			text: fmt.Sprintf("its reclaim policy is %s: it keeps its data until a person decides", cmp.Or(v.ReclaimPolicy, "not set")),
 			fix:  s.decide(),
 		}, problem.Problem{}
 	case len(failed) > 0:
 		return stuck{"the provisioner cannot clean it", s.evidence(failed), s.logOfCleaner()}, problem.Problem{}
 	case v.Phase == "Failed":
-		return stuck{"deleting it failed: " + orElse(v.Message, "no reason is given"), nil, s.logOfCleaner()}, problem.Problem{}
+		return stuck{"deleting it failed: " + cmp.Or(v.Message, "no reason is given"), nil, s.logOfCleaner()}, problem.Problem{}
 	}
 	if failing := s.cleanerFails(); failing.text != "" {
 		return failing, problem.Problem{}
@@ -55,7 +55,7 @@ func (s *Subject) stays() (why stuck, unseen problem.Problem) {
 	const runs = "whether a provisioner runs on its node to clean it: %s"
 	switch unread := s.Snapshot.Unread[snapshot.PartNodes]; {
 	case s.Node == nil:
-		return stuck{}, problem.Because(runs, orElse(unread, problem.Text("its node was not looked at")))
+		return stuck{}, problem.Because(runs, cmp.Or(unread, problem.Text("its node was not looked at")))
 	case s.Node.Pod.Value != nil:
 		if jobs := value(s.Snapshot.Provisioner).Jobs; !jobs.Problem.IsZero() {
 			return stuck{}, problem.Because("whether a Job cleans it: %s", jobs.Problem)
@@ -142,7 +142,7 @@ func (s *Subject) cleanerUnread() problem.Problem {
 	case s.Class == nil && !s.Snapshot.Unread[snapshot.PartInstall].IsZero():
 		return s.Snapshot.Unread[snapshot.PartInstall]
 	case !read && s.nodeOrNone().Pod.Value != nil:
-		return orElse(state.Value.LogProblem[s.Volume.Node], problem.Text("the log of its provisioner pod was not read"))
+		return cmp.Or(state.Value.LogProblem[s.Volume.Node], problem.Text("the log of its provisioner pod was not read"))
 	}
 	return problem.Problem{}
 }

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -120,7 +121,7 @@ func (s *Subject) misfit() misfit {
 		return why(codeOtherLabels, fmt.Sprintf("claim %q selects volumes by %s, and no free volume of class %q matches", s.ClaimRef, c.Selector,
 			s.ClassName),
 			"the provisioner gives volumes only the labels that its configuration names (labelsForPV, nodeLabelsForPV)",
-			volumeLines(before, func(v *snapshot.Volume) string { return orElse(labels.Set(v.Labels).String(), "no labels") }),
+			volumeLines(before, func(v *snapshot.Volume) string { return cmp.Or(labels.Set(v.Labels).String(), "no labels") }),
 			Step{Text: "label a volume, or take the selector out of the claim:", Command: "kubectl get pv --show-labels"}, recreate)
 	}
 	before = left

@@ -83,7 +83,7 @@ func run(s *snapshot.Snapshot, o Options, checks []Check) Report {
 			Code:    codeNoPod,
 			Subject: string(OfCluster),
 			Outcome: OutcomeUnknown,
-			Why:     orElse(s.Unread[snapshot.PartNodes].Message, "the cluster has no nodes"),
+			Why:     cmp.Or(s.Unread[snapshot.PartNodes].Message, "the cluster has no nodes"),
 		})
 	}
 	r.Findings, r.Masked = group(causes), group(symptoms)

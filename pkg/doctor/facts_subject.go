@@ -201,7 +201,7 @@ func (x *index) subjects() (all []*Subject, missing []snapshot.Ref) {
 // unread stands for the chains of which nothing could be read, so that what is asked of
 // chains is unknown and not left out.
 func (x *index) unread() []*Subject {
-	why := orElse(x.s.Pods.Why(), orElse(x.s.Claims.Why(), x.s.Unread[snapshot.PartVolumes]))
+	why := cmp.Or(x.s.Pods.Why(), cmp.Or(x.s.Claims.Why(), x.s.Unread[snapshot.PartVolumes]))
 	if why.IsZero() {
 		return nil
 	}

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -67,7 +68,7 @@ func unseen(why problem.Problem) Seen {
 }
 
 // reason is Why, with the kind of the problem if there was one.
-func (s Seen) reason() problem.Problem { return orElse(s.problem, problem.Text(s.Why)) }
+func (s Seen) reason() problem.Problem { return cmp.Or(s.problem, problem.Text(s.Why)) }
 
 // ThreeWay is one volume's path as the node, the provisioner's pod and the kubelet see it.
 type ThreeWay struct {
@@ -226,7 +227,7 @@ func (t *ThreeWay) byNode(node *snapshot.Node, view *mounts.KubeletView) {
 			Missing: MissingEntry,
 		}
 	default:
-		t.Host = unseen(orElse(problem.Text(listing.Problem), orElse(value(node.Kubelet).ViewProblem, problem.Text("the node was not checked"))))
+		t.Host = unseen(cmp.Or(problem.Text(listing.Problem), cmp.Or(value(node.Kubelet).ViewProblem, problem.Text("the node was not checked"))))
 	}
 }
 
@@ -235,7 +236,7 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 	t.Kubelet = Seen{Answer: disk.Unknown}
 	view := state.View
 	if view == nil {
-		t.Kubelet = unseen(andProbe(node, orElse(node.Kubelet.Why(), orElse(state.ViewProblem, problem.Text("not checked")))))
+		t.Kubelet = unseen(andProbe(node, cmp.Or(node.Kubelet.Why(), cmp.Or(state.ViewProblem, problem.Text("not checked")))))
 		return
 	}
 	no := func(why string) { t.Kubelet = Seen{Answer: disk.No, Why: why, Proof: true} }
@@ -262,13 +263,13 @@ func (t *ThreeWay) byKubelet(node *snapshot.Node, state mounts.NodeState) {
 	case listing.Exists == disk.No:
 		no(path.Dir(t.Path) + " does not exist in the kubelet")
 	case listing.Exists != disk.Yes:
-		t.Kubelet.Why = orElse(listing.Problem, "not checked: "+path.Dir(t.Path)+" through the kubelet's eyes")
+		t.Kubelet.Why = cmp.Or(listing.Problem, "not checked: "+path.Dir(t.Path)+" through the kubelet's eyes")
 	case !slices.Contains(listing.Entries, path.Base(t.Path)):
 		no("the kubelet does not list it in " + path.Dir(t.Path))
 	default:
 		t.Kubelet = Seen{
 			Answer: disk.Yes,
-			Why:    "the kubelet lists it; its mounts were not compared: " + orElse(view.MountsProblem.Message, "they were not asked for"),
+			Why:    "the kubelet lists it; its mounts were not compared: " + cmp.Or(view.MountsProblem.Message, "they were not asked for"),
 			Proof:  true,
 		}
 	}

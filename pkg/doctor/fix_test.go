@@ -177,7 +177,7 @@ func safe(t *testing.T, name string, s *snapshot.Snapshot, f Finding) {
 				t.Errorf("%s: %s prints %q, and something has the disk", name, f.Code, step.Command)
 			case word == "pv" && slices.Contains(w, "delete"):
 				if v, ok := stage.VolumeByName(w[i+1]); !ok || v.Phase == "Bound" {
-					t.Errorf("%s: %s prints %q, and the volume is %s", name, f.Code, step.Command, orElse(v.Phase, "not there"))
+					t.Errorf("%s: %s prints %q, and the volume is %s", name, f.Code, step.Command, cmp.Or(v.Phase, "not there"))
 				}
 			case strings.Contains(word, `"persistentVolumeReclaimPolicy":"Delete"`):
 				v, _ := s.VolumeByName(w[3])
