@@ -21,6 +21,7 @@ const (
 	codeSelectsBySystemDisk Code = "TD0308"
 	codeLabelTwice          Code = "TD0309"
 	codeSelectsSeveral      Code = "TD0310"
+	codeLittleRoom          Code = "TD0311"
 )
 
 // selectorChecks are those of how Talos finds the disk of a volume.
@@ -47,6 +48,13 @@ func selectorChecks() []Check {
 			Uses:    []Need{NeedVolumes, NeedPods, NeedTalosVolumes, NeedTalosDisks, NeedTalosDevices},
 			Applies: runsTalos,
 			Run:     selectsSeveral,
+		},
+		{
+			Code: codeLittleRoom, Title: "old partitions leave a volume little room", Severity: Warning, Stage: StageHost, About: OfNode,
+			Needs:   []Need{NeedTalosVolumes, NeedTalosDevices},
+			Uses:    []Need{NeedVolumes, NeedPods},
+			Applies: runsTalos,
+			Run:     littleRoom,
 		},
 	}
 }
@@ -347,4 +355,60 @@ func disksDiffer(partitions []snapshot.TalosDevice, disks []snapshot.TalosDisk) 
 		}
 	}
 	return false
+}
+
+// littleRoom: a disk with partitions is not refused if it has room for one more, so that what others left becomes the volume
+// (internal/app/machined/pkg/controllers/block/internal/volumes/provision.go, v1.10 to v1.14; siderolabs/talos#11223). Disks that
+// Talos itself lies on have other partitions by intention, and so has a disk with several volumes.
+func littleRoom(s *Subject) Verdict {
+	reported := value(s.Node.Talos)
+	ofVolume := make(map[string]bool)
+	for _, v := range *reported.Volumes.Value {
+		ofVolume[v.Location] = true
+	}
+	others := make(map[string][]snapshot.TalosDevice)
+	system := make(map[string]bool)
+	for _, d := range *reported.Devices.Value {
+		switch {
+		case d.Parent == "":
+		case slices.Contains([]string{"EFI", "META", "STATE", "EPHEMERAL"}, d.PartitionLabel):
+			system[d.Parent] = true
+		case !ofVolume["/dev/"+d.Name]:
+			others[d.Parent] = append(others[d.Parent], d)
+		}
+	}
+	var all []Finding
+	for _, v := range *reported.Volumes.Value {
+		parent := strings.TrimPrefix(v.ParentLocation, "/dev/")
+		made := strings.HasPrefix(v.ID, "u-") || strings.HasPrefix(v.ID, "r-") // By a document, for pods.
+		if v.Type != "partition" || !made || unready(v) || v.Size == 0 || parent == "" || system[parent] {
+			continue
+		}
+		f := Finding{
+			Summary: fmt.Sprintf("Talos volume %q on %s has only %s: other partitions have the rest of its disk", v.ID, allNodes, size(int64(v.Size))),
+			Because: "Talos makes a volume in the free space of a disk that has partitions, and these belong to none of its volumes",
+			Path:    s.mountOf(v),
+			Fix: []Step{
+				{
+					Text:    "see what the other partitions hold:",
+					Command: shell.Command("kubectl", "talosdisk", "disks", "--nodes", allNodes, "-o", "wide"),
+				},
+				{
+					Text: "if nobody needs what they hold, nor what the volume holds: remove the volume's document, wipe the whole disk with talosctl wipe disk, which refuses what is in use, and put the document back",
+				},
+			},
+		}
+		taken := uint64(0)
+		for _, d := range others[parent] {
+			taken += d.Size
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s of disk %s has %s, with %s", s.Node.Name, d.Name, d.Parent, size(int64(d.Size)),
+				cmp.Or(d.Content, "no content that Talos knows")))
+		}
+		if taken < v.Size {
+			continue
+		}
+		f.Objects = s.affected(f.Path)
+		all = append(all, f)
+	}
+	return found(all...)
 }

@@ -57,6 +57,21 @@ func (w world) partitions(label string, names ...string) {
 	w.talos().Devices = snapshot.Read(devices)
 }
 
+// remainder makes a volume in the space that another partition of its disk leaves.
+func (w world) remainder(old, volume uint64) {
+	w.talosVolume(snapshot.TalosVolume{
+		ID: "u-data", Type: "partition", Phase: "ready", Location: "/dev/vdf2", ParentLocation: "/dev/vdf", Size: volume,
+	})
+	devices := []snapshot.TalosDevice{
+		{Name: "vdf", Content: "gpt", Size: old + volume},
+		{Name: "vdf2", Parent: "vdf", PartitionLabel: "u-data", Content: "xfs", Size: volume},
+	}
+	if old > 0 {
+		devices = append(devices, snapshot.TalosDevice{Name: "vdf1", Parent: "vdf", Content: "ntfs", Size: old})
+	}
+	w.talos().Devices = snapshot.Read(devices)
+}
+
 func selectorCases() []nodeCase {
 	const all = `disk.transport == "virtio" && !system_disk`
 	raw := func(w world) {
@@ -310,6 +325,34 @@ func selectorCases() []nodeCase {
 			want:   OutcomeUnknown,
 			has:    []string{`the selector of Talos volume "e-data": undeclared reference`},
 		},
+		{name: "what an old partition left", code: "TD0311", change: func(w world) {
+			w.remainder(800<<30, 187<<30)
+			w.at("/var/mnt/data")
+		}, want: OutcomeFinding, has: []string{`warning[TD0311]: Talos volume "u-data" on w-4 has only 187Gi`, "vdf1 of disk vdf has 800Gi, with ntfs",
+			"path: /var/mnt/data", "pod/nginx-pod", "$ kubectl talosdisk disks --nodes w-4 -o wide"}},
+		{name: "most of the disk", code: "TD0311", change: func(w world) { w.remainder(1<<30, 187<<30) }, want: OutcomeOK},
+		{name: "the whole disk", code: "TD0311", change: func(w world) { w.remainder(0, 187<<30) }, want: OutcomeOK},
+		{name: "beside other volumes", code: "TD0311", change: func(w world) {
+			w.remainder(800<<30, 187<<30)
+			volumes := *w.talos().Volumes.Value
+			w.talos().Volumes = snapshot.Read(append(slices.Clone(volumes),
+				snapshot.TalosVolume{ID: "r-big", Type: "partition", Phase: "ready", Location: "/dev/vdf1", ParentLocation: "/dev/vdf", Size: 800 << 30}))
+		}, want: OutcomeOK},
+		{name: "on the disk of Talos", code: "TD0311", change: func(w world) {
+			w.remainder(800<<30, 187<<30)
+			devices := *w.talos().Devices.Value
+			w.talos().Devices = snapshot.Read(append(slices.Clone(devices),
+				snapshot.TalosDevice{Name: "vdf9", Parent: "vdf", PartitionLabel: "EPHEMERAL", Size: 1 << 30}))
+		}, want: OutcomeOK},
+		{name: "one that is not made", code: "TD0311", change: func(w world) {
+			w.remainder(800<<30, 187<<30)
+			volumes := *w.talos().Volumes.Value
+			volumes[len(volumes)-1].Phase = "failed"
+		}, want: OutcomeOK},
+		{name: "volumes were not read", code: "TD0311", change: func(w world) {
+			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
+		}, want: OutcomeUnknown, has: []string{"no answer"}},
+		{name: "no Talos", code: "TD0311", change: func(w world) { w.noTalos("", "no answer") }, want: OutcomeUnknown, has: []string{"no answer"}},
 	}
 }
 
