@@ -128,8 +128,19 @@ func podOn(ctx context.Context, p manifests.Provisioner, n *cluster.Node) (*core
 // directories as they are mounted now.
 func replacePod(t *testing.T, p manifests.Provisioner, n *cluster.Node) {
 	t.Helper()
+	old, why := podOn(withoutEnd(t), p, n)
+	if why != "" {
+		t.Fatal(why)
+	}
 	deletePod(context.WithoutCancel(t.Context()), t, p, n)
 	waitRunning(t, p)
+	// The new pod may run while the old one's containers are still being killed; until then a session in them goes on.
+	for _, c := range old.Status.ContainerStatuses {
+		id := strings.TrimPrefix(c.ContainerID, "containerd://")
+		eventually(t, time.Minute, func() string {
+			return sh(t, n, `[ ! -e "/run/containerd/runc/k8s.io/$1" ] || echo "container $1 is still there"`, id)
+		})
+	}
 }
 
 func deletePod(ctx context.Context, t *testing.T, p manifests.Provisioner, n *cluster.Node) {
