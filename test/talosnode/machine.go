@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -23,6 +24,8 @@ type machine struct {
 	talos talostest.Profile
 	// spoil, if set, changes what runc is handed.
 	spoil atomic.Pointer[func([]specs.Mount) []specs.Mount]
+	// stopped is when the last kubelet was.
+	stopped atomic.Pointer[time.Time]
 	// left tells that the Talos API has ended, which leaves the kubelet alone.
 	left atomic.Bool
 }
@@ -49,6 +52,9 @@ func (m *machine) StartKubelet(ctx context.Context, extra []mounts.ExtraMount) (
 	if pid, err := m.node.KubeletIn(ctx, container); pid != 0 || err != nil {
 		return pid, err
 	}
+	if err := m.pass(ctx); err != nil {
+		return 0, err
+	}
 	err := m.node.LaunchKubelet(ctx, container)
 	if refused, ok := errors.AsType[cluster.RuntimeError](err); ok {
 		// As Talos tells it, which asks containerd.
@@ -65,7 +71,26 @@ func (m *machine) StopKubelet(ctx context.Context) error {
 	if m.left.Load() {
 		return nil
 	}
-	return m.node.StopKubelet(ctx)
+	err := m.node.StopKubelet(ctx)
+	m.stopped.Store(new(time.Now()))
+	return err
+}
+
+// pass waits until the second in which the last kubelet was stopped is over. Kubernetes keeps the time of a report to the second, and
+// one that starts here at once would seem not to have reported; a restart on Talos takes seconds (v1.14: 6 to 8).
+func (m *machine) pass(ctx context.Context) error {
+	stopped := m.stopped.Load()
+	if stopped == nil {
+		return nil
+	}
+	over := time.NewTimer(time.Until(stopped.Truncate(time.Second).Add(time.Second)))
+	defer over.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-over.C:
+		return nil
+	}
 }
 
 func (m *machine) KubeletHealthy(ctx context.Context) error { return m.node.KubeletHealthy(ctx) }
