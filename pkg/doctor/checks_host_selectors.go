@@ -385,7 +385,8 @@ func littleRoom(s *Subject) Verdict {
 			continue
 		}
 		f := Finding{
-			Summary: fmt.Sprintf("Talos volume %q on %s has only %s: other partitions have the rest of its disk", v.ID, allNodes, size(int64(v.Size))),
+			Summary: fmt.Sprintf("Talos volume %q on %s has only %s: other partitions have the rest of its disk", v.ID, allNodes,
+				size(int64(v.Size))),
 			Because: "Talos makes a volume in the free space of a disk that has partitions, and these belong to none of its volumes",
 			Path:    s.mountOf(v),
 			Fix: []Step{

@@ -328,7 +328,8 @@ func selectorCases() []nodeCase {
 		{name: "what an old partition left", code: "TD0311", change: func(w world) {
 			w.remainder(800<<30, 187<<30)
 			w.at("/var/mnt/data")
-		}, want: OutcomeFinding, has: []string{`warning[TD0311]: Talos volume "u-data" on w-4 has only 187Gi`, "vdf1 of disk vdf has 800Gi, with ntfs",
+		}, want: OutcomeFinding, has: []string{`warning[TD0311]: Talos volume "u-data" on w-4 has only 187Gi`,
+			"vdf1 of disk vdf has 800Gi, with ntfs",
 			"path: /var/mnt/data", "pod/nginx-pod", "$ kubectl talosdisk disks --nodes w-4 -o wide"}},
 		{name: "most of the disk", code: "TD0311", change: func(w world) { w.remainder(1<<30, 187<<30) }, want: OutcomeOK},
 		{name: "the whole disk", code: "TD0311", change: func(w world) { w.remainder(0, 187<<30) }, want: OutcomeOK},
@@ -336,7 +337,14 @@ func selectorCases() []nodeCase {
 			w.remainder(800<<30, 187<<30)
 			volumes := *w.talos().Volumes.Value
 			w.talos().Volumes = snapshot.Read(append(slices.Clone(volumes),
-				snapshot.TalosVolume{ID: "r-big", Type: "partition", Phase: "ready", Location: "/dev/vdf1", ParentLocation: "/dev/vdf", Size: 800 << 30}))
+				snapshot.TalosVolume{
+					ID:             "r-big",
+					Type:           "partition",
+					Phase:          "ready",
+					Location:       "/dev/vdf1",
+					ParentLocation: "/dev/vdf",
+					Size:           800 << 30,
+				}))
 		}, want: OutcomeOK},
 		{name: "on the disk of Talos", code: "TD0311", change: func(w world) {
 			w.remainder(800<<30, 187<<30)
@@ -352,7 +360,13 @@ func selectorCases() []nodeCase {
 		{name: "volumes were not read", code: "TD0311", change: func(w world) {
 			w.talos().Volumes = snapshot.Unread[[]snapshot.TalosVolume](problem.FromText("no answer"))
 		}, want: OutcomeUnknown, has: []string{"no answer"}},
-		{name: "no Talos", code: "TD0311", change: func(w world) { w.noTalos("", "no answer") }, want: OutcomeUnknown, has: []string{"no answer"}},
+		{
+			name:   "no Talos",
+			code:   "TD0311",
+			change: func(w world) { w.noTalos("", "no answer") },
+			want:   OutcomeUnknown,
+			has:    []string{"no answer"},
+		},
 	}
 }
 

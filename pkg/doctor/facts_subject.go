@@ -552,9 +552,6 @@ func within(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }
 
-// orElse is the first of the two that is not empty.
-func orElse[T comparable](first, other T) T { return cmp.Or(first, other) }
-
 // andProbe is why nobody looked through the kubelet's eyes: why Talos did not, and why
 // no Job did, where that was asked for.
 func andProbe(node *snapshot.Node, why problem.Problem) problem.Problem {
