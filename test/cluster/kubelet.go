@@ -53,16 +53,29 @@ func (e RuntimeError) Error() string { return string(e) }
 
 const kubeletTimeout = 30 * time.Second
 
+// uncut bounds what is done to a kubelet's container once it has begun. The end of ctx does not cut it off: a kubelet that was
+// sent its signal, or that is being started, looks like one that runs, for a moment.
+func uncut(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), kubeletTimeout)
+	return bounded, cancel, nil
+}
+
 // StopKubelet ends the kubelet and leaves the pods running.
 func (n *Node) StopKubelet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, kubeletTimeout)
-	defer cancel()
 	if !n.hasKubelet() {
 		return nil
 	}
+	ctx, cancel, err := uncut(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
 	// One that has died already cannot be told to end.
 	_, killErr := n.runc(ctx, "kill", kubelet.ContainerID, "TERM")
-	err := poll.Until(ctx, func(ctx context.Context) error {
+	err = poll.Until(ctx, func(ctx context.Context) error {
 		_, err := n.runc(ctx, "delete", kubelet.ContainerID)
 		return err
 	})
@@ -100,7 +113,10 @@ func (n *Node) LaunchKubelet(ctx context.Context, container Container) error {
 	if err := n.StopKubelet(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, kubeletTimeout)
+	ctx, cancel, err := uncut(ctx)
+	if err != nil {
+		return err
+	}
 	defer cancel()
 	if err := kubelet.WriteBundle(n.info, release, container.ExtraMounts); err != nil {
 		return fmt.Errorf("node %q: describe the kubelet's container: %w", n.Name(), err)
