@@ -123,7 +123,7 @@ func TestThePluginDoesWithout(t *testing.T) {
 
 // pure are the rooms that decide. They must not be able to do anything.
 var pure = []string{"pkg/disk", "pkg/problem", "pkg/rights", "pkg/nodescript", "pkg/kubeletprobe", "pkg/provisioner", "pkg/snapshot",
-	"pkg/link", "pkg/machineconfig", "pkg/mounts", "pkg/talosrelease", "pkg/rollout", "pkg/doctor"}
+	"pkg/link", "pkg/machineconfig", "pkg/mounts", "pkg/talosrelease", "pkg/rollout", "pkg/layout", "pkg/doctor"}
 
 // clients are what can reach a cluster, a node or a terminal.
 var clients = []string{
