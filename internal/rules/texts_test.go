@@ -52,6 +52,7 @@ var matchers = map[string]string{
 	"pkg/kube/client.go":                      "paths of requests",
 	"pkg/kube/records.go":                     "absolute paths",
 	"pkg/kubeletprobe/parse.go":               "SELinux's labels",
+	"pkg/layout/bind.go":                      "NODE/VOLUME, and the kernel's names",
 	"pkg/layout/check.go":                     "paths of values in a file, and of directories",
 	"pkg/layout/decode.go":                    "names of fields in JSON",
 	"pkg/layout/write.go":                     "YAML",

@@ -3,7 +3,9 @@
 package layout
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -301,10 +303,32 @@ func (m *mistakes) checkBindings(b Bindings, l Layout) {
 		if len(validation.IsDNS1123Subdomain(node)) > 0 {
 			m.say(at, "%.80q cannot be the name of a node", node)
 		}
-		for key, binding := range volumes {
+		called := make(map[string]string)
+		for _, key := range slices.SortedFunc(maps.Keys(volumes), compareVolumes) {
+			binding := volumes[key]
 			m.checkBinding(below(at, key), key, binding)
+			name := l.space(key) + "/" + cmp.Or(binding.Name, key)
+			if other := called[name]; other != "" {
+				m.say(below(at, key), "%q is called as %q is on the node", key, other)
+			}
+			called[name] = key
 		}
 	}
+}
+
+// space is in what the name of a volume is its own: links have their directory, Talos's volumes one for each kind.
+func (l Layout) space(key string) string {
+	class, _, _ := ParseVolumeName(key)
+	for _, c := range l.Spec.Classes {
+		switch {
+		case c.Name != class:
+		case c.As == AsVolume, c.As == AsDisk:
+			return "u"
+		case c.As == AsPartition:
+			return "r"
+		}
+	}
+	return class + "/"
 }
 
 func (m *mistakes) checkBinding(at, key string, b Binding) {
@@ -320,7 +344,7 @@ func (m *mistakes) checkBinding(at, key string, b Binding) {
 		}
 	}
 	for field, value := range map[string]string{"byID": b.ByID, "byPath": b.ByPath} {
-		if !link(value) {
+		if !udevName(value) {
 			m.say(below(at, field), "%s %.60q is not a name below /dev/disk", field, value)
 		}
 	}
@@ -332,7 +356,7 @@ func (m *mistakes) checkBinding(at, key string, b Binding) {
 	}
 }
 
-// link reports whether a text can be the name of a link that udev makes.
-func link(s string) bool {
+// udevName reports whether a text can be the name of a link that udev makes.
+func udevName(s string) bool {
 	return fact(s) && !strings.ContainsAny(s, "/ \"'`\\") && s != "." && s != ".."
 }

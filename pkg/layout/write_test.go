@@ -132,7 +132,7 @@ func TestBindingsAreReadAsTheyAreWritten(t *testing.T) {
 			node := map[string]Binding{}
 			for v := range random.IntN(4) {
 				node[VolumeName("fast", v+1)] = Binding{
-					WWID: valid(fact), Serial: valid(fact) + "x", ByID: valid(link), ByPath: valid(link), Size: Size(random.IntN(2) * 512),
+					WWID: valid(fact), Serial: valid(fact) + "x", ByID: valid(udevName), ByPath: valid(udevName), Size: Size(random.IntN(2) * 512),
 				}
 			}
 			b.Nodes[fmt.Sprintf("w-%d", n)] = node

@@ -53,3 +53,13 @@ func accepts(all []Acceptance, r disk.Reason, node, name string) bool {
 		return a.Reason == r && (a.Node == "" || a.Node == node && a.Disk == name)
 	})
 }
+
+// Against is what speaks against giving the disk away and is not accepted.
+func (u DiskUse) Against(accepted []Acceptance) []disk.Objection {
+	return slices.DeleteFunc(slices.Clone(u.Objections), func(o disk.Objection) bool { return accepts(accepted, o.Reason, u.Node, u.Name) })
+}
+
+// Accepts reports whether one of the acceptances is for a reason on the disk.
+func (u DiskUse) Accepts(accepted []Acceptance, r disk.Reason) bool {
+	return accepts(accepted, r, u.Node, u.Name)
+}
