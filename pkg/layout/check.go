@@ -28,6 +28,8 @@ const (
 	maxMatch = 8192
 	// maxFact is how long a model or an identifier is at most, in bytes.
 	maxFact = 255
+
+	transportChars = "abcdefghijklmnopqrstuvwxyz0123456789-"
 )
 
 // setDefaults fills what the file does not say.
@@ -222,7 +224,7 @@ func (m *mistakes) checkDisks(at string, d Disks, least int) {
 	if d.Size.Max > 0 && d.Size.Min > d.Size.Max {
 		m.say(at+".size", "size has a min of %s, more than its max of %s", d.Size.Min, d.Size.Max)
 	}
-	if strings.Trim(d.Transport, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+	if strings.Trim(d.Transport, transportChars) != "" {
 		m.say(at+".transport", "transport %.60q is not a word of Talos's, as nvme, sata, sas, usb or virtio", d.Transport)
 	}
 	if !fact(d.Model) {

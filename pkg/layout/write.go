@@ -128,7 +128,7 @@ func (b Binding) flow() string {
 // scalar is a text in YAML: plain where that can be read as nothing else, else in double quotes, in ASCII and on one line.
 func scalar(s string) string {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	plain := s != "" && strings.ContainsRune(letters, rune(s[0])) && strings.Trim(s, letters+"0123456789._-:") == "" &&
+	plain := s != "" && strings.ContainsRune(letters+"/", rune(s[0])) && strings.Trim(s, letters+"0123456789._-:/") == "" &&
 		!strings.ContainsRune(":", rune(s[len(s)-1])) &&
 		!slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}, strings.ToLower(s))
 	if plain {
