@@ -2,6 +2,8 @@
 
 package talosrelease
 
+import "fmt"
+
 // Fact is something that holds on some releases and not on others: Release.Has asks for it.
 type Fact int
 
@@ -93,6 +95,9 @@ var facts = map[Fact]struct {
 	DiskIdentities:         {from(8), "StorageService, Disks"},
 	MissingFileIsNotFound:  {from(9), "MachineService, Read"},
 }
+
+// Since is the oldest release on which the fact holds, as people write it: "v1.10".
+func (f Fact) Since() string { return fmt.Sprintf("v1.%d", facts[f].when[0].from.minor) }
 
 // documents are the v1 minors that first had the kinds of documents, from pkg/machinery/config/types.
 var documents = map[uint][]string{
