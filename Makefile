@@ -57,8 +57,9 @@ fuzz: ## Run every fuzz test for FUZZTIME (60s)
 	@.ci/fuzz
 
 .PHONY: docs
-docs: ## Write docs/commands from the help, and the pictures: what doctor prints, and which packages there are
+docs: ## Write docs/commands from the help, a layout's schema, and the pictures: what doctor prints, and which packages there are
 	$(GO) run ./hack/reference docs/commands
+	$(GO) run ./hack/schema docs/layout.schema.json
 	$(GO) run ./hack/picture docs/testdata/unseen.json docs/doctor.svg
 	$(GO) run ./hack/rooms docs/rooms.svg
 

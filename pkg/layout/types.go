@@ -93,11 +93,11 @@ type Class struct {
 	// As is volume for Filesystem and link for Block where the file does not say.
 	As As `json:"as,omitempty"`
 	// Filesystem is xfs or ext4, xfs where the file does not say; empty for Block.
-	Filesystem string `json:"filesystem,omitempty"`
+	Filesystem string `json:"filesystem,omitempty" jsonschema:"enum=xfs,enum=ext4"`
 	// By is identity where the file does not say.
 	By By `json:"by,omitempty"`
 	// ReclaimPolicy is the StorageClass's, Delete or Retain; Delete where the file does not say, as in Kubernetes.
-	ReclaimPolicy string `json:"reclaimPolicy,omitempty"`
+	ReclaimPolicy string `json:"reclaimPolicy,omitempty" jsonschema:"enum=Delete,enum=Retain"`
 	// HostDir is the directory of a class's links on its nodes; empty: the program's choice.
 	HostDir string `json:"hostDir,omitempty"`
 	Disks   Disks  `json:"disks"`
