@@ -130,11 +130,13 @@ func (o *Observed) Bind(l Layout, b Bindings, r Request) (Bindings, Report) {
 		for _, key := range on.added {
 			added[n.Name+"/"+key] = true
 		}
-		if len(on.volumes) == 0 {
+	}
+	o.unshare(after, added, &report)
+	for _, n := range o.s.Nodes {
+		if _, had := b.Nodes[n.Name]; !had && len(after.Nodes[n.Name]) == 0 {
 			delete(after.Nodes, n.Name)
 		}
 	}
-	o.unshare(after, added, &report)
 	report.Volumes = o.States(l, after)
 	for i, v := range report.Volumes {
 		if added[v.Node+"/"+v.Key] && v.State == Bound {

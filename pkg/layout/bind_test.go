@@ -309,14 +309,16 @@ func matching(class string, disks ...string) Request {
 func TestStates(t *testing.T) {
 	moved := hdd("vdb", 5e9, "C")
 	moved.WWID = "naa.5000c500a1b2c3d4"
-	w := newWorld("w-1", "w-2").has("w-1", hdd("vdb", 5e9, "A"), hdd("vdc", 6e9, "B")).has("w-2", moved)
+	w := newWorld("w-1", "w-2", "w-4").has("w-1", hdd("vdb", 5e9, "A"), hdd("vdc", 6e9, "B")).
+		has("w-2", moved, hdd("vdc", 5e9, "ONCE"), hdd("vdd", 5e9, "OFTEN")).has("w-4", hdd("vdd", 5e9, "OFTEN"))
 	w.Nodes = append(w.Nodes, snapshot.Node{Name: "w-3", View: snapshot.Unread[snapshot.PodView](problem.Text("no pod there"))})
 	l := layoutOf(t, "  - {name: a, disks: {count: 9}}").Layout
 	b := l.NewBindings()
 	b.Nodes["w-1"] = map[string]Binding{
 		"a-1": {Serial: "A", Size: 5e9}, "a-2": {Serial: "B", Size: 5e9}, "a-3": {WWID: "naa.5000c500a1b2c3d4", Serial: "C"},
 		"a-4": {Serial: "GONE"},
-		"a-5": {ByPath: "pci-0000:00:1f.2-vdc"}, "a-6": {ByPath: "pci-0000:00:1f.2-vdz"}, "old-1": {ByID: "virtio-SYSTEM-w-1"},
+		"a-5": {ByPath: "pci-0000:00:1f.2-vdc"}, "a-6": {ByPath: "pci-0000:00:1f.2-vdz"}, "a-7": {Serial: "ONCE"}, "a-8": {Serial: "OFTEN"},
+		"old-1": {ByID: "virtio-SYSTEM-w-1"},
 	}
 	b.Nodes["w-3"] = map[string]Binding{"a-1": {Serial: "X"}}
 	b.Nodes["gone"] = map[string]Binding{"a-1": {Serial: "Y"}}
@@ -327,6 +329,8 @@ func TestStates(t *testing.T) {
 		"w-1/a-4":   {State: Missing},
 		"w-1/a-5":   {State: Bound, Disk: "vdc"},
 		"w-1/a-6":   {State: Missing},
+		"w-1/a-7":   {State: Elsewhere, Disk: "vdc", Other: "w-2"},
+		"w-1/a-8":   {State: Missing},
 		"w-1/old-1": {State: Bound, Disk: "vda", Orphan: true},
 		"w-3/a-1":   {State: Unknown, Why: "no pod there"},
 	}
@@ -337,7 +341,7 @@ func TestStates(t *testing.T) {
 			t.Errorf("%+v\nwant %+v", v, c)
 		}
 	}
-	if len(got) != len(want) || got[0].Key != "a-1" || got[6].Key != "old-1" || got[7].Node != "w-3" {
+	if len(got) != len(want) || got[0].Key != "a-1" || got[8].Key != "old-1" || got[9].Node != "w-3" {
 		t.Errorf("%d volumes", len(got))
 	}
 }

@@ -210,12 +210,19 @@ func (o *Observed) changed(node string, b Binding) (link.DiskUse, bool) {
 	return link.DiskUse{}, false
 }
 
-// elsewhere is another node that has the disk of a binding.
+// elsewhere is another node that has the disk of a binding: by a WWID that names one disk on every machine, or by an identifier that no
+// other disk of the cluster has. Serial numbers of virtual machines repeat from node to node.
 func (o *Observed) elsewhere(node string, b Binding) (link.DiskUse, bool) {
+	const few = 16 // More nodes than that do not share a disk.
 	id := b.ID()
 	for _, key := range id.Keys() {
-		for _, at := range o.byKey[key] {
-			if at.node != node && id.Same(at.use.Identity()) == disk.Yes {
+		seen := o.byKey[key]
+		if len(seen) > few {
+			continue
+		}
+		for _, at := range seen {
+			now := at.use.Identity()
+			if same, _ := id.SameLUN(now); at.node != node && (same || len(seen) == 1) && id.Same(now) == disk.Yes {
 				return at.use, true
 			}
 		}

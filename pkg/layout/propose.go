@@ -11,6 +11,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // Proposing is what a file is proposed by, beside what was observed.
@@ -78,7 +79,11 @@ type keptBack struct {
 func (d *draft) present(installed provisioner.Class) {
 	as, found := d.kindOf(installed)
 	if !found {
-		d.note(installed, "it has no link to a whole disk and no volume of Talos on a disk")
+		why := "it has no link to a whole disk and no volume of Talos on a disk"
+		if !d.volumesKnown() {
+			why = "it has no link to a whole disk, and not all nodes have told of their volumes of Talos"
+		}
+		d.note(installed, why)
 		return
 	}
 	c := Class{
@@ -132,6 +137,11 @@ func (d *draft) present(installed provisioner.Class) {
 
 func (d *draft) note(c provisioner.Class, why string) {
 	d.notes = append(d.notes, fmt.Sprintf("class %s (%s, %s): %s", c.Name, c.Mode, c.HostDir, why))
+}
+
+// volumesKnown reports whether every node has told which volumes of Talos it has.
+func (d *draft) volumesKnown() bool {
+	return !slices.ContainsFunc(d.s.Nodes, func(n snapshot.Node) bool { return n.Talos.Value == nil || n.Talos.Value.Volumes.Value == nil })
 }
 
 // kindOf is what most disks of a class have become.
@@ -368,7 +378,7 @@ func (d *draft) file() ([]byte, error) {
 	if len(classes) == 0 {
 		classes, spare = d.free, nil
 	}
-	nodes := d.included(classes)
+	nodes := d.included(slices.Concat(classes, spare))
 	d.layout.Spec.Nodes = d.Nodes
 	if d.Nodes.Selector == nil && len(d.Nodes.Names) == 0 {
 		d.layout.Spec.Nodes.Names = []string{"*"}

@@ -138,7 +138,7 @@ func TestNothingToPropose(t *testing.T) {
 }
 
 func TestClassesThatAreNotProposed(t *testing.T) {
-	w := newWorld("w-1").has("w-1", ssd("vdb", 5e9, "A"), ssd("vdc", 5e9, "B")).linked("w-1", "x", "vdb")
+	w := newWorld("w-1").has("w-1", ssd("vdb", 5e9, "A"), ssd("vdc", 5e9, "B")).linked("w-1", "x", "vdb").told("w-1")
 	w.Install.Classes[0].HostDir, w.Install.Mounts[1].HostPath = "/mnt/block", "/mnt/block"
 	raw, err := Observe(w.Snapshot).Propose(Proposing{Name: "disks"})
 	if err != nil {

@@ -126,8 +126,12 @@ func (o *Observed) twice(b Bindings) [][2]string {
 			if binding.Slot() {
 				add("slot "+node+"/"+binding.ByPath, one)
 			}
+			where := node + " " // Other identifiers repeat from node to node.
+			if lun, _ := one.id.SameLUN(one.id); lun {
+				where = ""
+			}
 			for _, key := range one.id.Keys() {
-				add(key, one)
+				add(where+key, one)
 			}
 		}
 	}

@@ -66,6 +66,11 @@ func (d *draft) text(classes, spare []drafted) string {
 			w.add("#   %s", comment(n))
 		}
 	}
+	for _, n := range d.s.Nodes {
+		if why := d.Unknown(n.Name); !why.IsZero() {
+			w.add("# Not looked at: %s: %s", comment(n.Name), comment(why.Message))
+		}
+	}
 	if len(d.kept) > 0 {
 		w.add("# Cannot be given away:")
 		for _, k := range d.kept {
