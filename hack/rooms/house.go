@@ -31,7 +31,7 @@ func layers() []layer {
 		{name: "engine", packages: []string{"pkg/cluster"}},
 		{name: "observe", packages: []string{"pkg/observe"}},
 		{name: "reach", packages: []string{"pkg/kube", "pkg/talos", "pkg/exec"}},
-		{name: "decide", packages: []string{"pkg/doctor", "pkg/link", "pkg/rollout"}},
+		{name: "decide", packages: []string{"pkg/doctor", "pkg/layout", "pkg/link", "pkg/rollout"}},
 		{name: "understand", packages: []string{"pkg/nodescript", "pkg/kubeletprobe"}},
 		{
 			name: "values",

@@ -15,7 +15,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talos"
 )
 
-// commonFlags are the flags of every command that works on a cluster. nodes and talos are nil where a command has no such flags.
+// commonFlags are the flags of every command that works on a cluster. nodes, talos and output are nil where a command has no such flags.
 type commonFlags struct {
 	nodes       *nodeFlags
 	run         *runFlags
@@ -41,7 +41,9 @@ func (f *commonFlags) AddFlags(fs *pflag.FlagSet) {
 	if f.talos != nil {
 		f.talos.AddFlags(fs)
 	}
-	f.output.AddFlags(fs)
+	if f.output != nil {
+		f.output.AddFlags(fs)
+	}
 }
 
 // ToOptions checks the flags; no server is asked yet. There is no printer for the command's own format.
@@ -60,7 +62,7 @@ func (f *commonFlags) ToOptions(s *shared) (commonOptions, error) {
 	if f.talos != nil {
 		o.talos = f.talos.ToOptions()
 	}
-	if f.ownFormat == "" || f.output.Format != f.ownFormat {
+	if f.output != nil && (f.ownFormat == "" || f.output.Format != f.ownFormat) {
 		o.printer, err = f.output.ToPrinter()
 	}
 	return o, err

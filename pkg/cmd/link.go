@@ -141,14 +141,21 @@ func (f *linkFlags) ToOptions(s *shared, args []string) (*linkOptions, error) {
 		}
 		o.request.Disks = append(o.request.Disks, parsed)
 	}
-	for _, a := range f.Accept {
-		parsed, err := link.ParseAcceptance(a)
+	o.request.Accept, err = parseAcceptances(f.Accept)
+	return o, err
+}
+
+// parseAcceptances reads the values of --accept.
+func parseAcceptances(all []string) ([]link.Acceptance, error) {
+	var parsed []link.Acceptance
+	for _, a := range all {
+		one, err := link.ParseAcceptance(a)
 		if err != nil {
 			return nil, failure.Wrap(err, "--accept", "")
 		}
-		o.request.Accept = append(o.request.Accept, parsed)
+		parsed = append(parsed, one)
 	}
-	return o, nil
+	return parsed, nil
 }
 
 // readPlan reads a plan, strictly: a field that is not known might mean something.

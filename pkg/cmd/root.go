@@ -123,6 +123,9 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 			newLink(s),
 			newUnlink(s),
 		}},
+		{Message: "Layout:", Commands: []*cobra.Command{
+			newLayout(s),
+		}},
 		{Message: "Kubelets:", Commands: []*cobra.Command{
 			newMounts(s),
 		}},

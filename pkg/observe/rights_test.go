@@ -42,7 +42,8 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 		// and those for what this cluster does not have: a released volume, which a Job may clean.
 		besides []string
 	}{
-		"disks": {run: observe(Request{Parts: Users}), besides: []string{"create pods/exec"}},
+		"disks":  {run: observe(Request{Parts: Users}), besides: []string{"create pods/exec"}},
+		"layout": {run: observe(Request{}), besides: []string{"create pods/exec"}},
 		"link": {
 			run:     observe(Request{Trust: true}),
 			besides: []string{"create pods/exec", "watch persistentvolumes", "patch persistentvolumes", "create configmaps", "patch configmaps"},

@@ -58,6 +58,14 @@ func behind(w io.Writer) io.Writer {
 	return w
 }
 
+// Exact is a filtered stream for the bytes of a file: where no person reads along, none of them becomes an escape.
+func Exact(w io.Writer) io.Writer {
+	if IsTerminal(w) {
+		return w
+	}
+	return behind(w)
+}
+
 // Escape is text as a filtered stream shows it. The escapes are those of JSON strings (and \xff for a byte that is no UTF-8), so in JSON
 // they change nothing. Line feeds and tabs stay.
 func Escape(text string) string {

@@ -65,6 +65,7 @@ func TestFlags(t *testing.T) {
 
 	runs := map[string]flagRun{
 		"disks":       {args: []string{"disks"}},
+		"layout":      {args: []string{"layout"}},
 		"link":        {args: []string{"link", free.Name, "--accept=loop", "--dry-run=server"}},
 		"unlink":      {args: []string{"unlink", linked.Name, "--dry-run=server"}, end: 1},
 		"mounts":      {args: []string{"mounts", "--dry-run=client"}},
@@ -251,6 +252,14 @@ func flagEffects() map[string]effect {
 // flagEffectsOfOne are those of flags that one command has, or that mean something else there.
 func flagEffectsOfOne(free string) map[string]effect {
 	return map[string]effect{
+		"layout --accept": differs("--accept=loop"),
+		"layout --filename": func(t *testing.T, r flagRun) {
+			proposed := r.with().wantCode(t, 0).stdout
+			if got := r.run("layout", "-f", writeFile(t, proposed)); !strings.HasPrefix(got.stdout, proposed[:strings.Index(proposed, "---\n")]) {
+				t.Errorf("the document is not as it was\n%s", got)
+			}
+		},
+		"layout --write":  fails([]string{"--write"}, "--write replaces a file"),
 		"link --accept":   shownBy("story_test.go"),
 		"link --wait":     shownBy("story_test.go"),
 		"link --yes":      shownBy("story_test.go"),

@@ -228,6 +228,12 @@ func TestRoles(t *testing.T) {
 				t.Errorf("row %q", row)
 			}
 		}},
+		{"layout", func(t *testing.T, k string) {
+			r := as(t, k, "layout", "--nodes", n.Name()).wantCode(t, 0)
+			if want := "name: " + d.Name; !strings.Contains(r.stdout, want) && !strings.Contains(r.stdout, "block-storage-1: {") {
+				t.Errorf("%s is not bound\n%s", d.Name, r)
+			}
+		}},
 		{"doctor", func(t *testing.T, k string) {
 			for _, args := range [][]string{{"pod/reader"}, {"pvc/device"}, {"pv/" + pv}, {"node/worker-2"}, {"-l", "app!=x"}, {}} {
 				r := as(t, k, append([]string{"doctor", "-o", "json"}, args...)...)
