@@ -20,16 +20,16 @@ type name struct {
 	namespace string
 }
 
-// nameKinds are the prefixes, the longer before those that they begin with. The values
-// tell those that digits of a WWID follow.
-func nameKinds() []struct {
+// nameKind is a prefix of names, and whether the digits of a WWID follow it.
+type nameKind struct {
 	prefix string
 	hex    bool
-} {
-	return []struct {
-		prefix string
-		hex    bool
-	}{
+}
+
+// nameKinds are the prefixes, the longer before those that they begin with. The values
+// tell those that digits of a WWID follow.
+func nameKinds() [21]nameKind {
+	return [...]nameKind{
 		{prefix: "wwn-0x", hex: true}, {prefix: "wwn-", hex: true}, {prefix: "scsi-3", hex: true}, {prefix: "scsi-2", hex: true},
 		{prefix: "scsi-8", hex: true}, {prefix: "scsi-S"}, {prefix: "scsi-1"}, {prefix: "scsi-0"},
 		{prefix: "nvme-eui.", hex: true}, {prefix: "nvme-uuid.", hex: true}, {prefix: "nvme-nvme.", hex: true}, {prefix: "nvme-"},
@@ -83,7 +83,7 @@ func (n name) telling() bool {
 	case n.kind == "nvme-nvme.":
 		return wwidKey("nvme."+n.rest) != ""
 	case n.hex:
-		return numbered(hexKinds()[n.kind], folded(n.rest))
+		return numbered(hexKind(n.kind), folded(n.rest))
 	}
 	return telling(folded(n.serial)) && (n.ends == "" || telling(folded(n.ends)))
 }
@@ -96,21 +96,26 @@ func (n name) ofContent() bool { return n.kind == "lvm-pv-uuid-" }
 // every machine; empty if there is none.
 func (n name) lun() string {
 	const digits = 16 // An NAA or EUI-64 has as many, or twice as many.
-	kind := hexKinds()[n.kind]
+	kind := hexKind(n.kind)
 	if kind == "" || len(folded(n.rest)) < digits {
 		return ""
 	}
 	return wwidKey(kind + "." + n.rest)
 }
 
-// hexKinds are the types of WWID, as the kernel writes them, of the kinds of names that have one. The digit before it in
+// hexKind is the type of WWID, as the kernel writes it, of a kind of names that has one. The digit before it in
 // SCSI's and multipath's names is the type: 2 is EUI-64, 3 is NAA (scsi_id, systemd 257). A map over NVMe
 // has the kernel's text (multipath-tools, uid_attrs nvme:ID_WWN).
-func hexKinds() map[string]string {
-	return map[string]string{
-		"wwn-0x": "naa", "scsi-3": "naa", "scsi-2": "eui", "nvme-eui.": "eui", "nvme-uuid.": "uuid",
-		"dm-uuid-mpath-3": "naa", "dm-uuid-mpath-2": "eui", "dm-uuid-mpath-eui.": "eui", "dm-uuid-mpath-uuid.": "uuid",
+func hexKind(prefix string) string {
+	switch prefix {
+	case "wwn-0x", "scsi-3", "dm-uuid-mpath-3":
+		return "naa"
+	case "scsi-2", "nvme-eui.", "dm-uuid-mpath-2", "dm-uuid-mpath-eui.":
+		return "eui"
+	case "nvme-uuid.", "dm-uuid-mpath-uuid.":
+		return "uuid"
 	}
+	return ""
 }
 
 // given tells a name that people choose and may change.
