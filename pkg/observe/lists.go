@@ -47,6 +47,11 @@ func (c *Observer) storageClasses(ctx context.Context) (map[string]snapshot.Stor
 		if sc.VolumeBindingMode != nil {
 			projected.BindingMode = string(*sc.VolumeBindingMode)
 		}
+		projected.Default = sc.Annotations["storageclass.kubernetes.io/is-default-class"] == "true"
+		// Helm v3 and v4 mark all that they own (pkg/action/validate.go).
+		if release := sc.Annotations["meta.helm.sh/release-name"]; release != "" {
+			projected.HelmRelease = sc.Annotations["meta.helm.sh/release-namespace"] + "/" + release
+		}
 		byName[sc.Name] = projected
 	}
 	return byName, nil

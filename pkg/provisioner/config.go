@@ -29,6 +29,8 @@ func ParseClasses(config string) ([]Class, error) {
 		VolumeMode  string `json:"volumeMode"`
 		FSType      string `json:"fsType"`
 		NamePattern string `json:"namePattern"`
+		// BlockCleanerCommand is what cleans a volume with volumeMode Block, and its arguments.
+		BlockCleanerCommand []string `json:"blockCleanerCommand"`
 	}
 	if err := yaml.Unmarshal([]byte(config), &raw); err != nil {
 		return nil, fmt.Errorf("%s is not a map of storage classes: %w", ConfigKey, err)
@@ -48,6 +50,7 @@ func ParseClasses(config string) ([]Class, error) {
 			MountDir:    r.MountDir,
 			FSType:      r.FSType,
 			NamePattern: r.NamePattern,
+			Cleaner:     r.BlockCleanerCommand,
 		}).Check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", ConfigKey, err)
 		}
@@ -66,6 +69,7 @@ func ParseClasses(config string) ([]Class, error) {
 			Mode:        mode,
 			FSType:      r.FSType,
 			NamePattern: r.NamePattern,
+			Cleaner:     r.BlockCleanerCommand,
 		})
 	}
 	return classes, nil
@@ -87,8 +91,13 @@ func (c Class) Check() error {
 	if c.Name != "" && len(validation.IsDNS1123Subdomain(c.Name)) > 0 {
 		return fmt.Errorf("no StorageClass can be called %q", c.Name)
 	}
-	for _, f := range []struct{ key, value string }{{key: "hostDir", value: c.HostDir}, {key: "mountDir", value: c.MountDir},
-		{key: "fsType", value: c.FSType}, {key: "namePattern", value: c.NamePattern}} {
+	type field struct{ key, value string }
+	fields := []field{{key: "hostDir", value: c.HostDir}, {key: "mountDir", value: c.MountDir}, {key: "fsType", value: c.FSType},
+		{key: "namePattern", value: c.NamePattern}}
+	for _, word := range c.Cleaner {
+		fields = append(fields, field{key: "blockCleanerCommand", value: word})
+	}
+	for _, f := range fields {
 		if !utf8.ValidString(f.value) || strings.ContainsFunc(f.value, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			return fmt.Errorf("%s %q of class %q has a control character, or another that cannot be printed", f.key, f.value, c.Name)
 		}

@@ -37,6 +37,9 @@ type Class struct {
 	FSType   string `json:"fsType,omitempty"`
 	// NamePattern is a comma list of path.Match globs; empty is "*".
 	NamePattern string `json:"namePattern,omitempty"`
+	// Cleaner is the command that cleans a volume with volumeMode Block before it is published again (blockCleanerCommand). It is somebody's
+	// own, and no part of a file.
+	Cleaner []string `json:"-"`
 }
 
 // Publishes reports whether the provisioner would look at an entry of that name

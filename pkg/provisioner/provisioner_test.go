@@ -4,6 +4,7 @@ package provisioner
 
 import (
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -120,10 +121,11 @@ block-storage:
 		t.Fatal(err)
 	}
 	want := []Class{
-		{Name: "block-storage", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block", Mode: Block, NamePattern: "vd*,r-*"},
+		{Name: "block-storage", HostDir: "/var/lib/disks/block", MountDir: "/mnt/block", Mode: Block, NamePattern: "vd*,r-*",
+			Cleaner: []string{"/scripts/shred.sh", "2"}},
 		{Name: "hdd", HostDir: "/var/lib/disks/hdd", MountDir: "/mnt/hdd", Mode: Filesystem, FSType: "xfs"},
 	}
-	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)
 	}
 	for _, empty := range []string{"", "{}", "# nothing", "null"} {

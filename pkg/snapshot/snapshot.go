@@ -286,6 +286,10 @@ type StorageClass struct {
 	Provisioner   string `json:"provisioner"`
 	ReclaimPolicy string `json:"reclaimPolicy"`
 	BindingMode   string `json:"bindingMode"`
+	// Default: claims without a class get it.
+	Default bool `json:"default,omitempty"`
+	// HelmRelease is the release of Helm that it is part of, as NAMESPACE/NAME; empty: none.
+	HelmRelease string `json:"helmRelease,omitempty"`
 }
 
 // ClaimRef names a PersistentVolumeClaim.
