@@ -249,6 +249,9 @@ func (x *Devices) compareNodes(links []Link) {
 		id := at.set.Identity(d)
 		alikeIn := id
 		others := x.elsewhere(*l, at.set.Identities(d))
+		if len(others) == 0 {
+			continue
+		}
 		for _, n := range x.s.Nodes {
 			other, is := others[n.Name]
 			if !is {
