@@ -28,10 +28,9 @@ const (
 // Select tells which of the node's disks each selector matches, of an existing volume which of the volumes that Talos discovered, by the
 // CEL environments in which Talos evaluates them. os:reader may ask.
 func (n *Node) Select(ctx context.Context, selectors []machineconfig.VolumeSelector) ([]snapshot.Selection, error) {
-	selections := []snapshot.Selection{}
 	switch {
 	case len(selectors) == 0:
-		return selections, nil
+		return []snapshot.Selection{}, nil
 	case len(selectors) > maxSelectors:
 		return nil, fail(ErrAnswer, fmt.Sprintf("%s has %d volumes with a selector, more than %d", configNoun, len(selectors), maxSelectors), "",
 			"")
@@ -55,6 +54,27 @@ func (n *Node) Select(ctx context.Context, selectors []machineconfig.VolumeSelec
 			return nil, err
 		}
 	}
+	return from.selections(ctx, selectors), context.Cause(ctx)
+}
+
+// Matcher evaluates selectors on disks that were observed. It asks no node.
+type Matcher struct{}
+
+// Match tells which of the disks each selector matches, as Select does. system is the name of the disk that the node lives on.
+func (Matcher) Match(disks []snapshot.TalosDisk, system string, selectors []machineconfig.VolumeSelector) []snapshot.Selection {
+	from := candidates{system: &system}
+	for _, d := range disks {
+		from.disks = append(from.disks, named[block.DiskSpec]{d.Name, &block.DiskSpec{
+			DevPath: d.Path(), Size: d.Size, Readonly: d.ReadOnly, Cdrom: d.CDROM, Rotational: d.Rotational, Transport: d.Transport,
+			Model: d.Model, Serial: d.Serial, Wwid: d.WWID, Symlinks: d.Symlinks, SecondaryDisks: d.Secondaries,
+		}})
+	}
+	return from.selections(context.Background(), selectors) // What it costs is bounded.
+}
+
+// selections are what selectors match among the candidates.
+func (c candidates) selections(ctx context.Context, selectors []machineconfig.VolumeSelector) []snapshot.Selection {
+	selections := make([]snapshot.Selection, 0, len(selectors))
 	left := uint64(maxCost)
 	for _, s := range selectors {
 		selection := snapshot.Selection{VolumeSelector: s}
@@ -62,9 +82,9 @@ func (n *Node) Select(ctx context.Context, selectors []machineconfig.VolumeSelec
 		if err == nil {
 			selection.NamesSystemDisk = matcher.namesSystemDisk
 			if s.Existing() {
-				selection.Volumes, err = matcher.among(ctx, from.ofVolume(), &left)
+				selection.Volumes, err = matcher.among(ctx, c.ofVolume(), &left)
 			} else {
-				selection.Disks, err = matcher.among(ctx, from.ofDisk(s), &left)
+				selection.Disks, err = matcher.among(ctx, c.ofDisk(s), &left)
 			}
 		}
 		if err != nil {
@@ -72,7 +92,7 @@ func (n *Node) Select(ctx context.Context, selectors []machineconfig.VolumeSelec
 		}
 		selections = append(selections, selection)
 	}
-	return selections, context.Cause(ctx)
+	return selections
 }
 
 // matcher is a selector that is ready to be evaluated.
