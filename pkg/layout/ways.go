@@ -51,6 +51,8 @@ type Ground struct {
 	Installed []provisioner.Class
 	// Entries are the names of what is on any node in /var/mnt and /dev/disk/by-partlabel, by these directories.
 	Entries map[string][]string
+	// Unseen: what is there is not known of every node.
+	Unseen bool
 }
 
 // ClassWay is what a class becomes on all its nodes, and the class of the provisioner that publishes it.
@@ -265,9 +267,12 @@ func (w ClassWay) pattern(l Layout, b Bindings, g Ground, installed provisioner.
 	for _, name := range b.volumesOf(w.Class.Name) {
 		own = append(own, w.entry(name))
 	}
+	if len(own) == 0 {
+		own = []string{VolumeName(class, 1)}
+	}
 	good := func(pattern string) bool {
 		c := provisioner.Class{NamePattern: pattern}
-		for _, name := range append(own, VolumeName(class, 1)) {
+		for _, name := range own {
 			if !c.Publishes(name) {
 				return false
 			}
@@ -281,7 +286,11 @@ func (w ClassWay) pattern(l Layout, b Bindings, g Ground, installed provisioner.
 		return ""
 	}
 	numbers := strings.ReplaceAll("C-[1-9],C-[1-9][0-9],C-[1-9][0-9][0-9]", "C", class)
-	for _, pattern := range []string{class + "-*", numbers} {
+	patterns := []string{class + "-*", numbers}
+	if g.Unseen { // A name that is like those of the class may be there.
+		patterns = patterns[1:]
+	}
+	for _, pattern := range patterns {
 		for _, name := range own {
 			if !(provisioner.Class{NamePattern: pattern}).Publishes(name) {
 				pattern += "," + name
@@ -290,9 +299,6 @@ func (w ClassWay) pattern(l Layout, b Bindings, g Ground, installed provisioner.
 		if good(pattern) {
 			return pattern
 		}
-	}
-	if len(own) == 0 {
-		own = []string{VolumeName(class, 1)}
 	}
 	return strings.Join(own, ",")
 }

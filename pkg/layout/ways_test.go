@@ -115,7 +115,7 @@ func TestWays(t *testing.T) {
 			want := provisioner.Class{
 				Name: c.class.Name, Mode: c.class.VolumeMode, HostDir: c.dir, MountDir: c.mountDir, NamePattern: c.pattern,
 			}
-			if got.Way != c.want || got.Wanted != want || got.Volume != c.volume || len(got.Nodes) != len(c.releases) {
+			if got.Way != c.want || !reflect.DeepEqual(got.Wanted, want) || got.Volume != c.volume || len(got.Nodes) != len(c.releases) {
 				t.Errorf("%+v", got)
 			}
 			no := NoWay{}
