@@ -58,7 +58,7 @@ func TestExpressionsWithoutTalos(t *testing.T) {
 	if len(got) != 1 || got["w-1"].Value != nil || got["w-1"].Why() != s.NoTalos {
 		t.Errorf("%+v", got)
 	}
-	if all := l.Selectors("w-1"); len(all) != 1 || !all[0].Whole() || all[0].Name != "a" || len(l.Selectors("w-2")) > 0 {
+	if all := l.Selectors("w-1"); len(all) != 1 || all[0].Whole() || all[0].Name != "a" || len(l.Selectors("w-2")) > 0 {
 		t.Errorf("%+v", all)
 	}
 }

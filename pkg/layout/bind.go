@@ -23,18 +23,14 @@ type Request struct {
 	Selections map[string]snapshot.Section[[]snapshot.Selection]
 }
 
-// Selectors are the expressions of a node's classes, as Talos would evaluate them.
+// Selectors are the expressions of a node's classes, by which Talos would choose the disk of a partition. They find the disks once; that
+// of a whole disk is none that Talos ever evaluates, and may name system_disk.
 func (l Layout) Selectors(node string) []machineconfig.VolumeSelector {
 	var all []machineconfig.VolumeSelector
 	for _, c := range l.ClassesFor(node) {
-		if c.Disks.Match == "" {
-			continue
+		if c.Disks.Match != "" {
+			all = append(all, machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: c.Name, Type: "partition", Match: c.Disks.Match})
 		}
-		s := machineconfig.VolumeSelector{Kind: "UserVolumeConfig", Name: c.Name, Type: "partition", Match: c.Disks.Match}
-		if c.As == AsDisk {
-			s.Type = "disk"
-		}
-		all = append(all, s)
 	}
 	return all
 }

@@ -285,9 +285,9 @@ func (o *Observed) There(u link.DiskUse, class string) []There {
 		of, _, _ := ParseVolumeName(t.Name)
 		published := slices.ContainsFunc(installed, func(c provisioner.Class) bool {
 			if t.As == AsPartition {
-				return path.Clean(c.HostDir) == "/dev/disk/by-partlabel" && c.Mode == provisioner.Block && c.Publishes(use.Name)
+				return path.Clean(c.HostDir) == byPartLabel && c.Mode == provisioner.Block && c.Publishes(use.Name)
 			}
-			return path.Clean(c.HostDir) == "/var/mnt" && c.Mode == provisioner.Filesystem && c.Publishes(t.Name)
+			return path.Clean(c.HostDir) == varMnt && c.Mode == provisioner.Filesystem && c.Publishes(t.Name)
 		})
 		if published || of == class {
 			add(t)

@@ -293,7 +293,7 @@ func (d *draft) name(u link.DiskUse) string {
 	case u.Rotational:
 		kind = "hdd"
 	}
-	size := about(u.Size)
+	size := strings.ToLower(about(u.Size))
 	name := kind + "-" + size
 	taken := func(name string) bool {
 		_, installed := d.s.Install.ClassOf(name)
@@ -305,15 +305,18 @@ func (d *draft) name(u link.DiskUse) string {
 	return name
 }
 
-// about is a size as it is printed on a disk: "480gb".
+// about is a size as it is printed on a disk, or as a virtual one is made: "480GB", "10GiB".
 func about(size uint64) string {
+	const gib = 1 << 30
 	switch tb, gb := (size+5e11)/1e12, (size+5e8)/1e9; {
+	case size >= gib && size%gib == 0:
+		return fmt.Sprintf("%dGiB", size/gib)
 	case tb > 0 && max(size, tb*1e12)-min(size, tb*1e12) < tb*2e10:
-		return fmt.Sprintf("%dtb", tb)
+		return fmt.Sprintf("%dTB", tb)
 	case gb > 0:
-		return fmt.Sprintf("%dgb", gb)
+		return fmt.Sprintf("%dGB", gb)
 	}
-	return fmt.Sprintf("%dmb", size/1e6)
+	return fmt.Sprintf("%dMB", size/1e6)
 }
 
 // count gives a class the count that most nodes have; the others get overrides later.

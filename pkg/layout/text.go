@@ -103,7 +103,7 @@ func models(disks []link.DiskUse) string {
 		if text == "" {
 			text = strings.TrimSpace(transport(u) + " disk")
 		}
-		text = fmt.Sprintf("%s (%s)", text, strings.ToUpper(about(u.Size)))
+		text = fmt.Sprintf("%s (%s)", text, about(u.Size))
 		if !slices.Contains(all, text) {
 			all = append(all, text)
 		}

@@ -119,3 +119,15 @@ func FuzzFilter(f *testing.F) {
 		}
 	})
 }
+
+// The bytes of a file stay as they are where no terminal shows them.
+func TestExact(t *testing.T) {
+	var out bytes.Buffer
+	streams := Filter(genericiooptions.IOStreams{Out: &out})
+	if _, err := Exact(streams.Out).Write([]byte("a\u202eb\x1b")); err != nil || out.String() != "a\u202eb\x1b" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	if Exact(&out) != io.Writer(&out) {
+		t.Error("a stream without a filter is another one")
+	}
+}

@@ -117,3 +117,12 @@ func TestTerminalDecides(t *testing.T) {
 		t.Errorf("with NO_COLOR: %q", got)
 	}
 }
+
+// On a terminal the bytes of a file are shown as all else is.
+func TestExactOnATerminal(t *testing.T) {
+	_, program := terminal(t)
+	streams := Filter(genericiooptions.IOStreams{Out: program})
+	if Exact(streams.Out) != streams.Out {
+		t.Error("nothing escapes what would disturb it")
+	}
+}
