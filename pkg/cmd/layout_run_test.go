@@ -49,14 +49,16 @@ func TestLayoutOfACluster(t *testing.T) {
 	}
 
 	proposed := do()
-	if proposed.code != 0 || !strings.Contains(proposed.stdout, "kind: DiskLayout\n") || strings.Contains(proposed.stdout, "kind: DiskBindings\n") ||
+	if proposed.code != 0 || !strings.Contains(proposed.stdout, "kind: DiskLayout\n") ||
+		strings.Contains(proposed.stdout, "kind: DiskBindings\n") ||
 		!strings.Contains(proposed.stdout, n.Name()+"/vda: is a disk that the node itself lives on") {
 		t.Fatalf("%+v", proposed)
 	}
 	if err := os.WriteFile(file, []byte(proposed.stdout), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := do("-f", file, "--write"); r.code != 0 || !strings.Contains(r.stdout, "serial talos-disk-b") || !strings.Contains(r.stderr, "Talos alone") {
+	if r := do("-f", file, "--write"); r.code != 0 || !strings.Contains(r.stdout, "serial talos-disk-b") ||
+		!strings.Contains(r.stderr, "Talos alone") {
 		t.Errorf("%+v", r)
 	}
 	bound, err := os.ReadFile(file)

@@ -241,16 +241,20 @@ func (b *binder) wants(c Class) bool {
 // free is the first key of a class that no volume has, and that no volume of the class is called by.
 func (b *binder) free(class string) string {
 	for n := 1; ; n++ {
-		key := VolumeName(class, n)
-		taken := b.has(key)
-		for other, binding := range b.volumes {
-			of, _, _ := ParseVolumeName(other)
-			taken = taken || of == class && binding.Name == key
-		}
-		if !taken {
+		if key := VolumeName(class, n); !b.has(key) && !b.called(class, key) {
 			return key
 		}
 	}
+}
+
+// called reports whether a volume of the class has a name on the node.
+func (b *binder) called(class, name string) bool {
+	for key, binding := range b.volumes {
+		if of, _, _ := ParseVolumeName(key); of == class && cmp.Or(binding.Name, key) == name {
+			return true
+		}
+	}
+	return false
 }
 
 // adopt binds what is there of a class: first what is called as the class's volumes are.
@@ -267,8 +271,11 @@ func (b *binder) adopt(c Class) {
 	}
 }
 
-// take binds what is there on a disk.
+// take binds what is there on a disk. Where a binding of the class is of another disk by that name, nobody knows which of the two is meant.
 func (b *binder) take(c Class, u link.DiskUse, t There) {
+	if b.called(c.Name, t.Name) {
+		return
+	}
 	binding, ok := b.BindingOf(u, c.By)
 	if !ok {
 		b.refused = append(b.refused, Refused{

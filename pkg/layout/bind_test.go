@@ -159,6 +159,41 @@ func TestBind(t *testing.T) {
 			want:    []string{"w-1/block-1 BLK-B", "w-1/block-2=vdf BLK-A", "w-1/hdd-1 HDD-A", "w-1/hdd-2 HDD-B"},
 			refused: []string{"w-1/block too-many 2+4/3"},
 		},
+		"a link by the name of another disk's volume is not adopted": {
+			world: six("w-1").linked("w-1", "block-1", "vdf"), classes: "  - {name: block, volumeMode: Block, disks: {names: [vdg, vdf]}}",
+			bindings: map[string]Binding{"block-1": {Serial: "GONE"}}, want: []string{"w-1/block-1 GONE", "w-1/block-2 BLK-B"},
+		},
+		"a key that another volume has": {
+			world:    six("w-1").linked("w-1", "block-1", "vdf"),
+			classes:  "  - {name: block, volumeMode: Block, disks: {count: 2}}",
+			bindings: map[string]Binding{"block-1": {Name: "x", Serial: "GONE"}}, want: []string{"w-1/block-1=x GONE", "w-1/block-2=block-1 BLK-A"},
+		},
+		"a key that is another volume's name": {
+			world: six("w-1"), classes: "  - {name: a, disks: {count: 2, size: {min: 4TB}}}",
+			bindings: map[string]Binding{"a-1": {Name: "a-2", Serial: "HDD-A"}}, want: []string{"w-1/a-1=a-2 HDD-A", "w-1/a-3 HDD-B"},
+		},
+		"two paths to one disk": {
+			world: newWorld("w-1").has("w-1", same(hdd("vdb", 5e9, "A"), func(d *disk.Disk) { d.WWID = "naa.5000c500a1b2c3d4" }),
+				same(hdd("vdc", 5e9, "A"), func(d *disk.Disk) { d.WWID = "naa.5000c500a1b2c3d4" })),
+			classes: "  - {name: a, disks: {count: 1}}", want: []string{"w-1/a-1 A"},
+		},
+		"two disks in one slot": {
+			world: newWorld("w-1").has("w-1", same(hdd("vdb", 5e9, "A"), func(d *disk.Disk) { d.ByPath = []string{"pci-1"} }),
+				same(hdd("vdc", 5e9, "B"), func(d *disk.Disk) { d.ByPath = []string{"pci-1"} })),
+			classes: "  - {name: a, by: slot, disks: {count: 2}}", refused: []string{"w-1/a no-identity 0+2/2"},
+		},
+		"a serial number that no file can have": {
+			world: newWorld("w-1").has("w-1", hdd("vdb", 5e9, "A\nB")), classes: "  - {name: a, disks: {count: 1}}",
+			want: []string{"w-1/a-1 pci-0000:00:1f.2-vdb"},
+		},
+		"a volume that Talos cannot have": {
+			world: six("w-1").told("w-1", "u-ssd-a_b vdb1"), classes: "  - {name: fast, disks: {count: 1, size: {max: 500GB}}}",
+			want: []string{"w-1/fast-1 SSD-A"},
+		},
+		"more volumes than a class can have": {
+			world: newWorld("w-1").has("w-1", hdd("vdb", 5e9, "A")), classes: "  - {name: a, disks: {transport: virtio}}", bindings: gone(999),
+			want: keys(Bindings{Nodes: map[string]map[string]Binding{"w-1": gone(999)}}), refused: []string{"w-1/a too-few 999+1/all"},
+		},
 		"a link in another directory is none of the class's": {
 			world:   six("w-1").linked("w-1", "vdf", "vdf"),
 			classes: "  - {name: block, volumeMode: Block, hostDir: /var/mnt/block, disks: {names: [vdg]}}", want: []string{"w-1/block-1 BLK-B"},
@@ -207,6 +242,15 @@ func TestBind(t *testing.T) {
 			}
 		})
 	}
+}
+
+// gone are bindings of a class to disks that are not there.
+func gone(n int) map[string]Binding {
+	all := make(map[string]Binding)
+	for i := range n {
+		all[VolumeName("a", i+1)] = Binding{Serial: fmt.Sprintf("GONE%d", i)}
+	}
+	return all
 }
 
 func unseen(w world) world {
@@ -318,19 +362,23 @@ func TestStates(t *testing.T) {
 		"a-1": {Serial: "A", Size: 5e9}, "a-2": {Serial: "B", Size: 5e9}, "a-3": {WWID: "naa.5000c500a1b2c3d4", Serial: "C"},
 		"a-4": {Serial: "GONE"},
 		"a-5": {ByPath: "pci-0000:00:1f.2-vdc"}, "a-6": {ByPath: "pci-0000:00:1f.2-vdz"}, "a-7": {Serial: "ONCE"}, "a-8": {Serial: "OFTEN"},
+		"a-9":   {ByPath: "pci-0000:00:1f.2-vdb", Size: 1e9},
 		"old-1": {ByID: "virtio-SYSTEM-w-1"},
 	}
 	b.Nodes["w-3"] = map[string]Binding{"a-1": {Serial: "X"}}
 	b.Nodes["gone"] = map[string]Binding{"a-1": {Serial: "Y"}}
 	want := map[string]Volume{
-		"w-1/a-1":   {State: Bound, Disk: "vdb"},
-		"w-1/a-2":   {State: Changed, Disk: "vdc", Why: "serial B, with 6000000000 bytes, and the binding says serial B with 5000000000"},
-		"w-1/a-3":   {State: Elsewhere, Disk: "vdb", Other: "w-2"},
-		"w-1/a-4":   {State: Missing},
-		"w-1/a-5":   {State: Bound, Disk: "vdc"},
-		"w-1/a-6":   {State: Missing},
-		"w-1/a-7":   {State: Elsewhere, Disk: "vdc", Other: "w-2"},
-		"w-1/a-8":   {State: Missing},
+		"w-1/a-1": {State: Bound, Disk: "vdb"},
+		"w-1/a-2": {State: Changed, Disk: "vdc", Why: "serial B, with 6000000000 bytes, and the binding says serial B with 5000000000"},
+		"w-1/a-3": {State: Elsewhere, Disk: "vdb", Other: "w-2"},
+		"w-1/a-4": {State: Missing},
+		"w-1/a-5": {State: Bound, Disk: "vdc"},
+		"w-1/a-6": {State: Missing},
+		"w-1/a-7": {State: Elsewhere, Disk: "vdc", Other: "w-2"},
+		"w-1/a-8": {State: Missing},
+		"w-1/a-9": {
+			State: Changed, Disk: "vdb", Why: "serial A, with 5000000000 bytes, and the binding says slot pci-0000:00:1f.2-vdb with 1000000000",
+		},
 		"w-1/old-1": {State: Bound, Disk: "vda", Orphan: true},
 		"w-3/a-1":   {State: Unknown, Why: "no pod there"},
 	}
@@ -341,7 +389,7 @@ func TestStates(t *testing.T) {
 			t.Errorf("%+v\nwant %+v", v, c)
 		}
 	}
-	if len(got) != len(want) || got[0].Key != "a-1" || got[8].Key != "old-1" || got[9].Node != "w-3" {
+	if len(got) != len(want) || got[0].Key != "a-1" || got[9].Key != "old-1" || got[10].Node != "w-3" {
 		t.Errorf("%d volumes", len(got))
 	}
 }
