@@ -355,6 +355,11 @@ func TestStates(t *testing.T) {
 	moved.WWID = "naa.5000c500a1b2c3d4"
 	w := newWorld("w-1", "w-2", "w-4").has("w-1", hdd("vdb", 5e9, "A"), hdd("vdc", 6e9, "B")).
 		has("w-2", moved, hdd("vdc", 5e9, "ONCE"), hdd("vdd", 5e9, "OFTEN")).has("w-4", hdd("vdd", 5e9, "OFTEN"))
+	for _, serial := range []string{"P", "Q"} {
+		d := hdd("vd"+strings.ToLower(serial), 5e9, serial)
+		d.ByPath = []string{"pci-1"}
+		w.has("w-4", d)
+	}
 	w.Nodes = append(w.Nodes, snapshot.Node{Name: "w-3", View: snapshot.Unread[snapshot.PodView](problem.Text("no pod there"))})
 	l := layoutOf(t, "  - {name: a, disks: {count: 9}}").Layout
 	b := l.NewBindings()
@@ -366,6 +371,7 @@ func TestStates(t *testing.T) {
 		"old-1": {ByID: "virtio-SYSTEM-w-1"},
 	}
 	b.Nodes["w-3"] = map[string]Binding{"a-1": {Serial: "X"}}
+	b.Nodes["w-4"] = map[string]Binding{"a-1": {ByPath: "pci-1"}}
 	b.Nodes["gone"] = map[string]Binding{"a-1": {Serial: "Y"}}
 	want := map[string]Volume{
 		"w-1/a-1": {State: Bound, Disk: "vdb"},
@@ -381,6 +387,7 @@ func TestStates(t *testing.T) {
 		},
 		"w-1/old-1": {State: Bound, Disk: "vda", Orphan: true},
 		"w-3/a-1":   {State: Unknown, Why: "no pod there"},
+		"w-4/a-1":   {State: Changed, Disk: "vdp", Why: "several disks have slot pci-1"},
 	}
 	got := Observe(w.Snapshot).States(l, b)
 	for _, v := range got {
@@ -389,7 +396,7 @@ func TestStates(t *testing.T) {
 			t.Errorf("%+v\nwant %+v", v, c)
 		}
 	}
-	if len(got) != len(want) || got[0].Key != "a-1" || got[9].Key != "old-1" || got[10].Node != "w-3" {
+	if len(got) != len(want) || got[0].Key != "a-1" || got[9].Key != "old-1" || got[11].Node != "w-3" {
 		t.Errorf("%d volumes", len(got))
 	}
 }

@@ -89,6 +89,9 @@ func (o *Observed) state(node, key string, b Binding) Volume {
 	if u, found := o.changed(node, b); found {
 		v.State, v.Disk = Changed, u.Name
 		v.Why = fmt.Sprintf("%s, with %d bytes, and the binding says %s with %d", u.Identity(), u.Size, b.ID(), uint64(b.Size))
+		if b.Size == 0 {
+			v.Why = fmt.Sprintf("several disks have %s", b.ID())
+		}
 		return v
 	}
 	if u, found := o.elsewhere(node, b); found {
