@@ -42,7 +42,7 @@ func (d *draft) text(classes, spare []drafted) string {
 		w.WriteString(c.class.block())
 	}
 	if len(spare) > 0 {
-		w.add("    # Free disks. Take the marks away from what you want.")
+		w.add("    # Free disks. Remove the # before what you want.")
 	}
 	for _, c := range spare {
 		d.about(w, "    ", "free", c)
