@@ -4,9 +4,14 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/change"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
@@ -81,5 +86,43 @@ func TestDocumentsInTalossEnvironment(t *testing.T) {
 	}
 	if documents != 180 {
 		t.Errorf("%d documents", documents)
+	}
+}
+
+// Where some of a layout's nodes are chosen, the releases of all are asked for.
+func TestReleasesOfNodesThatWereNotChosen(t *testing.T) {
+	node := func(name, image, label string) *corev1.Node {
+		return &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"disk": label}},
+			Status:     corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{OSImage: image}},
+		}
+	}
+	client := fake.NewClientset(node("w-1", "Talos (v1.13.0)", "yes"), node("w-2", "Talos (v1.11.0)", "yes"), node("v-1", "Debian", "no"))
+	byName := layout.Layout{Spec: layout.Spec{Nodes: layout.Nodes{Names: []string{"w-*"}}}}
+	no := &metav1.LabelSelector{MatchLabels: map[string]string{"disk": "no"}}
+	byLabel := layout.Layout{Spec: layout.Spec{Nodes: layout.Nodes{Selector: no}}}
+	for name, c := range map[string]struct {
+		options Options
+		layout  layout.Layout
+		want    map[string]string
+	}{
+		"all are chosen": {layout: byName, want: map[string]string{}},
+		"one is":         {options: Options{Nodes: []string{"w-1"}}, layout: byName, want: map[string]string{"w-1": "v1.13.0", "w-2": "v1.11.0"}},
+		"by label":       {options: Options{Nodes: []string{"w-1"}}, layout: byLabel, want: map[string]string{"v-1": ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := &Cluster{Client: client, options: c.options}
+			got, err := cluster.others(t.Context(), c.layout)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tags := make(map[string]string)
+			for node, release := range got {
+				tags[node] = release.String()
+			}
+			if !maps.Equal(tags, c.want) {
+				t.Errorf("%v", tags)
+			}
+		})
 	}
 }

@@ -125,6 +125,8 @@ func newRoot(deps Deps) (*cobra.Command, *shared) {
 		}},
 		{Message: "Layout:", Commands: []*cobra.Command{
 			newLayout(s),
+			newDiff(s),
+			newValues(s),
 		}},
 		{Message: "Kubelets:", Commands: []*cobra.Command{
 			newMounts(s),

@@ -21,7 +21,8 @@ import (
 
 // Deciding is what a layout is decided by, beside what was observed of disks and of the provisioner.
 type Deciding struct {
-	// Releases are those of nodes that told theirs; of the others the kubelet's osImage counts.
+	// Releases are those of nodes that told theirs, and of the layout's nodes that were not observed: a class becomes the same on all.
+	// Of the others the kubelet's osImage counts.
 	Releases map[string]talosrelease.Release
 	// Wipe are disks, as NODE/DISK, that may be wiped.
 	Wipe []string
@@ -104,11 +105,18 @@ type decider struct {
 func (o *Observed) ground(l Layout, releases map[string]talosrelease.Release) Ground {
 	install, _ := o.install(l)
 	g := Ground{Releases: make(map[string]talosrelease.Release), Installed: install.Classes, Entries: make(map[string][]string)}
+	for name, r := range releases { // Of nodes that were not observed, too.
+		if l.Includes(name) {
+			g.Releases[name] = r
+		}
+	}
 	add := func(dir, name string) { g.Entries[dir] = append(g.Entries[dir], name) }
+	observed := 0
 	for _, n := range o.s.Nodes {
 		if !l.Includes(n.Name) {
 			continue
 		}
+		observed++
 		r := releases[n.Name]
 		if parsed, err := talosrelease.Parse(n.OSImage); err == nil && !r.Known() {
 			r = parsed
@@ -131,6 +139,7 @@ func (o *Observed) ground(l Layout, releases map[string]talosrelease.Release) Gr
 			}
 		}
 	}
+	g.Unseen = g.Unseen || observed < len(g.Releases)
 	for dir, names := range g.Entries {
 		slices.Sort(names)
 		g.Entries[dir] = slices.Compact(names)

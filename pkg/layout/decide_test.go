@@ -20,6 +20,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/problem"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // deciding is a case: a cluster with one node, a layout, and what its configuration is.
@@ -486,6 +487,19 @@ func TestNodesOfADecision(t *testing.T) {
 	}
 	if !slices.Equal(p.Classes[0].Nodes, []string{"w-1"}) || !slices.Equal(nodes, []string{"v-1", "w-1", "w-2"}) {
 		t.Errorf("%v, %v", p.Classes[0].Nodes, nodes)
+	}
+}
+
+// A class becomes on some of its nodes what it becomes on all of them.
+func TestNodesThatWereNotChosen(t *testing.T) {
+	d := newDeciding(t, strings.Replace(linkClass, "block", "raws", 1), "raws-1: {serial: B}")
+	d.has("w-1", ssd("vdb", 100<<30, "B")).told("w-1")
+	if p := d.decide(t); p.Classes[0].Way != WayVolumeOfLinks {
+		t.Errorf("alone it is %s", p.Classes[0].Way)
+	}
+	d.in.Releases = map[string]talosrelease.Release{"w-2": releases(t, "v1.11.0")["w-1"], "v-1": releases(t, "v1.6.0")["w-1"]}
+	if p := d.decide(t); p.Classes[0].Way != WayLinks || !slices.Equal(p.Classes[0].Nodes, []string{"w-1", "w-2"}) || len(p.Nodes) != 1 {
+		t.Errorf("beside an older one it is %s on %v", p.Classes[0].Way, p.Classes[0].Nodes)
 	}
 }
 

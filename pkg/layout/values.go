@@ -141,13 +141,17 @@ func (o *Observed) values(l Layout, ways []ClassWay) ValuesPlan {
 		}
 	}
 	p.Values.Tolerations, p.Tolerations = o.tolerations(l, install.Tolerations)
+	unknown := p.Action == change.Skip
 	worst := func(a change.Action) {
 		order := []change.Action{change.Keep, change.Patch, change.Create, change.Skip, change.Refuse}
 		if slices.Index(order, a) > slices.Index(order, p.Action) {
 			p.Action = a
 		}
 	}
-	for _, c := range p.Classes {
+	for i, c := range p.Classes {
+		if unknown && c.Action != change.Refuse {
+			p.Classes[i].Action, p.Classes[i].Fields = change.Skip, nil
+		}
 		if c.Action == change.Refuse && p.Why == "" {
 			p.Why = fmt.Sprintf("class %q: %s", c.Name, c.Why)
 		}
@@ -170,8 +174,11 @@ func (o *Observed) classValues(w ClassWay, install provisioner.Install, release 
 	}
 	p := ClassPlan{Name: w.Class.Name, Action: change.Create}
 	now, there := install.ClassOf(w.Class.Name)
-	if w.Class.VolumeMode == provisioner.Block {
-		v.BlockCleanerCommand = o.cleaner(w, now.Cleaner)
+	switch {
+	case there:
+		v.BlockCleanerCommand = now.Cleaner
+	case w.Class.VolumeMode == provisioner.Block:
+		v.BlockCleanerCommand = o.cleaner(w)
 	}
 	if there {
 		p.Fields = differences(now, w.Wanted)
@@ -252,12 +259,9 @@ func (o *Observed) kept(c provisioner.Class, release string) ClassValues {
 	return v
 }
 
-// cleaner is the command that empties a volume before it is published again: that of the installed class; blkdiscard where no disk of the
-// class rotates, which not every other disk can do (provisioner v2.9.0, deployment/docker/scripts).
-func (o *Observed) cleaner(w ClassWay, installed []string) []string {
-	if len(installed) > 0 {
-		return installed
-	}
+// cleaner is the command that empties a volume of a new class before it is published again: blkdiscard where no disk of the nodes rotates,
+// which not every other disk can do (provisioner v2.9.0, deployment/docker/scripts).
+func (o *Observed) cleaner(w ClassWay) []string {
 	for _, node := range w.Nodes {
 		for _, u := range o.Disks(node) {
 			if u.Rotational && u.System == "" {

@@ -184,7 +184,7 @@ func TestValuesBesideAnInstallation(t *testing.T) {
 				d.Install = provisioner.Install{}
 				d.Unread = map[string]problem.Problem{snapshot.PartInstall: problem.Text("no right")}
 			},
-			action: change.Skip, classes: "fast create", why: "no right",
+			action: change.Skip, classes: "fast skip", why: "no right",
 		},
 		"Talos was not asked: no name but its own": {
 			change: func(d *deciding) { nothing(d); d.node("w-1").Talos = snapshot.Section[snapshot.Talos]{} },

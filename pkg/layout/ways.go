@@ -110,6 +110,19 @@ func (l Layout) Ways(b Bindings, g Ground) []ClassWay {
 	return all
 }
 
+// Dirs are the directories of nodes that the classes' volumes can be in, sorted: those at which a kubelet is looked.
+func (l Layout) Dirs() []string {
+	dirs := []string{varMnt, byPartLabel}
+	for _, c := range l.Spec.Classes {
+		dirs = append(dirs, path.Join(varMnt, c.Name), path.Join(disksDir, c.Name))
+		if c.HostDir != "" {
+			dirs = append(dirs, c.HostDir)
+		}
+	}
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
 // nodesOf are the nodes with disks of a class, sorted.
 func (l Layout) nodesOf(class string, b Bindings, g Ground) []string {
 	var nodes []string

@@ -44,6 +44,8 @@ func TestRolesAreWhatIsAsked(t *testing.T) {
 	}{
 		"disks":  {run: observe(Request{Parts: Users}), besides: []string{"create pods/exec"}},
 		"layout": {run: observe(Request{}), besides: []string{"create pods/exec"}},
+		"diff":   {run: observe(Request{}), besides: []string{"create pods/exec"}},
+		"values": {run: observe(Request{})},
 		"link": {
 			run:     observe(Request{Trust: true}),
 			besides: []string{"create pods/exec", "watch persistentvolumes", "patch persistentvolumes", "create configmaps", "patch configmaps"},

@@ -63,9 +63,12 @@ func TestFlags(t *testing.T) {
 		}
 	}
 
+	file := writeFile(t, talos.run("layout").wantCode(t, 0).stdout)
 	runs := map[string]flagRun{
 		"disks":       {args: []string{"disks"}},
 		"layout":      {args: []string{"layout"}},
+		"diff":        {args: []string{"diff", "-f", file}},
+		"values":      {args: []string{"values", "-f", file}},
 		"link":        {args: []string{"link", free.Name, "--accept=loop", "--dry-run=server"}},
 		"unlink":      {args: []string{"unlink", linked.Name, "--dry-run=server"}, end: 1},
 		"mounts":      {args: []string{"mounts", "--dry-run=client"}},
@@ -259,16 +262,20 @@ func flagEffectsOfOne(free string) map[string]effect {
 				t.Errorf("the document is not as it was\n%s", got)
 			}
 		},
-		"layout --write":  fails([]string{"--write"}, "--write replaces a file"),
-		"link --accept":   shownBy("story_test.go"),
-		"link --wait":     shownBy("story_test.go"),
-		"link --yes":      shownBy("story_test.go"),
-		"unlink --yes":    shownBy("unlink_asks_test.go"),
-		"unlink --wait":   shownBy("unlink_test.go"),
-		"mounts --accept": shownBy("mounts_baddays_test.go"),
-		"mounts --yes":    shownBy("mounts_test.go"),
-		"link --class":    fails([]string{"--class=fs-storage"}, "volumeMode Filesystem"),
-		"link --target":   differs("--target=name"),
+		"diff --filename":    fails([]string{"-f", "/nonexistent"}, "/nonexistent"),
+		"diff --show-config": shownBy("layout_test.go"),
+		"values --filename":  fails([]string{"-f", "/nonexistent"}, "/nonexistent"),
+		"values --diff":      differs("--diff"),
+		"layout --write":     fails([]string{"--write"}, "--write replaces a file"),
+		"link --accept":      shownBy("story_test.go"),
+		"link --wait":        shownBy("story_test.go"),
+		"link --yes":         shownBy("story_test.go"),
+		"unlink --yes":       shownBy("unlink_asks_test.go"),
+		"unlink --wait":      shownBy("unlink_test.go"),
+		"mounts --accept":    shownBy("mounts_baddays_test.go"),
+		"mounts --yes":       shownBy("mounts_test.go"),
+		"link --class":       fails([]string{"--class=fs-storage"}, "volumeMode Filesystem"),
+		"link --target":      differs("--target=name"),
 		"link --name": func(t *testing.T, r flagRun) {
 			got := r.with("--name=data", "-o", "json").wantCode(t, 0)
 			if p := got.plan(t); p.Items[0].Entry != "data" {

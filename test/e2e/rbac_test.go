@@ -234,6 +234,19 @@ func TestRoles(t *testing.T) {
 				t.Errorf("%s is not bound\n%s", d.Name, r)
 			}
 		}},
+		{"diff", func(t *testing.T, k string) {
+			file := writeFile(t, as(t, k, "layout").wantCode(t, 0).stdout)
+			if r := as(t, k, "diff", "-f", file); r.code != 0 && r.code != 2 && r.code != 3 || !strings.Contains(r.stdout, "block-storage") {
+				t.Errorf("no class is compared\n%s", r)
+			}
+		}},
+		{"values", func(t *testing.T, k string) {
+			file := writeFile(t, "apiVersion: talosdisk.dev/v1alpha1\nkind: DiskLayout\nmetadata: {name: x}\nspec:\n  nodes: {names: ['*']}\n"+
+				"  classes: [{name: block-storage, volumeMode: Block, disks: {count: 1}}]\n")
+			if r := as(t, k, "values", "-f", file, "--diff"); r.code == 1 || !strings.Contains(r.stdout, "block-storage") {
+				t.Errorf("no class is compared\n%s", r)
+			}
+		}},
 		{"doctor", func(t *testing.T, k string) {
 			for _, args := range [][]string{{"pod/reader"}, {"pvc/device"}, {"pv/" + pv}, {"node/worker-2"}, {"-l", "app!=x"}, {}} {
 				r := as(t, k, append([]string{"doctor", "-o", "json"}, args...)...)
