@@ -17,6 +17,8 @@ import (
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/disk"
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/provisioner"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // model gives a disk a model and a bus.
@@ -140,6 +142,9 @@ func TestNothingToPropose(t *testing.T) {
 func TestClassesThatAreNotProposed(t *testing.T) {
 	w := newWorld("w-1").has("w-1", ssd("vdb", 5e9, "A"), ssd("vdc", 5e9, "B")).linked("w-1", "x", "vdb").told("w-1")
 	w.Install.Classes[0].HostDir, w.Install.Mounts[1].HostPath = "/mnt/block", "/mnt/block"
+	w.Others = []snapshot.Installation{{
+		Install: provisioner.Install{Namespace: "other", Name: "lvp"}, Nodes: map[string]snapshot.Presence{"w-1": {View: w.Nodes[0].View}},
+	}}
 	raw, err := Observe(w.Snapshot).Propose(Proposing{Name: "disks"})
 	if err != nil {
 		t.Fatal(err)
@@ -147,6 +152,7 @@ func TestClassesThatAreNotProposed(t *testing.T) {
 	for _, want := range []string{
 		`#   class block (Block, /mnt/block): "/mnt/block" is not a directory that links stay in, as /var/mnt/NAME`,
 		"#   class fast (Filesystem, /var/mnt): it has no link to a whole disk and no volume of Talos on a disk",
+		"#   the classes of provisioner other/lvp, which is another one than that of this file\n",
 		"    - name: virtio-5gb\n",
 	} {
 		if !strings.Contains(string(raw), want) {

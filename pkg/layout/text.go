@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/talosdisk/kubectl-talosdisk/pkg/link"
+	"github.com/talosdisk/kubectl-talosdisk/pkg/snapshot"
 )
 
 // lines are a text in YAML that is being written.
@@ -59,6 +60,12 @@ func (d *draft) text(classes, spare []drafted) string {
 				w.add("        - {name: %s, disks: {count: %d}}", scalar(c.Name), *c.Disks.Count)
 			}
 		}
+	}
+	if why := d.s.Unread[snapshot.PartInstall]; !why.IsZero() {
+		w.add("# No class of a provisioner is known: %s", comment(why.Message))
+	}
+	for _, o := range d.s.Others {
+		d.notes = append(d.notes, fmt.Sprintf("the classes of provisioner %s, which is another one than that of this file", o.Name()))
 	}
 	if len(d.notes) > 0 {
 		w.add("# Not in this file:")
