@@ -19,7 +19,7 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
-// LayoutDiff is what lies between a layout and the cluster.
+// LayoutDiff is how a cluster differs from a layout.
 type LayoutDiff struct {
 	Snapshot *snapshot.Snapshot
 	Plan     layout.Plan
@@ -115,10 +115,10 @@ func (c *Cluster) releases(ctx context.Context, s *snapshot.Snapshot) map[string
 			nodes = append(nodes, n)
 		}
 	}
-	told := exec.Each(ctx, nodes, c.options.Concurrency, c.options.NodeTimeout, c.releaseOf)
+	reported := exec.Each(ctx, nodes, c.options.Concurrency, c.options.NodeTimeout, c.releaseOf)
 	all := make(map[string]talosrelease.Release)
 	for i, n := range nodes {
-		all[n.Name] = told[i]
+		all[n.Name] = reported[i]
 	}
 	return all
 }

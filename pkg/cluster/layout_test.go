@@ -26,7 +26,8 @@ import (
 func TestDocumentsInTalossEnvironment(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	words := []string{
-		"A1", `"`, `\`, `B" || true || "`, "c: #d", `\u00a0`, "界", "%s", "0815", "'", "`", "\U0001F4A9", "${x}", "{{ .X }}", "a b", "!system_disk", "\\x41", "?",
+		"A1", `"`, `\`, `B" || true || "`, "c: #d", `\u00a0`, "界", "%s", "0815", "'", "`", "\U0001F4A9", "${x}", "{{ .X }}", "a b",
+		"!system_disk", "\\x41", "?",
 	}
 	documents := 0
 	for range 60 {

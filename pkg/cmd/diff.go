@@ -31,7 +31,7 @@ func newDiff(s *shared) *cobra.Command {
 	flags := &diffFlags{commonFlags: newCommonFlags()}
 	cmd := &cobra.Command{
 		Use:   "diff -f FILE",
-		Short: "Say what lies between a layout and the cluster",
+		Short: "Compare a layout with the cluster",
 		Long: templates.LongDesc(`
 			Say of every volume of a layout whether it is there, on the disk that it is bound to, and what is to be done or
 			stands in the way otherwise. Documents of the machine configurations, the kubelets' mounts and the provisioner's

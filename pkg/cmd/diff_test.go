@@ -96,7 +96,7 @@ func diffTo(t *testing.T, format string) (o *diffOptions, out, errOut *bytes.Buf
 	return &diffOptions{commonOptions: commonOptions{shared: &shared{IOStreams: streams}, printer: printer}}, out, errOut
 }
 
-// rackedDiff is what lies between a file and the rack.
+// rackedDiff is how the rack differs from a file.
 func rackedDiff(t *testing.T, text string, s *snapshot.Snapshot) cluster.LayoutDiff {
 	t.Helper()
 	f, err := layout.Decode("layout.yaml", []byte(text))

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -269,10 +268,7 @@ func (o *doctorOptions) look(ctx context.Context) (*snapshot.Snapshot, error) {
 }
 
 func loadSnapshot(stdin io.Reader, name string) (*snapshot.Snapshot, error) {
-	if name == "-" {
-		return snapshot.Load(stdin)
-	}
-	file, err := os.Open(name)
+	file, err := openFile(stdin, name)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,18 @@ import (
 	"github.com/talosdisk/kubectl-talosdisk/internal/failure"
 )
 
+// openFile opens a file that a flag names; "-" is standard input.
+func openFile(stdin io.Reader, name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(stdin), nil
+	}
+	file, err := os.Open(name)
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, failure.Wrap(failed.Err, fmt.Sprintf("cannot open %q", name), "")
+	}
+	return file, err
+}
+
 // replaceFile writes what, with its article, to a file. The file is there whole, or as it was before: it is written under another name
 // beside it, and renamed. What is no regular file is left alone; a symbolic link is not followed.
 func replaceFile(name, what string, mode fs.FileMode, write func(io.Writer) error) error {

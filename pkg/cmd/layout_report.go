@@ -20,16 +20,12 @@ import (
 
 // readLayout reads a file, or stdin for "-", no further than a file may be long.
 func readLayout(stdin io.Reader, name string) (layout.File, []byte, error) {
-	from := stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return layout.File{}, nil, err
-		}
-		defer file.Close()
-		from = file
+	file, err := openFile(stdin, name)
+	if err != nil {
+		return layout.File{}, nil, err
 	}
-	raw, err := io.ReadAll(io.LimitReader(from, layout.MaxFile+1))
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, layout.MaxFile+1))
 	if err != nil {
 		return layout.File{}, nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -160,13 +159,12 @@ func parseAcceptances(all []string) ([]link.Acceptance, error) {
 
 // readPlan reads a plan, strictly: a field that is not known might mean something.
 func readPlan(stdin io.Reader, name string) (*link.Plan, error) {
-	var text []byte
-	var err error
-	if name == "-" {
-		text, err = io.ReadAll(stdin)
-	} else {
-		text, err = os.ReadFile(name)
+	file, err := openFile(stdin, name)
+	if err != nil {
+		return nil, err
 	}
+	defer file.Close()
+	text, err := io.ReadAll(file)
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func newValues(s *shared) *cobra.Command {
 			The commands that install or upgrade the chart are on stderr. Nothing is changed.
 
 			A class whose disks become volumes of Talos shares a directory of the node with others. It always has a
-			namePattern, which takes nothing but its own volumes.
+			namePattern, which takes only its own volumes.
 
 			With --diff the installed classes are compared with those of the layout instead. Then the exit code is 0 where
 			nothing is to be done, 2 where something is, and 3 where too little is known. What an upgrade cannot change, as a

@@ -94,7 +94,7 @@ type Fitting struct {
 type Report struct {
 	Volumes []Volume  `json:"volumes"`
 	Refused []Refused `json:"refused,omitempty"`
-	// Unchecked are the new volumes, as NODE/VOLUME, of whose disks only Talos has told.
+	// Unchecked are the new volumes, as NODE/VOLUME, of whose disks only Talos has reported.
 	Unchecked []string `json:"unchecked,omitempty"`
 }
 
@@ -408,7 +408,7 @@ func (b *binder) rule(c Class) (fits func(link.DiskUse) bool, why string) {
 	}, ""
 }
 
-// transport is Talos's word for the disk's bus; where Talos has not told, what the kernel's name says of it.
+// transport is Talos's word for the disk's bus; where Talos has not reported it, what the kernel's name says of it.
 func transport(u link.DiskUse) string {
 	if u.Transport != "" {
 		return u.Transport

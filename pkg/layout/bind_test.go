@@ -96,7 +96,7 @@ func TestBind(t *testing.T) {
 			}},
 			refused: []string{"w-1/a not-evaluated 0+0/all"}, why: "no such attribute",
 		},
-		"an expression, and nobody asked Talos": {
+		"an expression, and Talos was not asked": {
 			world: six("w-1"), classes: "  - {name: a, disks: {match: 'x'}}", refused: []string{"w-1/a not-evaluated 0+0/all"},
 			why: "it was not looked at",
 		},
@@ -187,7 +187,7 @@ func TestBind(t *testing.T) {
 			want: []string{"w-1/a-1 pci-0000:00:1f.2-vdb"},
 		},
 		"a volume that Talos cannot have": {
-			world: six("w-1").told("w-1", "u-ssd-a_b vdb1"), classes: "  - {name: fast, disks: {count: 1, size: {max: 500GB}}}",
+			world: six("w-1").reported("w-1", "u-ssd-a_b vdb1"), classes: "  - {name: fast, disks: {count: 1, size: {max: 500GB}}}",
 			want: []string{"w-1/fast-1 SSD-A"},
 		},
 		"more volumes than a class can have": {
@@ -199,19 +199,19 @@ func TestBind(t *testing.T) {
 			classes: "  - {name: block, volumeMode: Block, hostDir: /var/mnt/block, disks: {names: [vdg]}}", want: []string{"w-1/block-1 BLK-B"},
 		},
 		"Talos's volumes are adopted": {
-			world: six("w-1").told("w-1", "u-ssd-2 vdb1", "u-fast-1 vdc1", "u-other vdd1", "r-raw-1 vdf1", "u-whole-1 vdg"),
+			world: six("w-1").reported("w-1", "u-ssd-2 vdb1", "u-fast-1 vdc1", "u-other vdd1", "r-raw-1 vdf1", "u-whole-1 vdg"),
 			classes: "  - {name: fast, disks: {count: 2}}\n  - {name: raw, volumeMode: Block, as: partition, disks: {count: 1}}\n" +
 				"  - {name: whole, as: disk, disks: {count: 1}}",
 			want: []string{"w-1/fast-1 SSD-A", "w-1/fast-2=ssd-2 SSD-B", "w-1/raw-1 BLK-A", "w-1/whole-1 BLK-B"},
 		},
 		"a volume of another kind is not the class's": {
-			world: six("w-1").told("w-1", "u-fast-1 vdb1"), classes: "  - {name: fast, as: disk, disks: {size: {max: 500GB}}}",
+			world: six("w-1").reported("w-1", "u-fast-1 vdb1"), classes: "  - {name: fast, as: disk, disks: {size: {max: 500GB}}}",
 			want: []string{"w-1/fast-1 SSD-A"},
 		},
-		"a node that nobody looked at": {
+		"a node that was not looked at": {
 			world: unseen(six("w-1")), classes: "  - {name: a, disks: {count: 1}}", refused: []string{"w-1/a not-looked 0+0/1"}, why: "no pod there",
 		},
-		"none wanted on a node that nobody looked at": {
+		"none wanted on a node that was not looked at": {
 			world: unseen(six("w-1")), classes: "  - {name: a, disks: {count: 1}}", bindings: map[string]Binding{"a-1": {Serial: "A"}},
 			want: []string{"w-1/a-1 A"},
 		},
@@ -483,7 +483,7 @@ func BenchmarkBind(b *testing.B) {
 	w := newWorld(nodes...)
 	for _, n := range nodes {
 		w.has(n, ssd("vdb", 480e9, "SB"+n), ssd("vdc", 480e9, "SC"+n), hdd("vdd", 4e12, "HD"+n), hdd("vde", 4e12, "HE"+n),
-			ssd("vdf", 960e9, "SF"+n), ssd("vdg", 960e9, "SG"+n)).told(n)
+			ssd("vdf", 960e9, "SF"+n), ssd("vdg", 960e9, "SG"+n)).reported(n)
 	}
 	count := 2
 	l := Layout{Spec: Spec{Nodes: Nodes{Names: []string{"*"}}, Classes: []Class{

@@ -21,7 +21,7 @@ import (
 
 // Deciding is what a layout is decided by, beside what was observed of disks and of the provisioner.
 type Deciding struct {
-	// Releases are those of nodes that told theirs, and of the layout's nodes that were not observed: a class becomes the same on all.
+	// Releases are those of nodes that reported theirs, and of the layout's nodes that were not observed: a class becomes the same on all.
 	// Of the others the kubelet's osImage counts.
 	Releases map[string]talosrelease.Release
 	// Wipe are disks, as NODE/DISK, that may be wiped.

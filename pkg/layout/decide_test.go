@@ -316,7 +316,7 @@ func TestStatuses(t *testing.T) {
 				d.node("w-1").Talos.Value.Devices = snapshot.Unread[[]snapshot.TalosDevice](problem.Text("no"))
 			}, want: "fast-1 vdb unknown skip", unknown: true,
 		},
-		"unknown: nobody looked": {
+		"unknown: not looked at": {
 			classes: fastClass, bindings: fastBound, change: func(d *deciding) {
 				d.node("w-1").Talos, d.node("w-1").View = snapshot.Section[snapshot.Talos]{}, snapshot.Section[snapshot.PodView]{}
 			}, want: "fast-1  unknown skip", unknown: true,
@@ -437,7 +437,7 @@ func TestStatuses(t *testing.T) {
 			if disks == nil {
 				disks = []disk.Disk{ssd("vdb", 100<<30, "B")}
 			}
-			d.has("w-1", append(disks, ssd("vdc", 100<<30, "C"))...).told("w-1", c.talos...)
+			d.has("w-1", append(disks, ssd("vdc", 100<<30, "C"))...).reported("w-1", c.talos...)
 			keepClasses(d)
 			if c.change != nil {
 				c.change(d)
@@ -474,7 +474,7 @@ func held(d disk.Disk) disk.Disk {
 func TestNodesOfADecision(t *testing.T) {
 	d := newDeciding(t, fastClass, fastBound)
 	d.world = newWorld("v-1", "w-1", "w-2")
-	d.has("w-1", ssd("vdb", 100<<30, "B")).told("w-1").told("v-1", "u-data vda2").told("w-2")
+	d.has("w-1", ssd("vdb", 100<<30, "B")).reported("w-1").reported("v-1", "u-data vda2").reported("w-2")
 	d.bindings.Nodes["w-9"] = map[string]Binding{"fast-1": {Serial: "Z"}}
 	d.layout.Spec.Overrides = []Override{{Nodes: []string{"w-2"}, Classes: []ClassOverride{{Name: "fast", Disks: Disks{Count: new(0)}}}}}
 	p := d.decide(t)
@@ -493,7 +493,7 @@ func TestNodesOfADecision(t *testing.T) {
 // A class becomes on some of its nodes what it becomes on all of them.
 func TestNodesThatWereNotChosen(t *testing.T) {
 	d := newDeciding(t, strings.Replace(linkClass, "block", "raws", 1), "raws-1: {serial: B}")
-	d.has("w-1", ssd("vdb", 100<<30, "B")).told("w-1")
+	d.has("w-1", ssd("vdb", 100<<30, "B")).reported("w-1")
 	if p := d.decide(t); p.Classes[0].Way != WayVolumeOfLinks {
 		t.Errorf("alone it is %s", p.Classes[0].Way)
 	}
@@ -524,7 +524,7 @@ func TestDocumentsAreForBoundDisksAlone(t *testing.T) {
 			}
 			disks = append(disks, one)
 		}
-		d.has("w-1", disks...).told("w-1", []string{"u-fast-1 vdb1", "u-ssd-1 vdc1", "x-y vdd"}[random.IntN(3)])
+		d.has("w-1", disks...).reported("w-1", []string{"u-fast-1 vdb1", "u-ssd-1 vdc1", "x-y vdd"}[random.IntN(3)])
 		bindings := make(map[string]Binding)
 		for n := range random.IntN(4) {
 			bindings[VolumeName("fast", n+1)] = Binding{
@@ -592,7 +592,7 @@ func BenchmarkDecide(b *testing.B) {
 				config += strings.NewReplacer("ssd-1", VolumeName("fast", n+1), `"B"`, strconv.Quote(serial)).Replace(fastDocument)
 			}
 		}
-		w.told(name, volumes...)
+		w.reported(name, volumes...)
 		w.linked(name, "block-5", "vdf")
 		w.node(name).OSImage = "Talos (v1.13.2)"
 		stored, err := ReadStored([]byte(config))

@@ -282,7 +282,8 @@ func TestMistakes(t *testing.T) {
 		"hostDir of volumes": {old: "Block", new: "Block\n    hostDir: /var/mnt", want: []string{`f:12:14: "/var/mnt" is not a directory`}},
 		"hostDir, not clean": {old: "Block", new: "Block\n    hostDir: /var/../dev", want: []string{`f:12:14: "/var/../dev" is not`}},
 		"hostDir twice": {
-			old: "name: raw", new: "name: row\n    volumeMode: Block\n    hostDir: /var/a/b\n    disks: {count: 1}\n  - name: raw\n    hostDir: /var/a/b",
+			old:  "name: raw",
+			new:  "name: row\n    volumeMode: Block\n    hostDir: /var/a/b\n    disks: {count: 1}\n  - name: raw\n    hostDir: /var/a/b",
 			want: []string{`f:15:14: class "row" has hostDir /var/a/b too`},
 		},
 		"a long name": {

@@ -43,7 +43,7 @@ type Document struct {
 func (d Document) Text() string {
 	var out bytes.Buffer
 	encoder := yaml.NewEncoder(&out)
-	if err := encoder.Encode(d.content); err != nil { // Nothing but texts and switches is written.
+	if err := encoder.Encode(d.content); err != nil { // Only texts and switches are written.
 		panic(fmt.Sprintf("a document cannot be written: %v", err))
 	}
 	return out.String()

@@ -69,7 +69,7 @@ func TestSelectors(t *testing.T) {
 			want: `"/dev/disk/by-id/ata-X_ZA1" in disk.symlinks && !system_disk`,
 		},
 		"by-path": {binding: Binding{ByPath: "pci-1"}, want: `"/dev/disk/by-path/pci-1" in disk.symlinks && !system_disk`},
-		"nothing but what others have": {
+		"only what others have": {
 			binding: Binding{Serial: "ZA1", ByPath: "pci-1"},
 			others:  []snapshot.TalosDisk{{Name: "sdc", Serial: " ZA1 ", Symlinks: []string{"/dev/disk/by-path/pci-1"}}},
 		},

@@ -76,8 +76,8 @@ func (w world) linked(node, entry, name string) world {
 	return w
 }
 
-// told has Talos tell of the node what the pod sees, and of volumes on disks, as "u-NAME DEVICE".
-func (w world) told(node string, volumes ...string) world {
+// reported has Talos report of the node what the pod sees, and of volumes on disks, as "u-NAME DEVICE".
+func (w world) reported(node string, volumes ...string) world {
 	n := w.node(node)
 	var t snapshot.Talos
 	disks, devices := []snapshot.TalosDisk{}, []snapshot.TalosDevice{}
@@ -85,16 +85,16 @@ func (w world) told(node string, volumes ...string) world {
 		if d.Kind != disk.KindDisk {
 			continue
 		}
-		told := snapshot.TalosDisk{
+		reported := snapshot.TalosDisk{
 			Name: d.Name, Size: d.Size, Rotational: d.Rotational, Transport: "virtio", Model: d.Model, Serial: d.Serial, WWID: d.WWID,
 		}
 		for _, name := range d.ByID {
-			told.Symlinks = append(told.Symlinks, "/dev/disk/by-id/"+name)
+			reported.Symlinks = append(reported.Symlinks, "/dev/disk/by-id/"+name)
 		}
 		for _, name := range d.ByPath {
-			told.Symlinks = append(told.Symlinks, "/dev/disk/by-path/"+name)
+			reported.Symlinks = append(reported.Symlinks, "/dev/disk/by-path/"+name)
 		}
-		disks = append(disks, told)
+		disks = append(disks, reported)
 	}
 	all := []snapshot.TalosVolume{}
 	mounts := []snapshot.TalosMount{}
@@ -119,7 +119,7 @@ func (w world) told(node string, volumes ...string) world {
 
 // alone leaves Talos alone to tell of the node, in a cluster without a provisioner.
 func (w world) alone(node string, volumes ...string) world {
-	w.told(node, volumes...)
+	w.reported(node, volumes...)
 	w.node(node).View = snapshot.Unread[snapshot.PodView](problem.Text("there is no provisioner"))
 	w.Install = provisioner.Install{}
 	w.Unread = map[string]problem.Problem{snapshot.PartInstall: {Kind: problem.NoProvisioner, Message: "there is no provisioner"}}

@@ -189,7 +189,7 @@ func (o *Observed) candidates(node string, b Binding) []link.DiskUse {
 	return all
 }
 
-// is reports whether a disk is a binding's. Where nothing but the slot is known, what is there has to have the size.
+// is reports whether a disk is a binding's. Where only the slot is known, what is there has to have the size.
 func (o *Observed) is(u link.DiskUse, b Binding) bool {
 	if b.Slot() {
 		return o.byPath(u) != "" && (b.Size == 0 || uint64(b.Size) == u.Size)
@@ -230,7 +230,8 @@ func (o *Observed) elsewhere(node string, b Binding) (link.DiskUse, bool) {
 	return link.DiskUse{}, false
 }
 
-// Against is what speaks against giving a disk away, and is not accepted. unchecked tells that only Talos has told of it: nobody looked for
+// Against is what speaks against giving a disk away, and is not accepted. unchecked tells that only Talos has reported it: no pod looked
+// for
 // links and for data without a signature, and there is no provisioner in the cluster that could have made or published any.
 func (o *Observed) Against(u link.DiskUse, accepted []link.Acceptance) (against []disk.Objection, unchecked bool) {
 	against = u.Against(accepted)

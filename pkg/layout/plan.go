@@ -77,7 +77,7 @@ type VolumePlan struct {
 	Action change.Action `json:"action"`
 	// Wipe: the disk is wiped first, which was accepted.
 	Wipe bool `json:"wipe,omitempty"`
-	// Unchecked: only Talos has told of the disk, in a cluster without a provisioner that could have looked for links and data.
+	// Unchecked: only Talos has reported of the disk, in a cluster without a provisioner that could have looked for links and data.
 	Unchecked bool `json:"unchecked,omitempty"`
 	// Why says more, for people.
 	Why        string           `json:"why,omitempty"`

@@ -51,7 +51,7 @@ func TestPropose(t *testing.T) {
 			world: rack().linked("w-1", "sdb", "sdb").linked("w-2", "sdb", "sdb").linked("w-2", "block-1", "sdc"), p: Proposing{Name: "disks"},
 		},
 		"volumes": {
-			world: six("w-1").told("w-1", "u-ssd-1 vdb1", "u-ssd-2 vdc1", "u-other vdd1", "r-raw-1 vdf1"),
+			world: six("w-1").reported("w-1", "u-ssd-1 vdb1", "u-ssd-2 vdc1", "u-other vdd1", "r-raw-1 vdf1"),
 			p: Proposing{Name: "disks", Nodes: Nodes{
 				Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"example.com/storage": "yes"}},
 			}},
@@ -140,7 +140,7 @@ func TestNothingToPropose(t *testing.T) {
 }
 
 func TestClassesThatAreNotProposed(t *testing.T) {
-	w := newWorld("w-1").has("w-1", ssd("vdb", 5e9, "A"), ssd("vdc", 5e9, "B")).linked("w-1", "x", "vdb").told("w-1")
+	w := newWorld("w-1").has("w-1", ssd("vdb", 5e9, "A"), ssd("vdc", 5e9, "B")).linked("w-1", "x", "vdb").reported("w-1")
 	w.Install.Classes[0].HostDir, w.Install.Mounts[1].HostPath = "/mnt/block", "/mnt/block"
 	w.Others = []snapshot.Installation{{
 		Install: provisioner.Install{Namespace: "other", Name: "lvp"}, Nodes: map[string]snapshot.Presence{"w-1": {View: w.Nodes[0].View}},
@@ -187,7 +187,7 @@ func TestAnyProposalIsAFile(t *testing.T) {
 				}
 			}
 			if random.IntN(2) == 0 {
-				w.told(n)
+				w.reported(n)
 			}
 		}
 		p := Proposing{Name: "disks"}

@@ -15,18 +15,18 @@ func TestAProposalDiffersInNothing(t *testing.T) {
 	}
 	for name, prepare := range map[string]func(*deciding){
 		"links": func(d *deciding) {
-			d.has("w-1", hdd("vdb", 5e9, "A"), hdd("vdc", 5e9, "B")).linked("w-1", "vdb", "vdb").linked("w-1", "block-1", "vdc").told("w-1")
+			d.has("w-1", hdd("vdb", 5e9, "A"), hdd("vdc", 5e9, "B")).linked("w-1", "vdb", "vdb").linked("w-1", "block-1", "vdc").reported("w-1")
 		},
 		"links by slot": func(d *deciding) {
 			one := hdd("vdb", 5e9, "")
-			d.has("w-1", one).linked("w-1", "vdb", "vdb").told("w-1")
+			d.has("w-1", one).linked("w-1", "vdb", "vdb").reported("w-1")
 		},
 		"volumes of Talos": func(d *deciding) {
-			d.has("w-1", ssd("vdb", 5e9, "A"), ssd("vdc", 5e9, "B")).told("w-1", "u-ssd-1 vdb1", "r-raw-1 vdc1")
+			d.has("w-1", ssd("vdb", 5e9, "A"), ssd("vdc", 5e9, "B")).reported("w-1", "u-ssd-1 vdb1", "r-raw-1 vdc1")
 			d.config = document("UserVolumeConfig", "ssd-1", "A") + "filesystem: {type: ext4}\n" + document("RawVolumeConfig", "raw-1", "B")
 		},
 		"some of each, and a free disk": func(d *deciding) {
-			d.has("w-1", ssd("vdb", 5e9, "A"), hdd("vdc", 5e9, "B"), hdd("vdd", 6e9, "C")).linked("w-1", "x", "vdc").told("w-1", "u-ssd-1 vdb1")
+			d.has("w-1", ssd("vdb", 5e9, "A"), hdd("vdc", 5e9, "B"), hdd("vdd", 6e9, "C")).linked("w-1", "x", "vdc").reported("w-1", "u-ssd-1 vdb1")
 			d.config = document("UserVolumeConfig", "ssd-1", "A") + "filesystem: {type: ext4}\n"
 		},
 	} {

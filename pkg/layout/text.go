@@ -98,7 +98,7 @@ func (d *draft) about(w *lines, indent, how string, c drafted) {
 		w.add("%s# virtio says of every disk that it rotates, so that only the size tells these from others.", indent)
 	}
 	if most := *c.class.Disks.Count; how == "free" && most > 1 {
-		w.add("%s# Nothing but name and slot tells those of one node apart: to give them to several classes, use names.", indent)
+		w.add("%s# Those of one node differ only in name and slot: to give them to several classes, use names.", indent)
 	}
 }
 

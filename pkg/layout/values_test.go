@@ -53,7 +53,7 @@ func nothing(d *deciding) {
 func TestValuesOfANewProvisioner(t *testing.T) {
 	d := newDeciding(t, articleClasses, "fast-storage-1: {name: ssd-1, serial: B}")
 	nothing(d)
-	d.has("w-1", ssd("vdb", 100<<30, "B")).told("w-1")
+	d.has("w-1", ssd("vdb", 100<<30, "B")).reported("w-1")
 	d.node("w-1").Taints = []corev1.Taint{
 		{Key: "storage", Value: "local", Effect: corev1.TaintEffectNoSchedule},
 		{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule},
@@ -145,7 +145,7 @@ func TestValuesBesideAnInstallation(t *testing.T) {
 			action: change.Patch, classes: "fast patch namePattern=fast-*,ssd-1 volumeMode=Filesystem, block unchanged kept, raw unchanged kept",
 		},
 		"a pattern that takes too much": {
-			change: func(d *deciding) { d.Install.Classes[1].NamePattern = "*"; d.told("w-1", "u-longhorn vdc1") },
+			change: func(d *deciding) { d.Install.Classes[1].NamePattern = "*"; d.reported("w-1", "u-longhorn vdc1") },
 			action: change.Patch, classes: "fast patch namePattern=fast-*,ssd-1, block unchanged kept, raw unchanged kept",
 		},
 		"a class that is new": {
@@ -205,7 +205,7 @@ func TestValuesBesideAnInstallation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDeciding(t, fastClass, fastBound)
-			d.has("w-1", []disk.Disk{ssd("vdb", 100<<30, "B"), ssd("vdc", 100<<30, "C")}...).told("w-1")
+			d.has("w-1", []disk.Disk{ssd("vdb", 100<<30, "B"), ssd("vdc", 100<<30, "C")}...).reported("w-1")
 			if c.change != nil {
 				c.change(d)
 			}

@@ -71,7 +71,8 @@ func TestWithBindings(t *testing.T) {
 func TestBindingsThatCannotBeExchanged(t *testing.T) {
 	layout, _, _ := strings.Cut(base, "---\n")
 	for name, text := range map[string]string{
-		"on the line of its marker": layout + "--- {apiVersion: talosdisk.dev/v1alpha1, kind: DiskBindings, metadata: {name: workers}, nodes: {}}\n",
+		"on the line of its marker": layout +
+			"--- {apiVersion: talosdisk.dev/v1alpha1, kind: DiskBindings, metadata: {name: workers}, nodes: {}}\n",
 		"breaks that only YAML counts": "#\u2028\u2028\u2028\u2028\u2028\u2028\u2028\u2028\u2028\u2028\n" +
 			"{apiVersion: talosdisk.dev/v1alpha1, kind: DiskBindings, metadata: {name: workers}, nodes: {}}\n---\n" + layout,
 	} {
