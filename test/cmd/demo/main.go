@@ -96,13 +96,14 @@ func (d demo) nodes() error {
 		return err
 	}
 	say("Each node gets two disks (loop devices over files), and vdf of worker-2 holds somebody's filesystem.")
+	// What tells them apart is written behind the first MiB: a disk that begins with data is refused.
 	for _, n := range d.Nodes() {
 		for _, name := range []string{"vdf", "vdg"} {
 			disk := cluster.Disk{Name: name, Size: 60 << 30, Serial: "demo-" + n.Name() + "-" + name}
 			if err := n.AddDisk(disk); err != nil {
 				return err
 			}
-			if _, err := n.Exec(d.ctx, "sh", "-c", fmt.Sprintf("echo this is %s of %s >/dev/%s", name, n.Name(), name)); err != nil {
+			if _, err := n.Exec(d.ctx, "sh", "-euc", `echo "this is $1 of $2" | dd of=/dev/$1 bs=1M seek=4 conv=notrunc`, "sh", name, n.Name()); err != nil {
 				return err
 			}
 		}
@@ -191,14 +192,15 @@ func (d demo) mounts() error {
 }
 
 func (d demo) read() error {
-	say("The pod runs now, and reads what is written at the beginning of its disk.")
+	say("The pod runs now, and reads what is written on its disk, in the fifth MiB.")
 	if err := d.show(0, "kubectl", "wait", "--for=condition=Ready", "pod/reader", "--timeout=90s"); err != nil {
 		return err
 	}
 	if err := d.show(0, "kubectl", "get", "pod,pvc", "-o", "wide"); err != nil {
 		return err
 	}
-	if err := d.show(0, "kubectl", "exec", "reader", "--", "head", "-n", "1", manifests.DevicePath); err != nil {
+	if err := d.show(0, "kubectl", "exec", "reader", "--", "sh", "-c",
+		"dd if="+manifests.DevicePath+" bs=1M skip=4 count=1 2>/dev/null | head -n 1"); err != nil {
 		return err
 	}
 	say("Every volume with its chain.")
