@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talos/talostest"
 	"github.com/talosdisk/kubectl-talosdisk/test/cluster"
 	"github.com/talosdisk/kubectl-talosdisk/test/manifests"
 	"github.com/talosdisk/kubectl-talosdisk/test/talosnode"
@@ -138,4 +140,36 @@ func TestTalosVolumes(t *testing.T) {
 		t.Errorf("what is left: %s", got)
 	}
 	configure(volumes, made)
+}
+
+// TestTalosMachineDisks boots a node of a release that knows no other volumes.
+func TestTalosMachineDisks(t *testing.T) {
+	begin(t, manifests.Default())
+	n := node(t, "worker-1")
+	d := addDisk(t, n, cluster.Disk{Size: 2 * gib})
+	talos := startTalos(t, talosnode.Options{Profile: talostest.V19})
+	tn, starts := talos.node(n.Name()), talos.node(n.Name()).Kubelet().Starts
+	const device = "/dev/disk/by-id/virtio-"
+	path := classDirs["fs-storage"] + "/" + d.Name
+	config := strings.NewReplacer(
+		"machine:\n", "machine:\n    disks:\n        - device: "+device+d.Serial+"\n          partitions:\n            - mountpoint: "+path+"\n",
+		"kubelet:\n", "kubelet:\n        extraMounts:\n            - destination: /var/lib/disks\n              type: bind\n"+
+			"              source: /var/lib/disks\n              options: [rbind, rslave, rw]\n",
+	).Replace(string(tn.Config()))
+	if err := tn.Stage(t.Context(), []byte(config)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(tn.Reboot(t.Context()), tn.Settle(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := talosVolumes(t, tn), fmt.Sprintf("%s%s-1 ready /dev/%s1", device, d.Serial, d.Name); got != want {
+		t.Errorf("volumes\n%s\nwant\n%s", got, want)
+	}
+	if got := tn.Kubelet(); got.State != "Running" || got.Starts != starts+1 {
+		t.Errorf("the kubelet is %s, and was started %d times", got.State, got.Starts-starts)
+	}
+	if !sees(t, n, path) {
+		t.Error("the kubelet does not see the disk")
+	}
+	volume(t, pvName(d.Name, n.Name(), "fs-storage"))
 }
