@@ -11,16 +11,23 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
+
+	"github.com/talosdisk/kubectl-talosdisk/pkg/talosrelease"
 )
 
 // linuxData is the partition type of what Talos makes (internal/pkg/partition, LinuxFilesystemData).
 const linuxData = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 // diskResources are what Talos says of disks: a Disk of each, and of each and of its
-// partitions a DiscoveredVolume and udev's links.
-func diskResources(disks []Disk) []resource.Resource {
+// partitions a DiscoveredVolume and udev's links. A release that does not tell links by themselves does not tell them of a disk
+// either.
+func diskResources(disks []Disk, profile Profile) []resource.Resource {
 	var all []resource.Resource
+	links, _ := profile.release().Resource(talosrelease.BlockSymlinks)
 	for _, d := range disks {
+		if !links {
+			d.Links = nil
+		}
 		all = append(all, diskResource(d), wholeResource(d), linksResource(d.Name, d.Links))
 		for _, p := range d.Partitions {
 			all = append(all, partitionResource(d, p), linksResource(d.partition(p.Index), partitionLinks(d, p)))

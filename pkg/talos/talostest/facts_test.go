@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
 	"github.com/siderolabs/talos/pkg/machinery/resources/cluster"
 	"github.com/siderolabs/talos/pkg/machinery/resources/config"
@@ -159,6 +160,21 @@ func TestDisksOfEveryRelease(t *testing.T) {
 		}
 		if !slices.Equal(lines, want) {
 			t.Errorf("%s has\n%s", profile, strings.Join(lines, "\n"))
+		}
+	}
+}
+
+// TestLinksOfDisksByRelease is since when udev's names can be read (block/symlinks.go, and DiskSpec.Symlinks, v1.10).
+func TestLinksOfDisksByRelease(t *testing.T) {
+	t.Parallel()
+	for profile, want := range map[talostest.Profile]int{talostest.V19: 0, "v1.10.0": 4, talostest.V114: 4} {
+		n := node(t, talostest.Options{Profile: profile})
+		d, err := safe.StateGetByID[*block.Disk](t.Context(), n.State(), "vdb")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.TypedSpec().Symlinks; len(got) != want {
+			t.Errorf("%s: %q", profile, got)
 		}
 	}
 }

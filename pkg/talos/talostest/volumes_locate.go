@@ -27,12 +27,13 @@ type scene struct {
 	disks   []*blockpb.DiskSpec
 	volumes []*blockpb.DiscoveredVolumeSpec
 	// system is the device of the system disk, or "".
-	system string
+	system  string
+	profile Profile
 }
 
-func newScene(disks []Disk, system string) (scene, error) {
-	s := scene{system: system}
-	for _, r := range diskResources(disks) {
+func newScene(disks []Disk, system string, profile Profile) (scene, error) {
+	s := scene{system: system, profile: profile}
+	for _, r := range diskResources(disks, profile) {
 		switch r.Metadata().Type() {
 		case block.DiskType:
 			spec := &blockpb.DiskSpec{}
@@ -77,11 +78,11 @@ func (s scene) of(v *blockpb.DiscoveredVolumeSpec) map[string]any {
 
 // locate finds a volume that is there (block/internal/volumes/locate.go); nil: there is none. The disk selector of a partition
 // plays no part in it.
-func (s scene) locate(v volume, profile Profile) (*blockpb.DiscoveredVolumeSpec, error) {
+func (s scene) locate(v volume) (*blockpb.DiscoveredVolumeSpec, error) {
 	switch {
 	case v.Locator.DiskMatch.IsZero():
 		return s.first(v.Locator.Match, false)
-	case profile.has(talosrelease.RefusesAmbiguousDisk):
+	case s.profile.has(talosrelease.RefusesAmbiguousDisk):
 		return s.whole(v.Locator.DiskMatch)
 	}
 	return s.first(v.Locator.DiskMatch, true)
@@ -135,7 +136,7 @@ func (s scene) whole(locator cel.Expression) (*blockpb.DiscoveredVolumeSpec, err
 }
 
 // candidates are the devices of the disks that a selector is true for, and that can be written to.
-func (s scene) candidates(v volume, profile Profile) ([]string, error) {
+func (s scene) candidates(v volume) ([]string, error) {
 	var matched []string
 	for _, d := range s.disks {
 		if d.GetReadonly() {
@@ -154,7 +155,7 @@ func (s scene) candidates(v volume, profile Profile) ([]string, error) {
 		}
 	}
 	if len(matched) == 0 {
-		if profile.has(talosrelease.CountsRejectedDisks) {
+		if s.profile.has(talosrelease.CountsRejectedDisks) {
 			return nil, fmt.Errorf("no disks matched selector for volume")
 		}
 		return nil, fmt.Errorf("no disks matched for volume")

@@ -93,7 +93,7 @@ func (v *volumes) forgetAll(ctx context.Context) {
 
 // show makes disks and volumes resources.
 func (v *volumes) show(ctx context.Context) error {
-	all := diskResources(v.disks)
+	all := diskResources(v.disks, v.node.options.Profile)
 	for _, s := range v.statuses {
 		status := block.NewVolumeStatus(block.NamespaceName, s.id)
 		status.Metadata().Labels().Set(s.label, "")
@@ -136,12 +136,12 @@ func (n *Node) volumesAreResources() bool {
 // prepareUserDisks is what a boot of v1.6 and v1.7 does with machine.disks (v1alpha1_sequencer_tasks.go,
 // partitionAndFormatDisks): a disk without partitions is partitioned, whatever else is on it; one that has some is left.
 func (v *volumes) prepareUserDisks(ctx context.Context, want []volume) error {
-	scene, err := newScene(v.disks, "")
+	scene, err := newScene(v.disks, "", v.node.options.Profile)
 	if err != nil {
 		return err
 	}
 	for _, w := range want {
-		matched, err := scene.candidates(w, v.node.options.Profile)
+		matched, err := scene.candidates(w)
 		if err != nil {
 			return err
 		}

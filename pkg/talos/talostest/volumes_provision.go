@@ -82,11 +82,11 @@ func (v *volumes) locate(ctx context.Context, s *volumeStatus, mayProvision bool
 		return nil
 	}
 	profile := v.node.options.Profile
-	scene, err := newScene(v.disks, v.node.systemDisk(ctx))
+	scene, err := newScene(v.disks, v.node.systemDisk(ctx), profile)
 	if err != nil {
 		return err
 	}
-	found, err := scene.locate(s.volume, profile)
+	found, err := scene.locate(s.volume)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (v *volumes) locate(ctx context.Context, s *volumeStatus, mayProvision bool
 // provision makes a volume on the first disk that will do.
 func (v *volumes) provision(ctx context.Context, s *volumeStatus, scene scene) error {
 	profile := v.node.options.Profile
-	matched, err := scene.candidates(s.volume, profile)
+	matched, err := scene.candidates(s.volume)
 	if err != nil {
 		return err
 	}

@@ -526,7 +526,12 @@ func TestNodeGoesAwayWhileItFormats(t *testing.T) {
 		}
 		return nil
 	}})
-	configure(t, n, n.Config(), user("a", `disk.serial == "talos-disk-b"`, atLeast1GiB))
+	// Who sends it may or may not get an answer.
+	data := string(n.Config()) + user("a", `disk.serial == "talos-disk-b"`, atLeast1GiB)
+	if err := n.SetConfig(t.Context(), []byte(data)); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, n)
 	if _, err := dial(t, n).Version(t.Context()); err == nil {
 		t.Error("the node still answers")
 	}
