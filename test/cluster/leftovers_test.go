@@ -127,7 +127,7 @@ func endByEtcd(t *testing.T) {
 }
 
 // upWithVolume starts a cluster with everything in use: a kubelet has its own
-// loop device over that of a disk.
+// loop device over a partition of a disk, and another partition is mounted.
 func upWithVolume(t *testing.T) *cluster.Cluster {
 	t.Helper()
 	c, err := cluster.Up(t.Context(), cluster.Options{Nodes: 1})
@@ -144,8 +144,14 @@ func useVolume(t *testing.T, c *cluster.Cluster) {
 	if err := node.StartKubelet(t.Context(), cluster.Mount{Source: "/var/lib/disks", Destination: "/var/lib/disks"}); err != nil {
 		t.Fatal(err)
 	}
-	run(t, node, "ln", "-s", "/dev/vdb", "/var/lib/disks/vdb")
-	createPod(t, c, node, corev1.PersistentVolumeBlock, "/var/lib/disks/vdb")
+	for _, p := range []cluster.Partition{{Number: 1, Start: 1 << 20, Size: 40 << 20}, {Number: 2, Start: 41 << 20, Size: 20 << 20}} {
+		if err := node.AddPartition(t.Context(), "vdb", p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, node, "sh", "-c", "mkfs.ext4 -q /dev/vdb2 && mkdir /var/mnt/two && mount /dev/vdb2 /var/mnt/two")
+	run(t, node, "ln", "-s", "/dev/vdb1", "/var/lib/disks/vdb1")
+	createPod(t, c, node, corev1.PersistentVolumeBlock, "/var/lib/disks/vdb1")
 	expectRunning(t, c)
 }
 

@@ -191,7 +191,7 @@ func Below(dir string) ([]int, error) {
 	return order, nil
 }
 
-// lowerLoop tells which loop device a loop device is made of. The path of the
+// lowerLoop tells which loop device a loop device is made of, or of a partition of which. The path of the
 // backing file does not help: it is one inside a node that may be gone.
 func lowerLoop(number int) (int, bool) {
 	device, err := os.OpenFile(Path(number), os.O_RDONLY, 0)
@@ -200,8 +200,11 @@ func lowerLoop(number int) (int, bool) {
 	}
 	defer device.Close()
 	info, err := unix.IoctlLoopGetStatus64(int(device.Fd()))
-	if err != nil || unix.Major(info.Rdevice) != Major {
+	if err != nil {
 		return 0, false
+	}
+	if unix.Major(info.Rdevice) != Major {
+		return partitioned(info.Rdevice)
 	}
 	return int(unix.Minor(info.Rdevice)), true
 }

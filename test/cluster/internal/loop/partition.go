@@ -51,6 +51,16 @@ func Partitions(number int) (map[int]uint64, error) {
 	return known, nil
 }
 
+// partitioned is the loop device that a partition is of.
+func partitioned(partition uint64) (int, bool) {
+	path, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(partition), unix.Minor(partition)))
+	if err != nil {
+		return 0, false
+	}
+	number, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(filepath.Dir(path)), "loop"))
+	return number, err == nil
+}
+
 // SetPartitions tells the kernel which partitions a device has: not every kernel reads partition tables itself. Those that it knows by
 // their numbers are left as they are. One that is in use cannot be taken away, which is an error.
 func SetPartitions(number int, partitions []Partition) error {
