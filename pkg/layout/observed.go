@@ -231,8 +231,7 @@ func (o *Observed) elsewhere(node string, b Binding) (link.DiskUse, bool) {
 }
 
 // Against is what speaks against giving a disk away, and is not accepted. unchecked tells that only Talos has reported it: no pod looked
-// for
-// links and for data without a signature, and there is no provisioner in the cluster that could have made or published any.
+// for links and for data without a signature, and there is no provisioner in the cluster that could have made or published any.
 func (o *Observed) Against(u link.DiskUse, accepted []link.Acceptance) (against []disk.Objection, unchecked bool) {
 	against = u.Against(accepted)
 	if slices.Contains(u.SeenBy, link.SeenByPod) {
